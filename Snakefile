@@ -1,0 +1,33 @@
+"""From raw videos and annotations to dense captions and their scores.
+
+    snakemake --cores 2 results/demo_test_meteor.json                        the whole road, small
+    snakemake --cores 32 --resources gpu=8 results/anet_test_meteor.json     the paper
+
+The dataset's name in the target chooses config/datasets/<name>.yaml. Without a target: the demo and its report.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+include: "workflow/rules/common.smk"
+
+
+rule all:
+    """The demo: its score and its report."""
+    input:
+        "results/demo_test_meteor.json",
+        "results/demo/report/index.html",
+
+
+# In the order that the data flows.
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/video.smk"
+include: "workflow/rules/concepts.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/proposals.smk"
+include: "workflow/rules/caption.smk"
+include: "workflow/rules/ensemble.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,1 @@
+"""Semantic concepts: taggers and the counting of words."""

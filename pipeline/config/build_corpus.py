@@ -1,0 +1,54 @@
+"""Section `build_corpus`: where the annotations and videos are, and how they are divided."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Section
+
+
+class Fractions(Section):
+    """How the official validation videos are divided, by a hash of their id; the rest is left out."""
+
+    enlarged: float = Field(
+        0.8, ge=0, le=1, description="appended to the training set (section 2 of the paper)"
+    )
+    val: float = Field(0.1, ge=0, le=1, description="for model selection")
+    test: float = Field(
+        0.1, ge=0, le=1, description="for the reported score: never trained on, never selected on"
+    )
+
+    @model_validator(mode="after")
+    def _at_most_all(self) -> Self:
+        if self.enlarged + self.val + self.test > 1 + 1e-9:
+            raise ValueError("enlarged + val + test must not exceed 1")
+        return self
+
+
+class BuildCorpus(Section):
+    """The corpus. Paths are relative to the folder that snakemake runs in."""
+
+    actions: list[str] = Field(
+        ["data/activity_net.v1-3.min.json"],
+        description="action segments: ActivityNet's JSON, or TSP's ground-truth tables (.csv)",
+    )
+    captions_train: str = Field("data/captions/train.json", description="ActivityNet Captions, training set")
+    captions_val: list[str] = Field(
+        ["data/captions/val_1.json", "data/captions/val_2.json"],
+        min_length=1,
+        description="ActivityNet Captions, validation set, one file per annotator",
+    )
+    videos: str = Field("data/videos", description="folder of the raw videos, named <id>.<any suffix>")
+    missing: Literal["fail", "allow"] = Field(
+        "fail", description="videos that are annotated but not there: stop, or list them and go on"
+    )
+    reversed_segments: Literal["fail", "swap"] = Field(
+        "fail", description="caption segments that end before they start: stop, or swap the two times"
+    )
+    fractions: Fractions = Field(Fractions(), description="division of the official validation set")
+    pins: dict[str, Literal["enlarged", "val", "test"]] = Field(
+        {}, description="official validation videos whose split is given here instead, by id"
+    )
+    shards: int = Field(
+        64, ge=1, le=9999, description="videos are processed in this many groups, by a hash of their id"
+    )

@@ -1,0 +1,133 @@
+"""The whole configuration: defaults, then the dataset's file, then the user's overrides; checked before any job."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Section
+from pipeline.config.build_corpus import BuildCorpus
+from pipeline.config.errors import PipelineError
+from pipeline.config.evaluate import Evaluate
+from pipeline.config.extract_features import ExtractFeatures
+from pipeline.config.finetune_scst import FinetuneScst
+from pipeline.config.generate_captions import GenerateCaptions
+from pipeline.config.make_demo import MakeDemo
+from pipeline.config.mine_concepts import MineConcepts
+from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.propose_events import Boundary, GroundTruth, ProposeEvents
+from pipeline.config.reencode import Reencode
+from pipeline.config.report import Report
+from pipeline.config.select_captions import Member, SelectCaptions
+from pipeline.config.train_captioner import TrainCaptioner
+from pipeline.config.write_submission import WriteSubmission
+
+CONFIG = Path("config")
+"""Folder of the configuration, relative to the folder that snakemake runs in."""
+
+
+class Config(Section):
+    """One section per stage; four of them hold named entries, one job (or one job per seed) each."""
+
+    make_demo: MakeDemo = Field(MakeDemo(), description="the demo corpus (dataset demo only)")
+    build_corpus: BuildCorpus = Field(BuildCorpus(), description="annotations and videos")
+    reencode: Reencode = Field(Reencode(), description="constant frame rate")
+    mine_concepts: MineConcepts = Field(MineConcepts(), description="concepts, vocabulary, IDF")
+    pretrain_encoder: dict[str, PretrainEncoder] = Field(
+        {"sa_tsp": PretrainEncoder()}, description="encoders, by name"
+    )
+    extract_features: dict[str, ExtractFeatures] = Field(
+        {"sa_tsp": ExtractFeatures(encoder="sa_tsp")}, description="features, by name"
+    )
+    propose_events: dict[str, ProposeEvents] = Field(
+        {"gt": ProposeEvents(GroundTruth()), "learned": ProposeEvents(Boundary(features=["sa_tsp"]))},
+        description="proposers, by name; `gt` and `learned` are the two that are scored",
+    )
+    train_captioner: dict[str, TrainCaptioner] = Field(
+        {"sa_tsp": TrainCaptioner(features=["sa_tsp"])}, description="captioners, by name"
+    )
+    finetune_scst: FinetuneScst = Field(FinetuneScst(), description="self-critical training")
+    generate_captions: GenerateCaptions = Field(GenerateCaptions(), description="decoding")
+    select_captions: SelectCaptions = Field(
+        SelectCaptions(members=[Member(captioner="sa_tsp", seed=seed) for seed in range(5)]),
+        description="the ensemble (M = 5, section 1.4)",
+    )
+    evaluate: Evaluate = Field(Evaluate(), description="scores")
+    write_submission: WriteSubmission = Field(
+        WriteSubmission(), description="the file for the challenge's test set"
+    )
+    report: Report = Field(Report(), description="tables, pictures, page")
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for feature, entry in self.extract_features.items():
+            _known(f"extract_features.{feature}.encoder", [entry.encoder], self.pretrain_encoder)
+        for name, proposer in self.propose_events.items():
+            if isinstance(proposer.root, Boundary):
+                _known(f"propose_events.{name}.features", proposer.root.features, self.extract_features)
+        for name, captioner in self.train_captioner.items():
+            _known(f"train_captioner.{name}.features", captioner.features, self.extract_features)
+        _known(
+            "select_captions.members",
+            [member.captioner for member in self.select_captions.members],
+            self.train_captioner,
+        )
+        missing = {"gt", "learned"} - set(self.propose_events)
+        if missing:
+            raise ValueError(f"propose_events lacks {' and '.join(sorted(missing))}")
+        return self
+
+
+def _known(key: str, names: list[str], entries: dict[str, Any]) -> None:
+    for name in names:
+        if name not in entries:
+            raise ValueError(f"{key} names {name!r}; there are {', '.join(sorted(entries))}")
+
+
+def load(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) -> Config:
+    """The configuration of one dataset.
+
+    Args:
+        dataset: name of a file in `config/datasets/`.
+        overrides: what the user gave with --configfile and --config: wins over everything.
+        folder: the configuration folder.
+
+    Raises:
+        PipelineError: no such dataset, or one line per wrong key.
+    """
+    path = folder / "datasets" / f"{dataset}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+        raise PipelineError(f"no dataset {dataset!r}: {path} is missing; there are {known}")
+    merged = merge(merge(_read(folder / "config.yaml"), _read(path)), overrides)
+    return Config.parse(merged, "")
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`, mapping by mapping; lists and scalars replace, and so does null for a mapping's entry."""
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge(merged[key], value)
+        elif value is None and isinstance(merged.get(key), dict):
+            del merged[key]
+        else:
+            merged[key] = value
+    return merged
+
+
+@cache
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PipelineError(f"{path}: no such configuration file") from None
+    except yaml.YAMLError as error:
+        raise PipelineError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise PipelineError(f"{path}: expected a mapping of sections")
+    return data

@@ -1,0 +1,80 @@
+"""Section `pretrain_encoder`: one entry per encoder (TSP, section 4; SA-TSP, sections 1.1 and 1.4)."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Section
+
+
+class Clip(Section):
+    """What one clip is, in time and in space."""
+
+    frames: int = Field(16, ge=1, description="frames of a clip")
+    fps: float = Field(15.0, gt=0, description="frames per second within a clip; divides the re-encoded rate")
+    height: int = Field(128, ge=8, description="frames are resized to this height, pixels ...")
+    width: int = Field(
+        171, ge=8, description="... and this width, whatever their aspect ratio, as TSP's code does"
+    )
+    crop: int = Field(
+        112, ge=8, description="then cropped to this square: random in training, central otherwise"
+    )
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.crop > min(self.height, self.width):
+            raise ValueError(f"crop {self.crop} exceeds the frame of {self.height} x {self.width}")
+        return self
+
+    @property
+    def seconds(self) -> float:
+        """Length of a clip in seconds (16/15 as published)."""
+        return self.frames / self.fps
+
+
+class AsymmetricLoss(Section):
+    """Asymmetric multi-label loss (Ben-Baruch et al., 2020)."""
+
+    gamma_neg: float = Field(4.0, ge=0, description="focusing of the negatives")
+    gamma_pos: float = Field(1.0, ge=0, description="focusing of the positives")
+    margin: float = Field(0.05, ge=0, lt=1, description="probability below which a negative costs nothing")
+
+
+class PretrainEncoder(Section):
+    """Pretraining of one encoder: L = action + alpha region + beta semantic (equation 1)."""
+
+    architecture: Literal["r2plus1d_34", "r2plus1d_18", "r3d_18", "r2plus1d_narrow"] = Field(
+        "r2plus1d_34", description="the clip encoder"
+    )
+    initial_weights: str | None = Field(
+        None,
+        description="file to start from (.safetensors, or .pth read without executing anything); null: random",
+    )
+    clip: Clip = Field(Clip(), description="what one clip is")
+    clips_per_segment: int = Field(5, ge=1, description="clips drawn from each segment in an epoch")
+    background_gap: float = Field(
+        5.333,
+        gt=0,
+        description="background lies between actions that are this far apart, seconds (5 clips, as TSP's)",
+    )
+    alpha: float = Field(1.0, ge=0, description="weight of the temporal region loss; 0 leaves its head out")
+    beta: float = Field(
+        0.1, ge=0, description="weight of the semantic concept loss; 0 leaves its head out (plain TSP)"
+    )
+    semantic_loss: AsymmetricLoss = Field(AsymmetricLoss(), description="the loss of the concepts")
+    epochs: int = Field(8, ge=1, description="passes over the clips")
+    batch_size: int = Field(32, ge=1, description="clips per step")
+    backbone_lr: float = Field(1.0e-4, ge=0, description="peak learning rate of the backbone")
+    head_lr: float = Field(2.0e-3, ge=0, description="peak learning rate of the heads")
+    freeze_stem: bool = Field(True, description="TSP trains with a frozen stem; a random start needs false")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
+    weight_decay: float = Field(0.005, ge=0, description="of SGD")
+    warmup_epochs: float = Field(2.0, ge=0, description="linear warm-up, epochs")
+    milestones: list[float] = Field([4.0, 6.0], description="epochs at which the rates decay")
+    decay: float = Field(0.01, gt=0, le=1, description="factor of each decay")
+    cache_gb: float = Field(
+        0.0, ge=0, description="decoded frames kept in memory, up to this many GB; 0 decodes anew"
+    )
+    workers: int = Field(6, ge=0, description="processes that read clips; 0 reads in the training process")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+    seed: int = Field(0, description="of the initial weights, the sampling and the augmentation")

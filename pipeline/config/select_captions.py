@@ -1,0 +1,24 @@
+"""Section `select_captions`: the ensemble (section 1.3)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+
+
+class Member(Section):
+    """One captioner of the ensemble."""
+
+    captioner: str = Field(description="an entry of `train_captioner`")
+    seed: int = Field(0, ge=0, description="of its weights and its order of training")
+
+
+class SelectCaptions(Section):
+    """Which caption stands for a proposal."""
+
+    members: list[Member] = Field(min_length=1, description="the captioners of the ensemble, M of them")
+    criteria: list[Literal["concepts", "idf"]] = Field(
+        ["concepts", "idf"],
+        description="in this order: most distinct concepts, largest IDF of a word; then the earlier member",
+    )

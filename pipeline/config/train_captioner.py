@@ -1,0 +1,31 @@
+"""Section `train_captioner`: one entry per captioner (section 1.4)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+
+
+class TrainCaptioner(Section):
+    """Cross-entropy training of one event captioner."""
+
+    features: list[str] = Field(
+        min_length=1, description="entries of `extract_features`, concatenated along channels"
+    )
+    hidden: int = Field(512, ge=1, description="size of all hidden layers")
+    dropout: float = Field(0.5, ge=0, lt=1, description="on embeddings, events and the output")
+    max_words: int = Field(28, ge=1, description="captions are cut to this many words")
+    epochs: int = Field(40, ge=1, description="at most this many passes over the training videos")
+    batch_videos: int = Field(1, ge=1, description="videos per step, all their events each")
+    lr: float = Field(1.0e-4, gt=0, description="of Adam")
+    weight_decay: float = Field(0.0, ge=0, description="of Adam")
+    clip_gradient: float = Field(100.0, gt=0, description="gradients are cut to this absolute value")
+    selection: Literal["meteor", "last"] = Field(
+        "meteor", description="which epoch is kept: best METEOR on the split `val`, or the last"
+    )
+    evaluate_every: int = Field(1, ge=1, description="epochs between two looks at `val`")
+    cache_gb: float = Field(
+        4.0, ge=0, description="clip features kept in memory, up to this many GB; the rest is reread"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")

@@ -1,0 +1,1 @@
+"""One adapter per annotation format, all ending in the corpus schema."""

@@ -1,0 +1,90 @@
+"""What every adapter gives, and the checks that all of them share."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.errors import PipelineError
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a video with an action label or a sentence, as annotated (nothing clipped, nothing dropped).
+
+    Attributes:
+        start: seconds.
+        end: seconds.
+        text: the label, or the sentence.
+    """
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A video and its segments.
+
+    Attributes:
+        duration: seconds; None where the file does not say.
+        segments: in the file's order.
+        subset: training, validation or testing, where the file says so.
+    """
+
+    duration: float | None
+    segments: tuple[Segment, ...]
+    subset: str | None = None
+
+
+def check_id(video: Any, path: Path) -> str:
+    """A video id becomes a file name, so it must be a plain one.
+
+    Raises:
+        PipelineError: empty, too long, with a path separator or control character, or `.` or `..`.
+    """
+    bad = (
+        not isinstance(video, str)
+        or not 0 < len(video.encode()) <= 200
+        or video in {".", ".."}
+        or any(sign in "/\\" or ord(sign) < 32 for sign in video)
+    )
+    if bad:
+        raise PipelineError(f"{path}: {video!r} cannot be a video id: it must be a plain file name")
+    return str(video)
+
+
+def check_times(pair: Any, path: Path, video: str, index: int) -> tuple[float, float]:
+    """Two finite numbers of seconds; their order is judged elsewhere.
+
+    Raises:
+        PipelineError: anything else, naming file, video and position.
+    """
+    good = (
+        isinstance(pair, list)
+        and len(pair) == 2
+        and all(
+            isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time)
+            for time in pair
+        )
+    )
+    if not good:
+        raise PipelineError(
+            f"{path}: video {video}, segment {index}: {pair!r} is not [start, end] in seconds"
+        )
+    return float(pair[0]), float(pair[1])
+
+
+def check_duration(duration: Any, path: Path, video: str) -> float:
+    """A positive number of seconds.
+
+    Raises:
+        PipelineError: anything else.
+    """
+    number = isinstance(duration, int | float) and not isinstance(duration, bool)
+    if not number or not math.isfinite(duration) or duration <= 0:
+        raise PipelineError(
+            f"{path}: video {video}: duration {duration!r} is not a positive number of seconds"
+        )
+    return float(duration)

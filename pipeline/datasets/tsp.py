@@ -1,0 +1,52 @@
+"""TSP's ground-truth tables: one CSV row per segment, `Action` and `No action` rows, ids without `v_`."""
+
+import csv
+import math
+from pathlib import Path
+
+from pipeline.config.errors import PipelineError
+from pipeline.datasets.annotations import Annotated, Segment, check_duration, check_id
+
+COLUMNS = ("video-name", "t-start", "t-end", "action-label", "video-duration", "temporal-region-label")
+
+
+def read_tsp(path: Path) -> dict[str, Annotated]:
+    """Videos by id (as the file writes it: without `v_`) with their action segments.
+
+    `No action` rows only make their video known: the background is the rest of the video, whoever asks for it.
+
+    Raises:
+        PipelineError: absent, without a needed column, or a row that is not as the format says (names the line).
+    """
+    if not path.is_file():
+        raise PipelineError(f"{path}: no such table")
+    videos: dict[str, tuple[float, list[Segment]]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        absent = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if absent:
+            raise PipelineError(f"{path}: lacks the column {', '.join(absent)} of TSP's ground-truth tables")
+        for row in reader:
+            where = f"line {reader.line_num}"
+            video = check_id(row["video-name"], path)
+            duration = check_duration(_number(row["video-duration"], path, where), path, video)
+            segments = videos.setdefault(video, (duration, []))[1]
+            if row["temporal-region-label"] == "Action":
+                start, end = (_number(row[name], path, where) for name in ("t-start", "t-end"))
+                segments.append(Segment(start, end, row["action-label"]))
+            elif row["temporal-region-label"] != "No action":
+                label = row["temporal-region-label"]
+                raise PipelineError(
+                    f"{path}: {where}: temporal-region-label {label!r} is not Action or No action"
+                )
+    return {video: Annotated(duration, tuple(segments)) for video, (duration, segments) in videos.items()}
+
+
+def _number(text: str | None, path: Path, where: str) -> float:
+    try:
+        number = float(text or "")
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise PipelineError(f"{path}: {where}: {text!r} is not a number of seconds")
+    return number

@@ -1,0 +1,83 @@
+"""Files that are either whole or absent: written under a temporary name in the same folder, then renamed."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.errors import PipelineError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` when the block ends well, remove it otherwise.
+
+    The temporary name keeps the suffix, since ffmpeg and matplotlib choose their format by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text atomically, UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON atomically: indented, in the order given, ending with a newline; NaN is refused."""
+    write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, what: str = "file") -> Any:
+    """Read JSON.
+
+    Args:
+        path: the file.
+        what: what the file is, for the error ("annotations", "predictions").
+
+    Raises:
+        PipelineError: absent, not UTF-8, cut short or malformed (with line and column), or with a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PipelineError(f"{path}: no such {what}") from None
+    except UnicodeDecodeError as error:
+        raise PipelineError(
+            f"{path}: {what} is not UTF-8 text ({error.reason} at byte {error.start})"
+        ) from None
+    try:
+        return json.loads(text, object_pairs_hook=_unique(path))
+    except json.JSONDecodeError as error:
+        cut = " (the file seems cut short)" if error.pos >= len(text.rstrip()) - 1 else ""
+        where = f"line {error.lineno} column {error.colno}"
+        raise PipelineError(f"{path}: {what} is not valid JSON at {where}: {error.msg}{cut}") from None
+
+
+def sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unique(path: Path) -> Any:
+    """A hook that refuses objects naming a key twice: which of the two is meant cannot be known."""
+
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        built = dict(pairs)
+        if len(built) != len(pairs):
+            seen: set[str] = set()
+            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            raise PipelineError(f"{path}: key {twice!r} stands twice in one object; remove one")
+        return built
+
+    return build

@@ -1,0 +1,39 @@
+"""Parquet tables with a fixed schema, written atomically and checked when read."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config.errors import PipelineError
+from pipeline.store.atomic import replacing
+
+
+def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    """Write rows (dicts with exactly the schema's columns) as Parquet."""
+    for row in rows:
+        if row.keys() != set(schema.names):
+            raise ValueError(f"{path}: row {row} does not have the columns {schema.names}")
+    with replacing(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
+
+
+def read_table(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
+    """Read all rows.
+
+    Raises:
+        PipelineError: absent, not Parquet, or with other columns than `schema`.
+    """
+    if not path.is_file():
+        raise PipelineError(f"{path}: no such table")
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise PipelineError(f"{path}: not a readable Parquet table ({error})") from None
+    if not table.schema.equals(schema):
+        raise PipelineError(
+            f"{path}: has the columns {table.schema.names}, expected {schema.names}; made elsewhere?"
+        )
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows

@@ -1,0 +1,20 @@
+"""Which device a stage computes on."""
+
+import torch
+
+from pipeline.config.errors import PipelineError
+
+
+def pick(device: str) -> torch.device:
+    """The device for `auto`, `cpu` or `cuda`; `auto` takes a GPU if one is visible.
+
+    Raises:
+        PipelineError: `cuda` where none is visible.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise PipelineError(
+            "device: cuda is asked for but no GPU is visible (CUDA_VISIBLE_DEVICES, nvidia-smi?)"
+        )
+    return torch.device(device)

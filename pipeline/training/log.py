@@ -1,0 +1,46 @@
+"""What a training run says while it runs: a line a minute for people, a JSON line per epoch for machines."""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline.store.atomic import write_text
+
+
+class MetricsLog:
+    """Metrics as JSON lines, one per epoch; rewritten whole so that it never holds half a line."""
+
+    def __init__(self, path: Path, rows: list[dict[str, Any]] | None = None) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = list(rows or [])
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one epoch's metrics and say them in the log."""
+        self.rows.append(row)
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        logging.info(
+            " ".join(
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in row.items()
+            )
+        )
+
+
+class Progress:
+    """Says how far a long loop is, at most once in `every_s` seconds."""
+
+    def __init__(self, what: str, total: int, every_s: float = 60.0) -> None:
+        self.what, self.total, self.every_s = what, total, every_s
+        self.done = 0
+        self._start = self._said = time.monotonic()
+
+    def step(self, count: int = 1) -> None:
+        """Count items that are done; log a line when it is time for one."""
+        self.done += count
+        now = time.monotonic()
+        if now - self._said >= self.every_s and self.done:
+            self._said = now
+            left = (now - self._start) / self.done * (self.total - self.done)
+            logging.info("%s: %d of %d, about %.0f s left", self.what, self.done, self.total, left)

@@ -1,0 +1,1 @@
+"""Reading and re-encoding video: one interface over PyAV and ffmpeg."""

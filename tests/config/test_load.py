@@ -1,0 +1,120 @@
+"""The configuration: defaults, overlays, and one plain line for whatever is wrong."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config.errors import PipelineError
+from pipeline.config.load import CONFIG, Config, load, merge
+from pipeline.config.schema import config_yaml, generated, main
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / CONFIG
+
+
+@pytest.mark.parametrize("dataset", sorted(path.stem for path in (FOLDER / "datasets").glob("*.yaml")))
+def test_every_dataset_has_a_valid_configuration(dataset: str) -> None:
+    assert isinstance(load(dataset, {}, FOLDER), Config)
+
+
+@pytest.mark.parametrize("overlay", sorted(FOLDER.glob("*_mini.yaml")), ids=lambda path: path.stem)
+def test_every_overlay_is_valid_on_its_dataset(overlay: Path) -> None:
+    over = yaml.safe_load(overlay.read_text(encoding="utf-8"))
+    assert load(overlay.stem.removesuffix("_mini"), over, FOLDER) != load("anet", {}, FOLDER)
+
+
+def test_generated_files_are_as_the_code_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for path, text in generated().items():
+        assert path.read_text(encoding="utf-8") == text, "python -m pipeline.config.schema --write"
+
+
+def test_schema_command_says_how_to_mend_a_stale_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 2
+    assert "--write" in capsys.readouterr().err
+    assert main(["--write"]) == 0
+    assert main([]) == 0
+
+
+def test_written_defaults_are_the_defaults() -> None:
+    assert Config.parse(yaml.safe_load(config_yaml()), "") == Config()
+
+
+def test_every_key_stands_below_a_comment() -> None:
+    lines = config_yaml().splitlines()
+    for above, line in zip(lines, lines[1:], strict=False):
+        named_entry = re.match(r"  (sa_tsp|gt|learned):$", line)
+        if re.match(r" *[a-z_]+:", line) and not named_entry:
+            assert above.strip().startswith("#"), line
+
+
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [
+        ({"reencode": {"cfr": 18}}, "unknown key reencode.cfr"),
+        ({"reencod": {}}, "unknown key reencod"),
+        ({"reencode": {"crf": 99}}, "reencode.crf = 99"),
+        (
+            {"pretrain_encoder": {"sa_tsp": {"backbone_lr": "1e-4"}}},
+            "pretrain_encoder.sa_tsp.backbone_lr = '1e-4'",
+        ),
+        ({"build_corpus": {"missing": "maybe"}}, "'fail' or 'allow'"),
+        ({"build_corpus": {"fractions": {"test": 0.9}}}, "must not exceed 1"),
+        ({"extract_features": {"sa_tsp": {"encoder": "nope"}}}, "names 'nope'; there are sa_tsp"),
+        ({"train_captioner": {"sa_tsp": {"features": ["i3d"]}}}, "names 'i3d'"),
+        ({"select_captions": {"members": []}}, "select_captions.members"),
+        ({"propose_events": {"learned": None}}, "lacks learned"),
+        ({"pretrain_encoder": {"sa_tsp": {"clip": {"crop": 500}}}}, "crop 500 exceeds"),
+    ],
+)
+def test_mistakes_are_one_plain_line(over: dict[str, Any], said: str) -> None:
+    with pytest.raises(PipelineError) as error:
+        load("demo", over, FOLDER)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_dataset_names_those_there_are() -> None:
+    with pytest.raises(PipelineError, match=r"no dataset 'nope'.*anet, demo"):
+        load("nope", {}, FOLDER)
+
+
+def test_broken_yaml_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "config.yaml").write_text("reencode: {crf: 18")
+    (tmp_path / "datasets" / "mine.yaml").write_text("")
+    with pytest.raises(PipelineError, match=r"config\.yaml: not valid YAML"):
+        load("mine", {}, tmp_path)
+
+
+plain = st.recursive(
+    st.integers() | st.text(max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abcd"), inner, max_size=3),
+    max_leaves=8,
+)
+mappings = st.dictionaries(st.sampled_from("abcd"), plain, max_size=4)
+
+
+@given(mappings, mappings)
+def test_merge_keeps_what_is_not_overridden_and_changes_neither_argument(base: Any, over: Any) -> None:
+    before = repr(base), repr(over)
+    merged = merge(base, over)
+    assert (repr(base), repr(over)) == before
+    assert merged.keys() == base.keys() | over.keys()
+    assert all(merged[key] == base[key] for key in base.keys() - over.keys())
+    assert merge(merged, over) == merged
+
+
+def test_canonical_text_ignores_the_order_of_keys() -> None:
+    one = Config.parse({"reencode": {"crf": 18, "gop": 30}}, "")
+    two = Config.parse({"reencode": {"gop": 30, "crf": 18}}, "")
+    assert one.canonical() == two.canonical()
+    assert one.digest() != Config().digest()

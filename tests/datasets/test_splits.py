@@ -1,0 +1,44 @@
+"""Splits and shards follow from the id alone."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config.build_corpus import Fractions
+from pipeline.datasets.splits import shard_of, unit, validation_split
+
+IDS = [f"v_{number:011d}" for number in range(5000)]
+
+
+def test_fractions_are_kept() -> None:
+    counts = Counter(validation_split(video, Fractions()) for video in IDS)
+    assert abs(counts["enlarged"] - 4000) < 120
+    assert abs(counts["val"] - 500) < 80
+    assert abs(counts["test"] - 500) < 80
+    assert None not in counts
+
+
+def test_what_the_fractions_leave_out_has_no_split() -> None:
+    counts = Counter(validation_split(video, Fractions(enlarged=0, val=0, test=0.1)) for video in IDS)
+    assert set(counts) == {None, "test"}
+
+
+def test_a_larger_test_fraction_does_not_move_enlarged_videos() -> None:
+    small, large = Fractions(enlarged=0.5, val=0.1, test=0.1), Fractions(enlarged=0.5, val=0.1, test=0.4)
+    for video in IDS[:500]:
+        if validation_split(video, small) == "enlarged":
+            assert validation_split(video, large) == "enlarged"
+
+
+def test_shards_are_even_and_independent_of_splits() -> None:
+    counts = Counter(shard_of(video, 8) for video in IDS)
+    assert min(counts.values()) > 540
+    inside = Counter(shard_of(video, 8) for video in IDS if validation_split(video, Fractions()) == "test")
+    assert min(inside.values()) > 30
+
+
+@given(st.text(min_size=1), st.integers(1, 9999))
+def test_every_id_has_a_shard(video: str, shards: int) -> None:
+    assert 0 <= unit(video, "shard") < 1
+    assert 0 <= shard_of(video, shards) < shards

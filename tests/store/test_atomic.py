@@ -1,0 +1,52 @@
+"""Files are whole or absent, and unreadable ones say where."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.errors import PipelineError
+from pipeline.store.atomic import read_json, replacing, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    write_json(path, {"old": 1})
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert read_json(path) == {"old": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nan_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": [1, 2', "line 1 column 12.*cut short"),
+        ('{"a": 1,\n "b": x}', "line 2 column 7"),
+        ('{"a": 1, "a": 2}', "key 'a' stands twice"),
+        ("", "cut short"),
+    ],
+)
+def test_malformed_json_is_located(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "train.json"
+    path.write_text(text)
+    with pytest.raises(PipelineError, match=rf"train\.json.*{said}"):
+        read_json(path, "captions")
+
+
+def test_absent_and_binary_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="no such captions"):
+        read_json(tmp_path / "nope.json", "captions")
+    (tmp_path / "binary.json").write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(PipelineError, match="not UTF-8"):
+        read_json(tmp_path / "binary.json")

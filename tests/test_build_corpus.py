@@ -1,0 +1,187 @@
+"""From annotation files to tables: nothing lost without account, and every mistake told in one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.build_corpus import main
+from pipeline.datasets.corpus import REJECTS, Corpus
+from pipeline.store.tables import read_table
+
+Settings = dict[str, Any]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """One training, two validation and one testing video; settings that point at them."""
+    monkeypatch.chdir(tmp_path)
+    Path("videos").mkdir()
+    for name in ("v_t.mp4", "v_a.mkv", "v_b.webm", "v_s.mp4"):
+        Path("videos", name).write_bytes(b"")
+    save("train.json", {"v_t": event([[0.5, 4], [3, 10.5]], [" A man  runs. ", "He stops."])})
+    save("val_1.json", {"v_a": event([[0, 5]], ["A dog."]), "v_b": event([[1, 2]], ["A cat."])})
+    save("val_2.json", {"v_a": event([[0, 4]], ["One dog."])})
+    action = {"segment": [1, 5], "label": "Running"}
+    past = {"segment": [6, 12], "label": "Running"}
+    empty = {"segment": [0, 0], "label": "Running"}
+    save(
+        "actions.json",
+        {
+            "database": {
+                "t": {"subset": "training", "duration": 10, "annotations": [action, past, empty, action]},
+                "a": {"subset": "validation", "duration": 10, "annotations": []},
+                "s": {"subset": "testing", "duration": 7, "annotations": []},
+                "x": {"subset": "training", "duration": 7, "annotations": []},
+            }
+        },
+    )
+    return {
+        "actions": ["actions.json"],
+        "captions_train": "train.json",
+        "captions_val": ["val_1.json", "val_2.json"],
+        "videos": "videos",
+        "pins": {"v_a": "test", "v_b": "val"},
+        "shards": 2,
+    }
+
+
+def event(times: list[list[float]], sentences: list[str]) -> dict[str, Any]:
+    return {"duration": 10, "timestamps": times, "sentences": sentences}
+
+
+def save(name: str, data: Any) -> None:
+    Path(name).write_text(json.dumps(data))
+
+
+def run(settings: Settings) -> int:
+    return main(["--config", json.dumps(settings), "--output", "corpus/manifest.json"])
+
+
+def failing(settings: Settings, capsys: pytest.CaptureFixture[str]) -> str:
+    assert run(settings) == 2
+    assert not Path("corpus/manifest.json").exists()
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    return error
+
+
+def test_tables_hold_everything_once(dataset: Settings) -> None:
+    assert run(dataset) == 0
+    corpus = Corpus.open(Path("corpus/manifest.json"))
+    splits = {row["video"]: row["split"] for row in corpus.videos}
+    assert splits == {"v_t": "train", "v_a": "test", "v_b": "val", "v_s": "submission"}
+    assert {row["video"]: row["duration"] for row in corpus.videos}["v_s"] == 7
+    assert [(row["start"], row["end"]) for row in corpus.segments] == [(1, 5), (6, 10)]
+    assert [(row["video"], row["annotator"], row["sentence"]) for row in corpus.captions] == [
+        ("v_a", 1, "A dog."),
+        ("v_a", 2, "One dog."),
+        ("v_b", 1, "A cat."),
+        ("v_t", 1, "A man runs."),
+        ("v_t", 1, "He stops."),
+    ]
+    counts = corpus.manifest.facts["counts"]
+    assert (counts["clipped_segment"], counts["empty_segment"], counts["duplicate_segment"]) == (2, 1, 1)
+    assert counts["actions_of_uncaptioned_videos"] == 1
+    rejects = read_table(corpus.manifest.payload("rejects.parquet"), REJECTS)
+    assert [row["reason"] for row in rejects] == ["empty_segment", "duplicate_segment"]
+
+
+def test_references_are_the_official_words_of_a_split(dataset: Settings) -> None:
+    run(dataset)
+    first, second = Corpus.open(Path("corpus/manifest.json")).references("test")
+    assert json.loads(first.read_text()) == {"v_a": event([[0, 5]], ["A dog."])}
+    assert json.loads(second.read_text()) == {"v_a": event([[0, 4]], ["One dog."])}
+
+
+def test_building_twice_gives_equal_bytes(dataset: Settings) -> None:
+    run(dataset)
+    before = Path("corpus/manifest.json").read_bytes()
+    run(dataset)
+    assert Path("corpus/manifest.json").read_bytes() == before
+
+
+def test_missing_videos_stop_or_are_listed(dataset: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("videos/v_t.mp4").unlink()
+    error = failing(dataset, capsys)
+    assert "1 of 4 annotated videos are missing (v_t" in error
+    assert "build_corpus.missing: allow" in error
+    assert run(dataset | {"missing": "allow"}) == 0
+    corpus = Corpus.open(Path("corpus/manifest.json"))
+    assert [row["video"] for row in corpus.of_splits("train")] == []
+    rejects = read_table(corpus.manifest.payload("rejects.parquet"), REJECTS)
+    assert ("v_t", "missing") in {(row["video"], row["reason"]) for row in rejects}
+
+
+def test_no_videos_at_all_is_an_error_even_where_missing_ones_are_allowed(
+    dataset: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in Path("videos").iterdir():
+        path.unlink()
+    assert "holds none of the 4 annotated videos" in failing(dataset | {"missing": "allow"}, capsys)
+    assert "no such folder of videos" in failing(dataset | {"videos": "nowhere"}, capsys)
+
+
+def test_reversed_segments_stop_or_are_mended(dataset: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    save("train.json", {"v_t": event([[4, 1]], ["A man runs."])})
+    error = failing(dataset, capsys)
+    assert "video v_t, event 0: starts at 4.0 s after it ends at 1.0 s" in error
+    assert run(dataset | {"reversed_segments": "swap"}) == 0
+    corpus = Corpus.open(Path("corpus/manifest.json"))
+    assert [(row["start"], row["end"]) for row in corpus.captions if row["video"] == "v_t"] == [(1, 4)]
+    assert corpus.manifest.facts["counts"]["reversed_segment"] == 1
+
+
+def test_truncated_annotations_are_located(dataset: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = Path("train.json").read_text()
+    Path("train.json").write_text(whole[: len(whole) // 2])
+    assert "train.json: captions is not valid JSON at line 1" in failing(dataset, capsys)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"captions_train": "nope.json"}, "nope.json: no such captions"),
+        ({"pins": {"v_t": "test"}}, "pins names 'v_t', which no validation file captions"),
+        ({"captions_val": ["train.json"], "pins": {}}, "video v_t is captioned for training and validation"),
+        ({"actions": ["actions.json", "actions.json"]}, "is annotated in another file too"),
+        ({"shards": 0}, "build_corpus.shards = 0"),
+        ({"shard": 1}, "unknown key build_corpus.shard"),
+    ],
+)
+def test_wrong_settings_are_told(
+    dataset: Settings, capsys: pytest.CaptureFixture[str], change: Settings, said: str
+) -> None:
+    assert said in failing(dataset | change, capsys)
+
+
+def test_two_files_of_one_video_are_told(dataset: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("videos/v_t.avi").write_bytes(b"")
+    assert "the same name up to the suffix" in failing(dataset, capsys)
+
+
+def test_real_annotations_with_two_real_videos(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = shared / "data"
+    settings = {
+        "actions": [
+            str(data / "activitynet_tsp" / f"activitynet_v1-3_{subset}_tsp_groundtruth.csv")
+            for subset in ("train", "valid")
+        ],
+        "captions_train": str(data / "activitynet_captions" / "train.json"),
+        "captions_val": [str(data / "activitynet_captions" / f"val_{number}.json") for number in (1, 2)],
+        "videos": str(data / "videos"),
+        "reversed_segments": "swap",
+        "pins": {"v_GGSY1Qvo990": "test"},
+    }
+    assert "14924 of 14926 annotated videos are missing" in failing(settings, capsys)
+    told = failing(settings | {"reversed_segments": "fail", "missing": "allow"}, capsys)
+    assert "video v_0bosp4-pyTM" in told or "video v_rhOtqArO-3Y" in told
+    assert run(settings | {"missing": "allow"}) == 0
+    corpus = Corpus.open(Path("corpus/manifest.json"))
+    assert [row["video"] for row in corpus.of_splits("train", "test")] == ["v_GGSY1Qvo990", "v_ZNVhz7ctTq0"]
+    counts = corpus.manifest.facts["counts"]
+    assert (counts["missing"], counts["reversed_segment"], counts["captions"]) == (14924, 2, 71955)

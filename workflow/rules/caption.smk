@@ -1,0 +1,93 @@
+"""Caption: what happens, in words.
+
+REQUIRED INPUTS: the corpus, features of all shards, the vocabulary; for generating, proposals.
+OUTPUTS: results/{dataset}/captioners/{captioner}/{seed}/{xe,scst}/manifest.json, and
+results/{dataset}/captions/{captioner}-{seed}-{split}-{proposals}.json in ActivityNet's submission format.
+"""
+
+
+rule train_captioner:
+    """Train an event captioner with cross-entropy; goes on where it was stopped."""
+    input:
+        code=stamp("train_captioner"),
+        corpus="results/{dataset}/corpus/manifest.json",
+        features=captioner_features,
+        vocabulary="results/{dataset}/vocabulary.json",
+    output:
+        manifest="results/{dataset}/captioners/{captioner}/{seed}/xe/manifest.json",
+    log:
+        "results/{dataset}/logs/train_captioner/{captioner}-{seed}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/train_captioner/{captioner}-{seed}.jsonl"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        config=section("train_captioner", "captioner"),
+    shell:
+        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
+        " python -m pipeline.train_captioner --config {params.config:q} --seed {wildcards.seed}"
+        " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
+        " --vocabulary {input.vocabulary:q}"
+        " --state results/{wildcards.dataset}/state/train_captioner/{wildcards.captioner}-{wildcards.seed}"
+        " --output {output.manifest:q} > {log:q} 2>&1"
+
+
+rule finetune_scst:
+    """Finetune a captioner on METEOR by self-critical training, on the enlarged training set."""
+    input:
+        code=stamp("finetune_scst"),
+        corpus="results/{dataset}/corpus/manifest.json",
+        features=captioner_features,
+        captioner="results/{dataset}/captioners/{captioner}/{seed}/xe/manifest.json",
+    output:
+        manifest="results/{dataset}/captioners/{captioner}/{seed}/scst/manifest.json",
+    log:
+        "results/{dataset}/logs/finetune_scst/{captioner}-{seed}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/finetune_scst/{captioner}-{seed}.jsonl"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        config=section("finetune_scst"),
+    shell:
+        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
+        " python -m pipeline.finetune_scst --config {params.config:q} --seed {wildcards.seed}"
+        " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
+        " --captioner {input.captioner:q}"
+        " --state results/{wildcards.dataset}/state/finetune_scst/{wildcards.captioner}-{wildcards.seed}"
+        " --output {output.manifest:q} > {log:q} 2>&1"
+
+
+rule generate_captions:
+    """Caption the proposals of a split. `control`: ground-truth proposals, but every video has another's features."""
+    input:
+        code=stamp("generate_captions"),
+        corpus="results/{dataset}/corpus/manifest.json",
+        features=captioner_features,
+        captioner="results/{dataset}/captioners/{captioner}/{seed}/scst/manifest.json",
+        proposals=lambda wildcards: (
+            f"results/{wildcards.dataset}/proposals/"
+            f"{'gt' if wildcards.proposals == 'control' else wildcards.proposals}.json"
+        ),
+    output:
+        captions="results/{dataset}/captions/{captioner}-{seed}-{split}-{proposals}.json",
+    log:
+        "results/{dataset}/logs/generate_captions/{captioner}-{seed}-{split}-{proposals}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/generate_captions/{captioner}-{seed}-{split}-{proposals}.jsonl"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        config=section("generate_captions"),
+        control=lambda wildcards: (
+            "--control" if wildcards.proposals == "control" else ""
+        ),
+    shell:
+        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
+        " python -m pipeline.generate_captions --config {params.config:q} --corpus {input.corpus:q}"
+        " --features results/{wildcards.dataset}/features --captioner {input.captioner:q}"
+        " --proposals {input.proposals:q} --split {wildcards.split} {params.control}"
+        " --output {output.captions:q} > {log:q} 2>&1"

@@ -1,0 +1,94 @@
+"""What the rule files share: the configuration of a dataset, code stamps, and the names of files.
+
+A rule passes its stage exactly the stage's own section as canonical JSON, so that a change elsewhere reruns nothing,
+and takes the stamp of the stage's code as an input, so that a change of any module that the stage imports does rerun.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from pipeline.config.errors import PipelineError
+from pipeline.config.load import Config, load
+from pipeline.config.propose_events import Boundary
+from workflow.scripts.code_stamp import write_stamp
+
+# Jobs are to find this environment's python, whether it was activated or not.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+wildcard_constraints:
+    dataset="[a-z][a-z0-9_]*",
+    shard="[0-9]{4}",
+    split="train|enlarged|val|test|submission",
+    seed="[0-9]+",
+    stage="xe|scst",
+    proposals="[a-z][a-z0-9_]*",
+
+
+def settings(dataset: str) -> Config:
+    """Checked configuration of a dataset: a mistake in it ends snakemake with one plain line."""
+    try:
+        return load(dataset, config)
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
+
+
+# Targets are not known while the rule files are read, so the configuration of every dataset that the command line
+# names is checked here: before any job, and before snakemake looks for any file.
+for argument in sys.argv[1:] or ["results/demo/"]:
+    named = re.match(
+        r"results/([a-z][a-z0-9_]*?)(?:_(?:val|test)_meteor\.json|_submission\.json|/)",
+        argument,
+    )
+    if named:
+        settings(named[1])
+
+
+def section(stage: str, entry: str | None = None):
+    """Function of a rule's wildcards that gives the stage's section, or the entry of it that a wildcard names."""
+
+    def canonical(wildcards):
+        found = getattr(settings(wildcards.dataset), stage)
+        return (found[wildcards[entry]] if entry else found).canonical()
+
+    return canonical
+
+
+def stamp(stage: str) -> str:
+    """File that changes whenever the code behind a stage does."""
+    return write_stamp(stage, Path("results/.stamps"))
+
+
+def shards(pattern: str):
+    """Function of a rule's wildcards that gives `pattern` for every shard of the dataset."""
+
+    def files(wildcards):
+        count = settings(wildcards.dataset).build_corpus.shards
+        return expand(
+            pattern,
+            dataset=wildcards.dataset,
+            shard=[f"{shard:04d}" for shard in range(count)],
+        )
+
+    return files
+
+
+def feature_shards(dataset: str, features: list[str]) -> list[str]:
+    """Manifests of all shards of some features."""
+    count = settings(dataset).build_corpus.shards
+    return expand(
+        "results/{dataset}/features/{feature}/{shard}/manifest.json",
+        dataset=dataset,
+        feature=features,
+        shard=[f"{shard:04d}" for shard in range(count)],
+    )
+
+
+def captioner_features(wildcards) -> list[str]:
+    """Feature shards that a captioner reads."""
+    return feature_shards(
+        wildcards.dataset,
+        settings(wildcards.dataset).train_captioner[wildcards.captioner].features,
+    )

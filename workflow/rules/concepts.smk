@@ -1,0 +1,25 @@
+"""Concepts: what the words of the training sentences are.
+
+REQUIRED INPUTS: the corpus.
+OUTPUTS: results/{dataset}/concepts.json, vocabulary.json and idf.json.
+"""
+
+
+rule mine_concepts:
+    """Mine semantic concepts, the caption vocabulary and the IDF of words from the training sentences."""
+    input:
+        code=stamp("mine_concepts"),
+        corpus="results/{dataset}/corpus/manifest.json",
+    output:
+        concepts="results/{dataset}/concepts.json",
+        vocabulary="results/{dataset}/vocabulary.json",
+        idf="results/{dataset}/idf.json",
+    log:
+        "results/{dataset}/logs/mine_concepts.log",
+    benchmark:
+        "results/{dataset}/benchmarks/mine_concepts.jsonl"
+    params:
+        config=section("mine_concepts"),
+    shell:
+        "python -m pipeline.mine_concepts --config {params.config:q} --corpus {input.corpus:q}"
+        " --concepts {output.concepts:q} --vocabulary {output.vocabulary:q} --idf {output.idf:q} > {log:q} 2>&1"

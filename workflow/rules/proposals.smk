@@ -1,0 +1,42 @@
+"""Proposals: when something happens.
+
+REQUIRED INPUTS: the corpus, and features of all shards, which say which videos there are and how long.
+OUTPUTS: results/{dataset}/proposals/{proposer}.json, in ActivityNet's format.
+"""
+
+
+def proposer_features(wildcards):
+    """Feature shards that a proposer reads; ground truth reads the captioners', to know the videos."""
+    chosen = settings(wildcards.dataset)
+    proposer = chosen.propose_events[wildcards.proposer].root
+    names = (
+        proposer.features
+        if isinstance(proposer, Boundary)
+        else list(chosen.extract_features)
+    )
+    return feature_shards(wildcards.dataset, names)
+
+
+rule propose_events:
+    """Propose the events of every video: annotated or learned, as the config's `kind` says."""
+    input:
+        code=stamp("propose_events"),
+        corpus="results/{dataset}/corpus/manifest.json",
+        features=proposer_features,
+    output:
+        proposals="results/{dataset}/proposals/{proposer}.json",
+    log:
+        "results/{dataset}/logs/propose_events/{proposer}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/propose_events/{proposer}.jsonl"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        config=section("propose_events", "proposer"),
+    shell:
+        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
+        " python -m pipeline.propose_events --config {params.config:q} --corpus {input.corpus:q}"
+        " --features results/{wildcards.dataset}/features"
+        " --state results/{wildcards.dataset}/state/propose_events/{wildcards.proposer}"
+        " --output {output.proposals:q} > {log:q} 2>&1"

@@ -1,0 +1,87 @@
+"""Report: scores, the submission file, and the page that people look at.
+
+REQUIRED INPUTS: the ensemble's captions, the corpus, the shards' rejects.
+OUTPUTS: results/{dataset}_{split}_meteor.json, results/{dataset}_submission.json,
+results/{dataset}/report/index.html with its tables and pictures.
+"""
+
+
+rule evaluate:
+    """Score the ensemble with ground-truth and learned proposals, and the control."""
+    input:
+        code=stamp("evaluate"),
+        corpus="results/{dataset}/corpus/manifest.json",
+        videos=shards("results/{dataset}/video/{shard}/manifest.json"),
+        gt="results/{dataset}/captions/ensemble-{split}-gt.json",
+        learned="results/{dataset}/captions/ensemble-{split}-learned.json",
+        control="results/{dataset}/captions/ensemble-{split}-control.json",
+    output:
+        scores="results/{dataset}_{split}_meteor.json",
+    log:
+        "results/{dataset}/logs/evaluate/{split}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/evaluate/{split}.jsonl"
+    params:
+        config=section("evaluate"),
+    shell:
+        "python -m pipeline.evaluate road --config {params.config:q} --corpus {input.corpus:q}"
+        " --videos results/{wildcards.dataset}/video --gt {input.gt:q} --learned {input.learned:q}"
+        " --control {input.control:q} --split {wildcards.split} --output {output.scores:q} > {log:q} 2>&1"
+
+
+rule write_submission:
+    """Write and validate the submission file for the official test set, which has no public references."""
+    input:
+        code=stamp("write_submission"),
+        corpus="results/{dataset}/corpus/manifest.json",
+        captions="results/{dataset}/captions/ensemble-submission-learned.json",
+    output:
+        submission="results/{dataset}_submission.json",
+    log:
+        "results/{dataset}/logs/write_submission.log",
+    benchmark:
+        "results/{dataset}/benchmarks/write_submission.jsonl"
+    params:
+        config=section("write_submission"),
+    shell:
+        "python -m pipeline.write_submission --config {params.config:q} --corpus {input.corpus:q}"
+        " --captions {input.captions:q} --output {output.submission:q} > {log:q} 2>&1"
+
+
+def trained(wildcards):
+    """Manifests of everything that was trained, for its curves."""
+    chosen = settings(wildcards.dataset)
+    folder = f"results/{wildcards.dataset}"
+    encoders = sorted({feature.encoder for feature in chosen.extract_features.values()})
+    captioners = [
+        f"{member.captioner}/{member.seed}" for member in chosen.select_captions.members
+    ]
+    return [f"{folder}/encoders/{encoder}/manifest.json" for encoder in encoders] + [
+        f"{folder}/captioners/{captioner}/{stage}/manifest.json"
+        for captioner in captioners
+        for stage in ("xe", "scst")
+    ]
+
+
+rule report:
+    """Make the page: scores, curves, and what was said of some videos beside what people said."""
+    input:
+        code=stamp("report"),
+        scores="results/{dataset}_test_meteor.json",
+        corpus="results/{dataset}/corpus/manifest.json",
+        videos=shards("results/{dataset}/video/{shard}/manifest.json"),
+        gt="results/{dataset}/captions/ensemble-test-gt.json",
+        learned="results/{dataset}/captions/ensemble-test-learned.json",
+        trained=trained,
+    output:
+        page="results/{dataset}/report/index.html",
+    log:
+        "results/{dataset}/logs/report.log",
+    benchmark:
+        "results/{dataset}/benchmarks/report.jsonl"
+    params:
+        config=section("report"),
+    shell:
+        "python -m pipeline.report --config {params.config:q} --scores {input.scores:q} --corpus {input.corpus:q}"
+        " --videos results/{wildcards.dataset}/video --gt {input.gt:q} --learned {input.learned:q}"
+        " --trained {input.trained:q} --output {output.page:q} > {log:q} 2>&1"

@@ -1,0 +1,1 @@
+"""What belongs to the workflow rather than to the library."""

@@ -1,0 +1,15 @@
+"""Stamp files: inputs of rules that change when, and only when, the code behind a stage changes."""
+
+from pathlib import Path
+
+from pipeline.store.atomic import write_text
+from pipeline.store.stamp import stamp
+
+
+def write_stamp(stage: str, folder: Path) -> str:
+    """Write the stamp of a stage's code, if it is not what the file holds already, and return the file's path."""
+    path = folder / f"{stage}.txt"
+    text = stamp(f"pipeline.{stage}") + "\n"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+    return path.as_posix()

@@ -1,0 +1,99 @@
+"""Run a command on GPUs of its own: Snakemake counts GPUs but does not say which job has which.
+
+    python -m workflow.scripts.gpu_lease --gpus 1 -- python -m pipeline.pretrain_encoder ...
+
+One lock file per device. All devices that a job asks for are taken at once or not at all, under the lock of the
+table, so that two jobs never wait for each other. The command inherits the open locks: the lease ends when the last
+process that holds it does, by whatever signal. Where a scheduler, or the user, has set CUDA_VISIBLE_DEVICES, devices
+are chosen from those. Without GPUs the command just runs, on the CPU.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+POLL_S = 0.5
+
+
+def visible() -> list[str]:
+    """Names of the devices that this process may use, as CUDA_VISIBLE_DEVICES would list them."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name for name in given.split(",") if name and name != "-1"]
+    return [str(index) for index in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
+
+
+def acquire(devices: list[str], count: int, table: Path) -> tuple[list[str], list[int]]:
+    """Wait for `count` free devices.
+
+    Args:
+        devices: names to choose from.
+        count: how many.
+        table: folder of the lock files, shared by all jobs of this machine.
+
+    Returns:
+        the devices, and the open descriptors that hold them.
+    """
+    table.mkdir(parents=True, exist_ok=True)
+    waiting = False
+    while True:
+        with (table / "table.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            taken = _take(devices, count, table)
+        if taken:
+            return taken
+        if not waiting:
+            print(f"waiting for {count} of the GPUs {', '.join(devices)}", file=sys.stderr, flush=True)
+            waiting = True
+        time.sleep(POLL_S)
+
+
+def _take(devices: list[str], count: int, table: Path) -> tuple[list[str], list[int]] | None:
+    """`count` devices that nobody holds, or None and nothing held."""
+    held: dict[str, int] = {}
+    for device in devices:
+        descriptor = os.open(table / f"{device.replace('/', '_')}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        held[device] = descriptor
+        if len(held) == count:
+            return list(held), list(held.values())
+    for descriptor in held.values():
+        os.close(descriptor)
+    return None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: `--gpus N -- COMMAND...`; ends with the command's status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gpus", type=int, default=1, help="devices that the command needs")
+    parser.add_argument("--table", type=Path, default=Path(tempfile.gettempdir()) / f"gpu-lease-{os.getuid()}")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="after --")
+    args = parser.parse_args(argv)
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    devices = visible()
+    environment = dict(os.environ)
+    descriptors: list[int] = []
+    if devices and args.gpus:
+        if args.gpus > len(devices):
+            print(f"error: {args.gpus} GPUs are asked for, there are {len(devices)}", file=sys.stderr)
+            return 2
+        chosen, descriptors = acquire(devices, args.gpus, args.table)
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
+    with contextlib.ExitStack() as stack:
+        for descriptor in descriptors:
+            stack.callback(os.close, descriptor)
+        return subprocess.run(command, env=environment, pass_fds=descriptors, check=False).returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
