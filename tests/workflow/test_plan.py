@@ -1,0 +1,122 @@
+"""What snakemake plans, and what it says before it would start a job."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, Snakemake  # type: ignore[attr-defined]
+
+from pipeline.config.load import Config
+
+RULE_FILES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+
+
+def planned(text: str) -> dict[str, int]:
+    """Rule -> number of jobs, from snakemake's job table."""
+    return {name: int(count) for name, count in re.findall(r"^([a-z_]+) +(\d+)$", text, flags=re.MULTILINE)}
+
+
+def test_bare_snakemake_plans_the_whole_road(snakemake: Snakemake) -> None:
+    done = snakemake("-n", "-q", "rules")
+    assert done.returncode == 0, done.stdout
+    jobs = planned(done.stdout)
+    assert jobs["total"] > 15
+    assert set(Config.model_fields) - jobs.keys() == {"write_submission"}
+
+
+def test_the_submission_is_planned_over_learned_proposals_alone(snakemake: Snakemake) -> None:
+    jobs = planned(snakemake("-n", "-q", "rules", "results/demo_submission.json").stdout)
+    assert jobs["write_submission"] == jobs["propose_events"] == 1
+    assert "evaluate" not in jobs
+
+
+def test_the_paper_plans_with_five_members_and_all_shards(snakemake: Snakemake, clone: Path) -> None:
+    data = clone / "data"
+    for name in (
+        "activity_net.v1-3.min.json",
+        "captions/train.json",
+        "captions/val_1.json",
+        "captions/val_2.json",
+    ):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text("{}")
+    (data / "videos").mkdir()
+    (clone / "weights").mkdir()
+    weights = yaml.safe_load((ROOT / "config/datasets/anet.yaml").read_text())["pretrain_encoder"]["sa_tsp"]
+    (clone / weights["initial_weights"]).write_bytes(b"")
+    done = snakemake("-n", "-q", "rules", "results/anet_test_meteor.json")
+    assert done.returncode == 0, done.stdout
+    jobs = planned(done.stdout)
+    assert (jobs["reencode"], jobs["extract_features"]) == (64, 64)
+    assert (jobs["train_captioner"], jobs["finetune_scst"], jobs["generate_captions"]) == (5, 5, 15)
+
+
+def test_real_annotations_with_two_videos_plan(snakemake: Snakemake, shared: Path, clone: Path) -> None:
+    (clone.parent / "shared").symlink_to(shared)
+    done = snakemake(
+        "-n", "-q", "rules", "--configfile", "config/anet_mini.yaml", "results/anet_test_meteor.json"
+    )
+    assert done.returncode == 0, done.stdout
+    assert planned(done.stdout)["reencode"] == 2
+
+
+@pytest.mark.parametrize(
+    ("overlay", "said"),
+    [
+        ("reencode: {cfr: 18}", "error: config: unknown key reencode.cfr"),
+        ("reencode: {crf: 99}", "error: config: reencode.crf = 99"),
+        ("finetune_scst: {lr: 1e-4}", "error: config: finetune_scst.lr = '1e-4'"),
+    ],
+)
+def test_a_wrong_overlay_is_one_line_before_any_job(
+    snakemake: Snakemake, clone: Path, overlay: str, said: str
+) -> None:
+    (clone / "mine.yaml").write_text(overlay)
+    done = snakemake("--cores", "1", "--configfile", "mine.yaml")
+    assert done.returncode != 0
+    assert said in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (clone / "results").exists()
+
+
+def test_an_unknown_dataset_is_told(snakemake: Snakemake) -> None:
+    done = snakemake("-n", "results/nope_test_meteor.json")
+    assert "error: no dataset 'nope'" in done.stdout
+    assert "anet, demo" in done.stdout
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.stem)
+def test_rule_files_open_with_their_contract_and_stay_small(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith('"""')
+    assert len(text.splitlines()) <= 170
+    if path.stem != "common":
+        assert "REQUIRED INPUTS:" in text
+        assert "OUTPUTS:" in text
+
+
+def rules() -> list[tuple[str, str]]:
+    """Name and text of every rule but the default target."""
+    found = []
+    for path in RULE_FILES:
+        found += re.findall(
+            r"^rule (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), flags=re.MULTILINE | re.DOTALL
+        )
+    return found
+
+
+@pytest.mark.parametrize(("name", "text"), rules(), ids=[name for name, _ in rules()])
+def test_one_word_names_rule_module_section_log_and_benchmark(name: str, text: str) -> None:
+    assert name in Config.model_fields
+    assert text.lstrip().startswith('"""')
+    assert f'code=stamp("{name}")' in text
+    assert f'config=section("{name}"' in text
+    assert f"python -m pipeline.{name} " in text
+    assert re.search(rf'"results/{{dataset}}/logs/{name}[./]', text)
+    assert re.search(rf'"results/{{dataset}}/benchmarks/{name}[./]', text)
+    assert "> {log:q} 2>&1" in text
+
+
+def test_every_stage_has_a_rule() -> None:
+    assert {name for name, _ in rules()} == set(Config.model_fields)
