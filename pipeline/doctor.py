@@ -56,9 +56,7 @@ def _ffmpeg() -> Iterator[Finding]:
         yield Finding("ffmpeg", "missing", str(error))
         return
     yield Finding("ffmpeg", "ok", f"{_first_line([str(binary), '-version'])} at {binary}")
-    listed = subprocess.run(
-        [str(binary), "-hide_banner", "-encoders"], capture_output=True, text=True, check=False
-    )
+    listed = subprocess.run([str(binary), "-hide_banner", "-encoders"], capture_output=True, text=True, check=False)
     known = {line.split()[1] for line in listed.stdout.splitlines() if len(line.split()) > 1}
     absent = [name for name in ENCODERS if name not in known]
     if absent:
@@ -95,9 +93,7 @@ def _shared_memory() -> Finding:
     if not folder.is_dir():
         return Finding("shared memory", "note", "no /dev/shm; if data workers die, set config: workers: 0")
     free = shutil.disk_usage(folder).free / GB
-    state, advice = (
-        ("ok", "") if free >= 1 else ("note", "; in a container give --shm-size=8g, or set workers: 0")
-    )
+    state, advice = ("ok", "") if free >= 1 else ("note", "; in a container give --shm-size=8g, or set workers: 0")
     return Finding("shared memory", state, f"{free:.1f} GB free in {folder}{advice}")
 
 

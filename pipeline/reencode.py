@@ -1,11 +1,11 @@
-"""Re-encode one shard of raw videos to constant 30 fps MP4 (TSP, section 4).
+r"""Re-encode one shard of raw videos to constant 30 fps MP4 (TSP, section 4).
 
 In: the corpus, and the raw videos that it names.
 Out, beside the manifest: `<video>.mp4`, `videos.parquet` (frames, size, audio) and `rejects.parquet`: a video that
 does not decode from beginning to end is left out with its reason, and the rest goes on. Too many fail the shard.
 
 Alone, after build_corpus:
-    python -m pipeline.reencode --corpus results/mine/corpus/manifest.json --shard 0 \\
+    python -m pipeline.reencode --corpus results/mine/corpus/manifest.json --shard 0 \
         --output results/mine/video/0000/manifest.json
 """
 
@@ -22,7 +22,7 @@ from pipeline.store.manifest import write_manifest
 from pipeline.store.provenance import record
 from pipeline.store.tables import write_table
 from pipeline.training.log import Progress
-from pipeline.video.encode import Rejected, reencode_video
+from pipeline.video.encode import RejectedError, reencode_video
 from pipeline.video.shard import REENCODED
 
 STAGE = "reencode"
@@ -47,7 +47,7 @@ def reencode_shard(config: Reencode, corpus_manifest: Path, shard: int, output: 
         try:
             with replacing(folder / f"{video}.mp4") as temporary:
                 made = reencode_video(Path(row["path"]), temporary, config)
-        except Rejected as error:
+        except RejectedError as error:
             logging.warning("rejected %s: %s (%s)", video, error.reason, error.detail)
             rejects.append({"video": video, "source": STAGE, "reason": error.reason, "detail": error.detail})
         else:

@@ -33,9 +33,7 @@ def test_imports_run_one_way(path: Path) -> None:
         if len(inside) == 1 or not target:
             assert imported.split(".")[-1] not in STAGES, f"a stage imports the stage {imported}"
             continue
-        assert not (len(target) == 1 and target[0] in STAGES), (
-            f"{module_of(path)} imports the stage {imported}"
-        )
+        assert not (len(target) == 1 and target[0] in STAGES), f"{module_of(path)} imports the stage {imported}"
         if inside[0] in FOUNDATION:
             assert target[0] in FOUNDATION, f"{module_of(path)} imports {imported}"
 

@@ -67,9 +67,7 @@ def test_a_word_nobody_repeats_leaves_no_vocabulary(
     tmp_path: Path, captions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = ["--concepts", str(tmp_path / "c.json"), "--vocabulary", str(tmp_path / "v.json")]
-    assert (
-        main(["--captions", str(captions), "--config", '{"tagger": "lexicon", "min_count": 9}', *target]) == 2
-    )
+    assert main(["--captions", str(captions), "--config", '{"tagger": "lexicon", "min_count": 9}', *target]) == 2
     assert "no word occurs 9 times in 3 training sentences" in capsys.readouterr().err
 
 

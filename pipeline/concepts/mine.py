@@ -72,9 +72,7 @@ def vocabulary(sentences: Sequence[str], min_count: int) -> list[str]:
         PipelineError: none does.
     """
     counts = Counter(word for sentence in sentences for word in words(sentence))
-    kept = sorted(
-        (word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word)
-    )
+    kept = sorted((word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word))
     if not kept:
         raise PipelineError(
             f"no word occurs {min_count} times in {len(sentences)} training sentences (config: mine_concepts.min_count)"

@@ -23,10 +23,22 @@ _ORDER = ("NOUN", "VERB", "ADJ", "ADV")
 _AUXILIARIES = frozenset({"be", "have", "do"})
 """Left out under every spelling; the stop words hold only some of them."""
 
-_DETERMINERS = frozenset(
-    "a an the this that these those his her its their my your our some another each".split()
-)
-_BEFORE_VERBS = frozenset("is are was were be been being to he she it they who and then can will".split())
+_DETERMINERS = {"a", "an", "the", "this", "that", "these", "those", "some", "another", "one"} | {
+    "his",
+    "her",
+    "its",
+    "their",
+    "my",
+    "your",
+    "our",
+}
+_BEFORE_VERBS = {"is", "are", "was", "were", "be", "been", "being", "to", "and", "then", "can", "will"} | {
+    "he",
+    "she",
+    "it",
+    "they",
+    "who",
+}
 
 
 class Tagged(NamedTuple):
@@ -103,7 +115,7 @@ def _kinds(token: Token) -> frozenset[str]:
 
 
 def _choose(word: str, kinds: frozenset[str], before: Token | None, after: frozenset[str]) -> str:
-    """One part of speech out of those possible, by the word before (already decided) and the kinds of the word after."""
+    """One part of speech of those possible, by the word before (already decided) and the kinds of the word after."""
     if not kinds:
         return "X"
     said, pos = (before.text, before.pos_) if before is not None else ("", "")

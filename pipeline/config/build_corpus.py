@@ -10,13 +10,9 @@ from pipeline.config.base import Section
 class Fractions(Section):
     """How the official validation videos are divided, by a hash of their id; the rest is left out."""
 
-    enlarged: float = Field(
-        0.8, ge=0, le=1, description="appended to the training set (section 2 of the paper)"
-    )
+    enlarged: float = Field(0.8, ge=0, le=1, description="appended to the training set (section 2 of the paper)")
     val: float = Field(0.1, ge=0, le=1, description="for model selection")
-    test: float = Field(
-        0.1, ge=0, le=1, description="for the reported score: never trained on, never selected on"
-    )
+    test: float = Field(0.1, ge=0, le=1, description="for the reported score: never trained on, never selected on")
 
     @model_validator(mode="after")
     def _at_most_all(self) -> Self:

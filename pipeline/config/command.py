@@ -19,9 +19,7 @@ Main = Callable[..., int]
 
 def parser(doc: str | None, **kwargs: Any) -> argparse.ArgumentParser:
     """An argument parser whose description is the module's docstring, shown as written."""
-    return argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-    )
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
 
 
 def add_config(arguments: argparse.ArgumentParser, section: type[Settings], name: str) -> None:

@@ -14,7 +14,5 @@ class Evaluate(Section):
         "2021", description="unmatched captions meet three garbage words (2018) or one (2021)"
     )
     tious: list[float] = Field([0.3, 0.5, 0.7, 0.9], min_length=1, description="temporal IoU thresholds")
-    max_proposals: int = Field(
-        1000, ge=1, description="captions of a video beyond this many are not looked at"
-    )
+    max_proposals: int = Field(1000, ge=1, description="captions of a video beyond this many are not looked at")
     timeout_s: float = Field(600.0, gt=0, description="Java that stays silent for longer is stopped, seconds")

@@ -35,9 +35,7 @@ class Config(Section):
     build_corpus: BuildCorpus = Field(BuildCorpus(), description="annotations and videos")
     reencode: Reencode = Field(Reencode(), description="constant frame rate")
     mine_concepts: MineConcepts = Field(MineConcepts(), description="concepts, vocabulary, IDF")
-    pretrain_encoder: dict[str, PretrainEncoder] = Field(
-        {"sa_tsp": PretrainEncoder()}, description="encoders, by name"
-    )
+    pretrain_encoder: dict[str, PretrainEncoder] = Field({"sa_tsp": PretrainEncoder()}, description="encoders, by name")
     extract_features: dict[str, ExtractFeatures] = Field(
         {"sa_tsp": ExtractFeatures(encoder="sa_tsp")}, description="features, by name"
     )
@@ -55,9 +53,7 @@ class Config(Section):
         description="the ensemble (M = 5, section 1.4)",
     )
     evaluate: Evaluate = Field(Evaluate(), description="scores")
-    write_submission: WriteSubmission = Field(
-        WriteSubmission(), description="the file for the challenge's test set"
-    )
+    write_submission: WriteSubmission = Field(WriteSubmission(), description="the file for the challenge's test set")
     report: Report = Field(Report(), description="tables, pictures, page")
 
     @model_validator(mode="after")

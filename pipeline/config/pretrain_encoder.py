@@ -13,12 +13,8 @@ class Clip(Section):
     frames: int = Field(16, ge=1, description="frames of a clip")
     fps: float = Field(15.0, gt=0, description="frames per second within a clip; divides the re-encoded rate")
     height: int = Field(128, ge=8, description="frames are resized to this height, pixels ...")
-    width: int = Field(
-        171, ge=8, description="... and this width, whatever their aspect ratio, as TSP's code does"
-    )
-    crop: int = Field(
-        112, ge=8, description="then cropped to this square: random in training, central otherwise"
-    )
+    width: int = Field(171, ge=8, description="... and this width, whatever their aspect ratio, as TSP's code does")
+    crop: int = Field(112, ge=8, description="then cropped to this square: random in training, central otherwise")
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
@@ -58,9 +54,7 @@ class PretrainEncoder(Section):
         description="background lies between actions that are this far apart, seconds (5 clips, as TSP's)",
     )
     alpha: float = Field(1.0, ge=0, description="weight of the temporal region loss; 0 leaves its head out")
-    beta: float = Field(
-        0.1, ge=0, description="weight of the semantic concept loss; 0 leaves its head out (plain TSP)"
-    )
+    beta: float = Field(0.1, ge=0, description="weight of the semantic concept loss; 0 leaves its head out (plain TSP)")
     semantic_loss: AsymmetricLoss = Field(AsymmetricLoss(), description="the loss of the concepts")
     epochs: int = Field(8, ge=1, description="passes over the clips")
     batch_size: int = Field(32, ge=1, description="clips per step")
@@ -72,9 +66,7 @@ class PretrainEncoder(Section):
     warmup_epochs: float = Field(2.0, ge=0, description="linear warm-up, epochs")
     milestones: list[float] = Field([4.0, 6.0], description="epochs at which the rates decay")
     decay: float = Field(0.01, gt=0, le=1, description="factor of each decay")
-    cache_gb: float = Field(
-        0.0, ge=0, description="decoded frames kept in memory, up to this many GB; 0 decodes anew"
-    )
+    cache_gb: float = Field(0.0, ge=0, description="decoded frames kept in memory, up to this many GB; 0 decodes anew")
     workers: int = Field(6, ge=0, description="processes that read clips; 0 reads in the training process")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
     seed: int = Field(0, description="of the initial weights, the sampling and the augmentation")

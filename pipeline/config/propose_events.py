@@ -25,9 +25,7 @@ class GroundTruth(Section):
 class Boundary(Section):
     """Learned: a temporal network scores starts, ends and insides, candidates are paired and thinned by soft-NMS."""
 
-    kind: Literal["boundary"] = Field(
-        "boundary", description="a small temporal network, trained on caption events"
-    )
+    kind: Literal["boundary"] = Field("boundary", description="a small temporal network, trained on caption events")
     features: list[str] = Field(min_length=1, description="entries of `extract_features`, concatenated")
     hidden: int = Field(256, ge=1, description="channels of the temporal network")
     epochs: int = Field(20, ge=1, description="passes over the training videos")
@@ -37,9 +35,7 @@ class Boundary(Section):
     dropout: float = Field(0.3, ge=0, lt=1, description="on the features")
     soft_nms_sigma: float = Field(0.4, gt=0, description="width of the Gaussian of soft-NMS, in tIoU")
     max_proposals: int = Field(10, ge=1, description="kept per video")
-    min_score: float = Field(
-        0.1, ge=0, le=1, description="proposals below this share of the video's best are dropped"
-    )
+    min_score: float = Field(0.1, ge=0, le=1, description="proposals below this share of the video's best are dropped")
     cache_gb: float = Field(
         4.0, ge=0, description="clip features kept in memory, up to this many GB; the rest is reread"
     )

@@ -11,15 +11,11 @@ class Reencode(Section):
     """How every video is re-encoded before anything looks at it."""
 
     fps: int = Field(30, ge=1, le=120, description="constant frame rate, frames per second")
-    crf: int = Field(
-        23, ge=0, le=51, description="x264 quality, lower is better; 23 is ffmpeg's default, as TSP's"
-    )
+    crf: int = Field(23, ge=0, le=51, description="x264 quality, lower is better; 23 is ffmpeg's default, as TSP's")
     preset: Literal["ultrafast", "veryfast", "fast", "medium", "slow"] = Field(
         "medium", description="x264 effort; medium is ffmpeg's default, as TSP's"
     )
-    gop: int = Field(
-        250, ge=1, description="frames between key frames; short ones make seeking cheap, 250 is as TSP's"
-    )
+    gop: int = Field(250, ge=1, description="frames between key frames; short ones make seeking cheap, 250 is as TSP's")
     short_side: int | None = Field(
         None,
         ge=16,

@@ -9,6 +9,4 @@ class Report(Section):
     """What the report shows."""
 
     title: str = Field("Dense video captions", description="heading of the page")
-    videos: int = Field(
-        12, ge=0, description="videos shown with their captions: the best, the worst and some between"
-    )
+    videos: int = Field(12, ge=0, description="videos shown with their captions, spread evenly over the split test")

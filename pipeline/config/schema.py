@@ -94,9 +94,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.write:
             write_text(path, text)
         elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-            raise PipelineError(
-                f"{path} is not as pipeline/config has it: python -m pipeline.config.schema --write"
-            )
+            raise PipelineError(f"{path} is not as pipeline/config has it: python -m pipeline.config.schema --write")
     return 0
 
 

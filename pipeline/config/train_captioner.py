@@ -10,9 +10,7 @@ from pipeline.config.base import Section
 class TrainCaptioner(Section):
     """Cross-entropy training of one event captioner."""
 
-    features: list[str] = Field(
-        min_length=1, description="entries of `extract_features`, concatenated along channels"
-    )
+    features: list[str] = Field(min_length=1, description="entries of `extract_features`, concatenated along channels")
     hidden: int = Field(512, ge=1, description="size of all hidden layers")
     dropout: float = Field(0.5, ge=0, lt=1, description="on embeddings, events and the output")
     max_words: int = Field(28, ge=1, description="captions are cut to this many words")

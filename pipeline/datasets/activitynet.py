@@ -25,9 +25,7 @@ def _video(path: Path, video: str, entry: object) -> Annotated:
     if not isinstance(entry, dict) or not isinstance(entry.get("annotations"), list):
         raise PipelineError(f"{path}: video {video}: expected an object with `annotations`")
     if entry.get("subset") not in SUBSETS:
-        raise PipelineError(
-            f"{path}: video {video}: subset {entry.get('subset')!r} is none of {', '.join(SUBSETS)}"
-        )
+        raise PipelineError(f"{path}: video {video}: subset {entry.get('subset')!r} is none of {', '.join(SUBSETS)}")
     segments = []
     for index, annotation in enumerate(entry["annotations"]):
         if not isinstance(annotation, dict) or not isinstance(annotation.get("label"), str):

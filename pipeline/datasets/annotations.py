@@ -64,15 +64,10 @@ def check_times(pair: Any, path: Path, video: str, index: int) -> tuple[float, f
     good = (
         isinstance(pair, list)
         and len(pair) == 2
-        and all(
-            isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time)
-            for time in pair
-        )
+        and all(isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time) for time in pair)
     )
     if not good:
-        raise PipelineError(
-            f"{path}: video {video}, segment {index}: {pair!r} is not [start, end] in seconds"
-        )
+        raise PipelineError(f"{path}: video {video}, segment {index}: {pair!r} is not [start, end] in seconds")
     return float(pair[0]), float(pair[1])
 
 
@@ -84,7 +79,5 @@ def check_duration(duration: Any, path: Path, video: str) -> float:
     """
     number = isinstance(duration, int | float) and not isinstance(duration, bool)
     if not number or not math.isfinite(duration) or duration <= 0:
-        raise PipelineError(
-            f"{path}: video {video}: duration {duration!r} is not a positive number of seconds"
-        )
+        raise PipelineError(f"{path}: video {video}: duration {duration!r} is not a positive number of seconds")
     return float(duration)

@@ -28,9 +28,7 @@ VIDEOS = pa.schema(
         ("duration", pa.float64()),  # as annotated; null where nobody says
     ]
 )
-SEGMENTS = pa.schema(
-    [("video", pa.string()), ("start", pa.float64()), ("end", pa.float64()), ("label", pa.string())]
-)
+SEGMENTS = pa.schema([("video", pa.string()), ("start", pa.float64()), ("end", pa.float64()), ("label", pa.string())])
 CAPTIONS = pa.schema(
     [
         ("video", pa.string()),
@@ -40,9 +38,7 @@ CAPTIONS = pa.schema(
         ("sentence", pa.string()),
     ]
 )
-REJECTS = pa.schema(
-    [("video", pa.string()), ("source", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
-)
+REJECTS = pa.schema([("video", pa.string()), ("source", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
 
 
 @dataclass(frozen=True)

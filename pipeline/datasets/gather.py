@@ -90,14 +90,10 @@ def _splits(
     validation = set().union(*vals)
     both = sorted(train.keys() & validation)
     if both:
-        raise PipelineError(
-            f"{config.captions_train}: video {both[0]} is captioned for training and validation"
-        )
+        raise PipelineError(f"{config.captions_train}: video {both[0]} is captioned for training and validation")
     strangers = sorted(config.pins.keys() - validation)
     if strangers:
-        raise PipelineError(
-            f"config: build_corpus.pins names {strangers[0]!r}, which no validation file captions"
-        )
+        raise PipelineError(f"config: build_corpus.pins names {strangers[0]!r}, which no validation file captions")
     splits = dict.fromkeys(train, "train")
     for video in validation:
         split = config.pins.get(video) or validation_split(video, config.fractions)
@@ -120,9 +116,7 @@ def _find_videos(folder: Path) -> dict[str, Path]:
         if path.name.startswith(".") or not path.is_file() or path.suffix == ".json":
             continue
         if path.stem in files:
-            raise PipelineError(
-                f"{path}: {files[path.stem].name} has the same name up to the suffix; keep one"
-            )
+            raise PipelineError(f"{path}: {files[path.stem].name} has the same name up to the suffix; keep one")
         files[path.stem] = path
     return files
 
@@ -156,9 +150,7 @@ def _add_actions(gathered: Gathered, video: str, entry: Annotated) -> None:
             gathered.segments.append({"video": video, "start": start, "end": end, "label": segment.text})
 
 
-def _add_captions(
-    gathered: Gathered, video: str, annotator: int, entry: Annotated, config: BuildCorpus
-) -> None:
+def _add_captions(gathered: Gathered, video: str, annotator: int, entry: Annotated, config: BuildCorpus) -> None:
     """Events: clipped to the video; reversed ones are fatal or mended, as config says; empty ones are left out."""
     source = f"captions of annotator {annotator}"
     for index, segment in enumerate(entry.segments):
@@ -174,9 +166,7 @@ def _add_captions(
         start, end = _clip(gathered, start, end, entry.duration)
         sentence = " ".join(segment.text.split())
         if end <= start:
-            gathered.reject(
-                video, source, "empty_segment", f"event {index}: {segment.start} to {segment.end} s"
-            )
+            gathered.reject(video, source, "empty_segment", f"event {index}: {segment.start} to {segment.end} s")
         elif not sentence:
             gathered.reject(video, source, "empty_sentence", f"event {index}")
         else:

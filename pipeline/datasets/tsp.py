@@ -36,9 +36,7 @@ def read_tsp(path: Path) -> dict[str, Annotated]:
                 segments.append(Segment(start, end, row["action-label"]))
             elif row["temporal-region-label"] != "No action":
                 label = row["temporal-region-label"]
-                raise PipelineError(
-                    f"{path}: {where}: temporal-region-label {label!r} is not Action or No action"
-                )
+                raise PipelineError(f"{path}: {where}: temporal-region-label {label!r} is not Action or No action")
     return {video: Annotated(duration, tuple(segments)) for video, (duration, segments) in videos.items()}
 
 

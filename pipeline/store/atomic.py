@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,9 +52,7 @@ def read_json(path: Path, what: str = "file") -> Any:
     except FileNotFoundError:
         raise PipelineError(f"{path}: no such {what}") from None
     except UnicodeDecodeError as error:
-        raise PipelineError(
-            f"{path}: {what} is not UTF-8 text ({error.reason} at byte {error.start})"
-        ) from None
+        raise PipelineError(f"{path}: {what} is not UTF-8 text ({error.reason} at byte {error.start})") from None
     try:
         return json.loads(text, object_pairs_hook=_unique(path))
     except json.JSONDecodeError as error:

@@ -42,9 +42,7 @@ class Manifest:
         path = self.path.parent / name
         said = self.payloads[name]
         if not path.is_file():
-            raise PipelineError(
-                f"{path}: listed in {self.path} but not there; delete the manifest and run again"
-            )
+            raise PipelineError(f"{path}: listed in {self.path} but not there; delete the manifest and run again")
         damaged = path.stat().st_size != said["bytes"] or (check and sha256(path) != said["sha256"])
         if damaged:
             raise PipelineError(f"{path}: not as {self.path} describes it; delete the manifest and run again")

@@ -32,8 +32,6 @@ def read_table(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
     except pa.ArrowException as error:
         raise PipelineError(f"{path}: not a readable Parquet table ({error})") from None
     if not table.schema.equals(schema):
-        raise PipelineError(
-            f"{path}: has the columns {table.schema.names}, expected {schema.names}; made elsewhere?"
-        )
+        raise PipelineError(f"{path}: has the columns {table.schema.names}, expected {schema.names}; made elsewhere?")
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows

@@ -14,7 +14,5 @@ def pick(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
-        raise PipelineError(
-            "device: cuda is asked for but no GPU is visible (CUDA_VISIBLE_DEVICES, nvidia-smi?)"
-        )
+        raise PipelineError("device: cuda is asked for but no GPU is visible (CUDA_VISIBLE_DEVICES, nvidia-smi?)")
     return torch.device(device)

@@ -22,8 +22,7 @@ class MetricsLog:
         write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
         logging.info(
             " ".join(
-                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-                for name, value in row.items()
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
             )
         )
 

@@ -26,5 +26,5 @@ def seed_all(*keys: str | int) -> None:
     """Seed torch (all devices), NumPy's and Python's global generators from the given keys."""
     seed = derive(*keys)
     torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  # libraries still read the global one
+    np.random.seed(seed % 2**32)
     random.seed(seed)

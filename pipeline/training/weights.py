@@ -43,6 +43,4 @@ def check_fits(path: Path, state: dict[str, torch.Tensor], module: torch.nn.Modu
         return
     different = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
     shown = ", ".join(f"{name} (file {given.get(name)}, model {own.get(name)})" for name in different[:3])
-    raise PipelineError(
-        f"{path}: weights of another architecture; {len(different)} keys differ, first {shown}"
-    )
+    raise PipelineError(f"{path}: weights of another architecture; {len(different)} keys differ, first {shown}")

@@ -14,12 +14,11 @@ from pipeline.config.reencode import Reencode
 from pipeline.video.decode import DecodeError, Probe, probe
 from pipeline.video.tools import ffmpeg as ffmpeg_binary
 
-
 CUT_S = 1.0
 """Headers are this vague about a whole file's length (seconds), more than any frame's duration."""
 
 
-class Rejected(Exception):
+class RejectedError(Exception):
     """A video that is left out.
 
     Args:
@@ -84,14 +83,14 @@ def reencode_video(source: Path, target: Path, config: Reencode) -> Probe:
         what the new file holds.
 
     Raises:
-        Rejected: with the reason.
+        RejectedError: with the reason.
     """
     try:
         before = probe(source)
     except DecodeError as error:
-        raise Rejected("unreadable", str(error)) from None
+        raise RejectedError("unreadable", str(error)) from None
     if before.cut_s > config.tolerance_s + CUT_S:
-        raise Rejected("cut_short", f"its header promises {before.cut_s:.1f} s more than there is")
+        raise RejectedError("cut_short", f"its header promises {before.cut_s:.1f} s more than there is")
     try:
         done = subprocess.run(
             command_line(source, target, config, audio=before.audio),
@@ -101,18 +100,16 @@ def reencode_video(source: Path, target: Path, config: Reencode) -> Probe:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Rejected("timeout", f"ffmpeg took longer than {config.timeout_s:g} s") from None
+        raise RejectedError("timeout", f"ffmpeg took longer than {config.timeout_s:g} s") from None
     if done.returncode != 0:
-        raise Rejected(
-            "decode_error", _first_line(done.stderr) or f"ffmpeg ended with status {done.returncode}"
-        )
+        raise RejectedError("decode_error", _first_line(done.stderr) or f"ffmpeg ended with status {done.returncode}")
     try:
         after = probe(target)
     except DecodeError as error:
-        raise Rejected("decode_error", str(error)) from None
+        raise RejectedError("decode_error", str(error)) from None
     lost = before.duration - after.frames / config.fps
     if lost > config.tolerance_s:
-        raise Rejected("too_short", f"{before.duration:.2f} s became {after.frames / config.fps:.2f} s")
+        raise RejectedError("too_short", f"{before.duration:.2f} s became {after.frames / config.fps:.2f} s")
     return after
 
 

@@ -83,9 +83,7 @@ class Videos:
             for row in table:
                 if row["video"] in rows:
                     raise PipelineError(f"{path}: video {row['video']} stands in another shard too")
-                rows[row["video"]] = VideoRow(
-                    path=manifest.payload(f"{row['video']}.mp4", check=False), **row
-                )
+                rows[row["video"]] = VideoRow(path=manifest.payload(f"{row['video']}.mp4", check=False), **row)
         return cls(rows, paths)
 
 

@@ -20,6 +20,4 @@ def ffmpeg() -> Path:
     try:
         return Path(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError:
-        raise PipelineError(
-            "no ffmpeg: install it, or `pip install imageio-ffmpeg`, which carries one"
-        ) from None
+        raise PipelineError("no ffmpeg: install it, or `pip install imageio-ffmpeg`, which carries one") from None

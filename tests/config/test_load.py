@@ -1,5 +1,6 @@
 """The configuration: defaults, overlays, and one plain line for whatever is wrong."""
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def test_written_defaults_are_the_defaults() -> None:
 
 def test_every_key_stands_below_a_comment() -> None:
     lines = config_yaml().splitlines()
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in itertools.pairwise(lines):
         named_entry = re.match(r"  (sa_tsp|gt|learned):$", line)
         if re.match(r" *[a-z_]+:", line) and not named_entry:
             assert above.strip().startswith("#"), line

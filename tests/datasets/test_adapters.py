@@ -12,9 +12,7 @@ from pipeline.datasets.annotations import Segment
 from pipeline.datasets.captions import read_captions
 from pipeline.datasets.tsp import read_tsp
 
-HEADER = (
-    "video-name,t-start,t-end,action-label,video-duration,filename,fps,video-frames,temporal-region-label\n"
-)
+HEADER = "video-name,t-start,t-end,action-label,video-duration,filename,fps,video-frames,temporal-region-label\n"
 
 
 def write(path: Path, data: Any) -> Path:
@@ -35,16 +33,12 @@ def test_activitynet_is_read(tmp_path: Path) -> None:
 
 def test_captions_are_read_untouched(tmp_path: Path) -> None:
     entry = {"duration": 5, "timestamps": [[4, 1]], "sentences": [" A man. "]}
-    assert read_captions(write(tmp_path / "c.json", {"v_a": entry}))["v_a"].segments == (
-        Segment(4, 1, " A man. "),
-    )
+    assert read_captions(write(tmp_path / "c.json", {"v_a": entry}))["v_a"].segments == (Segment(4, 1, " A man. "),)
 
 
 def test_tsp_table_is_read(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text(
-        HEADER + "abc,1,2.5,Archery,9,v_abc.mp4,30,270,Action\nabc,3,9,,9,v_abc.mp4,30,270,No action\n"
-    )
+    path.write_text(HEADER + "abc,1,2.5,Archery,9,v_abc.mp4,30,270,Action\nabc,3,9,,9,v_abc.mp4,30,270,No action\n")
     assert read_tsp(path)["abc"].segments == (Segment(1, 2.5, "Archery"),)
 
 

@@ -15,9 +15,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "__init__.py").write_text('"""Package."""\n')
     (package / "video" / "__init__.py").write_text("")
     (package / "stage.py").write_text("from pipeline.video.decode import frames\nX = frames\n")
-    (package / "video" / "decode.py").write_text(
-        '"""Doc."""\n\ndef frames():\n    """Frames."""\n    return 1\n'
-    )
+    (package / "video" / "decode.py").write_text('"""Doc."""\n\ndef frames():\n    """Frames."""\n    return 1\n')
     (package / "other.py").write_text("Y = 1\n")
     monkeypatch.setattr(module, "ROOT", tmp_path)
     return package

@@ -22,12 +22,8 @@ def test_probe_counts_packets(movie: Path) -> None:
     assert abs(found.cut_s) < 0.05
 
 
-@pytest.mark.parametrize(
-    ("start", "stop", "step"), [(0, None, 1), (7, 31, 2), (40, 45, 1), (61, 200, 4), (89, 90, 1)]
-)
-def test_any_part_equals_the_same_frames_of_the_whole(
-    movie: Path, start: int, stop: int | None, step: int
-) -> None:
+@pytest.mark.parametrize(("start", "stop", "step"), [(0, None, 1), (7, 31, 2), (40, 45, 1), (61, 200, 4), (89, 90, 1)])
+def test_any_part_equals_the_same_frames_of_the_whole(movie: Path, start: int, stop: int | None, step: int) -> None:
     whole = list(frames(movie))
     part = list(frames(movie, start=start, stop=stop, step=step))
     expected = whole[start:stop:step]
@@ -55,9 +51,7 @@ def test_what_is_no_video_is_told(tmp_path: Path, name: str) -> None:
         probe(path)
 
 
-@pytest.mark.parametrize(
-    "name", ["-rf.mp4", "with space.mp4", "quo'te\".mp4", "ünïcode 録画.mp4", "http:x.mp4"]
-)
+@pytest.mark.parametrize("name", ["-rf.mp4", "with space.mp4", "quo'te\".mp4", "ünïcode 録画.mp4", "http:x.mp4"])
 def test_odd_names_are_just_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     film(tmp_path / name, seconds=0.5)
     monkeypatch.chdir(tmp_path)

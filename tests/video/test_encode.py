@@ -1,5 +1,6 @@
 """Re-encoding gives constant 30 fps, and names the reason wherever it does not."""
 
+import itertools
 import random
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from films import cut, film
 
 from pipeline.config.reencode import Reencode
-from pipeline.video.encode import Rejected, command_line, reencode_video
+from pipeline.video.encode import RejectedError, command_line, reencode_video
 from pipeline.video.shard import VideoRow
 
 FAST = Reencode(preset="ultrafast")
@@ -49,7 +50,7 @@ def test_good_videos_become_thirty_constant_frames_a_second(
         stream = container.streams.video[0]
         times = [frame.pts * stream.time_base for frame in container.decode(stream)]
     assert times[0] == 0
-    assert {later - sooner for sooner, later in zip(times, times[1:], strict=False)} == {Fraction(1, 30)}
+    assert {later - sooner for sooner, later in itertools.pairwise(times)} == {Fraction(1, 30)}
 
 
 def test_short_side_scales_landscape_and_portrait(tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_broken_videos_are_rejected_with_a_reason(tmp_path: Path, name: str, rea
         path.write_bytes(b"")
     else:
         film(path, sound=True, options=("-map", "1:a"))
-    with pytest.raises(Rejected) as error:
+    with pytest.raises(RejectedError) as error:
         reencode_video(path, tmp_path / "o.mp4", FAST)
     assert error.value.reason in reasons
     assert "0x" not in error.value.detail
@@ -103,7 +104,7 @@ def test_broken_videos_are_rejected_with_a_reason(tmp_path: Path, name: str, rea
 
 def test_slow_videos_are_rejected(tmp_path: Path) -> None:
     source = film(tmp_path / "long.mp4", seconds=20, size="640x480", options=("-preset", "ultrafast"))
-    with pytest.raises(Rejected, match="timeout"):
+    with pytest.raises(RejectedError, match="timeout"):
         reencode_video(source, tmp_path / "o.mp4", Reencode(preset="slow", timeout_s=0.05))
 
 
@@ -111,7 +112,7 @@ def test_real_videos_have_the_frames_that_were_counted(shared: Path, tmp_path: P
     folder = shared / "data" / "videos"
     assert reencode_video(folder / "v_GGSY1Qvo990.mp4", tmp_path / "g.mp4", FAST).frames in (542, 543)
     assert reencode_video(folder / "v_ZNVhz7ctTq0.mp4", tmp_path / "z.mp4", FAST).frames == 420
-    with pytest.raises(Rejected, match="decode_error"):
+    with pytest.raises(RejectedError, match="decode_error"):
         reencode_video(folder / "corrupted.mp4", tmp_path / "c.mp4", FAST)
 
 

@@ -98,7 +98,4 @@ def test_without_gpus_the_command_just_runs_and_its_status_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert (
-        main(["--gpus", "1", "--table", str(tmp_path), "--", sys.executable, "-c", "raise SystemExit(7)"])
-        == 7
-    )
+    assert main(["--gpus", "1", "--table", str(tmp_path), "--", sys.executable, "-c", "raise SystemExit(7)"]) == 7

@@ -54,9 +54,7 @@ def test_the_paper_plans_with_five_members_and_all_shards(snakemake: Snakemake, 
 
 def test_real_annotations_with_two_videos_plan(snakemake: Snakemake, shared: Path, clone: Path) -> None:
     (clone.parent / "shared").symlink_to(shared)
-    done = snakemake(
-        "-n", "-q", "rules", "--configfile", "config/anet_mini.yaml", "results/anet_test_meteor.json"
-    )
+    done = snakemake("-n", "-q", "rules", "--configfile", "config/anet_mini.yaml", "results/anet_test_meteor.json")
     assert done.returncode == 0, done.stdout
     assert planned(done.stdout)["reencode"] == 2
 
@@ -69,9 +67,7 @@ def test_real_annotations_with_two_videos_plan(snakemake: Snakemake, shared: Pat
         ("finetune_scst: {lr: 1e-4}", "error: config: finetune_scst.lr = '1e-4'"),
     ],
 )
-def test_a_wrong_overlay_is_one_line_before_any_job(
-    snakemake: Snakemake, clone: Path, overlay: str, said: str
-) -> None:
+def test_a_wrong_overlay_is_one_line_before_any_job(snakemake: Snakemake, clone: Path, overlay: str, said: str) -> None:
     (clone / "mine.yaml").write_text(overlay)
     done = snakemake("--cores", "1", "--configfile", "mine.yaml")
     assert done.returncode != 0
@@ -100,9 +96,7 @@ def rules() -> list[tuple[str, str]]:
     """Name and text of every rule but the default target."""
     found = []
     for path in RULE_FILES:
-        found += re.findall(
-            r"^rule (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), flags=re.MULTILINE | re.DOTALL
-        )
+        found += re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), flags=re.MULTILINE | re.DOTALL)
     return found
 
 

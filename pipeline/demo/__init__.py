@@ -1,0 +1,1 @@
+"""A miniature ActivityNet, drawn and encoded on the spot."""
