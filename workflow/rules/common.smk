@@ -35,15 +35,19 @@ def settings(dataset: str) -> Config:
         sys.exit(f"error: {error}")
 
 
-# Targets are not known while the rule files are read, so the configuration of every dataset that the command line
-# names is checked here: before any job, and before snakemake looks for any file.
-for argument in sys.argv[1:] or ["results/demo/"]:
-    named = re.match(
-        r"results/([a-z][a-z0-9_]*?)(?:_(?:val|test)_meteor\.json|_submission\.json|/)",
-        argument,
+def named_datasets(words: list[str]) -> set[str]:
+    """Datasets that a command line asks for; the demo's where it names no target."""
+    pattern = (
+        r"results/([a-z][a-z0-9_]*?)(?:_(?:val|test)_meteor\.json|_submission\.json|/)"
     )
-    if named:
-        settings(named[1])
+    named = {found[1] for word in words if (found := re.match(pattern, word))}
+    return named or (set() if "--target-jobs" in words else {"demo"})
+
+
+# Targets are not known yet while the rule files are read. So the command line is looked at, to tell of mistakes in the
+# configuration before any job, and before snakemake looks for any file.
+for dataset in named_datasets(sys.argv[1:]):
+    settings(dataset)
 
 
 def section(stage: str, entry: str | None = None):
