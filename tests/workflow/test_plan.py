@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Snakemake  # type: ignore[attr-defined]
+from clones import ROOT, snakemake
 
 from pipeline.config.load import Config
 
@@ -17,21 +17,21 @@ def planned(text: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^([a-z_]+) +(\d+)$", text, flags=re.MULTILINE)}
 
 
-def test_bare_snakemake_plans_the_whole_road(snakemake: Snakemake) -> None:
-    done = snakemake("-n", "-q", "rules")
+def test_bare_snakemake_plans_the_whole_road(clone: Path) -> None:
+    done = snakemake(clone, "-n", "-q", "rules")
     assert done.returncode == 0, done.stdout
     jobs = planned(done.stdout)
     assert jobs["total"] > 15
     assert set(Config.model_fields) - jobs.keys() == {"write_submission"}
 
 
-def test_the_submission_is_planned_over_learned_proposals_alone(snakemake: Snakemake) -> None:
-    jobs = planned(snakemake("-n", "results/demo_submission.json", "-q", "rules").stdout)
+def test_the_submission_is_planned_over_learned_proposals_alone(clone: Path) -> None:
+    jobs = planned(snakemake(clone, "-n", "results/demo_submission.json", "-q", "rules").stdout)
     assert jobs["write_submission"] == jobs["propose_events"] == 1
     assert "evaluate" not in jobs
 
 
-def test_the_paper_plans_with_five_members_and_all_shards(snakemake: Snakemake, clone: Path) -> None:
+def test_the_paper_plans_with_five_members_and_all_shards(clone: Path) -> None:
     data = clone / "data"
     for name in (
         "activity_net.v1-3.min.json",
@@ -45,16 +45,18 @@ def test_the_paper_plans_with_five_members_and_all_shards(snakemake: Snakemake, 
     (clone / "weights").mkdir()
     weights = yaml.safe_load((ROOT / "config/datasets/anet.yaml").read_text())["pretrain_encoder"]["sa_tsp"]
     (clone / weights["initial_weights"]).write_bytes(b"")
-    done = snakemake("-n", "results/anet_test_meteor.json", "-q", "rules")
+    done = snakemake(clone, "-n", "results/anet_test_meteor.json", "-q", "rules")
     assert done.returncode == 0, done.stdout
     jobs = planned(done.stdout)
     assert (jobs["reencode"], jobs["extract_features"]) == (64, 64)
     assert (jobs["train_captioner"], jobs["finetune_scst"], jobs["generate_captions"]) == (5, 5, 15)
 
 
-def test_real_annotations_with_two_videos_plan(snakemake: Snakemake, shared: Path, clone: Path) -> None:
+def test_real_annotations_with_two_videos_plan(shared: Path, clone: Path) -> None:
     (clone.parent / "shared").symlink_to(shared)  # where the overlay's paths point
-    done = snakemake("-n", "results/anet_test_meteor.json", "-q", "rules", "--configfile", "config/anet_mini.yaml")
+    done = snakemake(
+        clone, "-n", "results/anet_test_meteor.json", "-q", "rules", "--configfile", "config/anet_mini.yaml"
+    )
     assert done.returncode == 0, done.stdout
     assert planned(done.stdout)["reencode"] == 2
 
@@ -67,17 +69,17 @@ def test_real_annotations_with_two_videos_plan(snakemake: Snakemake, shared: Pat
         ("finetune_scst: {lr: 1e-4}", "error: config: finetune_scst.lr = '1e-4'"),
     ],
 )
-def test_a_wrong_overlay_is_one_line_before_any_job(snakemake: Snakemake, clone: Path, overlay: str, said: str) -> None:
+def test_a_wrong_overlay_is_one_line_before_any_job(clone: Path, overlay: str, said: str) -> None:
     (clone / "mine.yaml").write_text(overlay)
-    done = snakemake("--cores", "1", "--configfile", "mine.yaml")
+    done = snakemake(clone, "--cores", "1", "--configfile", "mine.yaml")
     assert done.returncode != 0
     assert said in done.stdout
     assert "Traceback" not in done.stdout
     assert not (clone / "results").exists()
 
 
-def test_an_unknown_dataset_is_told(snakemake: Snakemake) -> None:
-    done = snakemake("-n", "results/nope_test_meteor.json")
+def test_an_unknown_dataset_is_told(clone: Path) -> None:
+    done = snakemake(clone, "-n", "results/nope_test_meteor.json")
     assert "error: no dataset 'nope'" in done.stdout
     assert "anet, demo" in done.stdout
 

@@ -1,0 +1,1 @@
+"""Event captioners: text, model, decoding, self-critical loss."""

@@ -1,0 +1,141 @@
+"""A trained captioner on disk: weights, architecture, vocabulary, metrics, card, and their manifest."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from pipeline.captioners.model import Architecture, Captioner
+from pipeline.captioners.vocabulary import Vocabulary
+from pipeline.config.errors import PipelineError
+from pipeline.store.atomic import read_json, write_json, write_text
+from pipeline.store.features import Features
+from pipeline.store.manifest import read_manifest, write_manifest
+from pipeline.training.epochs import Selected
+from pipeline.training.weights import load_weights, save_weights
+
+METRICS = "metrics.jsonl"
+"""Name of the metrics within the captioner's folder; training writes it."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A captioner that was read.
+
+    Attributes:
+        captioner: with its weights, on the CPU, not in training mode.
+        vocabulary: what its ids mean.
+        words: the vocabulary's file.
+        features: names of the clip features it reads, in the order of its channels.
+        epoch: that was selected.
+    """
+
+    captioner: Captioner
+    vocabulary: Vocabulary
+    words: Path
+    features: list[str]
+    epoch: int
+
+    def check(self, features: Features) -> None:
+        """Compare the features at hand with those it was trained on.
+
+        Raises:
+            PipelineError: another number of channels.
+        """
+        dim = self.captioner.architecture.dim
+        if features.dim != dim:
+            raise PipelineError(
+                f"features {'+'.join(self.features)}: {features.dim} channels, the captioner was trained "
+                f"on {dim}; extract the features it was trained on, or train it again"
+            )
+
+
+def save_captioner(
+    output: Path, captioner: Captioner, vocabulary: Path, selected: Selected, facts: dict[str, Any]
+) -> None:
+    """Write a captioner beside its manifest `output`, which comes last; its metrics stand there already.
+
+    Args:
+        output: the manifest.
+        captioner: takes the selected weights.
+        vocabulary: the vocabulary file it was trained with; copied.
+        selected: what is kept.
+        facts: `stage`, `features` and `seed`, and whatever else the card is to tell.
+    """
+    folder = output.parent
+    captioner.load_state_dict(selected.weights)
+    known = Vocabulary.read(vocabulary)
+    facts = facts | {
+        "architecture": asdict(captioner.architecture),
+        "vocabulary": known.digest,
+        "parameters": parameters(captioner),
+        "epoch": selected.epoch,
+        "meteor": selected.score,
+    }
+    save_weights(folder / "model.safetensors", captioner)
+    write_json(folder / "config.json", asdict(captioner.architecture))
+    write_json(folder / "vocabulary.json", read_json(vocabulary, "vocabulary"))
+    write_text(folder / "card.md", card(facts))
+    names = ("model.safetensors", "config.json", "vocabulary.json", "card.md", METRICS)
+    write_manifest(output, [folder / name for name in names], facts)
+
+
+def load_captioner(manifest: Path) -> Trained:
+    """Read a captioner back.
+
+    Raises:
+        PipelineError: absent, damaged, or with parts of different runs.
+    """
+    found = read_manifest(manifest)
+    vocabulary = Vocabulary.read(found.payload("vocabulary.json"))
+    path = found.payload("config.json")
+    try:
+        architecture = Architecture(**read_json(path, "architecture"))
+    except TypeError as error:
+        raise PipelineError(f"{path}: not the architecture of an event captioner ({error})") from None
+    if (vocabulary.digest, vocabulary.size) != (found.facts["vocabulary"], architecture.vocabulary):
+        raise PipelineError(
+            f"{manifest}: the vocabulary beside it (digest {vocabulary.digest}, {vocabulary.size} ids) is "
+            f"not the one it was trained with ({found.facts['vocabulary']}, {architecture.vocabulary} ids); "
+            "train it again"
+        )
+    captioner = Captioner(architecture)
+    load_weights(found.payload("model.safetensors"), captioner)
+    captioner.eval()
+    return Trained(
+        captioner,
+        vocabulary,
+        found.payload("vocabulary.json"),
+        found.facts["features"],
+        found.facts["epoch"],
+    )
+
+
+def parameters(module: nn.Module) -> int:
+    """How many numbers are learned."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def card(facts: dict[str, Any]) -> str:
+    """The model card: what the captioner is, what it was made with, what it is good for and what not."""
+    told = "\n".join(f"- {name}: {json.dumps(value)}" for name, value in facts.items())
+    chosen = (
+        f"the best METEOR on `val` ({100 * facts['meteor']:.2f} of 100, mean over events at their true times)"
+        if facts["meteor"] is not None
+        else "the last epoch"
+    )
+    return f"""# Event captioner
+
+Words the events of an untrimmed video from clip features: events related by self-attention, a word LSTM with
+attention over each event's clips. Made by the stage `{facts["stage"]}`; kept is {chosen}.
+
+{told}
+
+How it was made (settings, code, inputs) stands in `manifest.provenance.json`; `metrics.jsonl` has a line for
+each epoch.
+
+It describes what the corpus it was trained on describes, in that corpus's words, whatever a video shows; do
+not take its sentences for facts about people.
+"""

@@ -1,0 +1,81 @@
+"""How good captions are: METEOR of each event's caption against the sentence of that event."""
+
+from collections.abc import Callable, Sequence
+
+from pipeline.captioners.data import EventSequence, collate, sentences_of
+from pipeline.captioners.decode import greedy
+from pipeline.captioners.model import Captioner
+from pipeline.captioners.vocabulary import FIRST, Vocabulary
+from pipeline.training.clips import ClipCache, batches
+
+Score = Callable[[Sequence[tuple[str, str]]], list[float]]
+"""From pairs (caption, reference), tokenised, to a score for each."""
+Tokenize = Callable[[Sequence[str]], list[str]]
+"""From sentences to their tokens, separated by spaces."""
+
+BATCH = 16
+"""Videos captioned together."""
+OPEN_WORDS = frozenset(
+    "a an the his its their and or but while as is are was were of with to from into onto at for".split()  # noqa: SIM905
+)
+"""Words that no caption should end with: something is to follow them."""
+
+
+class Judge:
+    """Scores captions given as ids. Sentences and words are tokenised once, in one call.
+
+    A caption's tokens are those of its words one by one, which is how the tokenizer would cut the whole
+    caption: it holds no punctuation between words.
+
+    Args:
+        score: scores tokenised pairs, METEOR say.
+        tokenize: the tokenizer of the official evaluator.
+        vocabulary: of the captions.
+        sentences: all references that will be asked for.
+    """
+
+    def __init__(self, score: Score, tokenize: Tokenize, vocabulary: Vocabulary, sentences: Sequence[str]) -> None:
+        distinct = list(dict.fromkeys(sentences))
+        tokens = tokenize([*vocabulary.words, *distinct])
+        self.score = score
+        self._words = tokens[: len(vocabulary.words)]
+        self._references = dict(zip(distinct, tokens[len(vocabulary.words) :], strict=True))
+
+    def __call__(self, captions: Sequence[Sequence[int]], sentences: Sequence[str]) -> list[float]:
+        """Score of each caption (ids of its words, no END) against the sentence in its place."""
+        return self.score(
+            [
+                (self._text(caption), self._references[sentence])
+                for caption, sentence in zip(captions, sentences, strict=True)
+            ]
+        )
+
+    def _text(self, caption: Sequence[int]) -> str:
+        return " ".join(tokens for word in caption if (tokens := self._words[word - FIRST]))
+
+
+def validate(
+    captioner: Captioner,
+    sequences: Sequence[EventSequence],
+    cache: ClipCache,
+    judge: Judge,
+    vocabulary: Vocabulary,
+) -> dict[str, float]:
+    """Caption annotated events greedily, given their true times.
+
+    Returns:
+        `meteor`: mean over the events of METEOR against the event's own sentence, in [0, 1];
+        `bad_endings`: share of captions that break off, as after "with a".
+    """
+    device = next(captioner.parameters()).device
+    captions: list[list[int]] = []
+    for group in batches(sequences, BATCH):
+        captions += greedy(captioner, collate(group, cache).to(device)).ids()
+    scores = judge(captions, sentences_of(sequences))
+    return {"meteor": sum(scores) / len(scores), "bad_endings": bad_endings(captions, vocabulary)}
+
+
+def bad_endings(captions: Sequence[Sequence[int]], vocabulary: Vocabulary) -> float:
+    """Share of captions whose last word calls for another."""
+    broken = sum(not caption or vocabulary.decode(caption[-1:]) in OPEN_WORDS for caption in captions)
+    return broken / len(captions)

@@ -1,0 +1,1 @@
+"""Clip encoders, their pretraining heads and losses."""

@@ -1,0 +1,99 @@
+"""Which clips are looked at: drawn anew for every epoch of training, fixed for validation (TSP's sampling).
+
+All randomness of the data is here: where clips lie, in which order they come, how they are flipped and
+cropped. Readers of clips draw nothing, so their number does not change what is trained.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+
+from pipeline.config.pretrain_encoder import Clip
+from pipeline.encoders.concept_labels import ConceptLabels
+from pipeline.encoders.geometry import central_crop
+from pipeline.encoders.segments import Segment
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One clip and its labels.
+
+    Attributes:
+        video: id.
+        first: its first frame, counted at the clip's frame rate.
+        action: class, or NO_ACTION.
+        concepts: numbers of the concepts it shows; None where no sentence covers its centre.
+        top: first row of the crop, in the resized frame, pixels.
+        left: first column of the crop.
+        flip: whether the clip is mirrored.
+    """
+
+    video: str
+    first: int
+    action: int
+    concepts: tuple[int, ...] | None
+    top: int
+    left: int
+    flip: bool
+
+
+class Sampler:
+    """Draws clips from segments.
+
+    Args:
+        clip: what a clip is.
+        lengths: frames of each video at the clip's frame rate.
+        concepts: labels of the clips.
+    """
+
+    def __init__(self, clip: Clip, lengths: Mapping[str, int], concepts: ConceptLabels) -> None:
+        self.clip, self.lengths, self.concepts = clip, lengths, concepts
+
+    def training(
+        self, foreground: list[Segment], background: list[Segment], per_segment: int, rng: np.random.Generator
+    ) -> list[Sample]:
+        """An epoch's clips in their order, as many of the background as of the foreground (TSP, section 3.3).
+
+        Background segments are gone through as often as that takes, none more than once more than another.
+
+        Args:
+            foreground: segments of at least a clip's length.
+            background: likewise; may be empty.
+            per_segment: clips of each foreground segment.
+            rng: of the epoch.
+        """
+        drawn = foreground * per_segment
+        drawn += [background[index] for index in _evenly(len(background), len(drawn), rng)]
+        ratios = rng.random(len(drawn))
+        tops = rng.integers(0, self.clip.height - self.clip.crop, len(drawn), endpoint=True)
+        lefts = rng.integers(0, self.clip.width - self.clip.crop, len(drawn), endpoint=True)
+        flips = rng.random(len(drawn)) < 0.5
+        return [
+            self._sample(drawn[i], float(ratios[i]), int(tops[i]), int(lefts[i]), flip=bool(flips[i]))
+            for i in rng.permutation(len(drawn))
+        ]
+
+    def validation(self, segments: list[Segment], per_segment: int) -> list[Sample]:
+        """Clips at even distances from each segment's start to its end (one: its middle), central crops."""
+        ratios = np.linspace(0.0, 1.0, per_segment) if per_segment > 1 else np.array([0.5])
+        top, left = central_crop(self.clip)
+        return [self._sample(segment, float(ratio), top, left, flip=False) for segment in segments for ratio in ratios]
+
+    def _sample(self, segment: Segment, ratio: float, top: int, left: int, *, flip: bool) -> Sample:
+        room = max(0.0, segment.end - segment.start - self.clip.seconds)
+        wanted = round((segment.start + ratio * room) * self.clip.fps)
+        # Rounding and vague annotations may reach past the end: the clip is shifted inside the video.
+        first = max(0, min(wanted, self.lengths[segment.video] - self.clip.frames))
+        centre = (first + self.clip.frames / 2) / self.clip.fps
+        concepts = self.concepts.at(segment.video, centre)
+        return Sample(segment.video, first, segment.action, concepts, top, left, flip)
+
+
+def _evenly(choices: int, draws: int, rng: np.random.Generator) -> Int64[np.ndarray, "draws"]:
+    """Indices below `choices`, in random order, none more than once more than another; none of no choices."""
+    if choices == 0:
+        return np.zeros(0, dtype=np.int64)
+    rounds = [rng.permutation(choices) for _ in range(-(-draws // choices))]
+    return np.concatenate([*rounds, np.zeros(0, dtype=np.int64)])[:draws]

@@ -1,0 +1,184 @@
+"""Reading the frames of clips: from re-encoded files or from memory, in this process or in several others."""
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pipeline.config.errors import PipelineError
+from pipeline.config.pretrain_encoder import Clip
+from pipeline.encoders.clips import Sample
+from pipeline.training.log import Progress
+from pipeline.video.decode import frames
+from pipeline.video.shard import VideoRow
+
+Frames = UInt8[np.ndarray, "_ _ _ 3"]
+NativeFrames = UInt8[Tensor, "_ _ _ 3"]
+"""Frames, height and width of one clip among several, whose sizes may differ."""
+
+
+def frame_step(row: VideoRow, clip: Clip) -> int:
+    """How many frames of the file lie from one frame of a clip to the next.
+
+    Raises:
+        PipelineError: the clip's rate does not divide the file's.
+    """
+    step = round(row.fps / clip.fps)
+    if step < 1 or abs(step * clip.fps - row.fps) > 1e-6 * row.fps:
+        raise PipelineError(
+            f"{row.path}: clips of {clip.fps:g} frames per second cannot be taken from one of {row.fps:g}; "
+            "make clip.fps divide reencode.fps"
+        )
+    return step
+
+
+def length(row: VideoRow, clip: Clip) -> int:
+    """Frames of a video at the clip's frame rate."""
+    return -(-row.frames // frame_step(row, clip))
+
+
+class ClipReader:
+    """Frames of clips.
+
+    Args:
+        rows: the videos, by id.
+        clip: what a clip is.
+    """
+
+    def __init__(self, rows: Mapping[str, VideoRow], clip: Clip) -> None:
+        self._rows, self._clip = rows, clip
+        self._steps = {video: frame_step(row, clip) for video, row in rows.items()}
+        self._cached: dict[str, Frames] = {}
+
+    def read(self, video: str, first: int) -> Frames:
+        """A clip, at native size; where the video ends before the clip does, its last frame is repeated.
+
+        Args:
+            video: id.
+            first: the first frame, counted at the clip's frame rate.
+
+        Raises:
+            PipelineError: the file cannot be decoded, or holds nothing there.
+        """
+        if video in self._cached:
+            found = self._cached[video][first : first + self._clip.frames]
+        else:
+            step = self._steps[video]
+            stop = (first + self._clip.frames - 1) * step + 1
+            found = _gather(frames(self._rows[video].path, start=first * step, stop=stop, step=step))
+        if len(found) == 0:
+            raise PipelineError(f"{self._rows[video].path}: no frames from {first / self._clip.fps:.2f} s on")
+        return pad(found, self._clip.frames)
+
+    def cache(self, videos: Iterable[str], limit: int, threads: int) -> None:
+        """Decode whole videos into memory, in the order given, those that still fit.
+
+        Args:
+            videos: ids.
+            limit: of the memory that they may take, bytes.
+            threads: videos decoded at a time.
+        """
+        chosen, size = [], 0
+        for video in videos:
+            row = self._rows[video]
+            needed = length(row, self._clip) * row.height * row.width * 3
+            if size + needed <= limit:
+                chosen.append(video)
+                size += needed
+        progress = Progress("decoding videos into memory", len(chosen))
+        with ThreadPoolExecutor(threads) as pool:  # the decoder holds no lock of Python's
+            for video, found in zip(chosen, pool.map(self._decode, chosen), strict=True):
+                self._cached[video] = found
+                progress.step()
+        logging.info("%d videos in memory, %.2f GB", len(chosen), size / 1e9)
+
+    def holds(self, samples: Iterable[Sample]) -> bool:
+        """Whether all of the samples' videos are in memory."""
+        return all(sample.video in self._cached for sample in samples)
+
+    def _decode(self, video: str) -> Frames:
+        return _gather(frames(self._rows[video].path, step=self._steps[video]))
+
+
+def pad(found: Frames, wanted: int) -> Frames:
+    """Frames, the last one repeated until there are as many as wanted."""
+    missing = wanted - len(found)
+    return np.concatenate([found, np.repeat(found[-1:], missing, axis=0)]) if missing > 0 else found
+
+
+def batches(
+    reader: ClipReader, samples: list[Sample], batch_size: int, workers: int, device: torch.device
+) -> Iterator[tuple[list[Sample], list[NativeFrames]]]:
+    """The samples in their order, in batches, with their frames on the device.
+
+    Args:
+        reader: where frames come from.
+        samples: the clips.
+        batch_size: clips at a time; the last batch may hold fewer.
+        workers: processes that read; none are started where all clips are in memory already.
+        device: where the frames go.
+
+    Raises:
+        PipelineError: as `ClipReader.read`.
+    """
+    if reader.holds(samples):
+        workers = 0
+    loader = DataLoader(
+        _Clips(reader, samples),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=_pack,
+        # Forked workers share the videos in memory; under any other start each would get a copy.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+    )
+    for number, packed in enumerate(loader):
+        if isinstance(packed, PipelineError):
+            raise packed
+        yield samples[number * batch_size : (number + 1) * batch_size], _unpack(packed, device)
+
+
+Packed = tuple[UInt8[Tensor, "bytes"], list[tuple[int, ...]]]
+"""The clips of a batch, end to end, and each one's shape: one shared memory, one copy to the device."""
+
+
+class _Clips(Dataset[Frames | PipelineError]):
+    """What a worker does. An error is handed over as a value, so that the user sees its line, not a trace."""
+
+    def __init__(self, reader: ClipReader, samples: list[Sample]) -> None:
+        self._reader, self._samples = reader, samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> Frames | PipelineError:
+        sample = self._samples[index]
+        try:
+            return self._reader.read(sample.video, sample.first)
+        except PipelineError as error:
+            return error
+
+
+def _pack(clips: list[Frames | PipelineError]) -> Packed | PipelineError:
+    found: list[Frames] = []
+    for clip in clips:
+        if isinstance(clip, PipelineError):
+            return clip
+        found.append(clip)
+    return torch.from_numpy(np.concatenate([clip.reshape(-1) for clip in found])), [clip.shape for clip in found]
+
+
+def _unpack(packed: Packed, device: torch.device) -> list[NativeFrames]:
+    flat, shapes = packed
+    parts = flat.to(device).split([int(np.prod(shape)) for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _gather(decoded: Iterable[UInt8[np.ndarray, "_ _ 3"]]) -> Frames:
+    found = list(decoded)
+    return np.stack(found) if found else np.zeros((0, 0, 0, 3), dtype=np.uint8)

@@ -1,0 +1,132 @@
+"""Finetune an event captioner by self-critical training with METEOR as reward (section 2).
+
+In: the corpus (events and captions of the splits `train` and `enlarged`, for selection those of `val`), clip
+features, a captioner from `train_captioner`, whose features and vocabulary are taken over.
+Out: as `train_captioner`. The weights it starts from are a candidate for selection too (epoch 0).
+
+A run that is stopped goes on after its last epoch, as if it had not been stopped.
+
+Alone:
+    python -m pipeline.finetune_scst --config '{"epochs": 1, "batch_videos": 16}' --seed 0 \
+        --corpus results/demo/corpus/manifest.json --features results/demo/features \
+        --captioner results/demo/captioners/sa_tsp/0/xe/manifest.json --state /tmp/state \
+        --output /tmp/scst/manifest.json
+"""
+
+import logging
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pipeline.captioners.bundle import METRICS, Trained, load_captioner, save_captioner
+from pipeline.captioners.data import Batch, sentences_of
+from pipeline.captioners.learn import Course, selection_events, training_events
+from pipeline.captioners.scst import self_critical
+from pipeline.captioners.validate import Judge, bad_endings, validate
+from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.finetune_scst import FinetuneScst
+from pipeline.datasets.corpus import Corpus
+from pipeline.metrics.meteor import Meteor
+from pipeline.metrics.tokenizer import tokenize
+from pipeline.store.features import Features
+from pipeline.store.provenance import record
+from pipeline.training.clips import ClipCache
+from pipeline.training.device import pick
+from pipeline.training.epochs import Epochs, Selected, Validation, identity
+from pipeline.training.seeds import generator
+from pipeline.training.state import TrainingState
+
+STAGE = "finetune_scst"
+SPLITS = ("train", "enlarged")
+"""The paper's enlarged training set."""
+
+
+def finetune(
+    config: FinetuneScst,
+    seed: int,
+    corpus: Corpus,
+    features: Features,
+    trained: Trained,
+    state: TrainingState,
+    metrics: Path,
+) -> Selected:
+    """Finetune a captioner, in place.
+
+    Returns:
+        The weights that were selected.
+
+    Raises:
+        PipelineError: nothing to train on, or nothing to select with.
+    """
+    captioner, vocabulary = trained.captioner, trained.vocabulary
+    events = training_events(corpus, SPLITS, features)
+    val = selection_events(corpus, features, STAGE) if config.selection == "meteor" else []
+    cache = ClipCache(features, config.cache_gb)
+    captioner.to(pick(config.device))
+    optimizer = torch.optim.Adam(captioner.parameters(), lr=config.lr)
+    course = Course(captioner, optimizer, events, cache, config.batch_videos, config.clip_gradient)
+    logging.info("%d sequences of %d events", len(events), len(sentences_of(events)))
+
+    with Meteor() as meteor:
+        judge = Judge(meteor.score, tokenize, vocabulary, sentences_of([*events, *val]))
+
+        def step(batch: Batch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
+            made = self_critical(captioner, batch, sentences, judge, config.temperature)
+            return made.loss, {
+                "loss": made.loss.item(),
+                "reward_sampled": sum(made.sampled) / len(sentences),
+                "reward_greedy": sum(made.baseline) / len(sentences),
+                "bad_endings_sampled": bad_endings(made.captions, vocabulary),
+            }
+
+        def epoch(number: int) -> dict[str, float]:
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * config.lr_decay ** ((number - 1) // config.lr_decay_every)
+            order = generator(STAGE, seed, number).permutation(len(events)).tolist()
+            # Without dropout: what is praised is then the captioner that is to caption. With it, samples are much
+            # worse than the greedy captions they are measured by, and there is little to praise.
+            return course.one_pass(order, step, dropout=False)
+
+        measure = partial(validate, captioner, val, cache, judge, vocabulary)
+        validation = Validation(measure, config.evaluate_every, select="meteor", before=True) if val else None
+        return Epochs(captioner, optimizer, state, metrics, (STAGE, seed)).run(config.epochs, epoch, validation)
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    arguments = parser(__doc__)
+    add_config(arguments, FinetuneScst, STAGE)
+    arguments.add_argument("--seed", type=int, default=0, help="of the samples and the order of training")
+    arguments.add_argument("--corpus", type=Path, required=True, help="the corpus manifest")
+    arguments.add_argument("--features", type=Path, required=True, help="folder of all features")
+    arguments.add_argument("--captioner", type=Path, required=True, help="manifest of the captioner to start from")
+    arguments.add_argument("--state", type=Path, required=True, help="folder of the training state")
+    arguments.add_argument("--output", type=Path, required=True, help="the captioner's manifest to write")
+    args = arguments.parse_args(argv)
+    config = read_config(args.config, FinetuneScst, STAGE)
+
+    corpus = Corpus.open(args.corpus)
+    trained = load_captioner(args.captioner)
+    features = Features.open(args.features, trained.features, corpus.manifest.facts["shards"])
+    trained.check(features)
+    inputs = [args.corpus, *features.manifests, args.captioner]
+    state = TrainingState(args.state, identity(STAGE, config, inputs, seed=args.seed))
+    metrics = args.output.with_name(METRICS)
+    selected = finetune(config, args.seed, corpus, features, trained, state, metrics)
+    facts = {
+        "stage": STAGE,
+        "features": trained.features,
+        "seed": args.seed,
+        "started_from_epoch": trained.epoch,
+    }
+    save_captioner(args.output, trained.captioner, trained.words, selected, facts)
+    record(args.output, STAGE, config, inputs)
+    state.clear()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Event proposals: ground truth and learned."""

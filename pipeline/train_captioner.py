@@ -1,0 +1,131 @@
+"""Train an event captioner by cross-entropy (sections 1 and 1.4).
+
+In: the corpus (events and captions of the split `train`, for selection those of `val`), clip features, the
+caption vocabulary.
+Out, beside the manifest: model.safetensors, config.json, vocabulary.json, metrics.jsonl, card.md. Facts:
+architecture, features, vocabulary digest, seed, selected epoch and its METEOR on `val`.
+
+A run that is stopped goes on after its last epoch, as if it had not been stopped.
+
+Alone:
+    python -m pipeline.train_captioner --config '{"features": ["sa_tsp"], "epochs": 2, "selection": "last"}' \
+        --seed 0 --corpus results/demo/corpus/manifest.json --features results/demo/features \
+        --vocabulary results/demo/vocabulary.json --state /tmp/state --output /tmp/captioner/manifest.json
+"""
+
+import contextlib
+import logging
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pipeline.captioners.bundle import METRICS, parameters, save_captioner
+from pipeline.captioners.data import Batch, sentences_of, targets
+from pipeline.captioners.learn import Course, selection_events, training_events
+from pipeline.captioners.model import Architecture, Captioner, cross_entropy
+from pipeline.captioners.validate import Judge, validate
+from pipeline.captioners.vocabulary import Vocabulary
+from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.train_captioner import TrainCaptioner
+from pipeline.datasets.corpus import Corpus
+from pipeline.metrics.meteor import Meteor
+from pipeline.metrics.tokenizer import tokenize
+from pipeline.store.features import Features
+from pipeline.store.provenance import record
+from pipeline.training.clips import ClipCache
+from pipeline.training.device import pick
+from pipeline.training.epochs import Epochs, Selected, Validation, identity
+from pipeline.training.seeds import generator, seed_all
+from pipeline.training.state import TrainingState
+
+STAGE = "train_captioner"
+
+
+def train(
+    config: TrainCaptioner,
+    seed: int,
+    corpus: Corpus,
+    features: Features,
+    vocabulary: Vocabulary,
+    state: TrainingState,
+    metrics: Path,
+) -> tuple[Captioner, Selected]:
+    """Train a captioner.
+
+    Returns:
+        The captioner, and the weights that were selected.
+
+    Raises:
+        PipelineError: nothing to train on, or nothing to select with.
+    """
+    events = training_events(corpus, ["train"], features)
+    cache = ClipCache(features, config.cache_gb)
+    seed_all(STAGE, seed, "weights")
+    captioner = Captioner(Architecture(features.dim, config.hidden, vocabulary.size, config.max_words, config.dropout))
+    captioner.standardise.measure(cache.read(video) for video in dict.fromkeys(one.video for one in events))
+    captioner.to(pick(config.device))
+    optimizer = torch.optim.Adam(captioner.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    course = Course(captioner, optimizer, events, cache, config.batch_videos, config.clip_gradient)
+    logging.info(
+        "%d sequences of %d events, %d channels, %d words, %d parameters",
+        len(events),
+        len(sentences_of(events)),
+        features.dim,
+        vocabulary.size,
+        parameters(captioner),
+    )
+
+    def step(batch: Batch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
+        words = targets(sentences, vocabulary, config.max_words).to(batch.rows.device)
+        loss = cross_entropy(captioner(batch, words), words)
+        return loss, {"loss": loss.item()}
+
+    def epoch(number: int) -> dict[str, float]:
+        order = generator(STAGE, seed, number).permutation(len(events)).tolist()
+        return course.one_pass(order, step, dropout=True)
+
+    with contextlib.ExitStack() as stack:
+        validation = None
+        if config.selection == "meteor":
+            val = selection_events(corpus, features, STAGE)
+            meteor = stack.enter_context(Meteor())
+            judge = Judge(meteor.score, tokenize, vocabulary, sentences_of(val))
+            measure = partial(validate, captioner, val, cache, judge, vocabulary)
+            validation = Validation(measure, config.evaluate_every, select="meteor")
+        epochs = Epochs(captioner, optimizer, state, metrics, (STAGE, seed))
+        selected = epochs.run(config.epochs, epoch, validation)
+    return captioner, selected
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    arguments = parser(__doc__)
+    add_config(arguments, TrainCaptioner, STAGE)
+    arguments.add_argument("--seed", type=int, default=0, help="of the weights and the order of training")
+    arguments.add_argument("--corpus", type=Path, required=True, help="the corpus manifest")
+    arguments.add_argument("--features", type=Path, required=True, help="folder of all features")
+    arguments.add_argument("--vocabulary", type=Path, required=True, help="the caption vocabulary")
+    arguments.add_argument("--state", type=Path, required=True, help="folder of the training state")
+    arguments.add_argument("--output", type=Path, required=True, help="the captioner's manifest to write")
+    args = arguments.parse_args(argv)
+    config = read_config(args.config, TrainCaptioner, STAGE)
+
+    corpus = Corpus.open(args.corpus)
+    features = Features.open(args.features, config.features, corpus.manifest.facts["shards"])
+    vocabulary = Vocabulary.read(args.vocabulary)
+    inputs = [args.corpus, *features.manifests, args.vocabulary]
+    state = TrainingState(args.state, identity(STAGE, config, inputs, seed=args.seed))
+    metrics = args.output.with_name(METRICS)
+    captioner, selected = train(config, args.seed, corpus, features, vocabulary, state, metrics)
+    facts = {"stage": STAGE, "features": config.features, "seed": args.seed}
+    save_captioner(args.output, captioner, args.vocabulary, selected, facts)
+    record(args.output, STAGE, config, inputs)
+    state.clear()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,150 @@
+"""The loop over epochs: seeded per epoch, resumable after each, keeping the weights that selection wants."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.config.base import Section
+from pipeline.store.atomic import sha256
+from pipeline.store.stamp import stamp
+from pipeline.training.log import MetricsLog, Progress
+from pipeline.training.seeds import seed_all
+from pipeline.training.state import TrainingState
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The weights that are kept.
+
+    Attributes:
+        epoch: after how many epochs; 0 is before the first.
+        score: what they scored, None where the last epoch is kept whatever it scores.
+        weights: the module's state, on the CPU.
+    """
+
+    epoch: int
+    score: float | None
+    weights: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How a module is looked at between epochs.
+
+    Attributes:
+        measure: gives metrics; leaves the module as it was.
+        every: epochs between two looks; the last epoch is always looked at.
+        select: the metric whose largest value decides which epoch is kept (the earliest of equals), None
+            keeps the last epoch.
+        before: whether to look before the first epoch too, as a candidate.
+    """
+
+    measure: Callable[[], Metrics]
+    every: int = 1
+    select: str | None = None
+    before: bool = False
+
+
+def identity(stage: str, section: Section, inputs: list[Path], **others: str | int) -> dict[str, str]:
+    """What a training run depends on: its settings, its code, its inputs, and what else is given (a seed)."""
+    digest = hashlib.sha256("\n".join(sha256(path) for path in inputs).encode()).hexdigest()
+    code = stamp(f"pipeline.{stage}")
+    return {"config": section.digest(), "code": code, "inputs": digest} | {
+        name: str(value) for name, value in others.items()
+    }
+
+
+class Epochs:
+    """A training run.
+
+    Args:
+        module: what is trained; holds the weights of the last epoch afterwards.
+        optimizer: over its parameters.
+        state: where the run is kept after each epoch; a run found there is gone on with.
+        metrics: the JSON-lines file of metrics.
+        seeds: keys that every epoch's randomness is derived from, together with the epoch's number.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        state: TrainingState,
+        metrics: Path,
+        seeds: tuple[str | int, ...],
+    ) -> None:
+        self.module, self.optimizer, self.state, self.seeds = module, optimizer, state, seeds
+        self.log = MetricsLog(metrics)
+        self.done = 0
+        self.selected: Selected | None = None
+        self._resume()
+
+    def run(self, epochs: int, train: Callable[[int], Metrics], validation: Validation | None = None) -> Selected:
+        """Train up to `epochs` epochs.
+
+        Args:
+            epochs: numbered from 1.
+            train: trains the epoch of that number and gives its metrics; randomness from torch's global
+                generator or derived from the epoch, so that an epoch depends on nothing but the state before
+                it.
+            validation: how to look at the module.
+        """
+        if validation and validation.before and self.selected is None and self.done == 0:
+            self._close(0, {}, validation)
+        progress = Progress("epochs", epochs - self.done)
+        for epoch in range(self.done + 1, epochs + 1):
+            seed_all(*self.seeds, epoch)
+            row = train(epoch)
+            look = validation and (epoch % validation.every == 0 or epoch == epochs)
+            self._close(epoch, row, validation if look else None, keep=not (validation and validation.select))
+            progress.step()
+        assert self.selected is not None
+        return self.selected
+
+    def _close(self, epoch: int, row: Metrics, validation: Validation | None, *, keep: bool = False) -> None:
+        """End an epoch: look, select, log, save."""
+        found = validation.measure() if validation else {}
+        score = found[validation.select] if validation and validation.select else None
+        if keep or (score is not None and self._better(score)):
+            self.selected = Selected(epoch, score, copy_of(self.module))
+        self.done = epoch
+        self.log.append({"epoch": epoch, **row, **found})
+        self.state.save(self._packed())
+
+    def _better(self, score: float) -> bool:
+        return self.selected is None or self.selected.score is None or score > self.selected.score
+
+    def _packed(self) -> dict[str, Any]:
+        kept = self.selected
+        return {
+            "epoch": self.done,
+            "module": copy_of(self.module),
+            "optimizer": self.optimizer.state_dict(),
+            "rows": self.log.rows,
+            "selected": kept and {"epoch": kept.epoch, "score": kept.score, "weights": kept.weights},
+        }
+
+    def _resume(self) -> None:
+        saved = self.state.load()
+        if saved is None:
+            return
+        self.done = saved["epoch"]
+        self.module.load_state_dict(saved["module"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.selected = Selected(**saved["selected"]) if saved["selected"] else None
+        *self.log.rows, last = saved["rows"]
+        logging.info("resuming after epoch %d:", self.done)
+        self.log.append(last)  # writes the file anew, which may have gone with the outputs
+
+
+def copy_of(module: nn.Module) -> dict[str, Tensor]:
+    """A module's state on the CPU, detached from what training does next."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}

@@ -1,0 +1,140 @@
+"""Captioning proposals, as a command."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from captioned import Small, write_small
+
+from pipeline import generate_captions
+from pipeline.captioners.bundle import METRICS, save_captioner
+from pipeline.captioners.model import Architecture, Captioner
+from pipeline.captioners.vocabulary import Vocabulary
+from pipeline.proposers.proposals import Proposal, write_proposals
+from pipeline.training.epochs import Selected, copy_of
+from pipeline.training.seeds import seed_all
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Small:
+    return write_small(tmp_path, {"train": 2, "test": 4}, featureless=["v_test3"])
+
+
+@pytest.fixture
+def captioner(small: Small, tmp_path: Path) -> Path:
+    output = tmp_path / "captioner" / "manifest.json"
+    output.parent.mkdir()
+    output.with_name(METRICS).write_text("")
+    seed_all("any")
+    made = Captioner(Architecture(6, 16, Vocabulary.read(small.vocabulary).size, 5, 0.2))
+    facts = {"stage": "test", "features": ["toy"], "seed": 0}
+    save_captioner(output, made, small.vocabulary, Selected(1, None, copy_of(made)), facts)
+    return output
+
+
+def run(
+    small: Small,
+    captioner: Path,
+    proposals: dict[str, list[tuple[float, float, float]]],
+    *more: str,
+    split: str = "test",
+    **config: object,
+) -> int:
+    path = captioner.parents[1] / "proposals.json"
+    write_proposals(path, {video: [Proposal(*one) for one in found] for video, found in proposals.items()}, {})
+    output = captioner.parents[1] / "captions.json"
+    output.unlink(missing_ok=True)
+    what = ["--captioner", str(captioner), "--proposals", str(path), "--split", split]
+    settings = ["--config", json.dumps(config), "--output", str(output)]
+    return generate_captions.main([*settings, *small.arguments(), *what, *more])
+
+
+def captions(captioner: Path) -> dict[str, list[dict[str, Any]]]:
+    written = json.loads((captioner.parents[1] / "captions.json").read_text())
+    assert set(written) == {"version", "results", "external_data"}
+    found: dict[str, list[dict[str, Any]]] = written["results"]
+    return found
+
+
+PROPOSALS = {
+    "v_test0": [(4.0, 7.0, 0.5), (1.0, 3.0, 0.9)],
+    "v_test1": [(0.0, 9.0, 0.25)],
+    "v_test3": [(0.0, 2.0, 1.0)],
+    "v_train0": [(0.0, 2.0, 1.0)],
+}
+
+
+def test_proposals_of_the_split_are_captioned(
+    small: Small, captioner: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(small, captioner, PROPOSALS) == 0
+    said = captions(captioner)
+    assert {video: [row["timestamp"] for row in rows] for video, rows in said.items()} == {
+        "v_test0": [[1.0, 3.0], [4.0, 7.0]],
+        "v_test1": [[0.0, 9.0]],
+    }
+    assert [row["proposal_score"] for row in said["v_test0"]] == [0.9, 0.5]
+    for rows in said.values():
+        for row in rows:
+            assert row["sentence"]
+            assert row["log_prob"] < 0
+    log = capsys.readouterr().err
+    assert "1 of 4 videos of test have no features: v_test3" in log
+    assert "1 of 3 videos of test have no proposals: v_test2" in log
+
+
+def test_batches_do_not_matter(small: Small, captioner: Path) -> None:
+    assert run(small, captioner, PROPOSALS, batch_videos=1) == 0
+    one_by_one = captions(captioner)
+    assert run(small, captioner, PROPOSALS, batch_videos=16) == 0
+    together = captions(captioner)
+    for video, rows in one_by_one.items():
+        for one, other in zip(rows, together[video], strict=True):
+            assert one["sentence"] == other["sentence"]
+            assert one["log_prob"] == pytest.approx(other["log_prob"], abs=1e-4)
+
+
+def test_the_control_keeps_times_but_looks_elsewhere(small: Small, captioner: Path) -> None:
+    assert run(small, captioner, PROPOSALS) == 0
+    own = captions(captioner)
+    assert run(small, captioner, PROPOSALS, "--control") == 0
+    others = captions(captioner)
+    assert own.keys() == others.keys()
+    for video, rows in own.items():
+        for one, other in zip(rows, others[video], strict=True):
+            assert one["timestamp"] == other["timestamp"]
+            assert one["log_prob"] != other["log_prob"]
+
+
+def test_the_control_of_one_video_borrows_from_any_other(small: Small, captioner: Path) -> None:
+    assert run(small, captioner, {"v_test1": [(0.0, 9.0, 1.0)]}, "--control") == 0
+    assert list(captions(captioner)) == ["v_test1"]
+
+
+def test_the_control_needs_a_second_video(tmp_path: Path, captioner: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lone = write_small(tmp_path / "lone", {"test": 1})
+    assert run(lone, captioner, {"v_test0": [(0.0, 2.0, 1.0)]}, "--control") == 2
+    assert "second video" in capsys.readouterr().err
+
+
+def test_proposals_outside_of_the_video_are_refused(
+    small: Small, captioner: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(small, captioner, {"v_test0": [(0.0, 240.0, 1.0)]}) == 2
+    said = capsys.readouterr().err
+    assert "v_test0" in said
+    assert "240.00 s" in said
+
+
+def test_rounding_past_the_end_is_no_error(small: Small, captioner: Path) -> None:
+    duration = small.open_features().videos["v_test0"]
+    assert run(small, captioner, {"v_test0": [(duration, duration + 0.5, 1.0)]}) == 0
+    assert captions(captioner)["v_test0"][0]["timestamp"] == [duration, duration + 0.5]
+
+
+def test_a_split_without_proposals_is_an_error(
+    small: Small, captioner: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(small, captioner, {"v_train0": [(0.0, 2.0, 1.0)]}) == 2
+    assert "no video of the split test has both proposals and clip features" in capsys.readouterr().err

@@ -1,0 +1,97 @@
+"""Proposals, as a command."""
+
+import json
+from pathlib import Path
+
+import pytest
+from captioned import Small, write_small
+
+from pipeline import propose_events
+from pipeline.proposers.proposals import read_proposals
+from pipeline.store.atomic import sha256
+
+BOUNDARY = {"kind": "boundary", "features": ["toy"], "hidden": 16, "batch_size": 4, "lr": 0.01, "epochs": 3}
+
+
+def run(small: Small, folder: Path, config: dict[str, object]) -> int:
+    places = ["--state", str(folder / "state"), "--output", str(folder / "proposals.json")]
+    return propose_events.main(["--config", json.dumps(config), *small.arguments(), *places])
+
+
+def test_annotated_events_are_proposals(tmp_path: Path) -> None:
+    small = write_small(tmp_path, {"train": 1, "val": 1, "submission": 0})
+    assert run(small, tmp_path, {"kind": "gt", "annotator": 2}) == 0
+    found = read_proposals(tmp_path / "proposals.json")
+    assert {video: [(one.start, one.end) for one in these] for video, these in found.items()} == {
+        "v_train0": [(1.0, 3.0), (4.0, 7.0)],  # the second annotator saw no training video
+        "v_val0": [(1.0, 3.25), (4.0, 7.25)],
+    }
+    assert {one.score for these in found.values() for one in these} == {1.0}
+
+
+def test_a_learned_proposer_finds_the_events(tmp_path: Path) -> None:
+    small = write_small(tmp_path, {"train": 24, "val": 4, "test": 4})
+    assert run(small, tmp_path, BOUNDARY | {"epochs": 30, "max_proposals": 4, "min_score": 0.5}) == 0
+    rows = [json.loads(line) for line in (tmp_path / "proposals.metrics.jsonl").read_text().splitlines()]
+    assert len(rows) == 30
+    assert rows[-1]["loss"] < rows[0]["loss"] / 2
+    assert rows[-1]["recall@0.7"] > 0.9
+    assert rows[-1]["precision@0.7"] > 0.9
+    durations = small.open_features().videos
+    found = read_proposals(tmp_path / "proposals.json")
+    assert found.keys() == durations.keys()
+    for video, these in found.items():
+        assert 1 <= len(these) <= 4
+        assert all(0 <= one.start < one.end <= durations[video] for one in these)
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = write_small(tmp_path, {"train": 6, "val": 1})
+    assert run(small, tmp_path / "undisturbed", BOUNDARY) == 0
+    whole_epoch, epochs = propose_events.Proposer._epoch, []
+
+    def killed_in_the_third(self: propose_events.Proposer, *args: object) -> dict[str, float]:
+        epochs.append(1)
+        found = whole_epoch(self, *args)
+        if len(epochs) == 3:
+            raise KeyboardInterrupt
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(propose_events.Proposer, "_epoch", killed_in_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            run(small, tmp_path / "stopped", BOUNDARY)
+    assert run(small, tmp_path / "stopped", BOUNDARY) == 0
+    for name in ("proposals.json", "proposals.metrics.jsonl"):
+        assert sha256(tmp_path / "undisturbed" / name) == sha256(tmp_path / "stopped" / name)
+
+
+def test_without_val_videos_there_is_no_agreement_to_report(tmp_path: Path) -> None:
+    small = write_small(tmp_path, {"train": 3})
+    assert run(small, tmp_path, BOUNDARY) == 0
+    rows = [json.loads(line) for line in (tmp_path / "proposals.metrics.jsonl").read_text().splitlines()]
+    assert all(row.keys() == {"epoch", "loss"} for row in rows)
+
+
+def test_without_training_videos_nothing_can_be_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = write_small(tmp_path, {"train": 2, "val": 1}, featureless=["v_train0", "v_train1"])
+    assert run(small, tmp_path, BOUNDARY) == 2
+    assert "no video of train has both captions and features" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ({}, "propose_events.kind is missing"),
+        ({"kind": "oracle"}, "propose_events.kind = 'oracle'"),
+        ({"kind": "gt", "annotator": 3}, "propose_events.annotator = 3"),
+        ({"kind": "gt", "hidden": 3}, "unknown key propose_events.hidden"),
+    ],
+)
+def test_settings_are_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], config: dict[str, object], complaint: str
+) -> None:
+    small = write_small(tmp_path, {"train": 1})
+    assert run(small, tmp_path, config) == 2
+    assert complaint in capsys.readouterr().err

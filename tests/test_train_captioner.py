@@ -1,0 +1,149 @@
+"""Cross-entropy training, as a command."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from captioned import FakeMeteor, Small, fake_tokenize, write_small
+
+from pipeline import train_captioner
+from pipeline.captioners.bundle import load_captioner
+from pipeline.captioners.data import annotated, collate
+from pipeline.captioners.decode import greedy
+from pipeline.captioners.learn import Course
+from pipeline.datasets.corpus import Corpus
+from pipeline.store.atomic import sha256
+from pipeline.store.manifest import read_manifest
+from pipeline.training.clips import ClipCache
+
+CONFIG = {"features": ["toy"], "hidden": 16, "lr": 0.01, "dropout": 0.2, "batch_videos": 4, "max_words": 6}
+
+
+@pytest.fixture(autouse=True)
+def no_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_captioner, "Meteor", FakeMeteor)
+    monkeypatch.setattr(train_captioner, "tokenize", fake_tokenize)
+
+
+def run(small: Small, folder: Path, *, seed: int = 0, **config: object) -> int:
+    text = json.dumps(CONFIG | {"selection": "last", "epochs": 3} | config)
+    state = ["--state", str(folder / "state"), "--output", str(folder / "captioner" / "manifest.json")]
+    words = ["--vocabulary", str(small.vocabulary), "--seed", str(seed)]
+    return train_captioner.main(["--config", text, *small.arguments(), *words, *state])
+
+
+def test_it_writes_a_captioner_that_says_what_it_is(tmp_path: Path) -> None:
+    small = write_small(tmp_path, {"train": 6, "val": 2})
+    assert run(small, tmp_path, seed=3, selection="meteor", evaluate_every=2) == 0
+    manifest = read_manifest(tmp_path / "captioner" / "manifest.json")
+    assert set(manifest.payloads) == {
+        "model.safetensors",
+        "config.json",
+        "vocabulary.json",
+        "metrics.jsonl",
+        "card.md",
+    }
+    facts = manifest.facts
+    assert (facts["features"], facts["seed"], facts["stage"]) == (["toy"], 3, "train_captioner")
+    assert facts["architecture"]["dim"] == 6
+    rows = [json.loads(line) for line in (tmp_path / "captioner" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    looks = {row["epoch"]: row["meteor"] for row in rows if "meteor" in row}
+    assert list(looks) == [2, 3]
+    assert facts["meteor"] == max(looks.values()) == looks[facts["epoch"]]
+    made = json.loads((tmp_path / "captioner" / "manifest.provenance.json").read_text())
+    assert len(made["inputs"]) == 3
+    assert not (tmp_path / "state").exists()
+
+
+def test_it_learns_to_say_what_the_features_tell(tmp_path: Path) -> None:
+    small = write_small(tmp_path, {"train": 24, "test": 8})
+    assert run(small, tmp_path, epochs=25) == 0
+    trained = load_captioner(tmp_path / "captioner" / "manifest.json")
+    features = small.open_features()
+    unseen = annotated(Corpus.open(small.corpus), ["test"], features)
+    said = greedy(trained.captioner, collate(unseen, ClipCache(features, 1.0))).ids()
+    wanted = fake_tokenize([sentence for one in unseen for sentence in one.sentences])
+    right = [trained.vocabulary.decode(ids) == sentence for ids, sentence in zip(said, wanted, strict=True)]
+    assert sum(right) / len(right) > 0.9
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = write_small(tmp_path, {"train": 6, "val": 2})
+    settings = {"selection": "meteor", "epochs": 4}
+    assert run(small, tmp_path / "undisturbed", **settings) == 0
+
+    whole_pass, passes = Course.one_pass, []
+
+    def killed_in_the_third(course: Course, *args: object, **kwargs: object) -> dict[str, float]:
+        passes.append(1)
+        found = whole_pass(course, *args, **kwargs)
+        if len(passes) == 3:
+            raise KeyboardInterrupt
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Course, "one_pass", killed_in_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            run(small, tmp_path / "stopped", **settings)
+    assert not (tmp_path / "stopped" / "captioner" / "manifest.json").exists()
+    assert run(small, tmp_path / "stopped", **settings) == 0
+    for name in ("manifest.json", "model.safetensors", "metrics.jsonl", "card.md"):
+        one, other = (tmp_path / run_ / "captioner" / name for run_ in ("undisturbed", "stopped"))
+        assert sha256(one) == sha256(other), name
+
+
+def test_a_state_of_other_settings_is_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = write_small(tmp_path, {"train": 4})
+    with monkeypatch.context() as patch:
+        patch.setattr(train_captioner, "save_captioner", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(small, tmp_path, lr=0.1)
+    assert run(small, tmp_path, seed=1) == 0
+    assert run(small, tmp_path / "fresh", seed=1) == 0
+    one, other = (folder / "captioner" / "model.safetensors" for folder in (tmp_path, tmp_path / "fresh"))
+    assert sha256(one) == sha256(other)
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_seeds_differ_and_nothing_else_draws(tmp_path: Path) -> None:
+    small = write_small(tmp_path, {"train": 4})
+    weights = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.rand(1)  # what happened before does not matter
+        assert run(small, tmp_path / name, seed=seed, epochs=1) == 0
+        weights[name] = sha256(tmp_path / name / "captioner" / "model.safetensors")
+    assert weights["a"] == weights["b"] != weights["c"]
+
+
+def test_every_epoch_and_every_seed_has_its_own_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = write_small(tmp_path, {"train": 8})
+    orders: list[tuple[int, ...]] = []
+
+    def note(course: Course, order: list[int], *_: object, **__: object) -> dict[str, float]:
+        orders.append(tuple(order))
+        return {"loss": 0.0}
+
+    monkeypatch.setattr(Course, "one_pass", note)
+    for seed in (0, 1):
+        assert run(small, tmp_path, seed=seed, epochs=3) == 0
+    assert len(set(orders)) == 6
+    assert {tuple(sorted(order)) for order in orders} == {tuple(range(8))}
+
+
+def test_without_val_videos_meteor_cannot_select(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = write_small(tmp_path, {"train": 3, "val": 1}, featureless=["v_val0"])
+    assert run(small, tmp_path, selection="meteor") == 2
+    said = capsys.readouterr().err
+    assert "selection: last" in said
+    assert "split val" in said
+
+
+def test_without_training_videos_there_is_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = write_small(tmp_path, {"enlarged": 2, "val": 1})
+    assert run(small, tmp_path) == 2
+    assert "no video of train has both captions and features" in capsys.readouterr().err

@@ -1,0 +1,27 @@
+"""Folders like a fresh clone, with nothing made yet, and snakemake run in them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def link_clone(folder: Path) -> Path:
+    """Fill a folder with links to everything but results."""
+    for name in ("Snakefile", "workflow", "profiles", "config"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run snakemake in a folder; all that it says comes back in one text, stdout."""
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=900,
+    )
