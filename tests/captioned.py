@@ -3,9 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from pipeline.datasets.corpus import CAPTIONS, REJECTS, SEGMENTS, VIDEOS
 from pipeline.store.features import ClipGrid, Features, write_features
@@ -121,3 +124,16 @@ def shared_words(caption: str, reference: str) -> float:
 def fake_tokenize(sentences: Sequence[str]) -> list[str]:
     """Lower case, no full stop."""
     return [sentence.lower().rstrip(".") for sentence in sentences]
+
+
+def die_in_call(patch: pytest.MonkeyPatch, owner: type, name: str, number: int) -> None:
+    """Let a method work as it does, but kill the job at the end of its `number`th call."""
+    method, calls = getattr(owner, name), count(1)
+
+    def mortal(*args: Any, **kwargs: Any) -> Any:
+        result = method(*args, **kwargs)
+        if next(calls) == number:
+            raise KeyboardInterrupt
+        return result
+
+    patch.setattr(owner, name, mortal)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from captioned import Small, write_small
+from captioned import Small, die_in_call, write_small
 
 from pipeline import propose_events
 from pipeline.proposers.proposals import read_proposals
@@ -49,17 +49,8 @@ def test_a_learned_proposer_finds_the_events(tmp_path: Path) -> None:
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = write_small(tmp_path, {"train": 6, "val": 1})
     assert run(small, tmp_path / "undisturbed", BOUNDARY) == 0
-    whole_epoch, epochs = propose_events.Proposer._epoch, []
-
-    def killed_in_the_third(self: propose_events.Proposer, *args: object) -> dict[str, float]:
-        epochs.append(1)
-        found = whole_epoch(self, *args)
-        if len(epochs) == 3:
-            raise KeyboardInterrupt
-        return found
-
     with monkeypatch.context() as patch:
-        patch.setattr(propose_events.Proposer, "_epoch", killed_in_the_third)
+        die_in_call(patch, propose_events.Proposer, "_epoch", 3)
         with pytest.raises(KeyboardInterrupt):
             run(small, tmp_path / "stopped", BOUNDARY)
     assert run(small, tmp_path / "stopped", BOUNDARY) == 0

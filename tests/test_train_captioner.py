@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from captioned import FakeMeteor, Small, fake_tokenize, write_small
+from captioned import FakeMeteor, Small, die_in_call, fake_tokenize, write_small
 
 from pipeline import train_captioner
 from pipeline.captioners.bundle import load_captioner
@@ -74,17 +74,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path: Path, mon
     settings = {"selection": "meteor", "epochs": 4}
     assert run(small, tmp_path / "undisturbed", **settings) == 0
 
-    whole_pass, passes = Course.one_pass, []
-
-    def killed_in_the_third(course: Course, *args: object, **kwargs: object) -> dict[str, float]:
-        passes.append(1)
-        found = whole_pass(course, *args, **kwargs)
-        if len(passes) == 3:
-            raise KeyboardInterrupt
-        return found
-
     with monkeypatch.context() as patch:
-        patch.setattr(Course, "one_pass", killed_in_the_third)
+        die_in_call(patch, Course, "one_pass", 3)
         with pytest.raises(KeyboardInterrupt):
             run(small, tmp_path / "stopped", **settings)
     assert not (tmp_path / "stopped" / "captioner" / "manifest.json").exists()

@@ -20,7 +20,7 @@ rule extract_features:
         "results/{dataset}/logs/extract_features/{feature}-{shard}.log",
     benchmark:
         "results/{dataset}/benchmarks/extract_features/{feature}-{shard}.jsonl"
-    threads: 4
+    threads: 1
     resources:
         gpu=1,
     params:
