@@ -77,6 +77,9 @@ class Config(Section):
 
 
 def _known(key: str, names: list[str], entries: dict[str, Any]) -> None:
+    """Names that refer to entries of another section must exist, and features must not be named twice."""
+    if key.endswith(".features") and len(set(names)) < len(names):
+        raise ValueError(f"{key} names a feature twice: {', '.join(names)}")
     for name in names:
         if name not in entries:
             raise ValueError(f"{key} names {name!r}; there are {', '.join(sorted(entries))}")

@@ -71,6 +71,7 @@ def test_every_key_stands_below_a_comment() -> None:
         ({"build_corpus": {"fractions": {"test": 0.9}}}, "must not exceed 1"),
         ({"extract_features": {"sa_tsp": {"encoder": "nope"}}}, "names 'nope'; there are sa_tsp"),
         ({"train_captioner": {"sa_tsp": {"features": ["i3d"]}}}, "names 'i3d'"),
+        ({"train_captioner": {"sa_tsp": {"features": ["sa_tsp", "sa_tsp"]}}}, "names a feature twice"),
         ({"select_captions": {"members": []}}, "select_captions.members"),
         ({"propose_events": {"learned": None}}, "lacks learned"),
         ({"pretrain_encoder": {"sa_tsp": {"clip": {"crop": 500}}}}, "crop 500 exceeds"),
