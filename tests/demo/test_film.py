@@ -15,7 +15,7 @@ from pipeline.demo.film import film
 from pipeline.demo.formats import FORMATS
 from pipeline.demo.scene import COLOURS, Video
 from pipeline.demo.world import make_world
-from pipeline.video.encode import Rejected, reencode_video
+from pipeline.video.encode import RejectedError, reencode_video
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_broken_video_decodes_with_an_error_or_ends_early(plan: Video, way: st
 def test_a_broken_video_is_rejected_by_re_encoding_wherever_it_is_broken(plan: Video, way: str, tmp_path: Path) -> None:
     for name in ("aaaaaaaaaaa", "bbbbbbbbbbb", "ccccccccccc"):  # the places of the damage follow from the id
         path = film(replace(plan, id=name, suffix=".mp4", broken=way), tmp_path)
-        with pytest.raises(Rejected):
+        with pytest.raises(RejectedError):
             reencode_video(path, tmp_path / "reencoded.mp4", Reencode(preset="ultrafast"))
 
 
