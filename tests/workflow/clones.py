@@ -1,5 +1,6 @@
 """Folders like a fresh clone, with nothing made yet, and snakemake run in them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,12 @@ def link_clone(folder: Path) -> Path:
     return folder
 
 
-def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run snakemake in a folder; all that it says comes back in one text, stdout."""
+def snakemake(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run snakemake in a folder, with environment variables changed; all it says comes back in one text, stdout."""
     return subprocess.run(
         [sys.executable, "-m", "snakemake", *words],
         cwd=folder,
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

