@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from pipeline.config.errors import PipelineError
 from pipeline.store.atomic import replacing
@@ -14,7 +14,7 @@ def save_weights(path: Path, module: torch.nn.Module) -> None:
     """Write a module's state atomically, from whatever device it is on."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     with replacing(path) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(save(state))  # save_file would make the file unreadable for others
 
 
 def load_weights(path: Path, module: torch.nn.Module) -> None:
