@@ -1,4 +1,4 @@
-"""Score dense captions as the official ActivityNet Captions evaluator does.
+r"""Score dense captions as the official ActivityNet Captions evaluator does.
 
 captions: one caption file against reference files.
     In: captions in submission format; references in ActivityNet Captions' format, one file per annotator.
@@ -89,7 +89,7 @@ def evaluate_road(
             f"{corpus_manifest}: no video of split {split} has a file and reference captions; nothing to score"
         )
     captions = {name: predicted_events(path) for name, path in sets.items()}
-    reencoded = [row for path in shards for row in read_table(read_manifest(path).payload("rejects.parquet"), REJECTS)]
+    reencoded = corpus.rejected(videos)
     with Meteor(settings.timeout_s) as meteor:
         found = {name: score(made, scored, settings, {"METEOR": meteor.aggregate}) for name, made in captions.items()}
     inputs = [corpus_manifest, *shards, *sets.values()]

@@ -1,4 +1,4 @@
-"""Finetune an event captioner by self-critical training with METEOR as reward (section 2).
+r"""Finetune an event captioner by self-critical training with METEOR as reward (section 2).
 
 In: the corpus (events and captions of the splits `train` and `enlarged`, for selection those of `val`), clip
 features, a captioner from `train_captioner`, whose features and vocabulary are taken over.

@@ -1,4 +1,4 @@
-"""Caption the proposals of a split, greedily.
+r"""Caption the proposals of a split, greedily.
 
 In: the corpus (which videos), clip features, a captioner, proposals.
 Out: captions in ActivityNet's submission format, each with the log-probability of its words and its end.

@@ -1,4 +1,4 @@
-"""Propose events: the annotated ones, or those that a temporal network finds.
+r"""Propose events: the annotated ones, or those that a temporal network finds.
 
 In: the corpus; for a learned proposer clip features too. It is trained on the events of the split `train`.
 Out: proposals of every video (annotated ones: of every captioned video) in ActivityNet's format. A learned

@@ -1,4 +1,4 @@
-"""Select one caption per proposal from those of several captioners (section 1.3).
+r"""Select one caption per proposal from those of several captioners (section 1.3).
 
 In: captions of the same proposals by every member of the ensemble; the concepts; the IDF of words.
 Out: captions in the same format. Each says which member it comes from, and why: `selected` holds the member's

@@ -1,4 +1,4 @@
-"""Train an event captioner by cross-entropy (sections 1 and 1.4).
+r"""Train an event captioner by cross-entropy (sections 1 and 1.4).
 
 In: the corpus (events and captions of the split `train`, for selection those of `val`), clip features, the
 caption vocabulary.

@@ -1,10 +1,10 @@
-"""Write the challenge's submission file for the test set, whose references are not public.
+r"""Write the challenge's submission file for the test set, whose references are not public.
 
-In: the corpus; the captions of its split `submission`.
+In: the corpus, the re-encoded videos, the captions of the split `submission`.
 Out: captions in submission format, with nothing in them but sentences and timestamps.
 
 Alone:
-    python -m pipeline.write_submission --corpus results/anet/corpus/manifest.json \
+    python -m pipeline.write_submission --corpus results/anet/corpus/manifest.json --videos results/anet/video \
         --captions results/anet/captions/ensemble-submission-learned.json \
         --output results/anet_submission.json
 """
@@ -30,15 +30,21 @@ def tolerance(duration: float) -> float:
     return max(1.0, 0.02 * duration)
 
 
-def submission(config: WriteSubmission, corpus: Corpus, captions: Predictions) -> dict[str, Any]:
+def submission(config: WriteSubmission, corpus: Corpus, rejected: set[str], captions: Predictions) -> dict[str, Any]:
     """The submission of a corpus.
+
+    Args:
+        config: what the file says of external data.
+        corpus: whose split `submission` is captioned.
+        rejected: videos that re-encoding left out; they need no caption.
+        captions: what was generated.
 
     Raises:
         PipelineError: the split is empty; a video is not of the split, or has no caption; a caption is empty
             or lies outside of its video; the settings deny external data that the captions declare.
     """
     rows = {row["video"]: row for row in corpus.videos if row["split"] == SPLIT}
-    present = sorted(row["video"] for row in corpus.of_splits(SPLIT))
+    present = sorted({row["video"] for row in corpus.of_splits(SPLIT)} - rejected)
     if not present:
         raise PipelineError(
             f"{corpus.manifest.path}: the split {SPLIT} holds no video; "
@@ -57,8 +63,7 @@ def submission(config: WriteSubmission, corpus: Corpus, captions: Predictions) -
     if silent:
         raise PipelineError(
             f"{captions.path}: {len(silent)} of {len(present)} videos have no caption: "
-            f"{', '.join(silent[:3])}; "
-            "caption them, or take files that cannot be read out of the folder of videos"
+            f"{', '.join(silent[:3])}; generate captions for all of them"
         )
     for video, entries in captions.results.items():
         for index, caption in enumerate(entries):
@@ -92,17 +97,22 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser(__doc__)
     add_config(arguments, WriteSubmission, STAGE)
     arguments.add_argument("--corpus", type=Path, required=True, help="the corpus manifest")
+    arguments.add_argument("--videos", type=Path, required=True, help="folder of the re-encoded shards")
     arguments.add_argument("--captions", type=Path, required=True, help="captions of the split submission")
     arguments.add_argument("--output", type=Path, required=True, help="submission to write")
     args = arguments.parse_args(argv)
     config = read_config(args.config, WriteSubmission, STAGE)
-    made = submission(config, Corpus.open(args.corpus), read_predictions(args.captions))
+    corpus = Corpus.open(args.corpus)
+    rejected = {row["video"] for row in corpus.rejected(args.videos)}
+    made = submission(config, corpus, rejected, read_predictions(args.captions))
     write_json(args.output, made)
     record(args.output, STAGE, config, [args.corpus, args.captions])
+    without = [row["video"] for row in corpus.videos if row["split"] == SPLIT and row["video"] not in made["results"]]
     logging.info(
-        "submission: %d videos, %d captions",
+        "submission: %d videos, %d captions; %d videos are missing or were rejected",
         len(made["results"]),
         sum(len(entries) for entries in made["results"].values()),
+        len(without),
     )
     return 0
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpora import Spoken, write_captions, write_corpus
+from corpora import Spoken, write_captions, write_corpus, write_shard
 
 from pipeline.write_submission import main
 
@@ -21,10 +21,18 @@ SAID: dict[str, list[Spoken]] = {
 }
 
 
-def run(tmp_path: Path, said: dict[str, list[Spoken]], config: dict[str, Any] | None = None, **corpus: Any) -> int:
+def run(
+    tmp_path: Path,
+    said: dict[str, list[Spoken]],
+    config: dict[str, Any] | None = None,
+    rejected: tuple[str, ...] = (),
+    **corpus: Any,
+) -> int:
+    write_shard(tmp_path / "video", 0, [(video, "decode_error") for video in rejected])
     manifest = write_corpus(tmp_path / "corpus", **({"videos": VIDEOS} | corpus))
     captions = write_captions(tmp_path / "said.json", said, external_data={"used": True, "details": "IG-65M"})
     options = ["--config", json.dumps(config or {}), "--corpus", str(manifest), "--captions", str(captions)]
+    options += ["--videos", str(tmp_path / "video")]
     return main([*options, "--output", str(tmp_path / "submission.json")])
 
 
@@ -39,6 +47,11 @@ def test_a_submission_holds_sentences_and_times_and_nothing_else(tmp_path: Path)
         "external_data": {"used": True, "details": "weights"},
     }
     assert (tmp_path / "submission.provenance.json").is_file()
+
+
+def test_a_video_that_was_rejected_needs_no_caption(tmp_path: Path) -> None:
+    assert run(tmp_path, {"v_a": SAID["v_a"]}, rejected=("v_b",)) == 0
+    assert set(json.loads((tmp_path / "submission.json").read_text())["results"]) == {"v_a"}
 
 
 @pytest.mark.parametrize(

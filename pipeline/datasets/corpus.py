@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipeline.config.errors import PipelineError
 from pipeline.store.manifest import Manifest, read_manifest
 from pipeline.store.tables import read_table
+from pipeline.video.shard import shard_manifest
 
 SPLITS = ("train", "enlarged", "val", "test", "submission")
 """`train` is the official training set; `enlarged`, `val` and `test` divide the official validation set; `submission`
@@ -77,6 +78,15 @@ class Corpus:
             if split not in SPLITS:
                 raise PipelineError(f"no such split: {split}; there are {', '.join(SPLITS)}")
         return [row for row in self.videos if row["split"] in splits and row["path"] is not None]
+
+    def rejected(self, videos: Path) -> list[dict[str, Any]]:
+        """Rows of `REJECTS`: the videos that re-encoding left out.
+
+        Args:
+            videos: folder of the re-encoded shards.
+        """
+        manifests = (read_manifest(shard_manifest(videos, shard)) for shard in range(self.manifest.facts["shards"]))
+        return [row for manifest in manifests for row in read_table(manifest.payload("rejects.parquet"), REJECTS)]
 
     def references(self, split: str) -> list[Path]:
         """Reference files of a split in ActivityNet Captions' own format, one per annotator, times as annotated."""

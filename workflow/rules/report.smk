@@ -34,6 +34,7 @@ rule write_submission:
     input:
         code=stamp("write_submission"),
         corpus="results/{dataset}/corpus/manifest.json",
+        videos=shards("results/{dataset}/video/{shard}/manifest.json"),
         captions="results/{dataset}/captions/ensemble-submission-learned.json",
     output:
         submission="results/{dataset}_submission.json",
@@ -45,7 +46,7 @@ rule write_submission:
         config=section("write_submission"),
     shell:
         "python -m pipeline.write_submission --config {params.config:q} --corpus {input.corpus:q}"
-        " --captions {input.captions:q} --output {output.submission:q} > {log:q} 2>&1"
+        " --videos results/{wildcards.dataset}/video --captions {input.captions:q} --output {output.submission:q} > {log:q} 2>&1"
 
 
 def trained(wildcards):
