@@ -67,7 +67,7 @@ def reencode_shard(config: Reencode, corpus_manifest: Path, shard: int, output: 
 
 
 def _check_budget(config: Reencode, total: int, rejects: list[dict[str, Any]]) -> None:
-    if rejects and len(rejects) > config.max_rejected * total:
+    if len(rejects) > max(1.0, config.max_rejected * total):
         named = "; ".join(f"{row['video']}: {row['reason']}" for row in rejects[:3])
         raise PipelineError(
             f"{len(rejects)} of {total} videos of this shard were rejected ({named}, ...), "

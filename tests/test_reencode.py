@@ -73,10 +73,15 @@ def test_bad_videos_are_listed_and_the_rest_goes_on(corpus: Path) -> None:
     assert manifest.facts["rejected"] == 1
 
 
+def test_one_rejected_video_never_stops_a_small_shard(corpus: Path) -> None:
+    assert run(corpus, max_rejected=0.05) == 0
+
+
 def test_too_many_rejected_videos_stop_the_shard(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("videos/v_-dash.mkv").write_text("hello")
     assert run(corpus, max_rejected=0.2) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "1 of 4 videos of this shard were rejected (v_text: unreadable" in error
+    assert "2 of 4 videos of this shard were rejected (v_-dash: unreadable; v_text: unreadable" in error
     assert "reencode.max_rejected" in error
     assert not Path("video/0000/manifest.json").exists()
 

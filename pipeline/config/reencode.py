@@ -31,5 +31,8 @@ class Reencode(Section):
     )
     timeout_s: float = Field(600.0, gt=0, description="a video that takes longer is rejected, seconds")
     max_rejected: float = Field(
-        0.05, ge=0, le=1, description="share of a shard's videos that may be rejected before the run fails"
+        0.05,
+        ge=0,
+        le=1,
+        description="share of a shard's videos that may be rejected before the run fails; one always may",
     )

@@ -1,6 +1,7 @@
 """Reading the frames of clips: from re-encoded files or from memory, in this process or in several others."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -121,14 +122,14 @@ def batches(
         reader: where frames come from.
         samples: the clips.
         batch_size: clips at a time; the last batch may hold fewer.
-        workers: processes that read; none are started where all clips are in memory already.
+        workers: processes that read, at most as many as there are cores; none are started where all clips are in
+            memory already.
         device: where the frames go.
 
     Raises:
         PipelineError: as `ClipReader.read`.
     """
-    if reader.holds(samples):
-        workers = 0
+    workers = 0 if reader.holds(samples) else min(workers, os.cpu_count() or 1)
     loader = DataLoader(
         _Clips(reader, samples),
         batch_size=batch_size,
