@@ -60,7 +60,9 @@ def _write_references(config: BuildCorpus, gathered: Gathered, folder: Path) -> 
         for annotator, path in enumerate(config.captions_val, start=1):
             reference = folder / f"{split}_{annotator}.json"
             official = read_json(Path(path), "captions")
-            write_json(reference, {video: entry for video, entry in official.items() if video in inside})
+            # A video of which nothing is said cannot be scored.
+            said = {video: entry for video, entry in official.items() if video in inside and entry["timestamps"]}
+            write_json(reference, said)
             written.append(reference)
     return written
 

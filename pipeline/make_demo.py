@@ -106,7 +106,9 @@ def main(argv: list[str] | None = None) -> int:
     given = arguments.parse_args(argv)
     config = read_config(given.config, MakeDemo, "make_demo")
     make_demo(config, given.output)
-    record(given.output, "make_demo", config, [])
+    for output in (given.output, *given.output.parent.glob("*.json")):
+        if not output.name.endswith(".provenance.json"):
+            record(output, "make_demo", config, [])
     return 0
 
 

@@ -39,6 +39,9 @@ def reencode_shard(config: Reencode, corpus_manifest: Path, shard: int, output: 
         raise PipelineError(f"--shard {shard}: {corpus_manifest} has shards 0 to {corpus.manifest.facts['shards'] - 1}")
     inside = [row for row in corpus.videos if row["shard"] == shard and row["path"] is not None]
     folder = output.parent
+    for row in inside:
+        if Path(row["path"]).resolve().parent == folder.resolve():
+            raise PipelineError(f"--output {output}: stands among the raw videos, which would be overwritten; move it")
     accepted: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
     progress = Progress(f"re-encoding shard {shard}", len(inside))
@@ -54,10 +57,10 @@ def reencode_shard(config: Reencode, corpus_manifest: Path, shard: int, output: 
             size = {"width": made.width, "height": made.height, "audio": made.audio}
             accepted.append({"video": video, "frames": made.frames, "fps": float(config.fps), **size})
         progress.step()
+    write_table(folder / "rejects.parquet", rejects, REJECTS)
     _check_budget(config, len(inside), rejects)
     _remove_strangers(folder, {f"{row['video']}.mp4" for row in accepted})
     write_table(folder / "videos.parquet", accepted, REENCODED)
-    write_table(folder / "rejects.parquet", rejects, REJECTS)
     payloads = [folder / "videos.parquet", folder / "rejects.parquet"]
     payloads += [folder / f"{row['video']}.mp4" for row in accepted]
     facts = {"fps": config.fps, "gop": config.gop, "videos": len(accepted), "rejected": len(rejects)}

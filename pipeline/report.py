@@ -84,7 +84,8 @@ def main(argv: list[str] | None = None) -> int:
     write_json(folder / "scores.json", score_rows(scores))
     write_text(folder / "scores.md", markdown(scores))
     write_page(args.output, config.title, scores, films, curves)
-    record(args.output, STAGE, config, [args.scores, args.corpus, args.gt, args.learned, *args.trained])
+    inputs = [args.scores, args.corpus, *videos.manifests, args.gt, args.learned, *args.trained]
+    record(args.output, STAGE, config, inputs)
     logging.info("report: %d videos, %d sets of curves: %s", len(films), len(curves), args.output)
     return 0
 

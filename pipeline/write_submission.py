@@ -20,6 +20,7 @@ from pipeline.datasets.corpus import Corpus
 from pipeline.metrics.predictions import Predictions, read_predictions
 from pipeline.store.atomic import write_json
 from pipeline.store.provenance import record
+from pipeline.video.shard import shard_manifest
 
 STAGE = "write_submission"
 SPLIT = "submission"
@@ -51,7 +52,7 @@ def submission(config: WriteSubmission, corpus: Corpus, rejected: set[str], capt
             "it is made of the action annotations of subset testing"
         )
     said = captions.external_data
-    if isinstance(said, dict) and said.get("used") is True and not config.external_data:
+    if isinstance(said, dict) and said.get("used") is True and config.external_data is False:
         raise PipelineError(
             f"{captions.path} says that external data was used ({said.get('details')}), but config: "
             "write_submission.external_data is false; set it to true"
@@ -76,8 +77,22 @@ def submission(config: WriteSubmission, corpus: Corpus, rejected: set[str], capt
             video: [{"sentence": caption["sentence"], "timestamp": caption["timestamp"]} for caption in entries]
             for video, entries in captions.results.items()
         },
-        "external_data": {"used": config.external_data, "details": config.details},
+        "external_data": _external_data(config, captions),
     }
+
+
+def _external_data(config: WriteSubmission, captions: Predictions) -> dict[str, Any]:
+    """What config says of external data, and what the captions say where it says nothing."""
+    given = {"used": config.external_data, "details": config.details}
+    said = captions.external_data
+    declared = said if isinstance(said, dict) else {}
+    found = {name: declared.get(name) if value is None else value for name, value in given.items()}
+    if not isinstance(found["used"], bool) or not isinstance(found["details"], str):
+        raise PipelineError(
+            f"{captions.path}: does not say what external data was used; "
+            "config: write_submission.external_data and write_submission.details can"
+        )
+    return found
 
 
 def _wrong(caption: dict[str, Any], duration: float | None) -> str | None:
@@ -106,7 +121,8 @@ def main(argv: list[str] | None = None) -> int:
     rejected = {row["video"] for row in corpus.rejected(args.videos)}
     made = submission(config, corpus, rejected, read_predictions(args.captions))
     write_json(args.output, made)
-    record(args.output, STAGE, config, [args.corpus, args.captions])
+    shards = [shard_manifest(args.videos, shard) for shard in range(corpus.manifest.facts["shards"])]
+    record(args.output, STAGE, config, [args.corpus, *shards, args.captions])
     without = [row["video"] for row in corpus.videos if row["split"] == SPLIT and row["video"] not in made["results"]]
     logging.info(
         "submission: %d videos, %d captions; %d videos are missing or were rejected",

@@ -126,11 +126,11 @@ def test_no_videos_at_all_is_an_error_even_where_missing_ones_are_allowed(
 def test_reversed_segments_stop_or_are_mended(dataset: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     save("train.json", {"v_t": event([[4, 1]], ["A man runs."])})
     error = failing(dataset, capsys)
-    assert "video v_t, event 0: starts at 4.0 s after it ends at 1.0 s" in error
+    assert "train.json: video v_t, event 0: starts at 4.0 s after it ends at 1.0 s" in error
     assert run(dataset | {"reversed_segments": "swap"}) == 0
     corpus = Corpus.open(Path("corpus/manifest.json"))
     assert [(row["start"], row["end"]) for row in corpus.captions if row["video"] == "v_t"] == [(1, 4)]
-    assert corpus.manifest.facts["counts"]["reversed_segment"] == 1
+    assert corpus.manifest.facts["counts"]["swapped_segment"] == 1
 
 
 def test_truncated_annotations_are_located(dataset: Settings, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,4 +184,4 @@ def test_real_annotations_with_two_real_videos(
     corpus = Corpus.open(Path("corpus/manifest.json"))
     assert [row["video"] for row in corpus.of_splits("train", "test")] == ["v_GGSY1Qvo990", "v_ZNVhz7ctTq0"]
     counts = corpus.manifest.facts["counts"]
-    assert (counts["missing"], counts["reversed_segment"], counts["captions"]) == (14924, 2, 71955)
+    assert (counts["missing"], counts["swapped_segment"], counts["captions"]) == (14924, 2, 71955)

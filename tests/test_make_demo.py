@@ -38,7 +38,7 @@ def test_the_manifest_vouches_for_every_file(demo: Manifest) -> None:
         *files,
         "videos",
         "manifest.json",
-        "manifest.provenance.json",
+        *(f"{name}.provenance.json" for name in ("manifest", "activity_net.v1-3", "train", "val_1", "val_2")),
     }
 
 

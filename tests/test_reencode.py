@@ -95,6 +95,14 @@ def test_running_again_gives_equal_bytes_and_clears_leftovers(corpus: Path) -> N
     assert not Path("video/0000/v_stranger.mp4").exists()
 
 
+def test_raw_videos_are_never_overwritten(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--corpus", str(corpus), "--shard", "0", "--output", "videos/manifest.json"]
+    before = {path.name: path.read_bytes() for path in Path("videos").iterdir()}
+    assert main(words) == 2
+    assert "stands among the raw videos" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in Path("videos").iterdir()} == before
+
+
 def test_a_shard_that_does_not_exist_is_told(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(corpus, shard=1) == 2
     assert "--shard 1: corpus/manifest.json has shards 0 to 0" in capsys.readouterr().err

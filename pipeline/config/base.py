@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.config.errors import PipelineError
 
+MACHINE = frozenset({"cache_gb", "device", "timeout_s", "workers"})
+"""Names of settings that never change a result, in whatever section."""
+
 
 class Settings(BaseModel):
     """What sections, and sections of several kinds, can do."""
@@ -33,8 +36,13 @@ class Settings(BaseModel):
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
     def digest(self) -> str:
-        """First 16 hex digits of the sha256 of the canonical text."""
-        return hashlib.sha256(self.canonical().encode()).hexdigest()[:16]
+        """First 16 hex digits of a sha256 over the settings that decide the result.
+
+        What only says how the machine is used (`MACHINE`) is left out, so that a run that ran out of memory can go on
+        with other such settings.
+        """
+        deciding = {name: value for name, value in self.model_dump(mode="json").items() if name not in MACHINE}
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Section(Settings):

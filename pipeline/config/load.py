@@ -1,5 +1,6 @@
 """The whole configuration: defaults, then the dataset's file, then the user's overrides; checked before any job."""
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,13 @@ from pipeline.config.write_submission import WriteSubmission
 
 CONFIG = Path("config")
 """Folder of the configuration, relative to the folder that snakemake runs in."""
+
+
+NAME = re.compile("[a-z][a-z0-9_]*")
+"""Names of entries become names of files and wildcards."""
+
+TAKEN = ("control", "ensemble")
+"""Names that files of captions have a meaning for."""
 
 
 class Config(Section):
@@ -55,6 +63,24 @@ class Config(Section):
     evaluate: Evaluate = Field(Evaluate(), description="scores")
     write_submission: WriteSubmission = Field(WriteSubmission(), description="the file for the challenge's test set")
     report: Report = Field(Report(), description="tables, pictures, page")
+
+    @model_validator(mode="after")
+    def _names_are_plain(self) -> Self:
+        for section in ("pretrain_encoder", "extract_features", "propose_events", "train_captioner"):
+            for name in getattr(self, section):
+                if not NAME.fullmatch(name) or name in TAKEN:
+                    raise ValueError(
+                        f"{section}.{name}: names are small letters, digits and _; not {' or '.join(TAKEN)}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _clips_fit_the_videos(self) -> Self:
+        for name, encoder in self.pretrain_encoder.items():
+            step = self.reencode.fps / encoder.clip.fps
+            if abs(step - round(step)) > 1e-6:
+                raise ValueError(f"pretrain_encoder.{name}.clip.fps {encoder.clip.fps:g} must divide reencode.fps")
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

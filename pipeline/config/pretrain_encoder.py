@@ -43,7 +43,7 @@ class PretrainEncoder(Section):
         "r2plus1d_34", description="the clip encoder"
     )
     initial_weights: str | None = Field(
-        None,
+        "weights/r2plus1d_34_clip8_ft_kinetics_from_ig65m-0aa0550b.pth",
         description="file to start from (.safetensors, or .pth read without executing anything); null: random",
     )
     clip: Clip = Field(Clip(), description="what one clip is")
@@ -69,4 +69,11 @@ class PretrainEncoder(Section):
     cache_gb: float = Field(0.0, ge=0, description="decoded frames kept in memory, up to this many GB; 0 decodes anew")
     workers: int = Field(6, ge=0, description="processes that read clips; 0 reads in the training process")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+
+    @model_validator(mode="after")
+    def _stem_has_learned(self) -> Self:
+        if self.freeze_stem and self.initial_weights is None:
+            raise ValueError("freeze_stem keeps a random stem as it is; give initial_weights, or freeze_stem: false")
+        return self
+
     seed: int = Field(0, description="of the initial weights, the sampling and the augmentation")

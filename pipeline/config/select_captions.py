@@ -1,8 +1,8 @@
 """Section `select_captions`: the ensemble (section 1.3)."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
 
@@ -17,8 +17,15 @@ class Member(Section):
 class SelectCaptions(Section):
     """Which caption stands for a proposal."""
 
+    @model_validator(mode="after")
+    def _members_differ(self) -> Self:
+        if len({(member.captioner, member.seed) for member in self.members}) < len(self.members):
+            raise ValueError("members names a captioner with the same seed twice")
+        return self
+
     members: list[Member] = Field(min_length=1, description="the captioners of the ensemble, M of them")
     criteria: list[Literal["concepts", "idf"]] = Field(
         ["concepts", "idf"],
+        min_length=1,
         description="in this order: most distinct concepts, largest IDF of a word; then the earlier member",
     )

@@ -8,7 +8,7 @@ from pipeline.config.base import Section
 class WriteSubmission(Section):
     """What the submission file says of itself, as ActivityNet's evaluation server asks."""
 
-    external_data: bool = Field(True, description="whether data beyond ActivityNet was used, pretrained weights too")
-    details: str = Field(
-        "Clip encoder initialised from weights trained on IG-65M and Kinetics-400.", description="which data"
+    external_data: bool | None = Field(
+        None, description="whether data beyond ActivityNet was used, pretrained weights too; null: as the captions say"
     )
+    details: str | None = Field(None, description="which data; null: as the captions say")

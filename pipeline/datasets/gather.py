@@ -40,11 +40,11 @@ def gather(config: BuildCorpus) -> Gathered:
     """
     captioned = [read_captions(Path(config.captions_train))]
     captioned += [read_captions(Path(path)) for path in config.captions_val]
-    actions = _read_actions([Path(path) for path in config.actions], set().union(*captioned))
+    files = _find_videos(Path(config.videos))
+    actions = _read_actions([Path(path) for path in config.actions], set().union(*captioned, files))
     splits = _splits(config, captioned, actions)
 
     gathered = Gathered()
-    files = _find_videos(Path(config.videos))
     for video, split in sorted(splits.items()):
         known = [source[video] for source in [*captioned, actions] if video in source]
         duration = next((entry.duration for entry in known if entry.duration is not None), None)
@@ -64,18 +64,18 @@ def gather(config: BuildCorpus) -> Gathered:
             _add_actions(gathered, video, actions[video])
         for number, source in enumerate(captioned):
             if video in source:
-                _add_captions(gathered, video, max(number, 1), source[video], config)
+                _add_captions(gathered, video, number, source[video], config)
     gathered.counts["actions_of_uncaptioned_videos"] = sum(video not in splits for video in actions)
     _check_missing(gathered, config)
     return gathered
 
 
-def _read_actions(paths: list[Path], captioned: set[str]) -> dict[str, Annotated]:
-    """Action annotations under the ids of the captions: `v_` is put before ids that lack it."""
+def _read_actions(paths: list[Path], known: set[str]) -> dict[str, Annotated]:
+    """Action annotations under the ids of captions and files: `v_` is put before ids that neither of them knows."""
     joined: dict[str, Annotated] = {}
     for path in paths:
         for video, entry in (read_tsp if path.suffix == ".csv" else read_activitynet)(path).items():
-            name = video if video in captioned else f"v_{video}"
+            name = video if video in known or video.startswith("v_") else f"v_{video}"
             if name in joined:
                 raise PipelineError(f"{path}: video {video} is annotated in another file too")
             joined[name] = entry
@@ -124,6 +124,10 @@ def _find_videos(folder: Path) -> dict[str, Path]:
 def _check_missing(gathered: Gathered, config: BuildCorpus) -> None:
     missing = [row["video"] for row in gathered.videos if row["path"] is None]
     total = len(gathered.videos)
+    if not total:
+        raise PipelineError(
+            f"{config.captions_train}: no video is captioned, here or in {', '.join(config.captions_val)}"
+        )
     if len(missing) == total:
         raise PipelineError(
             f"{config.videos}: holds none of the {total} annotated videos; files are to be named <id>.<suffix>"
@@ -141,7 +145,9 @@ def _add_actions(gathered: Gathered, video: str, entry: Annotated) -> None:
     seen = set()
     for segment in entry.segments:
         start, end = _clip(gathered, segment.start, segment.end, entry.duration)
-        if end <= start:
+        if segment.end < segment.start:
+            gathered.reject(video, "actions", "reversed_segment", f"{segment.start} to {segment.end} s")
+        elif end <= start:
             gathered.reject(video, "actions", "empty_segment", f"{segment.start} to {segment.end} s")
         elif (start, end, segment.text) in seen:
             gathered.reject(video, "actions", "duplicate_segment", f"{segment.start} to {segment.end} s")
@@ -150,19 +156,27 @@ def _add_actions(gathered: Gathered, video: str, entry: Annotated) -> None:
             gathered.segments.append({"video": video, "start": start, "end": end, "label": segment.text})
 
 
-def _add_captions(gathered: Gathered, video: str, annotator: int, entry: Annotated, config: BuildCorpus) -> None:
-    """Events: clipped to the video; reversed ones are fatal or mended, as config says; empty ones are left out."""
-    source = f"captions of annotator {annotator}"
+def _add_captions(gathered: Gathered, video: str, number: int, entry: Annotated, config: BuildCorpus) -> None:
+    """Events: clipped to the video; reversed ones are fatal or mended, as config says; empty ones are left out.
+
+    Args:
+        gathered: what they are added to.
+        video: id.
+        number: of the caption file: 0 is the training set's, the others are the annotators' of the validation set.
+        entry: what the file says.
+        config: names the files.
+    """
+    annotator, source = max(number, 1), [config.captions_train, *config.captions_val][number]
     for index, segment in enumerate(entry.segments):
         start, end = segment.start, segment.end
         if start > end:
             if config.reversed_segments == "fail":
                 raise PipelineError(
-                    f"captions: video {video}, event {index}: starts at {start} s after it ends at {end} s; "
+                    f"{source}: video {video}, event {index}: starts at {start} s after it ends at {end} s; "
                     "mend the file, or config: build_corpus.reversed_segments: swap"
                 )
             start, end = end, start
-            gathered.counts["reversed_segment"] += 1
+            gathered.counts["swapped_segment"] += 1
         start, end = _clip(gathered, start, end, entry.duration)
         sentence = " ".join(segment.text.split())
         if end <= start:

@@ -21,7 +21,8 @@ def read_tsp(path: Path) -> dict[str, Annotated]:
     if not path.is_file():
         raise PipelineError(f"{path}: no such table")
     videos: dict[str, tuple[float, list[Segment]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
+    # Bytes that are no UTF-8 become marks, and the row they stand in fails by its line, if they matter.
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.DictReader(file)
         absent = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if absent:

@@ -129,7 +129,7 @@ def batches(
     Raises:
         PipelineError: as `ClipReader.read`.
     """
-    workers = 0 if reader.holds(samples) else min(workers, os.cpu_count() or 1)
+    workers = 0 if reader.holds(samples) else min(workers, _cores())
     loader = DataLoader(
         _Clips(reader, samples),
         batch_size=batch_size,
@@ -142,6 +142,11 @@ def batches(
         if isinstance(packed, PipelineError):
             raise packed
         yield samples[number * batch_size : (number + 1) * batch_size], _unpack(packed, device)
+
+
+def _cores() -> int:
+    """Cores that this process may use, which a container or a cluster job may have few of."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 Packed = tuple[UInt8[Tensor, "bytes"], list[tuple[int, ...]]]

@@ -51,6 +51,8 @@ def read_json(path: Path, what: str = "file") -> Any:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise PipelineError(f"{path}: no such {what}") from None
+    except OSError as error:
+        raise PipelineError(f"{path}: {what} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise PipelineError(f"{path}: {what} is not UTF-8 text ({error.reason} at byte {error.start})") from None
     try:

@@ -46,7 +46,8 @@ def trace(outputs: list[Path]) -> dict[str, dict[str, Any]]:
 
     Returns:
         path of each output met (as reached from the current folder) -> stage, code, config digest and config.
-        Inputs without a record are the user's own files; they are listed with their sha256.
+        Inputs without a record are the user's own files; they are listed with their sha256. Where an input is no longer
+        what the stage had read, `inputs_changed_since` names it: then the walk tells of the newer one.
     """
     found: dict[str, dict[str, Any]] = {}
     pending = list(outputs)
@@ -60,5 +61,9 @@ def trace(outputs: list[Path]) -> dict[str, dict[str, Any]]:
             continue
         made = read_json(beside(output), "provenance")
         found[key] = {name: made[name] for name in ("stage", "code", "config_digest", "config")}
-        pending.extend(output.parent / name for name in made["inputs"])
+        inputs = {output.parent / name: digest for name, digest in made["inputs"].items()}
+        changed = [Path(os.path.normpath(path)).as_posix() for path, digest in inputs.items() if sha256(path) != digest]
+        if changed:
+            found[key]["inputs_changed_since"] = changed
+        pending.extend(inputs)
     return dict(sorted(found.items()))

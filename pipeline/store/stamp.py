@@ -22,6 +22,8 @@ def stamp(module: str) -> str:
     digest = hashlib.sha256()
     for name in sorted(closure(module)):
         digest.update(f"{name} {_fingerprint(_file(name))}\n".encode())
+        for template in _templates(_file(name)):
+            digest.update(f"{template.name} {hashlib.sha256(template.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -45,6 +47,11 @@ def _file(module: str) -> Path:
     """Source file of a first-party module or package."""
     base = ROOT.joinpath(*module.split("."))
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
+def _templates(file: Path) -> list[Path]:
+    """Templates that stand beside a package's modules."""
+    return sorted(file.parent.glob("*.jinja")) if file.name == "__init__.py" else []
 
 
 def _exists(module: str) -> bool:

@@ -5,12 +5,12 @@ again. It is written atomically after each epoch; together with seeds derived pe
 equal, bit for bit on one device, to an undisturbed one.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pipeline.config.errors import PipelineError
 from pipeline.store.atomic import read_json, replacing, write_json
 
 
@@ -21,14 +21,19 @@ class TrainingState:
         folder: where the state stands; made when first written.
         identity: what the run depends on (config digest, code stamp, sha256 of the inputs). State left by a run of
             another identity is removed, never resumed.
+
+    Raises:
+        PipelineError: the folder holds files that are no training state.
     """
 
     def __init__(self, folder: Path, identity: dict[str, str]) -> None:
         self.folder = folder
         self._file = folder / "state.pt"
         identity_file = folder / "identity.json"
+        if not identity_file.is_file() and folder.is_dir() and any(folder.iterdir()):
+            raise PipelineError(f"--state {folder}: holds other files; give a folder that is empty or not there yet")
         if not (identity_file.is_file() and read_json(identity_file) == identity):
-            shutil.rmtree(folder, ignore_errors=True)
+            self.clear()
             write_json(identity_file, identity)
 
     def load(self) -> dict[str, Any] | None:
@@ -44,5 +49,8 @@ class TrainingState:
             torch.save(state, temporary)
 
     def clear(self) -> None:
-        """Remove the folder, once the outputs are written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the state, once the outputs are written; of the folder, nothing that is not the state's."""
+        for path in (self._file, self.folder / "identity.json"):
+            path.unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()

@@ -29,6 +29,7 @@ class Probe:
     Attributes:
         frames: packets of the first video stream.
         fps: average frame rate, frames per second.
+        start: time of the first frame, seconds.
         duration: from the first frame's start to the last frame's end, seconds.
         cut_s: how much earlier the last packet of any stream ends than the header says, seconds; a file that was
             cut short shows here, whatever its container.
@@ -40,6 +41,7 @@ class Probe:
 
     frames: int
     fps: float
+    start: float
     duration: float
     cut_s: float
     width: int
@@ -79,6 +81,7 @@ def probe(path: Path) -> Probe:
         return Probe(
             frames=len(starts),
             fps=rate,
+            start=min(starts),
             duration=duration,
             cut_s=declared - last,
             width=stream.width,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import ffmpeg
 
+from pipeline.config.errors import PipelineError
 from pipeline.config.reencode import Reencode
 from pipeline.video.decode import DecodeError, Probe, probe
 from pipeline.video.tools import ffmpeg as ffmpeg_binary
@@ -19,10 +20,10 @@ CUT_S = 1.0
 
 
 class RejectedError(Exception):
-    """A video that is left out.
+    """A video that is left out, by its own fault.
 
     Args:
-        reason: a code to count by: unreadable, cut_short, decode_error, timeout or too_short.
+        reason: a code to count by: unreadable, cut_short, decode_error, timeout, late_start or too_short.
         detail: what was seen.
     """
 
@@ -41,7 +42,8 @@ def command_line(source: Path, target: Path, config: Reencode, *, audio: bool) -
         audio: whether the source has sound to keep.
     """
     opened = ffmpeg.input(f"file:{source}", err_detect="explode")
-    picture = opened.video.filter("fps", fps=config.fps)
+    # Where the picture starts later than the sound, its first frame stands for the time before: frame i is at i / fps.
+    picture = opened.video.filter("fps", fps=config.fps, start_time=0)
     if config.short_side:
         # -2 keeps the aspect ratio with an even number of pixels, which 4:2:0 needs.
         picture = picture.filter(
@@ -84,6 +86,7 @@ def reencode_video(source: Path, target: Path, config: Reencode) -> Probe:
 
     Raises:
         RejectedError: with the reason.
+        PipelineError: the machine failed, not the video.
     """
     try:
         before = probe(source)
@@ -101,13 +104,21 @@ def reencode_video(source: Path, target: Path, config: Reencode) -> Probe:
         )
     except subprocess.TimeoutExpired:
         raise RejectedError("timeout", f"ffmpeg took longer than {config.timeout_s:g} s") from None
+    if done.returncode < 0 or b"No space left on device" in done.stderr:
+        # Killed from outside, or a full disk: no fault of the video, which must not vanish for it.
+        raise PipelineError(
+            f"{source}: ffmpeg was stopped (status {done.returncode}: {_first_line(done.stderr) or 'no word'}); "
+            "free memory or disk space and run again"
+        )
     if done.returncode != 0:
         raise RejectedError("decode_error", _first_line(done.stderr) or f"ffmpeg ended with status {done.returncode}")
     try:
         after = probe(target)
     except DecodeError as error:
         raise RejectedError("decode_error", str(error)) from None
-    lost = before.duration - after.frames / config.fps
+    if after.start != 0:
+        raise RejectedError("late_start", f"its first frame came out at {after.start:.3f} s")
+    lost = before.start + before.duration - after.frames / config.fps
     if lost > config.tolerance_s:
         raise RejectedError("too_short", f"{before.duration:.2f} s became {after.frames / config.fps:.2f} s")
     return after

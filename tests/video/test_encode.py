@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import av
 import pytest
 from films import cut, film
 
+from pipeline.config.errors import PipelineError
 from pipeline.config.reencode import Reencode
+from pipeline.video.decode import frames
 from pipeline.video.encode import RejectedError, command_line, reencode_video
 from pipeline.video.shard import VideoRow
+from pipeline.video.tools import ffmpeg
 
 FAST = Reencode(preset="ultrafast")
 
@@ -51,6 +55,29 @@ def test_good_videos_become_thirty_constant_frames_a_second(
         times = [frame.pts * stream.time_base for frame in container.decode(stream)]
     assert times[0] == 0
     assert {later - sooner for sooner, later in itertools.pairwise(times)} == {Fraction(1, 30)}
+
+
+@pytest.mark.parametrize("late", ["0.033", "0.5", "1.2"])
+def test_a_picture_that_starts_late_is_put_in_its_place(tmp_path: Path, late: str) -> None:
+    sound = film(tmp_path / "sound.mka", seconds=4, sound=True, options=("-map", "1:a"))
+    picture = film(tmp_path / "picture.mkv", seconds=2)
+    source = tmp_path / "late.mkv"
+    words = [str(ffmpeg()), "-loglevel", "error", "-i", str(sound), "-itsoffset", late, "-i", str(picture)]
+    subprocess.run([*words, "-map", "0:a", "-map", "1:v", "-c", "copy", str(source)], check=True)
+    made = reencode_video(source, tmp_path / "o.mp4", FAST)
+    assert made.start == 0
+    assert abs(made.frames - (2 + float(late)) * 30) <= 2
+    assert sum(1 for _ in frames(tmp_path / "o.mp4")) == made.frames
+
+
+def test_an_ffmpeg_that_is_killed_is_not_the_videos_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = film(tmp_path / "a.mp4")
+    killed = tmp_path / "ffmpeg"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr("pipeline.video.encode.ffmpeg_binary", lambda: killed)
+    with pytest.raises(PipelineError, match=r"a\.mp4: ffmpeg was stopped \(status -9"):
+        reencode_video(source, tmp_path / "o.mp4", FAST)
 
 
 def test_short_side_scales_landscape_and_portrait(tmp_path: Path) -> None:

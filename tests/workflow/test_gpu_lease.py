@@ -49,21 +49,25 @@ def test_two_jobs_get_different_devices_and_a_third_waits_for_one(tmp_path: Path
     second.communicate("\n", timeout=30)
 
 
-def test_a_lease_outlives_its_wrapper_but_not_its_job(tmp_path: Path) -> None:
+def test_a_killed_job_frees_its_lease_at_once(tmp_path: Path) -> None:
     job = lease(tmp_path, 2, HOLD)
     assert job.stdout
     assert job.stdout.readline().strip() == "0,1"
     os.kill(job.pid, signal.SIGKILL)
+    job.communicate(timeout=30)
+    assert lease(tmp_path, 2, SHOW).communicate(timeout=30)[0].strip() == "0,1"
+
+
+def test_a_lease_lasts_as_long_as_any_process_of_its_job(tmp_path: Path) -> None:
+    child = "import os, sys\nif os.fork():\n    print('forked', flush=True); os._exit(0)\nsys.stdin.readline()"
+    job = lease(tmp_path, 2, [sys.executable, "-c", child])
+    assert job.stdout
+    assert job.stdout.readline().strip() == "forked"
     waiting = lease(tmp_path, 1, SHOW)
     assert waiting.stderr
     assert "waiting" in waiting.stderr.readline()
-    assert job.stdin
-    job.stdin.close()  # the orphan's input ends, and so does the orphan
-    said, _ = waiting.communicate(timeout=30)
-    assert said.strip() == "0"
-    job.stdout.close()
-    job.stderr.close()  # type: ignore[union-attr]
-    job.wait(timeout=30)
+    job.communicate("\n", timeout=30)  # the job's own process has gone long ago; now its child goes too
+    assert waiting.communicate(timeout=30)[0].strip() == "0"
 
 
 def test_all_or_nothing(tmp_path: Path) -> None:
@@ -94,8 +98,13 @@ def test_more_than_there_are_is_an_error(
     assert "2 GPUs are asked for, there are 1" in capsys.readouterr().err
 
 
-def test_without_gpus_the_command_just_runs_and_its_status_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert main(["--gpus", "1", "--table", str(tmp_path), "--", sys.executable, "-c", "raise SystemExit(7)"]) == 7
+def test_without_gpus_the_command_just_runs_and_its_status_is_kept(tmp_path: Path) -> None:
+    job = lease(tmp_path, 1, [sys.executable, "-c", "raise SystemExit(7)"], devices="")
+    job.communicate(timeout=30)
+    assert job.returncode == 7
+
+
+def test_a_command_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    job = lease(tmp_path, 1, ["no-such-command"])
+    assert "error: no-such-command: No such file" in job.communicate(timeout=30)[1]
+    assert job.returncode == 127

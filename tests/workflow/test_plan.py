@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 from clones import ROOT, snakemake
 
 from pipeline.config.load import Config
@@ -44,8 +43,10 @@ def test_the_paper_plans_with_five_members_and_all_shards(clone: Path) -> None:
         (data / name).write_text("{}")
     (data / "videos").mkdir()
     (clone / "weights").mkdir()
-    weights = yaml.safe_load((ROOT / "config/datasets/anet.yaml").read_text())["pretrain_encoder"]["sa_tsp"]
-    (clone / weights["initial_weights"]).write_bytes(b"")
+    weights = Config().pretrain_encoder["sa_tsp"].initial_weights
+    told = snakemake(clone, "-n", "results/anet_test_meteor.json").stdout
+    assert f"{weights}" in told, "weights that are not there are told before anything is planned"
+    (clone / str(weights)).write_bytes(b"")
     done = snakemake(clone, "-n", "results/anet_test_meteor.json", "-q", "rules")
     assert done.returncode == 0, done.stdout
     jobs = planned(done.stdout)

@@ -4,6 +4,7 @@ A rule passes its stage exactly the stage's own section as canonical JSON, so th
 and takes the stamp of the stage's code as an input, so that a change of any module that the stage imports does rerun.
 """
 
+import hashlib
 import os
 import re
 import sys
@@ -23,7 +24,10 @@ wildcard_constraints:
     shard="[0-9]{4}",
     split="train|enlarged|val|test|submission",
     seed="[0-9]+",
-    stage="xe|scst",
+    encoder="[a-z][a-z0-9_]*",
+    feature="[a-z][a-z0-9_]*",
+    proposer="[a-z][a-z0-9_]*",
+    captioner="[a-z][a-z0-9_]*",
     proposals="[a-z][a-z0-9_]*",
 
 

@@ -28,6 +28,29 @@ rule make_demo:
         " --output {output.manifest:q} > {log:q} 2>&1"
 
 
+def generated_videos(wildcards):
+    """Manifest of the raw videos where the pipeline makes them itself; users' own videos are not tracked one by one."""
+    folder = Path(settings(wildcards.dataset).build_corpus.videos)
+    return (
+        [(folder.parent / "manifest.json").as_posix()]
+        if folder.parts[:1] == ("results",)
+        else []
+    )
+
+
+def present_videos(wildcards):
+    """What the folder of the user's raw videos holds, in short: new or other files rebuild the corpus."""
+    folder = Path(settings(wildcards.dataset).build_corpus.videos)
+    if generated_videos(wildcards) or not folder.is_dir():
+        return ""
+    found = sorted(
+        f"{file.name} {file.stat().st_size}"
+        for file in os.scandir(folder)
+        if file.is_file()
+    )
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
+
+
 def annotations(wildcards):
     """Annotation files that the section build_corpus names."""
     corpus = settings(wildcards.dataset).build_corpus
@@ -39,6 +62,7 @@ rule build_corpus:
     input:
         code=stamp("build_corpus"),
         annotations=annotations,
+        generated=generated_videos,
     output:
         manifest="results/{dataset}/corpus/manifest.json",
     log:
@@ -47,6 +71,7 @@ rule build_corpus:
         "results/{dataset}/benchmarks/build_corpus.jsonl"
     params:
         config=section("build_corpus"),
+        present=present_videos,
     shell:
         "python -m pipeline.build_corpus --config {params.config:q}"
         " --output {output.manifest:q} > {log:q} 2>&1"

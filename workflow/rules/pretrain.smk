@@ -5,6 +5,14 @@ OUTPUTS: results/{dataset}/encoders/{encoder}/manifest.json, beside it weights, 
 """
 
 
+def initial_weights(wildcards):
+    """File that an encoder starts from, where it starts from one."""
+    weights = (
+        settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].initial_weights
+    )
+    return [weights] if weights else []
+
+
 rule pretrain_encoder:
     """Pretrain an encoder on actions, temporal regions and semantic concepts; goes on where it was stopped."""
     input:
@@ -12,6 +20,7 @@ rule pretrain_encoder:
         corpus="results/{dataset}/corpus/manifest.json",
         videos=shards("results/{dataset}/video/{shard}/manifest.json"),
         concepts="results/{dataset}/concepts.json",
+        weights=initial_weights,
     output:
         manifest="results/{dataset}/encoders/{encoder}/manifest.json",
     log:

@@ -16,7 +16,7 @@ rule evaluate:
         learned="results/{dataset}/captions/ensemble-{split}-learned.json",
         control="results/{dataset}/captions/ensemble-{split}-control.json",
     output:
-        scores="results/{dataset}_{split}_meteor.json",
+        scores="results/{dataset}_{split,val|test}_meteor.json",
     log:
         "results/{dataset}/logs/evaluate/{split}.log",
     benchmark:
@@ -50,7 +50,7 @@ rule write_submission:
 
 
 def trained(wildcards):
-    """Manifests of everything that was trained, for its curves."""
+    """Manifests of the encoders and captioners that were trained, for their curves."""
     chosen = settings(wildcards.dataset)
     folder = f"results/{wildcards.dataset}"
     encoders = sorted({feature.encoder for feature in chosen.extract_features.values()})

@@ -5,16 +5,6 @@ OUTPUTS: results/{dataset}/video/{shard}/manifest.json, beside it the MP4s, thei
 """
 
 
-def generated_videos(wildcards):
-    """Manifest of the raw videos where the pipeline makes them itself; users' own videos are not tracked one by one."""
-    folder = Path(settings(wildcards.dataset).build_corpus.videos)
-    return (
-        [(folder.parent / "manifest.json").as_posix()]
-        if folder.parts[0] == "results"
-        else []
-    )
-
-
 rule reencode:
     """Re-encode one shard of raw videos; list those that do not decode."""
     input:

@@ -3,16 +3,14 @@
     python -m workflow.scripts.gpu_lease --gpus 1 -- python -m pipeline.pretrain_encoder ...
 
 One lock file per device. All devices that a job asks for are taken at once or not at all, under the lock of the
-table, so that two jobs never wait for each other. The command inherits the open locks: the lease ends when the last
-process that holds it does, by whatever signal. Where a scheduler, or the user, has set CUDA_VISIBLE_DEVICES, devices
-are chosen from those. Without GPUs the command just runs, on the CPU.
+table, so that two jobs never wait for each other. The command takes this process's place and inherits the open
+locks: the lease ends when the last process that holds it does, by whatever signal. Where a scheduler, or the user, has
+set CUDA_VISIBLE_DEVICES, devices are chosen from those. Without GPUs the command just runs, on the CPU.
 """
 
 import argparse
-import contextlib
 import fcntl
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -89,10 +87,16 @@ def main(argv: list[str] | None = None) -> int:
             return 2
         chosen, descriptors = acquire(devices, args.gpus, args.table)
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
-    with contextlib.ExitStack() as stack:
-        for descriptor in descriptors:
-            stack.callback(os.close, descriptor)
-        return subprocess.run(command, env=environment, pass_fds=descriptors, check=False).returncode
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The command takes this process's place: signals reach it, and no wrapper can die without it.
+    try:
+        os.execvpe(command[0], command, environment)  # noqa: S606
+    except OSError as error:
+        print(f"error: {command[0]}: {error.strerror}", file=sys.stderr)
+        return 127
 
 
 if __name__ == "__main__":
