@@ -9,8 +9,7 @@ the best mean score of the heads is kept (the last one, if `val` holds no clips)
 that was interrupted go on after its last whole epoch, with the result of an undisturbed run.
 
     python -m pipeline.pretrain_encoder --name sa_tsp \
-        --config '{"architecture": "r2plus1d_narrow", "freeze_stem": false, "epochs": 1, "background_gap":
-        1.2}' \
+        --config '{"architecture": "r2plus1d_narrow", "initial_weights": null, "freeze_stem": false, "epochs": 1}' \
         --corpus results/demo/corpus/manifest.json --videos results/demo/video \
         --concepts results/demo/concepts.json --state /tmp/state --output /tmp/sa_tsp/manifest.json
 """

@@ -24,6 +24,7 @@ SMALL = {
     "architecture": "r2plus1d_narrow",
     "clip": {"frames": 4, "fps": 7.5, "height": 24, "width": 32, "crop": 16},
     "freeze_stem": False,
+    "initial_weights": None,
     "background_gap": 0.6,
     "clips_per_segment": 2,
     "batch_size": 8,

@@ -44,7 +44,9 @@ def test_without_warmup_the_first_step_has_the_full_rate() -> None:
 
 
 def test_parts_have_their_own_rates_and_a_frozen_stem_keeps_its_weights(tmp_path: Path) -> None:
-    fitting, data = made(tmp_path, settings(freeze_stem=True, backbone_lr=0.0, head_lr=0.1))
+    fitting, data = made(
+        tmp_path, settings(freeze_stem=True, initial_weights="given.pth", backbone_lr=0.0, head_lr=0.1)
+    )
     before = {name: tensor.clone() for name, tensor in fitting.model.state_dict().items()}
     fitting.train(1, data.epoch(1, fitting.config))
     fitting.train(2, data.epoch(2, fitting.config))
