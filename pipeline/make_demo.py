@@ -6,7 +6,7 @@ Out:  `manifest.json`, and beside it `videos/v_<id>.<suffix>`, `activity_net.v1-
 
 Alone and small:
 
-    python -m pipeline.make_demo --output results/demo/source/manifest.json \
+    python -m pipeline.make_demo --output /tmp/demo/manifest.json \
         --config '{"train_videos": 6, "val_videos": 3, "test_videos": 1, "broken_videos": 1}'
 """
 

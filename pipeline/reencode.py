@@ -6,7 +6,7 @@ does not decode from beginning to end is left out with its reason, and the rest 
 
 Alone, after build_corpus:
     python -m pipeline.reencode --corpus results/mine/corpus/manifest.json --shard 0 \
-        --output results/mine/video/0000/manifest.json
+        --output /tmp/video/0000/manifest.json
 """
 
 import logging

@@ -8,7 +8,7 @@ Alone, after the road:
     python -m pipeline.report --scores results/demo_test_meteor.json --corpus results/demo/corpus/manifest.json \
         --videos results/demo/video --gt results/demo/captions/ensemble-test-gt.json \
         --learned results/demo/captions/ensemble-test-learned.json \
-        --trained results/demo/encoders/sa_tsp/manifest.json --output results/demo/report/index.html
+        --trained results/demo/encoders/sa_tsp/manifest.json --output /tmp/report/index.html
 """
 
 import logging

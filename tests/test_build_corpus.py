@@ -156,6 +156,18 @@ def test_wrong_settings_are_told(
     assert said in failing(dataset | change, capsys)
 
 
+def test_an_empty_test_split_is_told_before_any_training(dataset: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    pins = {"pins": {"v_a": "val", "v_b": "val"}}
+    assert "none of the 2 validation videos falls into the split test" in failing(dataset | pins, capsys)
+    assert run(dataset | pins | {"fractions": {"test": 0.0}}) == 0
+
+
+def test_sidecars_are_no_videos(dataset: Settings) -> None:
+    Path("videos/v_t.srt").write_text("1")
+    Path("videos/notes.TXT").write_text("hello")
+    assert run(dataset) == 0
+
+
 def test_two_files_of_one_video_are_told(dataset: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     Path("videos/v_t.avi").write_bytes(b"")
     assert "the same name up to the suffix" in failing(dataset, capsys)

@@ -64,5 +64,6 @@ def plain_lines(error: ValidationError, where: str) -> list[str]:
         elif item["type"] == "missing":
             lines.append(f"config: {key} is missing")
         else:
-            lines.append(f"config: {key} = {item['input']!r}: {item['msg']}")
+            hint = "; YAML reads 1e-4 as text, write 1.0e-4" if item["type"] in ("float_type", "int_type") else ""
+            lines.append(f"config: {key} = {item['input']!r}: {item['msg']}{hint}")
     return lines

@@ -40,7 +40,7 @@ def gather(config: BuildCorpus) -> Gathered:
     """
     captioned = [read_captions(Path(config.captions_train))]
     captioned += [read_captions(Path(path)) for path in config.captions_val]
-    files = _find_videos(Path(config.videos))
+    files = find_videos(Path(config.videos))
     actions = _read_actions([Path(path) for path in config.actions], set().union(*captioned, files))
     splits = _splits(config, captioned, actions)
 
@@ -103,8 +103,12 @@ def _splits(
     return splits | dict.fromkeys(testing - splits.keys(), "submission")
 
 
-def _find_videos(folder: Path) -> dict[str, Path]:
-    """Video files of a folder by stem, whatever their suffix.
+SIDECARS = frozenset({".ass", ".csv", ".json", ".md", ".srt", ".txt", ".vtt"})
+"""Suffixes of what stands beside videos and is none."""
+
+
+def find_videos(folder: Path) -> dict[str, Path]:
+    """Video files of a folder by stem, whatever their suffix; hidden files and `SIDECARS` are passed over.
 
     Raises:
         PipelineError: no such folder, or two files of one stem.
@@ -113,7 +117,7 @@ def _find_videos(folder: Path) -> dict[str, Path]:
         raise PipelineError(f"{folder}: no such folder of videos (config: build_corpus.videos)")
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.is_file() or path.suffix == ".json":
+        if path.name.startswith(".") or not path.is_file() or path.suffix.lower() in SIDECARS:
             continue
         if path.stem in files:
             raise PipelineError(f"{path}: {files[path.stem].name} has the same name up to the suffix; keep one")
@@ -133,10 +137,22 @@ def _check_missing(gathered: Gathered, config: BuildCorpus) -> None:
             f"{config.videos}: holds none of the {total} annotated videos; files are to be named <id>.<suffix>"
             + (f", such as {missing[0]}.mp4" if missing else "")
         )
+    _check_test(gathered, config)
     if missing and config.missing == "fail":
         raise PipelineError(
             f"{config.videos}: {len(missing)} of {total} annotated videos are missing ({', '.join(missing[:3])}, ...); "
             "config: build_corpus.missing: allow lists them and goes on without"
+        )
+
+
+def _check_test(gathered: Gathered, config: BuildCorpus) -> None:
+    """Better now than after all training: a test split that was wanted must hold a video."""
+    there = [row["split"] for row in gathered.videos if row["path"] is not None]
+    validation = [split for split in there if split in ("enlarged", "val", "test")]
+    if validation and config.fractions.test > 0 and "test" not in validation:
+        raise PipelineError(
+            f"none of the {len(validation)} validation videos falls into the split test, by the hash of its id; "
+            "config: give build_corpus.fractions.test more, or name videos in build_corpus.pins"
         )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from pipeline.config.errors import PipelineError
 from pipeline.config.load import Config, load
 from pipeline.config.propose_events import Boundary
+from pipeline.datasets.gather import find_videos
 from workflow.scripts.code_stamp import write_stamp
 
 # Jobs are to find this environment's python, whether it was activated or not.

@@ -39,16 +39,15 @@ def generated_videos(wildcards):
 
 
 def present_videos(wildcards):
-    """What the folder of the user's raw videos holds, in short: new or other files rebuild the corpus."""
-    folder = Path(settings(wildcards.dataset).build_corpus.videos)
-    if generated_videos(wildcards) or not folder.is_dir():
+    """What the folder of the user's raw videos holds, in short: new or other videos rebuild the corpus."""
+    if generated_videos(wildcards):
         return ""
-    found = sorted(
-        f"{file.name} {file.stat().st_size}"
-        for file in os.scandir(folder)
-        if file.is_file()
-    )
-    return hashlib.sha256("\n".join(found).encode()).hexdigest()
+    try:
+        found = find_videos(Path(settings(wildcards.dataset).build_corpus.videos))
+    except PipelineError:
+        return ""  # the job itself tells what is wrong
+    listed = [f"{path.name} {path.stat().st_size}" for path in found.values()]
+    return hashlib.sha256("\n".join(listed).encode()).hexdigest()
 
 
 def annotations(wildcards):
