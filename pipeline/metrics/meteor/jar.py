@@ -1,7 +1,4 @@
-"""METEOR 1.5: its jar counts what matches (23 statistics a pair), the scores are computed here.
-
-Denkowski and Lavie, "Meteor Universal: Language Specific Translation Evaluation for Any Target Language", 2014.
-"""
+"""METEOR by its own jar, as the official evaluators call it: slower, and the judge of what this project computes."""
 
 import logging
 import os
@@ -9,13 +6,12 @@ import selectors
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
 
 import numpy as np
-from jaxtyping import Float
 
 from pipeline.config.errors import PipelineError
 from pipeline.metrics.java import OPTIONS, jar, java
+from pipeline.metrics.meteor.formula import Pair, Scorer, Stats, one_line
 from pipeline.training.log import Progress
 
 JAR = "meteor/meteor-1.5.jar"
@@ -24,57 +20,8 @@ HEAP = "-Xmx1G"
 """The official 2 GB are not needed: pairs of captions take 0.6 GB of memory at the same speed (4,500 pairs/s)
 with any limit from 512 MB on; what is above that is for sentences of hundreds of words."""
 
-ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
-"""English defaults of METEOR 1.5: weight of recall, shape and weight of the fragmentation penalty, weight of
-content words against function words."""
-MODULES = np.array([1.0, 0.6, 0.8, 0.6])
-"""What a match is worth: exact, stem, synonym, paraphrase."""
 
-Pair = tuple[str, str]
-"""A caption and its reference, tokenized: lower case, joined by spaces."""
-Stats = Float[np.ndarray, "pairs 23"]
-"""Lengths of caption and reference; how many of those are function words (caption, reference); for each of
-the four modules the matched content words (caption, reference) and function words (caption, reference);
-chunks; all matched words of caption and reference."""
-
-
-def scores(statistics: Stats) -> Float[np.ndarray, " pairs"]:
-    """METEOR of each pair, in [0, 1]."""
-    return _score(_whole(statistics))
-
-
-def aggregate(statistics: Stats) -> float:
-    """METEOR of a set of pairs as one corpus: the score of the summed statistics; 0 for no pairs."""
-    return float(_score(_whole(statistics).sum(axis=0, keepdims=True))[0])
-
-
-def _whole(statistics: Stats) -> Stats:
-    """The statistics with no chunk counted for a pair that matches completely and in one piece."""
-    test_length, reference_length = statistics[:, 0], statistics[:, 1]
-    chunks, test_matches, reference_matches = statistics[:, 20], statistics[:, 21], statistics[:, 22]
-    complete = (test_matches == test_length) & (reference_matches == reference_length) & (chunks == 1)
-    whole = statistics.copy()
-    whole[complete, 20] = 0
-    return whole
-
-
-def _score(statistics: Stats) -> Float[np.ndarray, " pairs"]:
-    """The scoring formula; what cannot be divided (an empty side, no match) scores 0."""
-    lengths, function_words = statistics[:, 0:2], statistics[:, 2:4]
-    matches = np.einsum("pmk,m->pk", statistics[:, 4:20].reshape(-1, 4, 4), MODULES)  # module, (content, function)
-    weighted = DELTA * matches[:, 0:2] + (1 - DELTA) * matches[:, 2:4]
-    possible = DELTA * (lengths - function_words) + (1 - DELTA) * function_words
-    precision, recall = _ratio(weighted, possible).T
-    mean = _ratio(precision * recall, ALPHA * precision + (1 - ALPHA) * recall)
-    fragmentation = _ratio(statistics[:, 20], statistics[:, 21:23].sum(axis=1) / 2)
-    return mean * (1 - GAMMA * fragmentation**BETA)
-
-
-def _ratio(part: Float[np.ndarray, "*any"], whole: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-
-
-class Meteor:
+class JarMeteor(Scorer):
     """One METEOR process for many calls; it needs 6 s to start, meanwhile the caller can go on.
 
     Use as a context manager, or call `close`. An instance is for one thread.
@@ -91,33 +38,20 @@ class Meteor:
         self.timeout_s = timeout_s
         self._jar: _Jar | None = None
 
-    def __enter__(self) -> "Meteor":
+    def __enter__(self) -> "JarMeteor":
         self._jar = self._jar or _Jar()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the process; a later call would start another one."""
         self._stop()
-
-    def score(self, pairs: Sequence[Pair]) -> list[float]:
-        """METEOR of each (caption, reference), in [0, 1]; 0 where either side is empty."""
-        return [float(value) for value in scores(self.statistics(pairs))]
-
-    def aggregate(self, documents: Sequence[Sequence[Pair]]) -> Float[np.ndarray, " documents"]:
-        """METEOR of each document: a set of pairs taken as one corpus (not the mean of their scores)."""
-        found = self.statistics([pair for document in documents for pair in document])
-        bounds = accumulate((len(document) for document in documents), initial=0)
-        return np.array([aggregate(found[start:end]) for start, end in pairwise(bounds)], np.float64)
 
     def statistics(self, pairs: Sequence[Pair]) -> Stats:
         """The 23 statistics of each (caption, reference); each distinct pair is sent to Java once."""
         if not pairs:
             return np.empty((0, 23), np.float64)
         index: dict[Pair, int] = {}
-        rows = np.array([index.setdefault((_line(a), _line(b)), len(index)) for a, b in pairs], np.int64)
+        rows = np.array([index.setdefault((one_line(a), one_line(b)), len(index)) for a, b in pairs], np.int64)
         return self._distinct(list(index))[rows]
 
     def _distinct(self, pairs: list[Pair]) -> Stats:
@@ -232,12 +166,6 @@ class _Jar:
             self.errors.seek(0)
             said = self.errors.read().decode("utf-8", "replace")
         return f"{' '.join(said.split())[:500] or 'nothing'} (status {status})"
-
-
-def _line(text: str) -> str:
-    """Text that is safe within METEOR's line protocol: one line, no field separator, no lone surrogates."""
-    plain = text.replace("|||", "").replace("\n", " ").replace("\r", " ")
-    return plain.encode("utf-8", "replace").decode()
 
 
 def _parse(answers: list[bytes], pairs: list[Pair]) -> Stats:

@@ -1,0 +1,112 @@
+"""METEOR 1.5 without its jar: the same 23 statistics of every pair, many pairs at a time."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from jaxtyping import Int
+
+from pipeline.metrics.meteor.formula import Pair, Scorer, Stats, one_line
+from pipeline.metrics.meteor.matching import Phrases, Relation, Text, matches, synonyms
+from pipeline.metrics.meteor.paraphrases import Paraphrases
+from pipeline.metrics.meteor.search import Matches, search
+from pipeline.metrics.meteor.words import Words
+from pipeline.metrics.ragged import bounds, pieces
+
+CELLS = 300_000
+"""Pairs are taken together until their tables of words by words have so many cells: some 100 MB."""
+
+
+class Meteor(Scorer):
+    """METEOR of (caption, reference) pairs, equal to that of its jar to the last bit.
+
+    Args:
+        timeout_s: Java, which is asked about words it has not yet seen, is stopped when it needs longer, seconds.
+        workers: threads.
+
+    Raises:
+        PipelineError: no Java or no METEOR is installed; from `statistics`: Java failed.
+    """
+
+    def __init__(self, timeout_s: float = 600.0, workers: int = 1) -> None:
+        self.workers = workers
+        self.words = Words(timeout_s)
+        self.table = Paraphrases.open()
+
+    def statistics(self, pairs: Sequence[Pair]) -> Stats:
+        """The 23 statistics of each (caption, reference); each distinct pair is worked out once."""
+        if not pairs:
+            return np.empty((0, 23), np.float64)
+        sentences: dict[str, int] = {}
+        distinct: dict[tuple[int, int], int] = {}
+        numbered = [(_index(one, sentences), _index(other, sentences)) for one, other in pairs]
+        rows = np.array([distinct.setdefault(pair, len(distinct)) for pair in numbered])
+        caption, reference = np.array(list(distinct), np.int64).T
+        text = Text.of(self.words.numbers([one_line(sentence) for sentence in sentences]))
+        phrases = Phrases.of(text, self.words.hashes[text.words], self.table)
+        related = synonyms(self.words, np.unique(text.words))
+        cells = text.lengths[caption] * text.lengths[reference]
+        order = np.argsort(text.lengths[reference], kind="stable")  # alike in length: they end their search together
+        batches = [order[piece] for piece in pieces(cells[order], CELLS)]
+
+        def work(batch: Int[np.ndarray, " batch"]) -> Stats:
+            return self._batch(text, caption[batch], reference[batch], related, phrases)
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            found = np.concatenate(list(pool.map(work, batches)))
+        every = np.empty_like(found)
+        every[order] = found
+        return every[rows]
+
+    def _batch(
+        self,
+        text: Text,
+        caption: Int[np.ndarray, " pairs"],
+        reference: Int[np.ndarray, " pairs"],
+        related: Relation,
+        phrases: Phrases,
+    ) -> Stats:
+        possible = matches(text, caption, reference, self.words, related, phrases)
+        lengths, others = text.lengths[reference], text.lengths[caption]
+        chosen = possible.take(search(possible, lengths, others))
+        functional = bounds(self.words.functional[text.words].astype(np.int64))
+        return _statistics(text, functional, caption, reference, chosen)
+
+
+def _index(sentence: str, known: dict[str, int]) -> int:
+    return known.setdefault(sentence, len(known))
+
+
+def _statistics(
+    text: Text,
+    functional: Int[np.ndarray, " bounds"],
+    caption: Int[np.ndarray, " pairs"],
+    reference: Int[np.ndarray, " pairs"],
+    chosen: Matches,
+) -> Stats:
+    """Count what was matched.
+
+    Args:
+        text: sentences.
+        functional: function words of the text before each of its words.
+        caption: of each pair, its index in the text.
+        reference: likewise.
+        chosen: the matches of all pairs, ordered by pair and place.
+    """
+    pairs = len(caption)
+    found = np.zeros((pairs, 23))
+    sides = ((caption, chosen.other, chosen.width), (reference, chosen.start, chosen.length))
+    for side, (sentence, start, length) in enumerate(sides):
+        found[:, side] = text.lengths[sentence]
+        found[:, 2 + side] = functional[text.offsets[sentence + 1]] - functional[text.offsets[sentence]]
+        begin = text.offsets[sentence][chosen.pair] + start
+        function = functional[begin + length] - functional[begin]
+        for kind, words in enumerate((length - function, function)):
+            column = 4 + 4 * chosen.module + 2 * kind + side
+            found += np.bincount(chosen.pair * 23 + column, words, pairs * 23).reshape(pairs, 23)
+        found[:, 21 + side] = np.bincount(chosen.pair, length, pairs)
+    joined = np.diff(chosen.pair, prepend=-1) == 0
+    joined[1:] &= chosen.start[1:] == chosen.start[:-1] + chosen.length[:-1]
+    joined[1:] &= chosen.other[1:] == chosen.other[:-1] + chosen.width[:-1]
+    found[:, 20] = np.bincount(chosen.pair[~joined], minlength=pairs)
+    return found
