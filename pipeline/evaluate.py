@@ -1,8 +1,14 @@
-r"""Score dense captions as the official ActivityNet Captions evaluator does.
+r"""Score captions and proposals as the official evaluators of ActivityNet do.
 
 captions: one caption file against reference files.
     In: captions in submission format; references in ActivityNet Captions' format, one file per annotator.
-    Out: METEOR, Precision and Recall per tIoU, F1, counts, and what has scored them.
+    Out: METEOR, CIDEr, BLEU, ROUGE-L, precision and recall per tIoU and their mean, F1, SODA_c, how varied the
+    captions are, 95 % confidence intervals, counts, and what has scored them. Fractions, not percent.
+proposals: average recall of proposals, by ActivityNet's own rules.
+detections: mean average precision of labelled segments, likewise.
+    In: segments with scores; ground truth of ActivityNet's form. Out: AR and AUC; mAP per tIoU and their mean.
+paragraphs: the captions of each video as one paragraph against the annotators' paragraphs (PDVC's protocol).
+    In: as for captions. Out: METEOR, CIDEr, BLEU, ROUGE-L of the whole set.
 road: the final result of a dataset.
     In: the corpus and its re-encoded videos; captions of ground-truth proposals, of learned proposals, and the
     control (ground-truth proposals, but every video has another's features).
@@ -12,51 +18,50 @@ road: the final result of a dataset.
 Alone:
     python -m pipeline.evaluate captions --predictions captions.json --references val_1.json val_2.json \
         --output scores.json
+    python -m pipeline.evaluate proposals --predictions proposals.json --ground-truth activity_net.json \
+        --subset validation --output scores.json
 """
 
 import argparse
-import hashlib
-import importlib.metadata
-import json
-import platform
-from collections import Counter
+import logging
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
-from pipeline.config.evaluate import Evaluate
-from pipeline.datasets.corpus import REJECTS, Corpus
-from pipeline.metrics.dense import Events, score
-from pipeline.metrics.evaluator import identity, predicted_events, reference_events, table
-from pipeline.metrics.meteor import Meteor
+from pipeline.config.evaluate import Evaluate, Metric
+from pipeline.metrics.evaluator import evaluate, identity, predicted_events, reference_events, table
+from pipeline.metrics.result import assemble, inputs
 from pipeline.store.atomic import write_json
-from pipeline.store.manifest import read_manifest
-from pipeline.store.provenance import record, trace
-from pipeline.store.stamp import stamp
-from pipeline.store.tables import read_table
-from pipeline.video.shard import shard_manifest
+from pipeline.store.provenance import record
 
 STAGE = "evaluate"
-LIBRARIES = (
-    "av",
-    "imageio-ffmpeg",
-    "lemminflect",
-    "numpy",
-    "pycocoevalcap",
-    "spacy",
-    "torch",
-    "torchvision",
-    "zarr",
-)
-"""The libraries on whose versions the numbers may depend."""
 
 
-def evaluate_captions(settings: Evaluate, predictions: Path, references: list[Path], output: Path) -> None:
-    """Score one caption file and write the scores."""
+def evaluate_captions(
+    settings: Evaluate, predictions: Path, references: list[Path], output: Path, rows: Path | None = None
+) -> None:
+    """Score one caption file and write the scores.
+
+    Args:
+        settings: the section.
+        predictions: captions in submission format.
+        references: one file per annotator.
+        output: scores to write, JSON.
+        rows: scores of each video to write, CSV.
+    """
     captions, known = predicted_events(predictions), [reference_events(path) for path in references]
-    with Meteor(settings.timeout_s) as meteor:
-        found = score(captions, known, settings, {"METEOR": meteor.aggregate})
+    evaluation = evaluate({predictions.as_posix(): captions}, known, settings)[predictions.as_posix()]
+    found = evaluation.summary()
+    if rows:
+        evaluation.write_rows(rows)
+    missing = evaluation.scores.missing
+    if missing:
+        logging.warning(
+            "%d of %d videos of the references have no captions and score 0: %s",
+            len(missing),
+            found["n_videos"],
+            ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else ""),
+        )
     write_json(output, {**found, "evaluator": identity(settings, references)})
     record(output, STAGE, settings, [predictions, *references])
     print(table({"captions": found}))
@@ -65,129 +70,16 @@ def evaluate_captions(settings: Evaluate, predictions: Path, references: list[Pa
 def evaluate_road(
     settings: Evaluate, corpus_manifest: Path, videos: Path, sets: dict[str, Path], split: str, output: Path
 ) -> None:
-    """Score the three caption files of a dataset and write the final result.
-
-    Args:
-        settings: the section.
-        corpus_manifest: of the dataset.
-        videos: folder of the re-encoded shards.
-        sets: caption files, by the names `gt`, `learned` and `control`.
-        split: which videos to score.
-        output: the result to write.
-
-    Raises:
-        PipelineError: there is nothing to score, or an input is malformed.
-    """
-    corpus = Corpus.open(corpus_manifest)
-    shards = [shard_manifest(videos, shard) for shard in range(corpus.manifest.facts["shards"])]
-    files = corpus.references(split)
-    listed = [reference_events(path) for path in files]
-    present = {row["video"] for row in corpus.of_splits(split)}
-    scored = [{video: events for video, events in known.items() if video in present} for known in listed]
-    if not any(scored):
-        raise PipelineError(
-            f"{corpus_manifest}: no video of split {split} has a file and reference captions; nothing to score"
-        )
-    captions = {name: predicted_events(path) for name, path in sets.items()}
-    reencoded = corpus.rejected(videos)
-    with Meteor(settings.timeout_s) as meteor:
-        found = {name: score(made, scored, settings, {"METEOR": meteor.aggregate}) for name, made in captions.items()}
-    inputs = [corpus_manifest, *shards, *sets.values()]
-    roads = {name: values for name, values in found.items() if name != "control"}
-    metrics = ("METEOR", "Precision", "Recall", "F1")
-    write_json(
-        output,
-        {
-            **{metric: {name: values[metric] for name, values in roads.items()} for metric in metrics},
-            "control": {"METEOR": {"gt": found["control"]["METEOR"]}},
-            "counts": _counts(corpus, reencoded, listed, scored, found),
-            "evaluator": identity(settings, files),
-            "provenance": provenance(settings, inputs),
-        },
-    )
-    record(output, STAGE, settings, inputs)
-    print(table(found))
-
-
-def _counts(
-    corpus: Corpus,
-    reencoded: list[dict[str, Any]],
-    listed: list[dict[str, Events]],
-    scored: list[dict[str, Events]],
-    found: dict[str, dict[str, Any]],
-) -> dict[str, Any]:
-    """What was scored and what was lost: videos of the split, and rejects of the whole corpus by reason.
-
-    Args:
-        corpus: with the rejects of its own.
-        reencoded: rejects of re-encoding, all shards.
-        listed: reference events of the split by each annotator.
-        scored: those of the videos that are there.
-        found: scores of each caption file.
-    """
-    rejects = [*read_table(corpus.manifest.payload("rejects.parquet"), REJECTS), *reencoded]
-    every, inside = set().union(*listed), set().union(*scored)
-    return {
-        "videos": {
-            "listed": len(every),
-            "missing": len(every - inside),
-            "rejected": len(inside & {row["video"] for row in reencoded}),
-            "scored": len(inside),
-            "predicted": {name: values["n_predicted_videos"] for name, values in found.items()},
-        },
-        "events": sum(len(events.sentences) for known in scored for events in known.values()),
-        "captions": {name: values["n_captions"] for name, values in found.items()},
-        "rejects": dict(sorted(Counter(row["reason"] for row in rejects).items())),
-    }
-
-
-def provenance(settings: Evaluate, inputs: list[Path]) -> dict[str, Any]:
-    """How a result was made, from its beginnings.
-
-    Returns:
-        config_digest (one for all stages' settings), code (stage -> stamp), seeds (output -> the seeds in its
-        settings and its manifest), stages (stage -> each distinct pair of settings and code, with its
-        outputs), sources (the files that no stage made -> sha256), python, libraries.
-    """
-    traced = trace(inputs)
-    made = {path: entry for path, entry in traced.items() if "stage" in entry}
-    own = {
-        "stage": STAGE,
-        "code": stamp(f"pipeline.{STAGE}"),
-        "config_digest": settings.digest(),
-        "config": settings.model_dump(mode="json"),
-    }
-    stages: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
-    for path, entry in [*made.items(), (None, own)]:
-        kind = {name: entry[name] for name in ("config_digest", "code", "config")}
-        alike = stages.setdefault(entry["stage"], {})
-        alike.setdefault((kind["config_digest"], kind["code"]), {**kind, "outputs": []})
-        if path is not None:
-            alike[kind["config_digest"], kind["code"]]["outputs"].append(path)
-    used = sorted((stage, digest) for stage, kinds in stages.items() for digest, _ in kinds)
-    return {
-        "config_digest": hashlib.sha256(json.dumps(used).encode()).hexdigest()[:16],
-        "code": {stage: " ".join(sorted({code for _, code in kinds})) for stage, kinds in sorted(stages.items())},
-        "seeds": {path: found for path, entry in made.items() if (found := _seeds(Path(path), entry["config"]))},
-        "stages": {stage: list(kinds.values()) for stage, kinds in sorted(stages.items())},
-        "sources": {path: entry["sha256"] for path, entry in traced.items() if "stage" not in entry},
-        "python": platform.python_version(),
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-    }
-
-
-def _seeds(output: Path, config: dict[str, Any]) -> dict[str, int]:
-    """Seeds of an output: those in its settings, and the one in its manifest that a command line gave."""
-    found = {key: value for key, value in config.items() if key == "seed" or key.endswith("_seed")}
-    if output.name == "manifest.json" and "seed" in (facts := read_manifest(output).facts):
-        found["seed"] = facts["seed"]
-    return found
+    """Score the three caption files of a dataset and write the final result; see `metrics.result.assemble`."""
+    write_json(output, assemble(settings, corpus_manifest, videos, sets, split))
+    record(output, STAGE, settings, inputs(corpus_manifest, videos, sets))
 
 
 def _captions(args: argparse.Namespace) -> None:
-    given = {"variant": args.variant, "tious": args.tious, "max_proposals": args.max_proposals}
+    names = ("metrics", "variant", "tious", "max_proposals", "require_complete", "bootstrap", "meteor", "workers")
+    given = {name: getattr(args, name) for name in names}
     settings = Evaluate.parse({key: value for key, value in given.items() if value is not None}, STAGE)
-    evaluate_captions(settings, args.predictions, args.references, args.output)
+    evaluate_captions(settings, args.predictions, args.references, args.output, args.per_video)
 
 
 def _road(args: argparse.Namespace) -> None:
@@ -196,28 +88,43 @@ def _road(args: argparse.Namespace) -> None:
     evaluate_road(settings, args.corpus, args.videos, sets, args.split, args.output)
 
 
+def _captions_arguments(way: argparse.ArgumentParser) -> None:
+    way.set_defaults(run=_captions)
+    way.add_argument("--predictions", type=Path, required=True, help="captions in submission format")
+    way.add_argument("--references", type=Path, nargs="+", required=True, help="one file per annotator")
+    way.add_argument("--metrics", nargs="+", help=f"default all: {' '.join(get_args(Metric))}")
+    way.add_argument("--variant", help="2018 or 2021 (default)")
+    way.add_argument("--tious", type=float, nargs="+", help="thresholds, default 0.3 0.5 0.7 0.9")
+    way.add_argument("--max-proposals", type=int, help="captions of a video that count, default 1000")
+    way.add_argument("--require-complete", action="store_true", default=None, help="refuse if a video has no captions")
+    way.add_argument("--bootstrap", type=int, help="draws for the confidence intervals, default 1000; 0 for none")
+    way.add_argument("--meteor", help="own (default), or jar: ask METEOR's own program, slower, same numbers")
+    way.add_argument("--workers", type=int, help="threads of METEOR, default 1")
+    way.add_argument("--per-video", type=Path, help="scores of each video to write, CSV")
+
+
+def _road_arguments(way: argparse.ArgumentParser) -> None:
+    way.set_defaults(run=_road)
+    add_config(way, Evaluate, STAGE)
+    way.add_argument("--corpus", type=Path, required=True, help="the corpus manifest")
+    way.add_argument("--videos", type=Path, required=True, help="folder of the re-encoded shards")
+    way.add_argument("--gt", type=Path, required=True, help="captions of ground-truth proposals")
+    way.add_argument("--learned", type=Path, required=True, help="captions of learned proposals")
+    way.add_argument("--control", type=Path, required=True, help="captions made from another video's features")
+    way.add_argument("--split", default="test", help="which videos to score, default test")
+
+
 @command
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
     arguments = parser(__doc__)
     ways = arguments.add_subparsers(required=True, metavar="captions|road")
-    captions = ways.add_parser("captions", help="score one caption file")
-    captions.set_defaults(run=_captions)
-    captions.add_argument("--predictions", type=Path, required=True, help="captions in submission format")
-    captions.add_argument("--references", type=Path, nargs="+", required=True, help="one file per annotator")
-    captions.add_argument("--variant", help="2018 or 2021 (default)")
-    captions.add_argument("--tious", type=float, nargs="+", help="thresholds, default 0.3 0.5 0.7 0.9")
-    captions.add_argument("--max-proposals", type=int, help="captions of a video that count, default 1000")
-    road = ways.add_parser("road", help="score all that the road from videos to captions has made")
-    road.set_defaults(run=_road)
-    add_config(road, Evaluate, STAGE)
-    road.add_argument("--corpus", type=Path, required=True, help="the corpus manifest")
-    road.add_argument("--videos", type=Path, required=True, help="folder of the re-encoded shards")
-    road.add_argument("--gt", type=Path, required=True, help="captions of ground-truth proposals")
-    road.add_argument("--learned", type=Path, required=True, help="captions of learned proposals")
-    road.add_argument("--control", type=Path, required=True, help="captions made from another video's features")
-    road.add_argument("--split", default="test", help="which videos to score, default test")
-    for way in (captions, road):
+    for name, doc, add in (
+        ("captions", "score one caption file", _captions_arguments),
+        ("road", "score all that the road from videos to captions has made", _road_arguments),
+    ):
+        way = ways.add_parser(name, help=doc)
+        add(way)
         way.add_argument("--output", type=Path, required=True, help="scores to write")
     args = arguments.parse_args(argv)
     args.run(args)

@@ -69,7 +69,9 @@ def test_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert 0.6 < got["METEOR"]["gt"]["mean"] < 2 / 3
     assert 0 < got["control"]["METEOR"]["gt"]["mean"] < got["METEOR"]["gt"]["mean"]
     assert 0 < got["METEOR"]["learned"]["mean"] < got["METEOR"]["gt"]["mean"]
-    assert set(got["METEOR"]) == {"gt", "learned"}
+    assert set(got["METEOR"]) == set(got["CIDEr"]) == set(got["SODA_c"]) == {"gt", "learned"}
+    assert got["intervals"]["gt"]["METEOR"][0] < got["METEOR"]["gt"]["mean"] < got["intervals"]["gt"]["METEOR"][1]
+    assert got["diversity"]["learned"]["n_captions"] == 2
 
     assert got["counts"] == {
         "videos": {
@@ -102,14 +104,14 @@ def test_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert (output.parent / "demo_test_meteor.provenance.json").is_file()
 
     said = capsys.readouterr()
-    table = {line.split("  ")[0]: line.split()[-1] for line in said.out.splitlines()}
+    table = {line.split("  ")[0]: line.split("   ")[-2].split()[-1] for line in said.out.splitlines()}
     assert table["gt Precision"] == table["gt F1"] == "66.67"
     assert table["control METEOR"] == f"{100 * got['control']['METEOR']['gt']['mean']:.2f}"
     assert "v_stranger" in said.err
 
 
 def test_other_settings_give_another_digest(tmp_path: Path) -> None:
-    from pipeline.evaluate import provenance
+    from pipeline.metrics.result import provenance
 
     one, other = (provenance(Evaluate(variant=variant), [])["config_digest"] for variant in ("2018", "2021"))
     assert one != other

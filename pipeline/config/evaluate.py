@@ -6,10 +6,17 @@ from pydantic import Field
 
 from pipeline.config.base import Section
 
+Metric = Literal["METEOR", "CIDEr", "Bleu", "ROUGE_L", "SODA_c"]
+
 
 class Evaluate(Section):
     """How captions are scored."""
 
+    metrics: list[Metric] = Field(
+        ["METEOR", "CIDEr", "Bleu", "ROUGE_L", "SODA_c"],
+        min_length=1,
+        description="what to score beside precision and recall of the events: METEOR, CIDEr, Bleu, ROUGE_L, SODA_c",
+    )
     variant: Literal["2018", "2021"] = Field(
         "2021", description="unmatched captions meet three garbage words (2018) or one (2021)"
     )
@@ -17,4 +24,12 @@ class Evaluate(Section):
         [0.3, 0.5, 0.7, 0.9], min_length=1, description="temporal IoU thresholds"
     )
     max_proposals: int = Field(1000, ge=1, description="captions of a video beyond this many are not looked at")
+    require_complete: bool = Field(False, description="refuse captions that leave out a video of the references")
+    bootstrap: int = Field(
+        1000, ge=0, description="draws of videos for the 95 % confidence intervals of the scores; 0 for none"
+    )
+    meteor: Literal["own", "jar"] = Field(
+        "own", description="own computes what METEOR's jar does; jar asks it, which takes longer and gives the same"
+    )
+    workers: int = Field(1, ge=1, description="threads of METEOR")
     timeout_s: float = Field(600.0, gt=0, description="Java that stays silent for longer is stopped, seconds")

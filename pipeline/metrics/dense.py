@@ -5,145 +5,119 @@ enough; one that meets none is paired with garbage. The pairs of a video are sco
 scores of all reference videos are averaged: a video without captions scores 0. Two variants of the evaluator
 are in use, which differ in the garbage alone; papers call their METEOR "2018" and "2021".
 
-Any metric that scores sets of (caption, reference) pairs fits in beside METEOR: see `CaptionMetric`.
+Any metric that scores sets of (caption, reference) pairs fits in: see `CaptionMetric`.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate
-from pipeline.metrics.meteor import Pair
+from pipeline.metrics.events import NOTHING, ByVideo, Events
+from pipeline.metrics.meetings import Document, Meetings
 from pipeline.metrics.tokenizer import tokenize_documents
 
 GARBAGE = {"2018": "abc123!@#", "2021": "qzvxjkwqpfgbz"}
 """What a caption without a reference is compared with: in 2018 what METEOR takes for four words; in 2021 one random
 word of 10 to 20 letters, for which any word stands that nobody says, since all that matters is its being one."""
 
-CaptionMetric = Callable[[Sequence[Sequence[Pair]]], Float[np.ndarray, " documents"]]
-"""Scores sets of tokenized (caption, reference) pairs, each as a corpus of its own; no set is empty."""
+CaptionMetric = Callable[[Sequence[Document]], Mapping[str, Float[np.ndarray, " documents"]]]
+"""Scores sets of tokenized (caption, reference) pairs, each as a corpus of its own; no set is empty. One metric may
+give several values, by name."""
 
 
 @dataclass(frozen=True)
-class Events:
-    """Captioned events of a video.
+class Scores:
+    """What each video scores.
 
     Attributes:
-        times: start and end of each, seconds. An event that ends before it starts overlaps nothing.
-        sentences: what is said of each.
+        videos: all that the references have, sorted.
+        tious: thresholds.
+        values: by metric, at each threshold; Precision and Recall among them.
+        captions: of each video, tokenized, those that count.
+        unknown: videos that were captioned and are in no reference.
     """
 
-    times: Float[np.ndarray, "events 2"]
-    sentences: tuple[str, ...]
+    videos: tuple[str, ...]
+    tious: tuple[float, ...]
+    values: dict[str, Float[np.ndarray, "tious videos"]]
+    captions: tuple[tuple[str, ...], ...]
+    unknown: tuple[str, ...]
 
-    @classmethod
-    def of(cls, events: Iterable[tuple[float, float, str]]) -> "Events":
-        """From (start, end, sentence)."""
-        rows = list(events)
-        times = np.array([row[:2] for row in rows], np.float64).reshape(-1, 2)
-        return cls(times, tuple(row[2] for row in rows))
+    @property
+    def missing(self) -> list[str]:
+        """Videos of the references that have no captions."""
+        return [video for video, captions in zip(self.videos, self.captions, strict=True) if not captions]
 
-    def first(self, count: int) -> "Events":
-        """The first events of the list, at most `count`."""
-        return Events(self.times[:count], self.sentences[:count])
-
-
-NOTHING = Events.of([])
-
-ByVideo = Mapping[str, Events]
-"""The events of each video, by one annotator or one captioner."""
+    def means(self, weights: Int[np.ndarray, "draws videos"]) -> dict[str, Float[np.ndarray, "draws tious"]]:
+        """Mean over the videos of each metric, each video taken as often as its weight says."""
+        total = weights.sum(axis=1, keepdims=True)
+        return {name: weights @ values.T / total for name, values in self.values.items()}
 
 
-def tiou(one: Float[np.ndarray, "n 2"], other: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, "n m"]:
-    """Temporal intersection over union of every pair of segments, as the official evaluator computes it."""
-    first, second = one[:, None, :], other[None, :, :]
-    intersection = np.minimum(first[..., 1], second[..., 1]) - np.maximum(first[..., 0], second[..., 0])
-    hull = np.maximum(first[..., 1], second[..., 1]) - np.minimum(first[..., 0], second[..., 0])
-    lengths = (first[..., 1] - first[..., 0]) + (second[..., 1] - second[..., 0])
-    return np.maximum(0, intersection) / (np.minimum(hull, lengths) + 1e-8)
-
-
-def match(captions: Events, references: Sequence[Events], threshold: float, garbage: str) -> list[tuple[str, str]]:
-    """Every (caption, reference caption) with tIoU >= threshold; (caption, garbage) where there is none.
-
-    Args:
-        captions: of one video.
-        references: of the same video, by each annotator who saw it.
-        threshold: tIoU.
-        garbage: a sentence like no other.
-    """
-    hits = [tiou(captions.times, reference.times) >= threshold for reference in references]
-    pairs: list[tuple[str, str]] = []
-    for index, sentence in enumerate(captions.sentences):
-        met = [
-            (sentence, reference.sentences[other])
-            for reference, hit in zip(references, hits, strict=True)
-            for other in np.flatnonzero(hit[index])
-        ]
-        pairs += met or [(sentence, garbage)]
-    return pairs
-
-
-def precision_recall(captions: Events, references: Sequence[Events], threshold: float) -> tuple[float, float]:
-    """Share of captions that overlap a reference event, and of reference events that are overlapped.
-
-    Overlap means tIoU > threshold (strictly, unlike in `match`). Each is the best over the annotators, taken
-    apart. No captions give 0 and 0.
-    """
-    if not captions.sentences:
-        return 0.0, 0.0
-    hits = [tiou(captions.times, reference.times) > threshold for reference in references]
-    precision = max(float(hit.any(axis=1).mean()) for hit in hits)
-    recall = max(float(hit.any(axis=0).mean()) for hit in hits)
-    return precision, recall
-
-
-def score(
-    predictions: ByVideo,
-    references: Sequence[ByVideo],
-    settings: Evaluate,
-    metrics: Mapping[str, CaptionMetric],
-) -> dict[str, Any]:
-    """Score captions.
+def evaluate(
+    predictions: ByVideo, references: Sequence[ByVideo], settings: Evaluate, metrics: Sequence[CaptionMetric]
+) -> Scores:
+    """Score every video.
 
     Args:
         predictions: captions of each video. A video with an empty list scores 0, like one that is not there.
         references: by each annotator.
         settings: variant, thresholds, how many captions of a video count.
-        metrics: name -> caption metric.
-
-    Returns:
-        METEOR (each of the metrics), Precision and Recall at each threshold and their mean over thresholds; F1,
-        the harmonic mean of mean Precision and mean Recall: fractions, all of them. n_videos (in the references),
-        n_predicted_videos, n_captions (both among those), n_unknown_videos (predicted, in no reference).
+        metrics: caption metrics.
 
     Raises:
         PipelineError: no reference videos, or one without events.
     """
     videos = _videos(references)
-    unknown = _unknown(predictions, videos)
-    captions = {video: predictions.get(video, NOTHING).first(settings.max_proposals) for video in videos}
-    predicted = {video: events for video, events in captions.items() if events.sentences}
-    found = {
-        name: _by_threshold(values, settings.tious)
-        for name, values in {
-            **_caption_scores(predicted, videos, settings, metrics),
-            **_localization(captions, videos, settings.tious),
-        }.items()
-    }
+    names = list(videos)
+    captions = [predictions.get(name, NOTHING).first(settings.max_proposals) for name in names]
+    meetings = Meetings(captions, list(videos.values()), min(settings.tious))
+    located = [meetings.localization(threshold) for threshold in settings.tious]
+    tokens, found = _caption_scores(meetings, captions, settings, metrics)
+    return Scores(
+        videos=tuple(names),
+        tious=tuple(settings.tious),
+        values={
+            **found,
+            "Precision": np.stack([precision for precision, _ in located]),
+            "Recall": np.stack([recall for _, recall in located]),
+        },
+        captions=tokens,
+        unknown=_unknown(predictions, videos),
+    )
+
+
+def summary(scores: Scores) -> dict[str, Any]:
+    """The scores as the official evaluator gives them.
+
+    Returns:
+        Each metric at each threshold and their mean over thresholds; F1, the harmonic mean of mean Precision and mean
+        Recall: fractions, all of them. n_videos (in the references), n_predicted_videos, n_missing_videos (of those,
+        the ones without captions), n_captions, n_unknown_videos (captioned, in no reference).
+    """
+    means = {name: values[0] for name, values in scores.means(np.ones((1, len(scores.videos)), np.int64)).items()}
+    missing = len(scores.missing)
     return {
-        **found,
-        "F1": _harmonic_mean(found["Precision"]["mean"], found["Recall"]["mean"]),
-        "n_videos": len(videos),
-        "n_predicted_videos": len(predicted),
-        "n_captions": sum(len(events.sentences) for events in predicted.values()),
-        "n_unknown_videos": len(unknown),
+        **{name: _by_threshold(values, scores.tious) for name, values in means.items()},
+        "F1": float(harmonic_mean(means["Precision"].mean(), means["Recall"].mean())),
+        "n_videos": len(scores.videos),
+        "n_predicted_videos": len(scores.videos) - missing,
+        "n_missing_videos": missing,
+        "n_captions": sum(len(captions) for captions in scores.captions),
+        "n_unknown_videos": len(scores.unknown),
     }
+
+
+def harmonic_mean(one: Float[np.ndarray, "*any"] | float, other: Float[np.ndarray, "*any"] | float) -> Any:
+    """2ab / (a + b); 0 where both are 0."""
+    total = np.asarray(one + other)
+    return np.divide(2 * one * other, total, out=np.zeros(total.shape), where=total > 0)
 
 
 def _videos(references: Sequence[ByVideo]) -> dict[str, list[Events]]:
@@ -158,47 +132,41 @@ def _videos(references: Sequence[ByVideo]) -> dict[str, list[Events]]:
     return videos
 
 
-def _unknown(predictions: ByVideo, videos: Mapping[str, Any]) -> list[str]:
+def _unknown(predictions: ByVideo, videos: Mapping[str, Any]) -> tuple[str, ...]:
     unknown = sorted(predictions.keys() - videos.keys())
     if unknown:
         shown = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
         logging.warning("captions of %d videos that no reference has are not scored: %s", len(unknown), shown)
-    return unknown
+    return tuple(unknown)
 
 
 def _caption_scores(
-    predicted: Mapping[str, Events],
-    videos: Mapping[str, list[Events]],
-    settings: Evaluate,
-    metrics: Mapping[str, CaptionMetric],
-) -> dict[str, Float[np.ndarray, " tious"]]:
-    """Mean over all videos of each metric, at each threshold."""
-    garbage = GARBAGE[settings.variant]
+    meetings: Meetings, captions: Sequence[Events], settings: Evaluate, metrics: Sequence[CaptionMetric]
+) -> tuple[tuple[tuple[str, ...], ...], dict[str, Float[np.ndarray, "tious videos"]]]:
+    """The captions, tokenized, and the scores of each metric; 0 for videos without captions."""
     raw = [
-        match(captions, videos[video], threshold, garbage)
+        document
         for threshold in settings.tious
-        for video, captions in predicted.items()
+        for document in meetings.documents(threshold, GARBAGE[settings.variant])
     ]
-    sides = [[pair[side] for pair in document] for document in raw for side in (0, 1)]
-    tokens = tokenize_documents(sides, settings.timeout_s)
-    documents = [list(zip(*both, strict=True)) for both in zip(tokens[::2], tokens[1::2], strict=True)]
-    shape = (len(settings.tious), len(predicted))
-    return {name: metric(documents).reshape(shape).sum(axis=1) / len(videos) for name, metric in metrics.items()}
-
-
-def _localization(
-    captions: Mapping[str, Events], videos: Mapping[str, list[Events]], tious: Sequence[float]
-) -> dict[str, Float[np.ndarray, " tious"]]:
-    both = np.array(
-        [[precision_recall(captions[video], videos[video], threshold) for video in videos] for threshold in tious]
-    )
-    return {"Precision": both[..., 0].mean(axis=1), "Recall": both[..., 1].mean(axis=1)}
+    full = np.array([bool(document) for document in raw])
+    sides = [[pair[side] for pair in document] for document in raw if document for side in (0, 1)]
+    tokens = tokenize_documents([*(events.sentences for events in captions), *sides], settings.timeout_s)
+    said, sides = tokens[: len(captions)], tokens[len(captions) :]
+    documents = [tuple(zip(*both, strict=True)) for both in zip(sides[::2], sides[1::2], strict=True)]
+    # A video has the same pairs at several thresholds more often than not.
+    distinct = list(dict.fromkeys(documents))
+    place = {document: index for index, document in enumerate(distinct)}
+    rows = np.array([place[document] for document in documents], np.int64)
+    found: dict[str, Float[np.ndarray, "tious videos"]] = {}
+    for metric in metrics:
+        for name, values in metric(distinct).items():
+            every = np.zeros(len(raw))
+            every[full] = values[rows]
+            found[name] = every.reshape(len(settings.tious), -1)
+    return tuple(map(tuple, said)), found
 
 
 def _by_threshold(values: Float[np.ndarray, " tious"], tious: Sequence[float]) -> dict[str, float]:
     named = {str(threshold): float(value) for threshold, value in zip(tious, values, strict=True)}
     return {**named, "mean": float(values.mean())}
-
-
-def _harmonic_mean(one: float, other: float) -> float:
-    return 2 * one * other / (one + other) if one + other else 0.0

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate
 from pipeline.metrics import dense
-from pipeline.metrics.dense import Events, match, precision_recall, score, tiou
-from pipeline.metrics.evaluator import predicted_events, reference_events
+from pipeline.metrics.dense import summary
+from pipeline.metrics.evaluator import evaluate, predicted_events, reference_events
+from pipeline.metrics.events import Events, tiou
+from pipeline.metrics.meetings import Meetings
 from pipeline.metrics.meteor import Meteor, Pair
 from pipeline.metrics.tokenizer import tokenize
 
@@ -23,21 +25,31 @@ GOLDEN = [
     "small__vs_both__2018",
     "small__vs_both__2021",
     "small_first_3_proposals_2018",
+    "bmt_val_1__vs_both__2018",
     "bmt_val_1__vs_both__2021",
+    "bmt_val_1__vs_val_1_no_missings__2021",
+    "bmt_val_2__vs_val_2_no_missings__2021",
+    "bmt_perturbed10__vs_both__2018",
+    "bmt_perturbed10__vs_both__2021",
+    "val_2_as_prediction__vs_val_1__2018",
+    "val_2_as_prediction__vs_val_1__2021",
 ]
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_golden(name: str, shared: Path, meteor: Meteor) -> None:
+def test_golden(name: str, shared: Path) -> None:
     golden = json.loads((shared / f"golden/dense_captioning/{name}.json").read_text())
     settings = Evaluate(
         variant="2018" if "2018" in golden["evaluator"] else "2021",
         tious=golden["tious"],
         max_proposals=golden["ppv"],
+        metrics=["METEOR", "CIDEr", "Bleu", "ROUGE_L"],
+        bootstrap=0,
+        workers=2,
     )
     references = [reference_events(shared / path) for path, _ in golden["refs"]]
-    got = score(predicted_events(shared / golden["pred"]), references, settings, {"METEOR": meteor.aggregate})
-    for metric in ("METEOR", "Precision", "Recall"):
+    got = evaluate({name: predicted_events(shared / golden["pred"])}, references, settings)[name].summary()
+    for metric in golden["scores"]:
         assert list(got[metric]) == [*map(str, golden["tious"]), "mean"]
         expected = [*golden["scores"][metric], golden["avg"][metric]]
         np.testing.assert_allclose(list(got[metric].values()), expected, rtol=0, atol=1e-9)
@@ -46,15 +58,33 @@ def test_golden(name: str, shared: Path, meteor: Meteor) -> None:
     assert got["n_captions"] == golden["n_pred_captions"]
 
 
+def test_every_golden_file_is_compared(shared: Path) -> None:
+    files = {path.stem for path in (shared / "golden/dense_captioning").glob("*_20*.json")}
+    assert files == set(GOLDEN)
+
+
+@pytest.mark.parametrize("name", ["val2_vs_val1", "val1first2_vs_both", "val2_vs_val1_max2"])
+def test_golden_localization(name: str, shared: Path) -> None:
+    folder = shared / "golden/localization"
+    golden = json.loads((folder / "caption_events.json").read_text())[name]
+    references = [reference_events(folder / path) for path in golden["refs"]]
+    settings = Evaluate(max_proposals=golden["max_proposals"])
+    got = summary(dense.evaluate(predicted_events(folder / golden["pred"]), references, settings, []))
+    for metric, mean in (("Precision", "avg_P"), ("Recall", "avg_R")):
+        expected = [*golden[metric], golden[mean]]
+        np.testing.assert_allclose(list(got[metric].values()), expected, rtol=0, atol=1e-12)
+    assert got["F1"] == pytest.approx(golden["F1_of_averages"], abs=1e-12)
+
+
 # Properties, with a stand-in for Java: words are what spaces part, and a corpus' score is its share of common words.
 
 
-def common_words(documents: Sequence[Sequence[Pair]]) -> np.ndarray:
+def common_words(documents: Sequence[Sequence[Pair]]) -> dict[str, np.ndarray]:
     def one(document: Sequence[Pair]) -> float:
         sides = [(set(caption.split()), set(reference.split())) for caption, reference in document]
         return sum(2 * len(a & b) for a, b in sides) / max(1, sum(len(a) + len(b) for a, b in sides))
 
-    return np.array([one(document) for document in documents], np.float64)
+    return {"METEOR": np.array([one(document) for document in documents], np.float64)}
 
 
 def quick(
@@ -65,7 +95,17 @@ def quick(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dense, "tokenize_documents", lower)
-        return score(predictions, references, Evaluate(**settings), {"METEOR": common_words})
+        return summary(dense.evaluate(predictions, references, Evaluate(**settings), [common_words]))
+
+
+def match(captions: Events, references: Sequence[Events], threshold: float, garbage: str) -> list[tuple[str, str]]:
+    (document,) = Meetings([captions], [references], threshold).documents(threshold, garbage)
+    return list(document)
+
+
+def precision_recall(captions: Events, references: Sequence[Events], threshold: float) -> tuple[float, float]:
+    precision, recall = Meetings([captions], [references], threshold).localization(threshold)
+    return float(precision[0]), float(recall[0])
 
 
 seconds = st.integers(0, 40).map(lambda quarter: quarter / 4)
@@ -137,21 +177,20 @@ def test_what_an_annotator_says_is_perfect(said: dict[str, list[str]]) -> None:
     assert got["METEOR"]["mean"] == got["Precision"]["mean"] == got["Recall"]["mean"] == got["F1"] == 1
 
 
-@given(st.lists(segments, min_size=1, max_size=4), st.lists(segments, min_size=1, max_size=4))
-def test_tiou_is_a_symmetric_fraction(one: list[tuple[float, float]], other: list[tuple[float, float]]) -> None:
-    first, second = np.array(one), np.array(other)
+@given(st.lists(st.tuples(segments, segments), min_size=1, max_size=4))
+def test_tiou_is_a_symmetric_fraction(both: list[tuple[tuple[float, float], tuple[float, float]]]) -> None:
+    first, second = np.array(both).transpose(1, 0, 2)
     overlap = tiou(first, second)
-    assert overlap.shape == (len(one), len(other))
-    np.testing.assert_allclose(overlap, tiou(second, first).T, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(overlap, tiou(second, first), rtol=0, atol=1e-15)
     assert ((overlap >= 0) & (overlap <= 1)).all()
     lengths = first[:, 1] - first[:, 0]
-    np.testing.assert_allclose(np.diag(tiou(first, first)), (lengths > 0).astype(float), atol=1e-7)
+    np.testing.assert_allclose(tiou(first, first), (lengths > 0).astype(float), atol=1e-7)
 
 
 def test_tiou_by_hand() -> None:
-    times = np.array([[0.0, 10.0]])
     others = np.array([[5.0, 15.0], [10.0, 20.0], [20.0, 30.0], [2.0, 4.0], [9.0, 1.0]])
-    np.testing.assert_allclose(tiou(times, others)[0], [1 / 3, 0, 0, 0.2, 0], atol=1e-8)
+    times = np.repeat([[0.0, 10.0]], len(others), axis=0)
+    np.testing.assert_allclose(tiou(times, others), [1 / 3, 0, 0, 0.2, 0], atol=1e-8)
 
 
 # Cases by hand.
