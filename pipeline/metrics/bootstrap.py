@@ -9,8 +9,9 @@ LEVEL = 95
 
 def draw(videos: int, draws: int) -> Int[np.ndarray, "draws videos"]:
     """How often each video is taken when as many as there are are drawn with replacement; the same in every run."""
-    generator = np.random.default_rng(SEED)
-    return generator.multinomial(videos, np.full(videos, 1 / videos), size=draws)
+    taken = np.random.default_rng(SEED).integers(videos, size=(draws, videos))
+    row = videos * np.arange(draws)[:, None]
+    return np.bincount((row + taken).ravel(), minlength=draws * videos).reshape(draws, videos)
 
 
 def interval(values: Float[np.ndarray, " draws"]) -> list[float]:

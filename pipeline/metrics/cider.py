@@ -32,8 +32,8 @@ def cider(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, " document
     pairs_of = bounds(np.bincount(distinct, minlength=len(corpora.captions)))
     samples, pairs = expand(pairs_of, corpora.samples)
     cosines = _cosines(corpora, orders, np.stack([captions, references]), corpora.documents[samples], pairs)
-    bigrams = np.maximum(lengths - 1, 0)
-    discounts = np.exp(-((bigrams[captions] - bigrams[references]) ** 2) / (2 * SIGMA**2))
+    # pycocoevalcap takes the number of bigrams for the length: the same difference, unless one side is empty.
+    discounts = np.exp(-((lengths[captions] - lengths[references]) ** 2) / (2 * SIGMA**2))
     sums = np.bincount(samples, cosines * discounts[pairs], len(corpora.samples))
     return corpora.mean(10 * sums / np.diff(pairs_of)[corpora.samples])
 

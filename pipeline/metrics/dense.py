@@ -10,6 +10,7 @@ Any metric that scores sets of (caption, reference) pairs fits in: see `CaptionM
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,11 +160,12 @@ def _caption_scores(
     place = {document: index for index, document in enumerate(distinct)}
     rows = np.array([place[document] for document in documents], np.int64)
     found: dict[str, Float[np.ndarray, "tious videos"]] = {}
-    for metric in metrics:
-        for name, values in metric(distinct).items():
-            every = np.zeros(len(raw))
-            every[full] = values[rows]
-            found[name] = every.reshape(len(settings.tious), -1)
+    with ThreadPoolExecutor(settings.workers) as pool:
+        for values_by_name in pool.map(lambda metric: metric(distinct), metrics):
+            for name, values in values_by_name.items():
+                every = np.zeros(len(raw))
+                every[full] = values[rows]
+                found[name] = every.reshape(len(settings.tious), -1)
     return tuple(map(tuple, said)), found
 
 

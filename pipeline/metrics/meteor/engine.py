@@ -20,18 +20,22 @@ CELLS = 300_000
 class Meteor(Scorer):
     """METEOR of (caption, reference) pairs, equal to that of its jar to the last bit.
 
+    What it knows of words is read in the background, half a second; meanwhile the caller can go on. An instance is for
+    one thread at a time, and safe in several processes.
+
     Args:
         timeout_s: Java, which is asked about words it has not yet seen, is stopped when it needs longer, seconds.
         workers: threads.
 
     Raises:
-        PipelineError: no Java or no METEOR is installed; from `statistics`: Java failed.
+        PipelineError: from `statistics` and all that rests on it: no Java, no METEOR, or Java failed.
     """
 
     def __init__(self, timeout_s: float = 600.0, workers: int = 1) -> None:
         self.workers = workers
-        self.words = Words(timeout_s)
-        self.table = Paraphrases.open()
+        background = ThreadPoolExecutor(1)
+        self._knowledge = background.submit(lambda: (Words(timeout_s), Paraphrases.open()))
+        background.shutdown(wait=False)
 
     def statistics(self, pairs: Sequence[Pair]) -> Stats:
         """The 23 statistics of each (caption, reference); each distinct pair is worked out once."""
@@ -42,15 +46,16 @@ class Meteor(Scorer):
         numbered = [(_index(one, sentences), _index(other, sentences)) for one, other in pairs]
         rows = np.array([distinct.setdefault(pair, len(distinct)) for pair in numbered])
         caption, reference = np.array(list(distinct), np.int64).T
-        text = Text.of(self.words.numbers([one_line(sentence) for sentence in sentences]))
-        phrases = Phrases.of(text, self.words.hashes[text.words], self.table)
-        related = synonyms(self.words, np.unique(text.words))
+        words, table = self._knowledge.result()
+        text = Text.of(words.numbers([one_line(sentence) for sentence in sentences]))
+        phrases = Phrases.of(text, words.hashes[text.words], table)
+        related = synonyms(words, np.unique(text.words))
         cells = text.lengths[caption] * text.lengths[reference]
         order = np.argsort(text.lengths[reference], kind="stable")  # alike in length: they end their search together
         batches = [order[piece] for piece in pieces(cells[order], CELLS)]
 
         def work(batch: Int[np.ndarray, " batch"]) -> Stats:
-            return self._batch(text, caption[batch], reference[batch], related, phrases)
+            return _batch(text, caption[batch], reference[batch], words, related, phrases)
 
         with ThreadPoolExecutor(self.workers) as pool:
             found = np.concatenate(list(pool.map(work, batches)))
@@ -58,23 +63,23 @@ class Meteor(Scorer):
         every[order] = found
         return every[rows]
 
-    def _batch(
-        self,
-        text: Text,
-        caption: Int[np.ndarray, " pairs"],
-        reference: Int[np.ndarray, " pairs"],
-        related: Relation,
-        phrases: Phrases,
-    ) -> Stats:
-        possible = matches(text, caption, reference, self.words, related, phrases)
-        lengths, others = text.lengths[reference], text.lengths[caption]
-        chosen = possible.take(search(possible, lengths, others))
-        functional = bounds(self.words.functional[text.words].astype(np.int64))
-        return _statistics(text, functional, caption, reference, chosen)
-
 
 def _index(sentence: str, known: dict[str, int]) -> int:
     return known.setdefault(sentence, len(known))
+
+
+def _batch(
+    text: Text,
+    caption: Int[np.ndarray, " pairs"],
+    reference: Int[np.ndarray, " pairs"],
+    words: Words,
+    related: Relation,
+    phrases: Phrases,
+) -> Stats:
+    possible = matches(text, caption, reference, words, related, phrases)
+    chosen = possible.take(search(possible, text.lengths[reference], text.lengths[caption]))
+    functional = bounds(words.functional[text.words].astype(np.int64))
+    return _statistics(text, functional, caption, reference, chosen)
 
 
 def _statistics(

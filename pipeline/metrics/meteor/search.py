@@ -147,9 +147,11 @@ def _begin(matches: Matches, definite: Bool[np.ndarray, " n"], taken: Words, oth
 
 def _order(pair: Indices, weight: Indices, chunks: Indices, distance: Indices) -> Indices:
     """Paths of each pair from the best to the worst; among equal ones the first found is first."""
-    base = int(chunks.max(initial=0)) + 1
-    heaviest = int(weight.max(initial=0)) + 1
-    return np.lexsort((distance, (pair * heaviest + (heaviest - 1 - weight)) * base + chunks))
+    heaviest, most, farthest = (int(column.max(initial=0)) + 1 for column in (weight, chunks, distance))
+    rank = (pair * heaviest + (heaviest - 1 - weight)) * most + chunks
+    if (int(pair.max(initial=0)) + 1) * heaviest * most * farthest < 1 << 62:
+        return np.argsort(rank * farthest + distance, kind="stable")
+    return np.lexsort((distance, rank))
 
 
 def _ranked(paths: _Paths) -> Indices:
