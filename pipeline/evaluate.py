@@ -25,13 +25,18 @@ Alone:
 import argparse
 import logging
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
+
+import numpy as np
 
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.evaluate import Evaluate, Metric
-from pipeline.metrics.evaluator import evaluate, identity, predicted_events, reference_events, table
+from pipeline.metrics import detections, proposals
+from pipeline.metrics.evaluator import evaluate, identity, predicted_events, reference_events, scorer, table
+from pipeline.metrics.localization import TIOUS, read_ground_truth, read_localizations
+from pipeline.metrics.paragraphs import score_paragraphs
 from pipeline.metrics.result import assemble, inputs
-from pipeline.store.atomic import write_json
+from pipeline.store.atomic import sha256, write_json
 from pipeline.store.provenance import record
 
 STAGE = "evaluate"
@@ -75,11 +80,66 @@ def evaluate_road(
     record(output, STAGE, settings, inputs(corpus_manifest, videos, sets))
 
 
+def evaluate_paragraphs(settings: Evaluate, predictions: Path, references: list[Path], output: Path) -> None:
+    """Score the captions of each video as one paragraph and write the scores."""
+    captions, known = predicted_events(predictions), [reference_events(path) for path in references]
+    with scorer(settings) as meteor:
+        found = score_paragraphs(captions, known, meteor, settings.timeout_s)
+    evaluator = {**identity(settings, references), "name": "paragraphs (PDVC's protocol)"}
+    for key in ("variant", "tious", "max_proposals"):  # these play no part here
+        del evaluator[key]
+    write_json(output, {**found, "evaluator": evaluator})
+    record(output, STAGE, settings, [predictions, *references])
+    print("\n".join(f"{name:24}{100 * value:8.2f}" for name, value in found.items() if isinstance(value, float)))
+
+
+def evaluate_proposals(predictions: Path, ground_truth: Path, subset: str, most: float | None, output: Path) -> None:
+    """Score proposals and write the scores; see `metrics.proposals`."""
+    truth, found = read_ground_truth(ground_truth, subset), read_localizations(predictions, labelled=False)
+    scores = proposals.score_proposals(truth, found, most)
+    _write("proposals", scores, {"subset": subset, "max_avg_nr_proposals": most}, [ground_truth, predictions], output)
+    print(proposals.table(scores))
+
+
+def evaluate_detections(predictions: Path, ground_truth: Path, subset: str, per_class: bool, output: Path) -> None:
+    """Score labelled segments and write the scores; see `metrics.detections`."""
+    truth, found = read_ground_truth(ground_truth, subset), read_localizations(predictions, labelled=True)
+    scores = detections.score_detections(truth, found, per_class)
+    _write("detections", scores, {"subset": subset}, [ground_truth, predictions], output)
+    print(detections.table(scores))
+
+
+def _write(task: str, scores: dict[str, Any], options: dict[str, Any], files: list[Path], output: Path) -> None:
+    evaluator = {
+        "name": f"ActivityNet {task}",
+        "tious": [round(float(threshold), 2) for threshold in TIOUS],
+        **options,
+        "numpy": np.__version__,
+        "files": [{"file": path.as_posix(), "sha256": sha256(path)} for path in files],
+    }
+    write_json(output, {**scores, "evaluator": evaluator})
+
+
 def _captions(args: argparse.Namespace) -> None:
-    names = ("metrics", "variant", "tious", "max_proposals", "require_complete", "bootstrap", "meteor", "workers")
-    given = {name: getattr(args, name) for name in names}
-    settings = Evaluate.parse({key: value for key, value in given.items() if value is not None}, STAGE)
-    evaluate_captions(settings, args.predictions, args.references, args.output, args.per_video)
+    evaluate_captions(_settings(args), args.predictions, args.references, args.output, args.per_video)
+
+
+def _paragraphs(args: argparse.Namespace) -> None:
+    evaluate_paragraphs(_settings(args), args.predictions, args.references, args.output)
+
+
+def _settings(args: argparse.Namespace) -> Evaluate:
+    """The section, as far as the command line has said something of it."""
+    given = {name: value for name in Evaluate.model_fields if (value := getattr(args, name, None)) is not None}
+    return Evaluate.parse(given, STAGE)
+
+
+def _proposals(args: argparse.Namespace) -> None:
+    evaluate_proposals(args.predictions, args.ground_truth, args.subset, args.max_avg_proposals, args.output)
+
+
+def _detections(args: argparse.Namespace) -> None:
+    evaluate_detections(args.predictions, args.ground_truth, args.subset, args.per_class, args.output)
 
 
 def _road(args: argparse.Namespace) -> None:
@@ -88,19 +148,48 @@ def _road(args: argparse.Namespace) -> None:
     evaluate_road(settings, args.corpus, args.videos, sets, args.split, args.output)
 
 
-def _captions_arguments(way: argparse.ArgumentParser) -> None:
-    way.set_defaults(run=_captions)
+def _text_arguments(way: argparse.ArgumentParser) -> None:
     way.add_argument("--predictions", type=Path, required=True, help="captions in submission format")
     way.add_argument("--references", type=Path, nargs="+", required=True, help="one file per annotator")
+    way.add_argument("--meteor", help="own (default), or jar: ask METEOR's own program, slower, same numbers")
+    way.add_argument("--workers", type=int, help="threads, default 1")
+
+
+def _captions_arguments(way: argparse.ArgumentParser) -> None:
+    way.set_defaults(run=_captions)
+    _text_arguments(way)
     way.add_argument("--metrics", nargs="+", help=f"default all: {' '.join(get_args(Metric))}")
     way.add_argument("--variant", help="2018 or 2021 (default)")
     way.add_argument("--tious", type=float, nargs="+", help="thresholds, default 0.3 0.5 0.7 0.9")
     way.add_argument("--max-proposals", type=int, help="captions of a video that count, default 1000")
     way.add_argument("--require-complete", action="store_true", default=None, help="refuse if a video has no captions")
     way.add_argument("--bootstrap", type=int, help="draws for the confidence intervals, default 1000; 0 for none")
-    way.add_argument("--meteor", help="own (default), or jar: ask METEOR's own program, slower, same numbers")
-    way.add_argument("--workers", type=int, help="threads of METEOR, default 1")
     way.add_argument("--per-video", type=Path, help="scores of each video to write, CSV")
+
+
+def _paragraphs_arguments(way: argparse.ArgumentParser) -> None:
+    way.set_defaults(run=_paragraphs)
+    _text_arguments(way)
+
+
+def _segments_arguments(way: argparse.ArgumentParser) -> None:
+    way.add_argument("--predictions", type=Path, required=True, help="segments with scores, ActivityNet's format")
+    way.add_argument("--ground-truth", type=Path, required=True, help="annotations, ActivityNet's format")
+    way.add_argument("--subset", default="validation", help="of the annotations, default validation")
+
+
+def _proposals_arguments(way: argparse.ArgumentParser) -> None:
+    way.set_defaults(run=_proposals)
+    _segments_arguments(way)
+    most = way.add_mutually_exclusive_group()
+    most.add_argument("--max-avg-proposals", type=float, default=100.0, help="per video on average, default 100")
+    most.add_argument("--all-proposals", dest="max_avg_proposals", action="store_const", const=None, help="no limit")
+
+
+def _detections_arguments(way: argparse.ArgumentParser) -> None:
+    way.set_defaults(run=_detections)
+    _segments_arguments(way)
+    way.add_argument("--per-class", action="store_true", help="tell the AP of each class")
 
 
 def _road_arguments(way: argparse.ArgumentParser) -> None:
@@ -118,9 +207,12 @@ def _road_arguments(way: argparse.ArgumentParser) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
     arguments = parser(__doc__)
-    ways = arguments.add_subparsers(required=True, metavar="captions|road")
+    ways = arguments.add_subparsers(required=True, metavar="captions|proposals|detections|paragraphs|road")
     for name, doc, add in (
         ("captions", "score one caption file", _captions_arguments),
+        ("proposals", "average recall and AUC of proposals", _proposals_arguments),
+        ("detections", "mean average precision of labelled segments", _detections_arguments),
+        ("paragraphs", "score the captions of each video as one paragraph", _paragraphs_arguments),
         ("road", "score all that the road from videos to captions has made", _road_arguments),
     ):
         way = ways.add_parser(name, help=doc)

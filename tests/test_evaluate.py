@@ -1,8 +1,10 @@
 """The evaluator's commands: scores with the evaluator's identity, and the final result of a dataset."""
 
+import csv
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from corpora import write_captions, write_corpus, write_references, write_shard
@@ -11,6 +13,7 @@ from pipeline.config.evaluate import Evaluate
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.config.train_captioner import TrainCaptioner
 from pipeline.evaluate import main
+from pipeline.metrics.localization import NAMES
 from pipeline.store.atomic import sha256
 from pipeline.store.manifest import write_manifest
 from pipeline.store.provenance import record
@@ -194,3 +197,160 @@ def test_a_file_that_is_cut_short_is_named(tmp_path: Path, capsys: pytest.Captur
     said = fails(capsys, [*arguments, "--output", str(tmp_path / "o.json")])
     assert broken in said
     assert "not valid JSON" in said
+
+
+def scored(tmp_path: Path, said: dict[str, list[tuple[float, float, str]]], *options: str) -> dict[str, Any]:
+    """Scores of captions against both annotators."""
+    references = [write_references(tmp_path / f"{number}.json", known) for number, known in ((1, FIRST), (2, SECOND))]
+    predictions = write_captions(tmp_path / "said.json", said)
+    inputs = ["captions", "--predictions", str(predictions), "--references", *map(str, references)]
+    assert main([*inputs, "--output", str(tmp_path / "o.json"), *options]) == 0
+    return json.loads((tmp_path / "o.json").read_text())
+
+
+ODD = {
+    "an empty sentence": "",
+    "punctuation": "...!?",
+    "other alphabets": "\u0427\u0435\u043b\u043e\u0432\u0435\u043a \u9a91\u9a6c na\u00efve",
+    "emoji": "A man \U0001f3c7 rides \U0001f434\u200d\u2b1b",
+    "line ends": "A man\nrides\r\na horse\u2028.\x00\x0c",
+    "the protocol's separator": "A man ||| rides ||| SCORE ||| EVAL",
+    "ten thousand words": "a man rides the horse " * 2000,
+    "half a surrogate pair": "a man \ud83c rides",
+}
+
+
+@pytest.mark.parametrize("text", ODD.values(), ids=ODD.keys())
+def test_odd_captions_have_a_score_and_move_no_other(tmp_path: Path, text: str) -> None:
+    plain = scored(tmp_path, FIRST, "--bootstrap", "0", "--per-video", str(tmp_path / "plain.csv"))
+    odd = scored(
+        tmp_path, FIRST | {"v_b": [(0.0, 30.0, text)]}, "--bootstrap", "0", "--per-video", str(tmp_path / "odd.csv")
+    )
+    for metric in ("METEOR", "CIDEr", "Bleu_4", "ROUGE_L"):
+        assert 0 <= odd[metric]["mean"] <= plain[metric]["mean"]
+    assert odd["Recall"] == plain["Recall"]  # it has its place in time, whatever it says
+    rows = [(tmp_path / name).read_text().splitlines() for name in ("plain.csv", "odd.csv")]
+    assert [line for line in rows[0] if "v_b" not in line] == [line for line in rows[1] if "v_b" not in line]
+
+
+def test_the_jar_gives_the_same_scores(tmp_path: Path) -> None:
+    own, jar = (scored(tmp_path, ELSEWHERE, "--meteor", how) for how in ("own", "jar"))
+    assert own.pop("evaluator") | {"meteor": "jar"} == jar.pop("evaluator")
+    assert own == jar
+
+
+def test_metrics_are_those_that_are_asked_for(tmp_path: Path) -> None:
+    got = scored(tmp_path, FIRST, "--metrics", "CIDEr", "ROUGE_L", "--bootstrap", "10")
+    assert {name for name in got if isinstance(got[name], dict)} == {
+        *("CIDEr", "ROUGE_L", "Precision", "Recall"),
+        *("diversity", "intervals", "evaluator"),
+    }
+    assert got["intervals"]["CIDEr"][0] <= got["CIDEr"]["mean"] <= got["intervals"]["CIDEr"][1]
+    assert "10 draws" in got["intervals"]["method"]
+
+
+def test_rows_of_the_videos_average_to_the_scores(tmp_path: Path) -> None:
+    got = scored(tmp_path, ELSEWHERE, "--per-video", str(tmp_path / "rows.csv"))
+    rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
+    assert [row["video"] for row in rows] == ["v_a", "v_b", "v_bad", "v_gone"]
+    assert [row["captions"] for row in rows] == ["2", "1", "0", "0"]
+    for metric in ("METEOR", "CIDEr", "Bleu_4", "Precision"):
+        assert sum(float(row[metric]) for row in rows) / 4 == pytest.approx(got[metric]["mean"], abs=1e-12)
+    assert [row["SODA_c"] != "" for row in rows] == [True, True, False, False]
+
+
+def test_missing_videos_are_counted_and_named_and_can_be_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"v_a": FIRST["v_a"], "v_b": []}
+    got = scored(tmp_path, said)
+    assert (got["n_videos"], got["n_predicted_videos"], got["n_missing_videos"]) == (4, 1, 3)
+    assert got["Precision"]["mean"] == 1 / 4
+    assert "3 of 4 videos of the references have no captions and score 0: v_b, v_bad, v_gone" in capsys.readouterr().err
+    (tmp_path / "o.json").unlink()
+    inputs = ["captions", "--predictions", str(tmp_path / "said.json"), "--references", str(tmp_path / "1.json")]
+    says = fails(capsys, [*inputs, "--require-complete", "--output", str(tmp_path / "o.json")])
+    assert "2 of 3 videos of the references have no captions (v_b, v_gone)" in says
+
+
+def test_a_video_that_stands_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    references = write_references(tmp_path / "r.json", FIRST)
+    (tmp_path / "p.json").write_text('{"version": "", "external_data": {}, "results": {"v_a": [], "v_a": []}}')
+    inputs = ["captions", "--predictions", str(tmp_path / "p.json"), "--references", str(references)]
+    assert "'v_a' stands twice" in fails(capsys, [*inputs, "--output", str(tmp_path / "o.json")])
+
+
+def test_paragraphs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    references = [write_references(tmp_path / f"{number}.json", known) for number, known in ((1, FIRST), (2, SECOND))]
+    predictions = write_captions(tmp_path / "said.json", FIRST)
+    inputs = ["paragraphs", "--predictions", str(predictions), "--references", *map(str, references)]
+    assert main([*inputs, "--output", str(tmp_path / "o.json")]) == 0
+    got = json.loads((tmp_path / "o.json").read_text())
+    assert 0.7 < got["METEOR"] < 1  # v_bad has no captions
+    assert got["n_missing_videos"] == 1
+    assert "variant" not in got["evaluator"]
+    assert f"{100 * got['METEOR']:.2f}" in capsys.readouterr().out
+
+
+TRUTH = {
+    "database": {
+        "a": {"subset": "validation", "annotations": [{"segment": [0, 10], "label": "Rowing"}]},
+        "b": {"subset": "validation", "annotations": [{"segment": [5, 9], "label": "Chess"}]},
+        "c": {"subset": "training", "annotations": []},
+    }
+}
+FOUND: dict[str, Any] = {
+    "version": "",
+    "external_data": {},
+    "results": {
+        "v_a": [{"segment": [0, 10], "score": 0.9, "label": "Rowing"}],
+        "v_b": [
+            {"segment": [5, 7.4], "score": 0.9, "label": "Chess"},
+            {"segment": [0, 1], "score": 1, "label": "Golf"},
+        ],
+    },
+}
+
+
+def localized(
+    tmp_path: Path, command: str, *options: str, found: dict[str, list[dict[str, Any]]] = FOUND["results"]
+) -> dict[str, Any]:
+    for name, content in (("t.json", TRUTH), ("p.json", FOUND | {"results": found})):
+        (tmp_path / name).write_text(json.dumps(content))
+    files = ["--predictions", str(tmp_path / "p.json"), "--ground-truth", str(tmp_path / "t.json")]
+    assert main([command, *files, "--output", str(tmp_path / "o.json"), *options]) == 0
+    return json.loads((tmp_path / "o.json").read_text())
+
+
+def test_proposals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {video: segments[:1] for video, segments in FOUND["results"].items()}
+    got = localized(tmp_path, "proposals", "--all-proposals", found=found)
+    assert got["n_instances"] == 2
+    assert got["recall"]["1"] == pytest.approx({"0.5": 1, "0.55": 1, "0.6": 1} | dict.fromkeys(NAMES[3:], 0.5))
+    assert got["evaluator"]["max_avg_nr_proposals"] is None
+    assert got["zero_length_ground_truth"]["count"] == 0
+    assert got["ties"]
+    assert "AR@1" in capsys.readouterr().out
+
+
+def test_detections(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    got = localized(tmp_path, "detections", "--per-class")
+    assert got["mAP"]["0.5"] == 1
+    assert got["mAP"]["0.95"] == 0.5
+    assert got["AP"]["Chess"]["0.7"] == 0
+    assert got["unknown_labels"] == {"Golf": 1}
+    assert got["evaluator"]["files"][0]["sha256"] == sha256(tmp_path / "t.json")
+    said = capsys.readouterr()
+    assert "mAP" in said.out
+    assert "Golf" in said.err
+
+
+@pytest.mark.parametrize("command", ["proposals", "detections"])
+def test_a_subset_that_is_not_there_is_told_with_those_that_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    localized(tmp_path, command)
+    (tmp_path / "o.json").unlink()
+    files = ["--predictions", str(tmp_path / "p.json"), "--ground-truth", str(tmp_path / "t.json")]
+    says = fails(capsys, [command, *files, "--subset", "val", "--output", str(tmp_path / "o.json")])
+    assert "no video of subset 'val'; the file has: training, validation" in says

@@ -6,6 +6,7 @@ from pipeline.captioners.data import EventSequence, collate, sentences_of
 from pipeline.captioners.decode import greedy
 from pipeline.captioners.model import Captioner
 from pipeline.captioners.vocabulary import FIRST, Vocabulary
+from pipeline.metrics.diversity import BAD_ENDINGS
 from pipeline.training.clips import ClipCache, batches
 
 Score = Callable[[Sequence[tuple[str, str]]], list[float]]
@@ -15,10 +16,6 @@ Tokenize = Callable[[Sequence[str]], list[str]]
 
 BATCH = 16
 """Videos captioned together."""
-OPEN_WORDS = frozenset(
-    "a an the his its their and or but while as is are was were of with to from into onto at for".split()  # noqa: SIM905
-)
-"""Words that no caption should end with: something is to follow them."""
 
 
 class Judge:
@@ -40,6 +37,8 @@ class Judge:
         self.score = score
         self._words = tokens[: len(vocabulary.words)]
         self._references = dict(zip(distinct, tokens[len(vocabulary.words) :], strict=True))
+        # METEOR looks its words up now, all at once, and answers quickly later.
+        score([(text, text) for text in tokens if text])
 
     def __call__(self, captions: Sequence[Sequence[int]], sentences: Sequence[str]) -> list[float]:
         """Score of each caption (ids of its words, no END) against the sentence in its place."""
@@ -77,5 +76,5 @@ def validate(
 
 def bad_endings(captions: Sequence[Sequence[int]], vocabulary: Vocabulary) -> float:
     """Share of captions whose last word calls for another."""
-    broken = sum(not caption or vocabulary.decode(caption[-1:]) in OPEN_WORDS for caption in captions)
+    broken = sum(not caption or vocabulary.decode(caption[-1:]) in BAD_ENDINGS for caption in captions)
     return broken / len(captions)

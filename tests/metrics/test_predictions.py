@@ -44,6 +44,8 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ({"v_1": [GOOD | {"timestamp": [False, True]}]}, "is not .start, end."),
         ({"v_1": [GOOD | {"timestamp": [0, float("nan")]}]}, "is not .start, end."),
         ({"v_1": [GOOD | {"timestamp": [0, float("inf")]}]}, "is not .start, end."),
+        ({"v_1": [GOOD | {"timestamp": [0, 1e300]}]}, "is not .start, end."),
+        ({"v_1": [GOOD | {"timestamp": [0, 10**400]}]}, "is not .start, end."),
         ({"v_1": [GOOD | {"timestamp": [2, 1]}]}, r"timestamp \[2, 1\] ends before it starts"),
     ],
 )
