@@ -71,8 +71,7 @@ class Evaluation:
             f1, precision, recall = _soda(self.soda, np.ones((1, len(self.scores.videos)), np.int64))[0]
             found["SODA_c"] = {"F1": float(f1), "Precision": float(precision), "Recall": float(recall)}
         captions = dict(zip(self.scores.videos, self.scores.captions, strict=True))
-        if any(captions.values()):
-            found["diversity"] = diversity(captions, None)
+        found["diversity"] = diversity(captions, None)
         if self.draws:
             found["intervals"] = self._intervals()
         return found

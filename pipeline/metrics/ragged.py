@@ -9,11 +9,12 @@ Indices = Int[np.ndarray, "_"]
 
 def grid(rows: Int[np.ndarray, " tables"], columns: Int[np.ndarray, " tables"]) -> tuple[Indices, Indices, Indices]:
     """Every cell of tables of the given sizes: its table, row and column, in that order."""
-    cells = rows * columns
-    table = np.repeat(np.arange(len(cells)), cells)
-    cell = np.arange(len(table)) - (np.cumsum(cells) - cells)[table]
-    row, column = np.divmod(cell, columns[table])
-    return table, row, column
+    table_of_row = np.repeat(np.arange(len(rows)), rows)
+    cells = columns[table_of_row]
+    row = np.arange(len(table_of_row)) - (np.cumsum(rows) - rows)[table_of_row]
+    begin = np.cumsum(cells) - cells
+    column = np.arange(cells.sum()) - np.repeat(begin, cells)
+    return np.repeat(table_of_row, cells), np.repeat(row, cells), column
 
 
 def bounds(counts: Int[np.ndarray, " parts"]) -> Int[np.ndarray, " bounds"]:

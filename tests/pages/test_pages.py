@@ -21,9 +21,20 @@ from pipeline.video.shard import VideoRow
 
 def test_tables_are_in_points_of_100() -> None:
     gt, learned, control = score_rows(some_scores())
-    assert gt["meteor"] == {"0.3": 25.0, "mean": 20.0}
-    assert (learned["precision"], learned["recall"], learned["f1"]) == (50.0, 75.0, 60.0)
-    assert control["precision"] is None
+    assert list(gt["values"]) == list(learned["values"]) == list(control["values"])
+    assert (gt["values"]["METEOR 0.3"], gt["values"]["METEOR mean"], gt["values"]["CIDEr"]) == (25.0, 20.0, 40.0)
+    assert [learned["values"][name] for name in ("SODA_c", "precision", "recall", "F1")] == [10.0, 50.0, 75.0, 60.0]
+    assert control["values"]["precision"] is None
+    assert (gt["interval"], control["interval"]) == ([15.0, 25.0], [5.0, 15.0])
+
+
+def test_tables_hold_what_was_asked_for() -> None:
+    scores = some_scores()
+    for metric in ("METEOR", "intervals"):
+        del scores[metric], scores["control"][metric]
+    gt, _, control = score_rows(scores)
+    assert list(gt["values"]) == list(control["values"]) == ["CIDEr", "SODA_c", "precision", "recall", "F1"]
+    assert gt["interval"] is None
 
 
 def test_markdown_is_a_rectangle() -> None:

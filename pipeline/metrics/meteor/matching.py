@@ -49,14 +49,14 @@ class Relation:
         size: all numbers are below it.
     """
 
-    BITS = 24
-
     def __init__(self, left: Int[np.ndarray, " n"], right: Int[np.ndarray, " n"], size: int) -> None:
         self.size = size
         codes = left * size + right
         self._order = np.argsort(codes, kind="stable")
         self._codes = codes[self._order]
-        self._seen = np.zeros(1 << self.BITS, bool)
+        # So many places that few of them are taken by chance, so few that they stay in the processor's cache.
+        self._bits = min(24, 5 + len(codes).bit_length())
+        self._seen = np.zeros(1 << self._bits, bool)
         self._seen[self._slot(codes)] = True
 
     def find(
@@ -77,7 +77,7 @@ class Relation:
     def _slot(self, codes: Indices) -> Indices:
         """A place for each code in a table of single bits, by Fibonacci hashing."""
         mixed = codes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        return (mixed >> np.uint64(64 - self.BITS)).astype(np.int64)
+        return (mixed >> np.uint64(64 - self._bits)).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -171,15 +171,15 @@ def matches(
         phrases: paraphrases.
     """
     pair, start, other = grid(text.lengths[reference], text.lengths[caption])
-    one = text.words[text.offsets[reference][pair] + start]
-    two = text.words[text.offsets[caption][pair] + other]
-    equal = words.keys[one] == words.keys[two]
+    one, two = text.offsets[reference][pair] + start, text.offsets[caption][pair] + other
+    keys, stems = words.keys[text.words], words.stems[text.words]
+    equal = keys[one] == keys[two]
     identical = _identical(text.lengths[caption], text.lengths[reference], pair[equal & (start == other)])
     allowed = ~equal & ~identical[pair]
-    akin = related.find(one, two)[0]
+    akin = related.find(text.words[one], text.words[two])[0]
     found = (
         np.flatnonzero(equal),
-        np.flatnonzero((words.stems[one] == words.stems[two]) & allowed),
+        np.flatnonzero((stems[one] == stems[two]) & allowed),
         akin[allowed[akin]],
     )
     single = [

@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int, UInt64
 
-from pipeline.config.errors import PipelineError
 from pipeline.metrics.java import jar
 from pipeline.store.atomic import replacing, sha256
 
@@ -61,8 +60,10 @@ class Paraphrases:
     def open(cls) -> "Paraphrases":
         """Map the table into memory; the first time of all, which takes some ten seconds, make its file.
 
+        If it cannot be kept, every run reads METEOR's own anew.
+
         Raises:
-            PipelineError: METEOR is not installed, or the cache folder cannot be written.
+            PipelineError: METEOR is not installed.
         """
         source = jar(TABLE)
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sa-tsp"
@@ -71,7 +72,10 @@ class Paraphrases:
         if columns is None:
             logging.warning("reading METEOR's table of paraphrases, once, into %s (some ten seconds)", file)
             columns = _read(source)
-            _write(file, *columns)
+            try:
+                _write(file, *columns)
+            except OSError as error:
+                logging.warning("%s: not kept (%s); set XDG_CACHE_HOME to a folder that can be written", file, error)
         return cls(*columns)
 
     def knows(self, phrases: UInt64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
@@ -139,18 +143,12 @@ def _phrases(text: bytes) -> Hashes:
 def _write(file: Path, phrase: Hashes, other: Hashes) -> None:
     checks = {"crc32": str(_crc32(phrase, other))}
     table = pa.table({"phrase": phrase, "other": other}).replace_schema_metadata(checks)
-    try:
-        with (
-            replacing(file) as temporary,
-            pa.OSFile(str(temporary), "wb") as sink,
-            pa.ipc.new_file(sink, table.schema) as writer,
-        ):
-            writer.write_table(table)
-    except OSError as error:
-        raise PipelineError(
-            f"{file}: cannot be written ({error}); METEOR keeps its table of paraphrases there (85 MB), "
-            "set XDG_CACHE_HOME to a folder that can be written"
-        ) from None
+    with (
+        replacing(file) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, table.schema) as writer,
+    ):
+        writer.write_table(table)
 
 
 def _columns(file: Path) -> tuple[Hashes, Hashes] | None:
