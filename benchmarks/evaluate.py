@@ -10,6 +10,7 @@ sides start from nothing, as processes of their own; their scores are compared b
 import argparse
 import json
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -99,9 +100,9 @@ def resident(process: int) -> int:
     return int(fields[1]) * 4096 + sum(resident(int(child)) for child in children)
 
 
-def run(command: list[str]) -> tuple[float, int]:
-    """Seconds and peak memory (bytes) of a command."""
-    start = time.perf_counter()
+def run(command: list[str]) -> tuple[float, float, int]:
+    """Seconds, seconds of all processors together, and peak memory (bytes) of a command."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     peak, ended = 0, threading.Event()
 
@@ -118,7 +119,8 @@ def run(command: list[str]) -> tuple[float, int]:
     watcher.join()
     if status:
         raise SystemExit(f"{' '.join(command)}: ended with status {status}")
-    return seconds, peak
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak
 
 
 def main() -> None:
@@ -139,10 +141,11 @@ def main() -> None:
         ours, theirs = Path(folder) / "ours.json", Path(folder) / "plain.json"
         options = [*files, *tious, "--metrics", *METRICS, "--workers", str(args.workers), "--output", str(ours)]
         quick = run([sys.executable, "-m", "pipeline.evaluate", "captions", *options])
-        print(f"pipeline.evaluate    {quick[0]:8.1f} s   {quick[1] / 1e9:5.2f} GB", flush=True)
+        print("                         time  of processors  memory")
+        print(f"pipeline.evaluate    {quick[0]:8.1f} s     {quick[1]:8.1f} s {quick[2] / 1e9:5.2f} GB", flush=True)
         slow = run([sys.executable, __file__, *files, *tious, "--plain", str(theirs)])
-        print(f"official algorithm   {slow[0]:8.1f} s   {slow[1] / 1e9:5.2f} GB")
-        print(f"ratio                {slow[0] / quick[0]:8.1f}")
+        print(f"official algorithm   {slow[0]:8.1f} s     {slow[1]:8.1f} s {slow[2] / 1e9:5.2f} GB")
+        print(f"ratio                {slow[0] / quick[0]:8.1f}       {slow[1] / quick[1]:8.1f}")
         got, wanted = json.loads(ours.read_text()), json.loads(theirs.read_text())
     differences = [abs(got[name][tiou] - value) for name, row in wanted.items() for tiou, value in row.items()]
     print(f"largest difference   {max(differences):8.1e} in {len(differences)} scores")

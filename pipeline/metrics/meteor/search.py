@@ -87,7 +87,7 @@ def search(
     """
     offsets = bounds(lengths + 1)
     place = offsets[matches.pair] + matches.start
-    first = np.searchsorted(place, np.arange(offsets[-1] + 1))  # of the matches at each word of each reference
+    first = bounds(np.bincount(place, minlength=offsets[-1]))  # of the matches at each word of each reference
     definite = _definite(matches, first, place, lengths, others)
     at = np.full(offsets[-1], -1)
     at[place[definite]] = np.flatnonzero(definite)
@@ -160,7 +160,8 @@ def _ranked(paths: _Paths) -> Indices:
         return np.arange(len(paths.pair))
     order = _order(paths.pair, paths.weight, paths.chunks, paths.distance)
     pair = paths.pair[order]
-    rank = np.arange(len(pair)) - np.searchsorted(pair, pair)
+    first = np.flatnonzero(np.diff(pair, prepend=-1))
+    rank = np.arange(len(pair)) - np.repeat(first, np.diff(first, append=len(pair)))
     return order[rank < BEAM]
 
 

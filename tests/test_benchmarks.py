@@ -1,0 +1,34 @@
+"""The benchmarks run, and compare equal things."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from corpora import write_captions, write_references
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_evaluator_agrees_with_the_official_algorithm(tmp_path: Path) -> None:
+    known = {
+        "v_a": [(0.0, 10.0, "A man rides a horse."), (10.0, 20.0, "The horse jumps over a fence, doesn't it?")],
+        "v_b": [(0.0, 30.0, "Two dogs play in the snow.")],
+    }
+    said = {"v_a": [(0.0, 9.0, "Someone is riding."), (50.0, 60.0, "A cat's caf\u00e9.")], "v_stranger": known["v_b"]}
+    references, predictions = write_references(tmp_path / "r.json", known), write_captions(tmp_path / "p.json", said)
+    call = [
+        sys.executable,
+        "benchmarks/evaluate.py",
+        "--predictions",
+        predictions,
+        "--references",
+        references,
+        references,
+    ]
+    done = subprocess.run(
+        [*call, "--tious", "0.5"], capture_output=True, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ratio" in done.stdout
+    assert "in 7 scores" in done.stdout
