@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pipeline.metrics.meteor.formula import Pair, Scorer, Stats, one_line
-from pipeline.metrics.meteor.matching import Phrases, Relation, Text, matches, synonyms
+from pipeline.metrics.meteor.matching import Material, Text, matches
 from pipeline.metrics.meteor.paraphrases import Paraphrases
 from pipeline.metrics.meteor.search import Matches, search
 from pipeline.metrics.meteor.words import Words
@@ -46,16 +46,14 @@ class Meteor(Scorer):
         numbered = [(_index(one, sentences), _index(other, sentences)) for one, other in pairs]
         rows = np.array([distinct.setdefault(pair, len(distinct)) for pair in numbered])
         caption, reference = np.array(list(distinct), np.int64).T
-        words, table = self._knowledge.result()
-        text = Text.of(words.numbers([one_line(sentence) for sentence in sentences]))
-        phrases = Phrases.of(text, words.hashes[text.words], table)
-        related = synonyms(words, np.unique(text.words))
-        cells = text.lengths[caption] * text.lengths[reference]
-        order = np.argsort(text.lengths[reference], kind="stable")  # alike in length: they end their search together
+        material = Material.of([one_line(sentence) for sentence in sentences], *self._knowledge.result())
+        lengths = material.text.lengths
+        cells = lengths[caption] * lengths[reference]
+        order = np.argsort(lengths[reference], kind="stable")  # alike in length: they end their search together
         batches = [order[piece] for piece in pieces(cells[order], CELLS)]
 
         def work(batch: Int[np.ndarray, " batch"]) -> Stats:
-            return _batch(text, caption[batch], reference[batch], words, related, phrases)
+            return _batch(material, caption[batch], reference[batch])
 
         with ThreadPoolExecutor(self.workers) as pool:
             found = np.concatenate(list(pool.map(work, batches)))
@@ -68,18 +66,11 @@ def _index(sentence: str, known: dict[str, int]) -> int:
     return known.setdefault(sentence, len(known))
 
 
-def _batch(
-    text: Text,
-    caption: Int[np.ndarray, " pairs"],
-    reference: Int[np.ndarray, " pairs"],
-    words: Words,
-    related: Relation,
-    phrases: Phrases,
-) -> Stats:
-    possible = matches(text, caption, reference, words, related, phrases)
-    chosen = possible.take(search(possible, text.lengths[reference], text.lengths[caption]))
-    functional = bounds(words.functional[text.words].astype(np.int64))
-    return _statistics(text, functional, caption, reference, chosen)
+def _batch(material: Material, caption: Int[np.ndarray, " pairs"], reference: Int[np.ndarray, " pairs"]) -> Stats:
+    possible, lengths = matches(material, caption, reference), material.text.lengths
+    chosen = possible.take(search(possible, lengths[reference], lengths[caption]))
+    functional = bounds(material.words.functional[material.text.words].astype(np.int64))
+    return _statistics(material.text, functional, caption, reference, chosen)
 
 
 def _statistics(

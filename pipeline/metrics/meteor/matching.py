@@ -152,31 +152,46 @@ def synonyms(words: Words, used: Int[np.ndarray, " used"]) -> Relation:
     return Relation(both[0], both[1], len(words.keys))
 
 
-def matches(
-    text: Text,
-    caption: Int[np.ndarray, " pairs"],
-    reference: Int[np.ndarray, " pairs"],
-    words: Words,
-    related: Relation,
-    phrases: Phrases,
-) -> Matches:
+@dataclass(frozen=True)
+class Material:
+    """Sentences, and what is known of their words.
+
+    Attributes:
+        text: the sentences.
+        words: the vocabulary.
+        synonyms: words that share a synset.
+        phrases: paraphrases.
+    """
+
+    text: Text
+    words: Words
+    synonyms: Relation
+    phrases: Phrases
+
+    @classmethod
+    def of(cls, sentences: Sequence[str], words: Words, table: Paraphrases) -> "Material":
+        """Look everything up."""
+        text = Text.of(words.numbers(sentences))
+        related = synonyms(words, np.unique(text.words))
+        return cls(text, words, related, Phrases.of(text, words.hashes[text.words], table))
+
+
+def matches(material: Material, caption: Int[np.ndarray, " pairs"], reference: Int[np.ndarray, " pairs"]) -> Matches:
     """All matches of a batch of pairs, in METEOR's order.
 
     Args:
-        text: sentences.
+        material: sentences.
         caption: of each pair, its index in the text.
         reference: likewise.
-        words: the vocabulary.
-        related: synonyms.
-        phrases: paraphrases.
     """
+    text, words = material.text, material.words
     pair, start, other = grid(text.lengths[reference], text.lengths[caption])
     one, two = text.offsets[reference][pair] + start, text.offsets[caption][pair] + other
     keys, stems = words.keys[text.words], words.stems[text.words]
     equal = keys[one] == keys[two]
     identical = _identical(text.lengths[caption], text.lengths[reference], pair[equal & (start == other)])
     allowed = ~equal & ~identical[pair]
-    akin = related.find(text.words[one], text.words[two])[0]
+    akin = material.synonyms.find(text.words[one], text.words[two])[0]
     found = (
         np.flatnonzero(equal),
         np.flatnonzero((stems[one] == stems[two]) & allowed),
@@ -187,7 +202,7 @@ def matches(
         for module, index in enumerate(found)
         for ones in [np.ones(len(index), np.int64)]
     ]
-    every = [*single, *_paraphrases(phrases, caption, reference, identical)]
+    every = [*single, *_paraphrases(material.phrases, caption, reference, identical)]
     joined = Matches(*(np.concatenate([getattr(part, name) for part in every]) for name in Matches.__annotations__))
     return joined.take(np.lexsort((joined.start, joined.pair)))
 

@@ -72,6 +72,43 @@ class _Paths(NamedTuple):
         return _Paths(*(column[index] for column in self))
 
 
+@dataclass(frozen=True)
+class _Field:
+    """What the paths of a batch walk through.
+
+    Attributes:
+        matches: all that are possible.
+        taken: the words of the reference that each of them takes.
+        other_taken: the words of the caption.
+        offsets: of the words of each reference, one place more than it has words.
+        first: of the matches at each of these places.
+        definite: the one match that is certain to be taken there, or -1.
+    """
+
+    matches: Matches
+    taken: Words
+    other_taken: Words
+    offsets: Int[np.ndarray, " bounds"]
+    first: Indices
+    definite: Indices
+
+    @classmethod
+    def of(cls, matches: Matches, lengths: Int[np.ndarray, " pairs"], others: Int[np.ndarray, " pairs"]) -> "_Field":
+        offsets = bounds(lengths + 1)
+        place = offsets[matches.pair] + matches.start
+        first = bounds(np.bincount(place, minlength=offsets[-1]))
+        certain = _definite(matches, first, place, lengths, others)
+        definite = np.full(offsets[-1], -1)
+        definite[place[certain]] = np.flatnonzero(certain)
+        taken = _bits(matches.start, matches.length, int(lengths.max(initial=1)))
+        other_taken = _bits(matches.other, matches.width, int(others.max(initial=1)))
+        return cls(matches, taken, other_taken, offsets, first, definite)
+
+    def away(self, match: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        """How far the two sides of matches are apart, words."""
+        return np.abs(self.matches.start[match] - self.matches.other[match])
+
+
 def search(
     matches: Matches, lengths: Int[np.ndarray, " pairs"], others: Int[np.ndarray, " pairs"]
 ) -> Int[np.ndarray, " chosen"]:
@@ -85,15 +122,8 @@ def search(
     Returns:
         Indices into `matches`, ascending.
     """
-    offsets = bounds(lengths + 1)
-    place = offsets[matches.pair] + matches.start
-    first = bounds(np.bincount(place, minlength=offsets[-1]))  # of the matches at each word of each reference
-    definite = _definite(matches, first, place, lengths, others)
-    at = np.full(offsets[-1], -1)
-    at[place[definite]] = np.flatnonzero(definite)
-    taken = _bits(matches.start, matches.length, int(lengths.max(initial=1)))
-    other_taken = _bits(matches.other, matches.width, int(others.max(initial=1)))
-    paths = _begin(matches, definite, taken, other_taken, len(lengths))
+    field = _Field.of(matches, lengths, others)
+    paths = _begin(field, len(lengths))
     history: list[tuple[Indices, Indices]] = []
     best: list[Indices] = []
     for word in range(int(lengths.max(initial=0)) + 1):
@@ -103,7 +133,7 @@ def search(
         order = order[~ends]
         if len(order) == 0:
             break
-        paths, parent, match = _advance(paths, order, word, matches, taken, other_taken, first, at, offsets)
+        paths, parent, match = _advance(paths, order, word, field)
         history.append((parent, match))
     return _chosen(history, best)
 
@@ -136,11 +166,12 @@ def _bits(start: Indices, length: Indices, words: int) -> Words:
     return low[end] & ~low[np.clip(start[:, None] - blocks, 0, 64)]
 
 
-def _begin(matches: Matches, definite: Bool[np.ndarray, " n"], taken: Words, other_taken: Words, pairs: int) -> _Paths:
+def _begin(field: _Field, pairs: int) -> _Paths:
     """One path per pair, on which the words of the definite matches are taken from the start."""
-    masks = [np.zeros((pairs, bits.shape[1]), np.uint64) for bits in (taken, other_taken)]
-    for mask, bits in zip(masks, (taken, other_taken), strict=True):
-        np.bitwise_or.at(mask, matches.pair[definite], bits[definite])
+    definite = field.definite[field.definite >= 0]
+    masks = [np.zeros((pairs, bits.shape[1]), np.uint64) for bits in (field.taken, field.other_taken)]
+    for mask, bits in zip(masks, (field.taken, field.other_taken), strict=True):
+        np.bitwise_or.at(mask, field.matches.pair[definite], bits[definite])
     zero = np.zeros(pairs, np.int64)
     return _Paths(np.arange(pairs), masks[0], masks[1], zero, zero - 1, zero, zero, zero)
 
@@ -172,17 +203,7 @@ def _best(paths: _Paths, ended: Indices) -> Indices:
     return ended[order[np.flatnonzero(np.diff(done.pair[order], prepend=-1))]]
 
 
-def _advance(
-    paths: _Paths,
-    order: Indices,
-    word: int,
-    matches: Matches,
-    taken: Words,
-    other_taken: Words,
-    first: Indices,
-    at: Indices,
-    offsets: Int[np.ndarray, " bounds"],
-) -> tuple[_Paths, Indices, Indices]:
+def _advance(paths: _Paths, order: Indices, word: int, field: _Field) -> tuple[_Paths, Indices, Indices]:
     """Every path, at one word of its reference, with every match that may start there, and without any.
 
     Returns:
@@ -190,34 +211,36 @@ def _advance(
     """
     block, bit = divmod(word, 64)
     pair = paths.pair[order]
-    here = offsets[pair] + word
+    here = field.offsets[pair] + word
     busy = (paths.taken[order, block] >> np.uint64(bit)) & np.uint64(1) != 0
     inside = busy & (paths.position[order] > word)
-    options = np.where(busy, 0, first[here + 1] - first[here])
+    options = np.where(busy, 0, field.first[here + 1] - field.first[here])
 
     count = options + 1
     origin = np.repeat(np.arange(len(order)), count)
     begin = np.cumsum(count) - count
     option = np.arange(len(origin)) - begin[origin]
     choice = option < options[origin]  # else the last one: a definite match, or none
-    match = np.where(choice, first[here[origin]] + option, np.where(busy & ~inside, at[here], -1)[origin])
+    match = np.where(
+        choice, field.first[here[origin]] + option, np.where(busy & ~inside, field.definite[here], -1)[origin]
+    )
     parent = order[origin]
 
     free = np.ones(len(origin), bool)
     chosen = np.flatnonzero(choice)
-    clash = (paths.taken[parent[chosen]] & taken[match[chosen]]).any(axis=1)
-    clash |= (paths.other_taken[parent[chosen]] & other_taken[match[chosen]]).any(axis=1)
+    clash = (paths.taken[parent[chosen]] & field.taken[match[chosen]]).any(axis=1)
+    clash |= (paths.other_taken[parent[chosen]] & field.other_taken[match[chosen]]).any(axis=1)
     free[chosen[clash]] = False
     offered = chosen[~clash]
     length = np.zeros(len(origin), np.int64)
-    length[offered] = np.abs(matches.start[match[offered]] - matches.other[match[offered]])
+    length[offered] = field.away(match[offered])
     total = np.cumsum(length) - length
     distance = paths.distance[parent] + total - total[begin[origin]]
 
     keep = np.flatnonzero(free)
     new = paths.take(parent[keep])._replace(distance=distance[keep])
     match, choice, inside = match[keep], choice[keep], inside[origin[keep]]
-    return _taking(new, word, match, choice, inside, matches, taken, other_taken), parent[keep], match
+    return _taking(new, word, match, choice, inside, field), parent[keep], match
 
 
 def _taking(
@@ -226,13 +249,11 @@ def _taking(
     match: Indices,
     choice: Bool[np.ndarray, " n"],
     inside: Bool[np.ndarray, " n"],
-    matches: Matches,
-    taken: Words,
-    other_taken: Words,
+    field: _Field,
 ) -> _Paths:
     """The paths after they have taken their match, or have left the word out, or are still inside a match."""
     some = np.flatnonzero(match >= 0)
-    taking = matches.take(match[some])
+    taking = field.matches.take(match[some])
     last, chunks, position = paths.last.copy(), paths.chunks.copy(), paths.position.copy()
     weight, distance = paths.weight.copy(), paths.distance.copy()
 
@@ -241,8 +262,8 @@ def _taking(
     position[some] = taking.start + taking.length
     exact = taking.module == 0
     weight[some] += np.where(exact, taking.width + taking.length, taking.width // 2 + taking.length // 2)
-    definite = ~choice[some]
-    distance[some[definite]] += np.abs(taking.start - taking.other)[definite]
+    definite = np.flatnonzero((match >= 0) & ~choice)
+    distance[definite] += field.away(match[definite])
 
     left = (match < 0) & ~inside
     chunks[left] += last[left] != -1
@@ -250,8 +271,8 @@ def _taking(
     position[left] = word + 1
 
     free = np.flatnonzero(choice)
-    paths.taken[free] |= taken[match[free]]
-    paths.other_taken[free] |= other_taken[match[free]]
+    paths.taken[free] |= field.taken[match[free]]
+    paths.other_taken[free] |= field.other_taken[match[free]]
     return paths._replace(position=position, last=last, weight=weight, chunks=chunks, distance=distance)
 
 
