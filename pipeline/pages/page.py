@@ -77,10 +77,12 @@ def write_page(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
+    rows = score_rows(scores)
     shown = {key: scores[key] for key in ("evaluator", "counts", "provenance")}
     page = environment.get_template("page.html.jinja").render(
         title=title,
-        rows=score_rows(scores),
+        rows=rows,
+        columns=[name for name in rows[0]["values"] if not name.startswith("METEOR") or name == "METEOR mean"],
         films=films,
         curves=curves,
         details=json.dumps(shown, indent=1),
