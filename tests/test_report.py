@@ -36,7 +36,7 @@ def road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (encoder / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "loss": 1.0}) + "\n")
     write_manifest(encoder / "manifest.json", [encoder / "metrics.jsonl"], {})
     more = {
-        "evaluator": {"variant": "2021"},
+        "evaluator": {"variant": "2021", "tious": [0.3, 0.5]},
         "counts": {"videos": {"scored": 2}, "events": 1},
         "provenance": {"code": {"evaluate": "abc"}},
     }
