@@ -81,7 +81,7 @@ def initial(config: PretrainEncoder, data: Data) -> PretrainingModel:
     seed_all(STAGE, config.seed, "weights")
     model = PretrainingModel(config, len(data.labels), len(data.concepts))
     if config.initial_weights:
-        load_initial(Path(config.initial_weights), model.encoder)
+        load_initial(Path(config.initial_weights), model.encoder, model.heads if config.keep_heads else None)
     return model
 
 

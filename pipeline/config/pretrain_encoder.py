@@ -46,6 +46,7 @@ class PretrainEncoder(Section):
         "weights/r2plus1d_34_clip8_ft_kinetics_from_ig65m-0aa0550b.pth",
         description="file to start from (.safetensors, or .pth read without executing anything); null: random",
     )
+    keep_heads: bool = Field(False, description="start from the heads of that file too, as far as it has the same")
     clip: Clip = Field(Clip(), description="what one clip is")
     clips_per_segment: int = Field(5, ge=1, description="clips drawn from each segment in an epoch")
     background_gap: float = Field(
@@ -74,6 +75,8 @@ class PretrainEncoder(Section):
     def _stem_has_learned(self) -> Self:
         if self.freeze_stem and self.initial_weights is None:
             raise ValueError("freeze_stem keeps a random stem as it is; give initial_weights, or freeze_stem: false")
+        if self.keep_heads and self.initial_weights is None:
+            raise ValueError("keep_heads: true needs initial_weights that have heads")
         return self
 
     seed: int = Field(0, description="of the initial weights, the sampling and the augmentation")

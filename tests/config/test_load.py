@@ -76,6 +76,7 @@ def test_every_key_stands_below_a_comment() -> None:
         ({"propose_events": {"control": {"kind": "gt"}}}, "not control or ensemble"),
         ({"pretrain_encoder": {"sa_tsp": {"clip": {"fps": 7.0}}}}, "clip.fps 7 must divide reencode.fps"),
         ({"pretrain_encoder": {"sa_tsp": {"freeze_stem": True}}}, "freeze_stem keeps a random stem"),
+        ({"pretrain_encoder": {"sa_tsp": {"keep_heads": True}}}, "keep_heads: true needs initial_weights"),
         ({"select_captions": {"members": [{"captioner": "sa_tsp"}, {"captioner": "sa_tsp"}]}}, "same seed twice"),
         ({"select_captions": {"members": []}}, "select_captions.members"),
         ({"propose_events": {"learned": None}}, "lacks learned"),
