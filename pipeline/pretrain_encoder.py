@@ -31,6 +31,7 @@ from pipeline.encoders.fitting import Fitting, optimiser
 from pipeline.encoders.initial import load_initial
 from pipeline.encoders.model import PretrainingModel, write_model
 from pipeline.encoders.reading import ClipReader
+from pipeline.encoders.registry import weight_file
 from pipeline.store.atomic import sha256, write_text
 from pipeline.store.manifest import write_manifest
 from pipeline.store.provenance import record
@@ -63,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     model = initial(config, data)
     inputs = [args.corpus, *videos.manifests]
     inputs += [args.concepts] if concepts else []
-    inputs += [Path(config.initial_weights)] if config.initial_weights else []
+    inputs += [weight_file(config.initial_weights)] if config.initial_weights else []
     state = TrainingState(args.state, identity(STAGE, config, inputs))
     best = pretrain(model, data, config, state, args.output.parent / "metrics.jsonl")
     publish(args.output, args.name, model, config, data, best)
@@ -81,7 +82,8 @@ def initial(config: PretrainEncoder, data: Data) -> PretrainingModel:
     seed_all(STAGE, config.seed, "weights")
     model = PretrainingModel(config, len(data.labels), len(data.concepts))
     if config.initial_weights:
-        load_initial(Path(config.initial_weights), model.encoder, model.heads if config.keep_heads else None)
+        weights = weight_file(config.initial_weights)
+        load_initial(weights, model.encoder, model.heads if config.keep_heads else None)
     return model
 
 

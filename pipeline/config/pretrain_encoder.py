@@ -43,10 +43,10 @@ class PretrainEncoder(Section):
         "r2plus1d_34", description="the clip encoder"
     )
     initial_weights: str | None = Field(
-        "weights/r2plus1d_34_clip8_ft_kinetics_from_ig65m-0aa0550b.pth",
-        description="file to start from (.safetensors, or .pth read without executing anything); null: random",
+        "r2plus1d_34_8_kinetics",
+        description="published weights to start from (docs/weights.md), or a .pth or .safetensors file; null: random",
     )
-    keep_heads: bool = Field(False, description="start from the heads of that file too, as far as it has the same")
+    keep_heads: bool = Field(False, description="start from the heads of that file too, those that this encoder has")
     clip: Clip = Field(Clip(), description="what one clip is")
     clips_per_segment: int = Field(5, ge=1, description="clips drawn from each segment in an epoch")
     background_gap: float = Field(

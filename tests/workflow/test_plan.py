@@ -8,6 +8,7 @@ import pytest
 from clones import ROOT, snakemake
 
 from pipeline.config.load import Config
+from pipeline.encoders.registry import PUBLISHED
 
 RULE_FILES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 
@@ -43,10 +44,12 @@ def test_the_paper_plans_with_five_members_and_all_shards(clone: Path) -> None:
         (data / name).write_text("{}")
     (data / "videos").mkdir()
     (clone / "weights").mkdir()
-    weights = Config().pretrain_encoder["sa_tsp"].initial_weights
+    published = PUBLISHED[str(Config().pretrain_encoder["sa_tsp"].initial_weights)]
+    weights = Path("weights", published.file)
     told = snakemake(clone, "-n", "results/anet_test_meteor.json").stdout
-    assert f"{weights}" in told, "weights that are not there are told before anything is planned"
-    (clone / str(weights)).write_bytes(b"")
+    assert f"{weights}: no such weight file" in told, "weights that are not there are told before anything is planned"
+    assert f"python -m pipeline.encoders fetch {published.name}" in told
+    (clone / weights).write_bytes(b"")
     done = snakemake(clone, "-n", "results/anet_test_meteor.json", "-q", "rules")
     assert done.returncode == 0, done.stdout
     jobs = planned(done.stdout)

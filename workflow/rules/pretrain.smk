@@ -4,13 +4,15 @@ REQUIRED INPUTS: the corpus, all re-encoded videos, the concepts.
 OUTPUTS: results/{dataset}/encoders/{encoder}/manifest.json, beside it weights, config, metrics and a card.
 """
 
+from pipeline.encoders.registry import weight_file
+
 
 def initial_weights(wildcards):
-    """File that an encoder starts from, where it starts from one."""
+    """File that an encoder starts from, where it starts from one; says how to fetch a published one that is not there."""
     weights = (
         settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].initial_weights
     )
-    return [weights] if weights else []
+    return [weight_file(weights)] if weights else []
 
 
 rule pretrain_encoder:
