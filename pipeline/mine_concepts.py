@@ -5,7 +5,7 @@ Out: concepts.json (`[{"word", "pos", "count", "idf", "forms"}, ...]`), vocabula
 validation or test sentence enters any of them.
 
 Alone:
-    python -m pipeline.mine_concepts --captions train.json --config '{"tagger": "lexicon"}' --concepts concepts.json
+    python -m pipeline.mine_concepts --captions train.json --size 1000 --tagger lexicon --output concepts.json
 """
 
 import logging
@@ -51,15 +51,25 @@ def main(argv: list[str] | None = None) -> int:
     source = arguments.add_mutually_exclusive_group(required=True)
     source.add_argument("--corpus", type=Path, help="the corpus manifest")
     source.add_argument("--captions", type=Path, nargs="+", default=[], help="caption files instead of a corpus")
-    arguments.add_argument("--concepts", type=Path, required=True, help="concepts to write")
+    arguments.add_argument("--size", type=int, help="number of concepts, instead of --config's")
+    arguments.add_argument("--tagger", help="en_core_web_sm or lexicon, instead of --config's")
+    arguments.add_argument("--concepts", "--output", type=Path, required=True, help="concepts to write")
     arguments.add_argument("--vocabulary", type=Path, help="caption vocabulary to write")
     arguments.add_argument("--idf", type=Path, help="inverse document frequencies to write")
     args = arguments.parse_args(argv)
     config = read_config(args.config, MineConcepts, STAGE)
+    instead = {key: value for key in ("size", "tagger") if (value := getattr(args, key)) is not None}
+    config = MineConcepts.parse({**config.model_dump(mode="json"), **instead}, STAGE)
     inputs = [args.corpus] if args.corpus else args.captions
 
     sentences = read_sentences(args.corpus, args.captions)
-    mined = concepts(sentences, size=config.size, parts_of_speech=config.parts_of_speech, tagger=config.tagger)
+    mined = concepts(
+        sentences,
+        size=config.size,
+        parts_of_speech=config.parts_of_speech,
+        tagger=config.tagger,
+        lemmatise=config.lemmatise,
+    )
     write_json(args.concepts, mined)
     record(args.concepts, STAGE, config, inputs)
     if args.vocabulary:

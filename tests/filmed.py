@@ -111,7 +111,7 @@ def write_filmed(folder: Path, splits: Mapping[str, int], *, segments: bool = Tr
         write_videos(folder / "video" / f"{shard:04d}", of_shard)
     concepts = folder / "concepts.json"
     words = {"glow": ["glows"], "red": ["red"], "blue": ["blue"], "screen": ["screen"]}
-    concepts.write_text(json.dumps([{"word": word, "forms": forms} for word, forms in words.items()]))
+    concepts.write_text(json.dumps([{"word": word, "pos": "NOUN", "forms": forms} for word, forms in words.items()]))
     return Filmed(corpus, folder / "video", concepts)
 
 

@@ -5,49 +5,55 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.concepts.tagger import Tagged, Tagger, tag
+from pipeline.concepts.tagger import Tagged, Tagger, bare, is_stop, tag
 from pipeline.config.errors import PipelineError
 from pipeline.datasets.text import words
 
 
 def concepts(
-    sentences: Sequence[str], *, size: int, parts_of_speech: Sequence[str], tagger: Tagger
+    sentences: Sequence[str], *, size: int, parts_of_speech: Sequence[str], tagger: Tagger, lemmatise: bool
 ) -> list[dict[str, Any]]:
     """The most frequent content words (section 1.1: nouns, verbs, adjectives and adverbs).
+
+    A concept with a stop word among its spellings is left out as a whole: were "using" left out alone, a clip whose
+    sentence has it would be told not to show "use".
 
     Args:
         sentences: training sentences.
         size: how many concepts at most (N).
         parts_of_speech: universal tags that count.
         tagger: who decides the tags.
+        lemmatise: whether all spellings of a lemma are one concept, or each is its own (without possessive endings).
 
     Returns:
-        by falling count, then alphabet: word (lemma), pos (its most frequent), count (occurrences), idf (log of
-        sentences over sentences with it), forms (the spellings that stand for it; no spelling stands for two).
+        by falling count, then alphabet: word (lemma, or spelling), pos (its most frequent), count (occurrences), idf
+        (log of sentences over sentences with it), forms (the spellings that stand for it; no spelling stands for two).
     """
     kinds = set(parts_of_speech)
     tagged = [[word for word in found if word.pos in kinds] for found in tag(sentences, tagger)]
     lemma_of = _one_lemma_each(tagged)
+    concept_of = {form: lemma if lemmatise else bare(form) for form, lemma in lemma_of.items()}
+    stopped = {concept_of[form] for form, lemma in lemma_of.items() if is_stop(form) or is_stop(lemma)}
     counts: Counter[str] = Counter()
     containing: Counter[str] = Counter()
     pos: dict[str, Counter[str]] = defaultdict(Counter)
     forms: dict[str, set[str]] = defaultdict(set)
     for found in tagged:
-        containing.update({lemma_of[word.form] for word in found})
-        for word in found:
-            lemma = lemma_of[word.form]
-            counts[lemma] += 1
-            pos[lemma][word.pos] += 1
-            forms[lemma].add(word.form)
+        shown = [(concept_of[word.form], word) for word in found if concept_of[word.form] not in stopped]
+        containing.update({concept for concept, _ in shown})
+        for concept, word in shown:
+            counts[concept] += 1
+            pos[concept][word.pos] += 1
+            forms[concept].add(word.form)
     return [
         {
-            "word": lemma,
-            "pos": _most_frequent(pos[lemma]),
-            "count": counts[lemma],
-            "idf": math.log(len(sentences) / containing[lemma]),
-            "forms": sorted(forms[lemma]),
+            "word": concept,
+            "pos": _most_frequent(pos[concept]),
+            "count": counts[concept],
+            "idf": math.log(len(sentences) / containing[concept]),
+            "forms": sorted(forms[concept]),
         }
-        for lemma in sorted(counts, key=lambda lemma: (-counts[lemma], lemma))[:size]
+        for concept in sorted(counts, key=lambda concept: (-counts[concept], concept))[:size]
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import lemminflect
 import spacy
+from spacy.lang.en.stop_words import STOP_WORDS
 from spacy.language import Language
 from spacy.tokens import Doc, Token
 
@@ -19,9 +20,6 @@ Tagger = Literal["en_core_web_sm", "lexicon"]
 
 _ORDER = ("NOUN", "VERB", "ADJ", "ADV")
 """Preference where neighbours decide nothing: how often a word of several kinds is each in video captions."""
-
-_AUXILIARIES = frozenset({"be", "have", "do"})
-"""Left out under every spelling; the stop words hold only some of them."""
 
 _DETERMINERS = {"a", "an", "the", "this", "that", "these", "those", "some", "another", "one"} | {
     "his",
@@ -50,7 +48,7 @@ class Tagged(NamedTuple):
 
 
 def tag(sentences: Iterable[str], tagger: Tagger) -> Iterator[list[Tagged]]:
-    """Tag sentences, cut into words by `pipeline.datasets.text.words`; stop words are left out.
+    """Tag sentences, cut into words by `pipeline.datasets.text.words`.
 
     Args:
         sentences: as written.
@@ -65,11 +63,7 @@ def tag(sentences: Iterable[str], tagger: Tagger) -> Iterator[list[Tagged]]:
     language = _language(tagger)
     docs = (Doc(language.vocab, words=words(sentence)) for sentence in sentences)
     for doc in language.pipe(docs, batch_size=1000):
-        yield [
-            Tagged(token.text, token.lemma_, token.pos_)
-            for token in doc
-            if not (_is_stop(token) or token.lemma_ in _AUXILIARIES)
-        ]
+        yield [Tagged(token.text, token.lemma_, token.pos_) for token in doc]
 
 
 def _language(tagger: Tagger) -> Language:
@@ -94,24 +88,24 @@ def lexicon_tagger(doc: Doc) -> Doc:
         before = doc[index - 1] if index else None
         after = kinds[index + 1] if index + 1 < len(doc) else frozenset()
         token.pos_ = _choose(token.text, kinds[index], before, after)
-        lemmas = lemminflect.getLemma(_bare(token.text), token.pos_) if token.pos_ != "X" else ()
+        lemmas = lemminflect.getLemma(bare(token.text), token.pos_) if token.pos_ != "X" else ()
         token.lemma_ = lemmas[0] if lemmas else token.text
     return doc
 
 
-def _is_stop(token: Token) -> bool:
-    """Whether a word is a stop word but for a possessive ending or an attached mark ("there's", "(the")."""
-    return bool(token.vocab[_bare(token.text).strip("()[]'")].is_stop)
+def is_stop(word: str) -> bool:
+    """Whether spaCy's list of stop words holds a word, but for an attached mark ("there's", "(the")."""
+    return bare(word).strip("()[]'") in STOP_WORDS
 
 
-def _bare(word: str) -> str:
+def bare(word: str) -> str:
     """A word without a possessive ending."""
     return word.removesuffix("'s").removesuffix("'")
 
 
 def _kinds(token: Token) -> frozenset[str]:
     """Content parts of speech that the lexicon knows a word by."""
-    return frozenset(lemminflect.getAllLemmas(_bare(token.text))) & frozenset(_ORDER)
+    return frozenset(lemminflect.getAllLemmas(bare(token.text))) & frozenset(_ORDER)
 
 
 def _choose(word: str, kinds: frozenset[str], before: Token | None, after: frozenset[str]) -> str:

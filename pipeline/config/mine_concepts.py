@@ -22,4 +22,5 @@ class MineConcepts(Section):
         "en_core_web_sm",
         description="spaCy's small English model (to be installed), or lemminflect's lexicon",
     )
+    lemmatise: bool = Field(True, description="one concept for all spellings of a word; false: one for each spelling")
     min_count: int = Field(4, ge=1, description="words of the caption vocabulary occur at least this often")

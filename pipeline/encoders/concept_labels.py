@@ -17,26 +17,35 @@ class Concept:
     Attributes:
         word: its name.
         forms: the words of sentences that stand for it.
+        pos: its part of speech.
     """
 
     word: str
     forms: tuple[str, ...]
+    pos: str
 
 
 def read_concepts(path: Path) -> list[Concept]:
-    """Read what `mine_concepts` wrote; a concept's number is its position.
+    """Read what `mine_concepts` wrote, or a list without `forms`; a concept's number is its position.
+
+    A concept without forms is shown where its word itself is said, in that spelling.
 
     Raises:
         PipelineError: absent, empty or not a list of concepts.
     """
     data = read_json(path, "concept list")
     try:
-        concepts = [Concept(str(entry["word"]), tuple(str(form) for form in entry["forms"])) for entry in data]
+        concepts = [_concept(entry) for entry in data]
     except (TypeError, KeyError) as error:
-        raise PipelineError(f"{path}: not a list of concepts with `word` and `forms` ({error!r})") from None
+        raise PipelineError(f"{path}: not a list of concepts with `word` and `pos` ({error!r})") from None
     if not concepts:
         raise PipelineError(f"{path}: holds no concepts; set beta to 0 to train without them")
     return concepts
+
+
+def _concept(entry: Mapping[str, Any]) -> Concept:
+    word = str(entry["word"])
+    return Concept(word, tuple(str(form) for form in entry.get("forms", [word])), str(entry["pos"]))
 
 
 class ConceptLabels:

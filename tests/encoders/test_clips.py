@@ -21,7 +21,7 @@ BACKGROUND = [Segment("a", 4.0, 6.0, NO_ACTION), Segment("a", 8.0, 10.0, NO_ACTI
 
 def sampler(clip: Clip = CLIP) -> Sampler:
     captions = [{"video": "a", "start": 0.0, "end": 5.0, "sentence": "A dog runs."}]
-    return Sampler(clip, LENGTHS, ConceptLabels(captions, [Concept("dog", ("dog",))]))
+    return Sampler(clip, LENGTHS, ConceptLabels(captions, [Concept("dog", ("dog",), "NOUN")]))
 
 
 def epoch(seed: int = 0, background: list[Segment] = BACKGROUND, per_segment: int = 5) -> list[Sample]:

@@ -8,7 +8,11 @@ import pytest
 from pipeline.config.errors import PipelineError
 from pipeline.encoders.concept_labels import Concept, ConceptLabels, read_concepts
 
-CONCEPTS = [Concept("ball", ("ball", "balls")), Concept("red", ("red",)), Concept("bounce", ("bounces", "bouncing"))]
+CONCEPTS = [
+    Concept("ball", ("ball", "balls"), "NOUN"),
+    Concept("red", ("red",), "ADJ"),
+    Concept("bounce", ("bounces", "bouncing"), "VERB"),
+]
 
 
 def caption(sentence: str, start: float, end: float, video: str = "a") -> dict[str, object]:
@@ -33,12 +37,20 @@ def test_without_concepts_nothing_is_covered() -> None:
 
 def test_concepts_are_read_in_their_order(tmp_path: Path) -> None:
     path = tmp_path / "concepts.json"
-    entries = [{"word": c.word, "pos": "NOUN", "count": 3, "idf": 1.0, "forms": list(c.forms)} for c in CONCEPTS]
+    entries = [{"word": c.word, "pos": c.pos, "count": 3, "idf": 1.0, "forms": list(c.forms)} for c in CONCEPTS]
     path.write_text(json.dumps(entries))
     assert read_concepts(path) == CONCEPTS
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '["ball"]', '[{"word": "ball"}]', "3"])
+def test_without_forms_a_concept_is_its_word(tmp_path: Path) -> None:
+    path = tmp_path / "concepts.json"
+    path.write_text('[{"word": "ball", "pos": "NOUN", "count": 3, "idf": 1.0}]')
+    assert read_concepts(path) == [Concept("ball", ("ball",), "NOUN")]
+    labels = ConceptLabels([caption("A ball.", 0, 4), caption("Two balls.", 5, 6)], read_concepts(path))
+    assert (labels.at("a", 1.0), labels.at("a", 5.5)) == ((0,), ())
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '["ball"]', '[{"word": "ball"}]', '[{"pos": "NOUN"}]', "3"])
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "concepts.json"
     path.write_text(text)
