@@ -46,6 +46,12 @@ class PretrainEncoder(Section):
         "r2plus1d_34_8_kinetics",
         description="published weights to start from (docs/weights.md), or a .pth or .safetensors file; null: random",
     )
+    bn_momentum: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="share of the newest batch in running statistics; TSP's code: 0.9 (docs/weights.md)",
+    )
     keep_heads: bool = Field(False, description="start from the heads of that file too, those that this encoder has")
     clip: Clip = Field(Clip(), description="what one clip is")
     clips_per_segment: int = Field(5, ge=1, description="clips drawn from each segment in an epoch")

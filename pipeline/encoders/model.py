@@ -28,7 +28,7 @@ class PretrainingModel(nn.Module):
 
     def __init__(self, config: PretrainEncoder, actions: int, concepts: int) -> None:
         super().__init__()
-        self.encoder = build(config.architecture)
+        self.encoder = build(config.architecture, config.bn_momentum)
         self.heads = Heads(self.encoder.dim, actions, region=config.alpha > 0, concepts=concepts)
 
     def forward(self, clips: Float[Tensor, "batch 3 frames height width"]) -> Logits:

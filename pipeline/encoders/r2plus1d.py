@@ -40,12 +40,7 @@ blocks would take three quarters of the time."""
 
 
 def r2plus1d(shape: Shape) -> ClipEncoder:
-    """Build a network with random weights.
-
-    Batch normalisation keeps PyTorch's momentum of 0.1, running = 0.9 running + 0.1 batch. TSP's code sets
-    0.9, which in Caffe2, where its weights come from, is the share that is *kept*; in PyTorch it makes the
-    statistics that extraction uses those of the last two or three batches.
-    """
+    """Build a network with random weights."""
     layers: list[nn.Module] = []
     channels = shape.widths[0]
     for number, (blocks, width) in enumerate(zip(shape.blocks, shape.widths, strict=True)):

@@ -1,15 +1,24 @@
 """The encoders are the published networks."""
 
 import dataclasses
+from typing import get_args
 
 import pytest
 import torch
+from filmed import SMALL
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.encoders.architectures import build
 from pipeline.encoders.encoder import ClipEncoder
+from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.r2plus1d import IG65M_34, r2plus1d
 from pipeline.encoders.torchvision_shim import torchvision
+
+
+def norms(module: nn.Module) -> list[nn.BatchNorm3d]:
+    return [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm3d)]
 
 
 def parameters(module: nn.Module) -> int:
@@ -25,8 +34,30 @@ def test_r2plus1d_34_has_the_ig65m_form() -> None:
     assert len(encoder.state_dict()) + len(head.state_dict()) == 416
     widths = [encoder.get_submodule(f"layer{n}.0.conv2.0.0").out_channels for n in (1, 2, 3, 4)]
     assert widths == [144, 288, 576, 1152]
-    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm3d)]
-    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.1)}
+    assert {(norm.eps, norm.momentum) for norm in norms(encoder)} == {(1e-3, 0.1)}
+
+
+def test_r2plus1d_34_costs_what_is_published() -> None:
+    """76.18 G multiply-accumulates for a clip of 16 frames; the counter counts both operations of each."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        build("r2plus1d_34")(torch.empty(1, 3, 16, 112, 112))
+    assert counter.get_total_flops() / 2e9 == pytest.approx(76.18, abs=0.005)
+
+
+@pytest.mark.parametrize("architecture", ["r2plus1d_34", "r2plus1d_18"])
+def test_the_momentum_of_the_statistics_is_a_choice(architecture: str) -> None:
+    with torch.device("meta"):
+        assert {norm.momentum for norm in norms(build(architecture, 0.9))} == {0.9}
+        assert {norm.momentum for norm in norms(build(architecture))} == {0.1}
+
+
+def test_momentum_is_the_share_of_the_newest_batch() -> None:
+    config = PretrainEncoder.parse({**SMALL, "bn_momentum": 0.9}, "")
+    norm = norms(PretrainingModel(config, actions=2, concepts=0).encoder)[0]
+    with torch.no_grad():
+        norm.train()(torch.full((2, norm.num_features, 1, 1, 1), 10.0))
+    assert norm.running_mean is not None
+    torch.testing.assert_close(norm.running_mean, torch.full((norm.num_features,), 9.0))
 
 
 def test_without_the_widening_it_has_torchvisions_number_of_parameters() -> None:
@@ -93,10 +124,6 @@ def test_an_unknown_name_is_an_error() -> None:
 
 
 def test_every_architecture_of_the_configuration_is_built() -> None:
-    from typing import get_args
-
-    from pipeline.config.pretrain_encoder import PretrainEncoder
-
     names = get_args(PretrainEncoder.model_fields["architecture"].annotation)
     assert len(names) == 4
     with torch.device("meta"):
