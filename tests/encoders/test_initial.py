@@ -1,17 +1,20 @@
 """Published weights load by name; what does not fit, or might run something, is refused."""
 
 import hashlib
+import json
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from filmed import SMALL, Filmed, write_filmed
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pipeline.config.errors import PipelineError
 from pipeline.encoders.architectures import build
 from pipeline.encoders.initial import load_initial
+from pipeline.pretrain_encoder import main
 
 
 @pytest.fixture
@@ -90,3 +93,30 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
     with pytest.raises(PipelineError, match="no plain state dict"):
         load_initial(tmp_path / "list.pth", encoder)
+
+
+def pretrain(filmed: Filmed, name: str, **changes: object) -> tuple[int, dict[str, torch.Tensor]]:
+    output = filmed.corpus.parents[1] / name / "manifest.json"
+    files = {"--corpus": filmed.corpus, "--videos": filmed.videos, "--concepts": filmed.concepts}
+    files |= {"--state": output.parent / "state", "--output": output}
+    words = [str(word) for pair in files.items() for word in pair]
+    status = main(["--name", name, "--config", json.dumps({**SMALL, "epochs": 1, **changes}), *words])
+    return status, load_file(output.parent / "model.safetensors") if status == 0 else {}
+
+
+def test_an_encoder_goes_on_from_another_with_or_without_its_heads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filmed = write_filmed(tmp_path, {"train": 2, "val": 2})
+    _, first = pretrain(filmed, "first")
+    still = {"initial_weights": str(tmp_path / "first" / "model.safetensors"), "backbone_lr": 0.0, "head_lr": 0.0}
+    _, kept = pretrain(filmed, "kept", keep_heads=True, **still)
+    _, dropped = pretrain(filmed, "dropped", **still)
+    weights = [name for name in first if "running" not in name and "tracked" not in name]
+    assert all(torch.equal(kept[name], first[name]) for name in weights)
+    different = [name for name in weights if not torch.equal(dropped[name], first[name])]
+    assert different
+    assert all(name.startswith("heads.") for name in different)
+    status, _ = pretrain(filmed, "published", initial_weights="r3d_18_kinetics")
+    assert status == 2
+    assert "python -m pipeline.encoders fetch r3d_18_kinetics" in capsys.readouterr().err.splitlines()[-1]
