@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import pickle
+import random
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,23 @@ def test_a_damaged_file_is_one_plain_error(tmp_path: Path, trained: tuple[ClipEn
         path.write_bytes(whole[:length])
         with pytest.raises(PipelineError, match=r"w\.pth: weights cannot be read"):
             read_checkpoint(path)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_changed_byte_is_a_plain_error_or_other_numbers(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / "w.pth"
+    held = {"model": {"features.stem.weight": torch.zeros(2, 3), "fc.weight": torch.zeros(2, 3)}}
+    torch.save({**held, "args": argparse.Namespace(lr=[0.1])}, path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    draw = random.Random(0)
+    refused = 0
+    for _ in range(300):
+        changed = bytearray(whole)
+        changed[draw.randrange(len(whole))] ^= draw.randrange(1, 256)
+        path.write_bytes(changed)
+        try:
+            read_checkpoint(path)
+        except PipelineError:
+            refused += 1
+    assert refused > 50
