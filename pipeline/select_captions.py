@@ -115,23 +115,21 @@ def _external_data(members: Sequence[Predictions]) -> dict[str, Any]:
 
 
 def read_concepts(path: Path) -> dict[str, str]:
-    """Word -> the concept that it is a form of.
+    """Word -> the concept that it is a form of; a concept without forms is its word alone.
 
     Raises:
-        PipelineError: malformed, without forms, or with a form of two concepts.
+        PipelineError: malformed, or with a form of two concepts.
     """
     data = read_json(path, "concepts")
     if not isinstance(data, list):
         raise PipelineError(f"{path}: expected a list of concepts, as mine_concepts makes it")
     concept_of: dict[str, str] = {}
     for entry in data:
-        if (
-            not isinstance(entry, dict)
-            or not isinstance(entry.get("word"), str)
-            or not isinstance(entry.get("forms"), list)
-        ):
+        word = entry.get("word") if isinstance(entry, dict) else None
+        forms = entry.get("forms", [word]) if isinstance(word, str) else None
+        if not isinstance(forms, list):
             raise PipelineError(f"{path}: {entry!r} has no word and forms; make the concepts with mine_concepts")
-        for form in entry["forms"]:
+        for form in forms:
             if concept_of.setdefault(form, entry["word"]) != entry["word"]:
                 raise PipelineError(f"{path}: {form!r} is a form of {concept_of[form]!r} and of {entry['word']!r}")
     return concept_of

@@ -8,7 +8,7 @@ from corpora import Spoken, write_captions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.select_captions import choose, main
+from pipeline.select_captions import choose, main, read_concepts
 
 CONCEPT_OF = {"man": "man", "men": "man", "run": "run", "runs": "run", "dog": "dog", "red": "red"}
 IDF = {"a": 0.1, "the": 0.2, "man": 1.0, "runs": 2.0, "dog": 3.0, "red": 2.5}
@@ -136,7 +136,8 @@ def test_as_many_files_as_members_are_asked_for(tmp_path: Path, capsys: pytest.C
     ("concepts", "says"),
     [
         ({}, "expected a list"),
-        ([{"word": "man"}], "has no word and forms"),
+        ([{"forms": ["man"]}], "has no word and forms"),
+        ([{"word": "man", "forms": "man"}], "has no word and forms"),
         (
             [{"word": "man", "forms": ["saw"]}, {"word": "see", "forms": ["saw"]}],
             "'saw' is a form of 'man' and of 'see'",
@@ -148,3 +149,9 @@ def test_malformed_concepts_are_refused(
 ) -> None:
     assert run(tmp_path, [ONE], concepts=concepts) == 2
     assert says in capsys.readouterr().err
+
+
+def test_concepts_without_forms_are_their_words(tmp_path: Path) -> None:
+    path = tmp_path / "concepts.json"
+    path.write_text('[{"word": "man", "pos": "NOUN", "count": 3, "idf": 1.0}]')
+    assert read_concepts(path) == {"man": "man"}
