@@ -23,19 +23,22 @@ Alone:
 """
 
 import argparse
-import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
 from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate, Metric
 from pipeline.metrics import detections, proposals
+from pipeline.metrics.coverage import check, tell_missing
 from pipeline.metrics.evaluator import evaluate, identity, predicted_events, reference_events, scorer, table
 from pipeline.metrics.localization import TIOUS, read_ground_truth, read_localizations
 from pipeline.metrics.paragraphs import score_paragraphs
 from pipeline.metrics.result import assemble, inputs
+from pipeline.metrics.tokenizer import tokenize_documents
 from pipeline.store.atomic import sha256, write_json
 from pipeline.store.provenance import record
 
@@ -43,7 +46,12 @@ STAGE = "evaluate"
 
 
 def evaluate_captions(
-    settings: Evaluate, predictions: Path, references: list[Path], output: Path, rows: Path | None = None
+    settings: Evaluate,
+    predictions: Path,
+    references: list[Path],
+    output: Path,
+    rows: Path | None = None,
+    training: Sequence[Path] = (),
 ) -> None:
     """Score one caption file and write the scores.
 
@@ -53,20 +61,16 @@ def evaluate_captions(
         references: one file per annotator.
         output: scores to write, JSON.
         rows: scores of each video to write, CSV.
+        training: captions that the captioner was trained with, in the references' format.
     """
     captions, known = predicted_events(predictions), [reference_events(path) for path in references]
+    seen = [events.sentences for path in training for events in reference_events(path).values()]
     evaluation = evaluate({predictions.as_posix(): captions}, known, settings)[predictions.as_posix()]
-    found = evaluation.summary()
+    tokens = {one for video in tokenize_documents(seen, settings.timeout_s) for one in video} if seen else None
+    found = evaluation.summary(tokens)
     if rows:
         evaluation.write_rows(rows)
-    missing = evaluation.scores.missing
-    if missing:
-        logging.warning(
-            "%d of %d videos of the references have no captions and score 0: %s",
-            len(missing),
-            found["n_videos"],
-            ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else ""),
-        )
+    tell_missing(evaluation.scores.missing, found["n_videos"])
     write_json(output, {**found, "evaluator": identity(settings, references)})
     record(output, STAGE, settings, [predictions, *references])
     print(table({"captions": found}))
@@ -83,10 +87,11 @@ def evaluate_road(
 def evaluate_paragraphs(settings: Evaluate, predictions: Path, references: list[Path], output: Path) -> None:
     """Score the captions of each video as one paragraph and write the scores."""
     captions, known = predicted_events(predictions), [reference_events(path) for path in references]
+    check(predictions.as_posix(), captions, known, settings.require_complete)
     with scorer(settings) as meteor:
-        found = score_paragraphs(captions, known, meteor, settings.timeout_s)
+        found = score_paragraphs(captions, known, meteor, settings)
     evaluator = {**identity(settings, references), "name": "paragraphs (PDVC's protocol)"}
-    for key in ("variant", "tious", "max_proposals"):  # these play no part here
+    for key in ("variant", "tious"):  # these play no part here
         del evaluator[key]
     write_json(output, {**found, "evaluator": evaluator})
     record(output, STAGE, settings, [predictions, *references])
@@ -121,7 +126,7 @@ def _write(task: str, scores: dict[str, Any], options: dict[str, Any], files: li
 
 
 def _captions(args: argparse.Namespace) -> None:
-    evaluate_captions(_settings(args), args.predictions, args.references, args.output, args.per_video)
+    evaluate_captions(_settings(args), args.predictions, args.references, args.output, args.per_video, args.training)
 
 
 def _paragraphs(args: argparse.Namespace) -> None:
@@ -151,20 +156,23 @@ def _road(args: argparse.Namespace) -> None:
 def _text_arguments(way: argparse.ArgumentParser) -> None:
     way.add_argument("--predictions", type=Path, required=True, help="captions in submission format")
     way.add_argument("--references", type=Path, nargs="+", required=True, help="one file per annotator")
-    way.add_argument("--meteor", help="own (default), or jar: ask METEOR's own program, slower, same numbers")
+    way.add_argument("--max-proposals", type=int, help="captions of a video that count, default 1000")
+    way.add_argument("--require-complete", action="store_true", default=None, help="refuse if a video has no captions")
+    way.add_argument(
+        "--meteor", choices=["own", "jar"], help="own (default); jar asks METEOR's own program, same numbers"
+    )
     way.add_argument("--workers", type=int, help="threads, default 1")
 
 
 def _captions_arguments(way: argparse.ArgumentParser) -> None:
     way.set_defaults(run=_captions)
     _text_arguments(way)
-    way.add_argument("--metrics", nargs="+", help=f"default all: {' '.join(get_args(Metric))}")
-    way.add_argument("--variant", help="2018 or 2021 (default)")
+    way.add_argument("--metrics", nargs="+", choices=get_args(Metric), help="default all")
+    way.add_argument("--variant", choices=["2018", "2021"], help="default 2021")
     way.add_argument("--tious", type=float, nargs="+", help="thresholds, default 0.3 0.5 0.7 0.9")
-    way.add_argument("--max-proposals", type=int, help="captions of a video that count, default 1000")
-    way.add_argument("--require-complete", action="store_true", default=None, help="refuse if a video has no captions")
     way.add_argument("--bootstrap", type=int, help="draws for the confidence intervals, default 1000; 0 for none")
     way.add_argument("--per-video", type=Path, help="scores of each video to write, CSV")
+    way.add_argument("--training", type=Path, nargs="+", default=[], help="training captions: how much is new to them?")
 
 
 def _paragraphs_arguments(way: argparse.ArgumentParser) -> None:
@@ -203,6 +211,23 @@ def _road_arguments(way: argparse.ArgumentParser) -> None:
     way.add_argument("--split", default="test", help="which videos to score, default test")
 
 
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Refuse, before the work, outputs that are folders, or that would overwrite what is read."""
+    outputs = [path for path in (args.output, getattr(args, "per_video", None)) if path]
+    given = [value for name, value in vars(args).items() if name not in ("output", "per_video")]
+    paths = {
+        path.resolve()
+        for value in given
+        for path in (value if isinstance(value, list) else [value])
+        if isinstance(path, Path)
+    }
+    for path in outputs:
+        if path.is_dir():
+            raise PipelineError(f"{path}: is a folder; name a file to write")
+        if path.resolve() in paths or len({one.resolve() for one in outputs}) < len(outputs):
+            raise PipelineError(f"{path}: would overwrite another file of this command; name another output")
+
+
 @command
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
@@ -219,6 +244,7 @@ def main(argv: list[str] | None = None) -> int:
         add(way)
         way.add_argument("--output", type=Path, required=True, help="scores to write")
     args = arguments.parse_args(argv)
+    _check_outputs(args)
     args.run(args)
     return 0
 

@@ -174,17 +174,19 @@ def test_an_absent_shard_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("--variant", "2019", "evaluate.variant"),
+        ("--workers", "0", "evaluate.workers"),
         ("--tious", "1.5", "evaluate.tious"),
+        ("--tious", ["0.5", "0.5"], "evaluate.tious"),
         ("--max-proposals", "0", "evaluate.max_proposals"),
     ],
 )
 def test_settings_out_of_range_are_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, says: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str | list[str], says: str
 ) -> None:
     references = write_references(tmp_path / "r.json", FIRST)
     predictions = write_captions(tmp_path / "p.json", FIRST)
-    arguments = ["captions", "--predictions", str(predictions), "--references", str(references), option, value]
+    arguments = ["captions", "--predictions", str(predictions), "--references", str(references), option]
+    arguments += [value] if isinstance(value, str) else value
     assert says in fails(capsys, [*arguments, "--output", str(tmp_path / "o.json")])
 
 
@@ -271,6 +273,57 @@ def test_missing_videos_are_counted_and_named_and_can_be_refused(
     inputs = ["captions", "--predictions", str(tmp_path / "said.json"), "--references", str(tmp_path / "1.json")]
     says = fails(capsys, [*inputs, "--require-complete", "--output", str(tmp_path / "o.json")])
     assert "2 of 3 videos of the references have no captions (v_b, v_gone)" in says
+
+
+def test_captions_of_other_videos_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    references = write_references(tmp_path / "r.json", FIRST)
+    predictions = write_captions(tmp_path / "p.json", {"a": FIRST["v_a"], "b": FIRST["v_b"]})
+    for command in ("captions", "paragraphs"):
+        inputs = [command, "--predictions", str(predictions), "--references", str(references)]
+        says = fails(capsys, [*inputs, "--output", str(tmp_path / "o.json")])
+        assert "no video is in the references: captioned are a, b, the references have v_a, v_b, v_gone" in says
+
+
+def test_an_annotator_of_other_videos_leaves_soda_alone(tmp_path: Path) -> None:
+    elsewhere = {"v_else": [(0.0, 1.0, "Nobody was there.")]}
+    references = [write_references(tmp_path / f"{n}.json", known) for n, known in ((1, FIRST), (2, elsewhere))]
+    predictions = write_captions(tmp_path / "p.json", FIRST)
+    inputs = ["captions", "--predictions", str(predictions), "--references", *map(str, references)]
+    assert main([*inputs, "--output", str(tmp_path / "o.json")]) == 0
+    got = json.loads((tmp_path / "o.json").read_text())
+    assert got["SODA_c"]["F1"] == pytest.approx(1)
+    assert got["intervals"]["SODA_c"] == pytest.approx([1, 1])
+
+
+def test_captions_that_do_not_count_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert scored(tmp_path, FIRST, "--max-proposals", "1")["n_ignored_captions"] == 1
+    assert "1 captions are not looked at" in capsys.readouterr().err
+
+
+def test_what_is_new_to_the_training_captions_is_told(tmp_path: Path) -> None:
+    training = write_references(tmp_path / "train.json", {"v_t": [(0.0, 1.0, "A woman swims!"), (0.0, 1.0, "Hello.")]})
+    assert scored(tmp_path, FIRST, "--training", str(training))["diversity"]["novel"] == 3 / 4
+    assert "novel" not in scored(tmp_path, FIRST)["diversity"]
+
+
+@pytest.mark.parametrize("output", ["folder", "p.json", "p.json/below.json"])
+def test_an_output_that_cannot_be_or_would_destroy_an_input_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    references, predictions = write_references(tmp_path / "r.json", FIRST), write_captions(tmp_path / "p.json", FIRST)
+    before = predictions.read_bytes()
+    files = ["--predictions", str(predictions), "--references", str(references)]
+    assert main(["captions", *files, "--output", str(tmp_path / output)]) == 2
+    assert "error: " in capsys.readouterr().err
+    assert predictions.read_bytes() == before
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    references, predictions = write_references(tmp_path / "r.json", FIRST), write_captions(tmp_path / "p.json", FIRST)
+    predictions.write_text(predictions.read_text(), encoding="utf-8-sig")
+    files = ["--predictions", str(predictions), "--references", str(references)]
+    assert main(["captions", *files, "--output", str(tmp_path / "o.json")]) == 0
 
 
 def test_a_video_that_stands_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,8 @@
 """Section `evaluate`: the official ActivityNet Captions evaluator."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.config.base import Section
 
@@ -32,4 +32,12 @@ class Evaluate(Section):
         "own", description="own computes what METEOR's jar does; jar asks it, which takes longer and gives the same"
     )
     workers: int = Field(1, ge=1, description="threads of METEOR")
+
+    @field_validator("metrics", "tious")
+    @classmethod
+    def _each_once(cls, values: list[Any]) -> list[Any]:
+        if len(set(values)) < len(values):
+            raise ValueError("names one of them twice")
+        return values
+
     timeout_s: float = Field(600.0, gt=0, description="Java that stays silent for longer is stopped, seconds")

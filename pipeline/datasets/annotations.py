@@ -7,6 +7,9 @@ from typing import Any
 
 from pipeline.config.errors import PipelineError
 
+LONGEST = 1e9
+"""Seconds, thirty years."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -55,17 +58,18 @@ def check_id(video: Any, path: Path) -> str:
     return str(video)
 
 
+def is_seconds(time: Any) -> bool:
+    """Whether a value is a number of seconds that a video can have: not infinite, nor text, nor thirty years."""
+    return isinstance(time, int | float) and not isinstance(time, bool) and abs(time) < LONGEST
+
+
 def check_times(pair: Any, path: Path, video: str, index: int) -> tuple[float, float]:
     """Two finite numbers of seconds; their order is judged elsewhere.
 
     Raises:
         PipelineError: anything else, naming file, video and position.
     """
-    good = (
-        isinstance(pair, list)
-        and len(pair) == 2
-        and all(isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time) for time in pair)
-    )
+    good = isinstance(pair, list) and len(pair) == 2 and all(is_seconds(time) for time in pair)
     if not good:
         raise PipelineError(f"{path}: video {video}, segment {index}: {pair!r} is not [start, end] in seconds")
     return float(pair[0]), float(pair[1])

@@ -8,7 +8,6 @@ are in use, which differ in the garbage alone; papers call their METEOR "2018" a
 Any metric that scores sets of (caption, reference) pairs fits in: see `CaptionMetric`.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate
-from pipeline.metrics.events import NOTHING, ByVideo, Events
+from pipeline.metrics.coverage import counted, reference_videos, unknown_videos
+from pipeline.metrics.events import ByVideo, Events
 from pipeline.metrics.meetings import Document, Meetings
 from pipeline.metrics.tokenizer import tokenize_documents
 
@@ -41,6 +40,7 @@ class Scores:
         tious: thresholds.
         values: by metric, at each threshold; Precision and Recall among them.
         captions: of each video, tokenized, those that count.
+        beyond: captions that do not count, since too many of their video stand before them.
         unknown: videos that were captioned and are in no reference.
     """
 
@@ -48,6 +48,7 @@ class Scores:
     tious: tuple[float, ...]
     values: dict[str, Float[np.ndarray, "tious videos"]]
     captions: tuple[tuple[str, ...], ...]
+    beyond: int
     unknown: tuple[str, ...]
 
     @property
@@ -75,14 +76,13 @@ def evaluate(
     Raises:
         PipelineError: no reference videos, or one without events.
     """
-    videos = _videos(references)
-    names = list(videos)
-    captions = [predictions.get(name, NOTHING).first(settings.max_proposals) for name in names]
+    videos = reference_videos(references)
+    captions, beyond = counted(predictions, videos, settings.max_proposals)
     meetings = Meetings(captions, list(videos.values()), min(settings.tious))
     located = [meetings.localization(threshold) for threshold in settings.tious]
     tokens, found = _caption_scores(meetings, captions, settings, metrics)
     return Scores(
-        videos=tuple(names),
+        videos=tuple(videos),
         tious=tuple(settings.tious),
         values={
             **found,
@@ -90,7 +90,8 @@ def evaluate(
             "Recall": np.stack([recall for _, recall in located]),
         },
         captions=tokens,
-        unknown=_unknown(predictions, videos),
+        beyond=beyond,
+        unknown=unknown_videos(predictions, videos),
     )
 
 
@@ -99,8 +100,9 @@ def summary(scores: Scores) -> dict[str, Any]:
 
     Returns:
         Each metric at each threshold and their mean over thresholds; F1, the harmonic mean of mean Precision and mean
-        Recall: fractions, all of them. n_videos (in the references), n_predicted_videos, n_missing_videos (of those,
-        the ones without captions), n_captions, n_unknown_videos (captioned, in no reference).
+        Recall: fractions, all of them (CIDEr runs from 0 to 10). n_videos (in the references), n_predicted_videos,
+        n_missing_videos (of those, the ones without captions), n_captions, n_ignored_captions (behind the first
+        `max_proposals` of their video), n_unknown_videos (captioned, in no reference).
     """
     means = {name: values[0] for name, values in scores.means(np.ones((1, len(scores.videos)), np.int64)).items()}
     missing = len(scores.missing)
@@ -111,6 +113,7 @@ def summary(scores: Scores) -> dict[str, Any]:
         "n_predicted_videos": len(scores.videos) - missing,
         "n_missing_videos": missing,
         "n_captions": sum(len(captions) for captions in scores.captions),
+        "n_ignored_captions": scores.beyond,
         "n_unknown_videos": len(scores.unknown),
     }
 
@@ -119,26 +122,6 @@ def harmonic_mean(one: Float[np.ndarray, "*any"] | float, other: Float[np.ndarra
     """2ab / (a + b); 0 where both are 0."""
     total = np.asarray(one + other)
     return np.divide(2 * one * other, total, out=np.zeros(total.shape), where=total > 0)
-
-
-def _videos(references: Sequence[ByVideo]) -> dict[str, list[Events]]:
-    """All reference videos, sorted, each with what every annotator who saw it says."""
-    names = sorted(set().union(*references))
-    if not names:
-        raise PipelineError("there are no reference videos to score captions against")
-    videos = {name: [reference[name] for reference in references if name in reference] for name in names}
-    for name, events in videos.items():
-        if not all(annotator.sentences for annotator in events):
-            raise PipelineError(f"references: video {name} has no events; leave it out of that file")
-    return videos
-
-
-def _unknown(predictions: ByVideo, videos: Mapping[str, Any]) -> tuple[str, ...]:
-    unknown = sorted(predictions.keys() - videos.keys())
-    if unknown:
-        shown = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
-        logging.warning("captions of %d videos that no reference has are not scored: %s", len(unknown), shown)
-    return tuple(unknown)
 
 
 def _caption_scores(

@@ -20,7 +20,7 @@ down, by, around, through, ...), "for a while", "this is his" (her, that, anothe
 Of ActivityNet's training captions, 1 in 1,000 ends with one of these ("what he is looking for", "where they are")."""
 
 
-def diversity(captions: Mapping[str, Sequence[str]], known: Collection[str] | None) -> dict[str, float]:
+def diversity(captions: Mapping[str, Sequence[str]], known: Collection[str] | None) -> dict[str, int | float]:
     """Measure how varied captions are.
 
     Args:
@@ -36,10 +36,10 @@ def diversity(captions: Mapping[str, Sequence[str]], known: Collection[str] | No
     words = [[word for word in caption.split(" ") if word] for caption in said]
     distinct, count = set(said), max(1, len(said))
     return {
-        "n_captions": float(len(said)),
+        "n_captions": len(said),
         "unique": len(distinct) / count,
         **({} if known is None else {"novel": len(distinct.difference(known)) / count}),
-        "vocabulary": float(len(set().union(*words))),
+        "vocabulary": len(set().union(*words)),
         "mean_length": sum(map(len, words)) / count,
         "bad_endings": sum(not sentence or sentence[-1] in BAD_ENDINGS for sentence in words) / count,
     }

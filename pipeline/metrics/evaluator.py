@@ -2,7 +2,7 @@
 
 import csv
 import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate
 from pipeline.datasets.captions import read_captions
 from pipeline.metrics import dense, java, tokenizer
 from pipeline.metrics.bleu import bleu
 from pipeline.metrics.bootstrap import LEVEL, draw, interval
 from pipeline.metrics.cider import cider
+from pipeline.metrics.coverage import check
 from pipeline.metrics.diversity import diversity
 from pipeline.metrics.events import ByVideo, Events
 from pipeline.metrics.meteor import JarMeteor, Meteor, Scorer, paraphrases, words
@@ -25,6 +25,7 @@ from pipeline.metrics.predictions import read_predictions
 from pipeline.metrics.rouge import rouge_l
 from pipeline.metrics.soda import soda_c
 from pipeline.store.atomic import replacing, sha256
+from pipeline.store.stamp import stamp
 
 
 def predicted_events(path: Path) -> dict[str, Events]:
@@ -64,29 +65,37 @@ class Evaluation:
     soda: Float[np.ndarray, "annotators videos 3"] | None
     draws: int
 
-    def summary(self) -> dict[str, Any]:
-        """What `dense.summary` gives, and beside it SODA_c, diversity, and intervals of the means over thresholds."""
+    def summary(self, training: Collection[str] | None = None) -> dict[str, Any]:
+        """What `dense.summary` gives, and beside it SODA_c, diversity, and intervals of the means over thresholds.
+
+        Args:
+            training: what the captioner was trained with, tokenized, to see how much is new.
+        """
         found = dense.summary(self.scores)
         if self.soda is not None:
             f1, precision, recall = _soda(self.soda, np.ones((1, len(self.scores.videos)), np.int64))[0]
             found["SODA_c"] = {"F1": float(f1), "Precision": float(precision), "Recall": float(recall)}
         captions = dict(zip(self.scores.videos, self.scores.captions, strict=True))
-        found["diversity"] = diversity(captions, None)
+        found["diversity"] = diversity(captions, training)
         if self.draws:
             found["intervals"] = self._intervals()
         return found
 
     def _intervals(self) -> dict[str, Any]:
         """For each metric, where 95 % of its mean over thresholds lie when videos are drawn anew."""
-        weights = draw(len(self.scores.videos), self.draws)
+        drawn = [self._means(weights) for weights in draw(len(self.scores.videos), self.draws)]
+        return {
+            "method": f"percentile bootstrap over videos, {LEVEL} %, {self.draws} draws",
+            **{name: interval(np.concatenate([means[name] for means in drawn])) for name in drawn[0]},
+        }
+
+    def _means(self, weights: Int[np.ndarray, "draws videos"]) -> dict[str, Float[np.ndarray, " draws"]]:
+        """Each metric's mean over thresholds and videos, a video taken as often as its weight says."""
         means = {name: values.mean(axis=1) for name, values in self.scores.means(weights).items()}
         means["F1"] = dense.harmonic_mean(means["Precision"], means["Recall"])
         if self.soda is not None:
             means["SODA_c"] = _soda(self.soda, weights)[:, 0]
-        return {
-            "method": f"percentile bootstrap over videos, {LEVEL} %, {self.draws} draws",
-            **{name: interval(values) for name, values in means.items()},
-        }
+        return means
 
     def write_rows(self, path: Path) -> None:
         """Write a line for each video: captions, and its mean over thresholds of every metric; CSV."""
@@ -100,9 +109,9 @@ class Evaluation:
                 float(np.mean(seen)) if (seen := video[~np.isnan(video)]).size else "" for video in self.soda[..., 0].T
             ]
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(columns)
-            table.writerows(zip(*columns.values(), strict=True))
+            rows = csv.writer(file)
+            rows.writerow(columns)
+            rows.writerows(zip(*columns.values(), strict=True))
 
 
 def evaluate(sets: Mapping[str, ByVideo], references: Sequence[ByVideo], settings: Evaluate) -> dict[str, Evaluation]:
@@ -124,24 +133,13 @@ def evaluate(sets: Mapping[str, ByVideo], references: Sequence[ByVideo], setting
 def _evaluate(
     name: str, captions: ByVideo, references: Sequence[ByVideo], settings: Evaluate, meteor: Scorer | None
 ) -> Evaluation:
-    if settings.require_complete:
-        _complete(name, captions, references)
+    check(name, captions, references, settings.require_complete)
     scores = dense.evaluate(captions, references, settings, _metrics(settings, meteor))
     soda = None
     if meteor is not None and "SODA_c" in settings.metrics:
         counted = {video: events.first(settings.max_proposals) for video, events in captions.items()}
         soda = soda_c(counted, references, scores.videos, meteor, settings.timeout_s)
     return Evaluation(scores, soda, settings.bootstrap)
-
-
-def _complete(name: str, captions: ByVideo, references: Sequence[ByVideo]) -> None:
-    every = set().union(*references)
-    missing = sorted(video for video in every if video not in captions or not captions[video].sentences)
-    if missing:
-        raise PipelineError(
-            f"{name}: {len(missing)} of {len(every)} videos of the references have no captions "
-            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}); they are required to be complete"
-        )
 
 
 def _metrics(settings: Evaluate, meteor: Scorer | None) -> list[dense.CaptionMetric]:
@@ -159,11 +157,12 @@ def _metrics(settings: Evaluate, meteor: Scorer | None) -> list[dense.CaptionMet
 def _soda(
     soda: Float[np.ndarray, "annotators videos 3"], weights: Int[np.ndarray, "draws videos"]
 ) -> Float[np.ndarray, "draws 3"]:
-    """Mean over the videos that each annotator has in common with the captions, then over annotators."""
+    """Mean over the videos that an annotator has in common with the captions, then over annotators that have any."""
     there = (~np.isnan(soda[..., :1])).astype(np.float64)
     total = np.einsum("dv,avk->adk", weights, np.nan_to_num(soda))
     counted = np.einsum("dv,avk->adk", weights, there)
-    return np.divide(total, counted, out=np.zeros_like(total), where=counted > 0).mean(axis=0)
+    each = np.divide(total, counted, out=np.zeros_like(total), where=counted > 0)
+    return each.sum(axis=0) / np.maximum(1, (counted > 0).sum(axis=0))
 
 
 def identity(settings: Evaluate, references: Sequence[Path]) -> dict[str, Any]:
@@ -180,6 +179,7 @@ def identity(settings: Evaluate, references: Sequence[Path]) -> dict[str, Any]:
         "java": java.version(),
         "pycocoevalcap": importlib.metadata.version("pycocoevalcap"),
         "numpy": np.__version__,
+        "code": stamp("pipeline.evaluate"),
         "references": [{"file": path.as_posix(), "sha256": sha256(path)} for path in references],
     }
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pipeline.config.errors import PipelineError
+from pipeline.metrics.coverage import some
 from pipeline.store.atomic import read_json
 
 TIOUS: Float[np.ndarray, " tious"] = np.linspace(0.5, 0.95, 10)
@@ -159,7 +160,7 @@ def known_videos(truth: GroundTruth, found: Localizations) -> tuple[Int[np.ndarr
     missing = sorted(full.difference(found.videos))
     unknown = sorted(set(found.videos).difference(place))
     warn("%d videos of the ground truth are not predicted, their instances count as missed: %s", missing)
-    warn("predictions of %d videos that the ground truth has not are not scored: %s", unknown)
+    warn("predictions of %d videos that this subset of the ground truth has not are not scored: %s", unknown)
     counts = {
         "n_videos": len(full),
         "n_instances": len(truth.video),
@@ -172,7 +173,7 @@ def known_videos(truth: GroundTruth, found: Localizations) -> tuple[Int[np.ndarr
 def warn(text: str, names: Sequence[str]) -> None:
     """Warn of what is named, if anything is: `text` holds a place for their number and one for the first three."""
     if names:
-        logging.warning(text, len(names), ", ".join(names[:3]) + (", ..." if len(names) > 3 else ""))
+        logging.warning(text, len(names), some(names))
 
 
 def table(rows: Mapping[str, Mapping[str, float]]) -> str:

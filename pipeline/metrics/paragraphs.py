@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.config.evaluate import Evaluate
 from pipeline.metrics.bleu import bleu
 from pipeline.metrics.cider import cider
+from pipeline.metrics.coverage import counted, reference_videos, tell_missing, unknown_videos
 from pipeline.metrics.diversity import diversity
-from pipeline.metrics.events import NOTHING, ByVideo, Events
+from pipeline.metrics.events import ByVideo, Events
 from pipeline.metrics.meteor import Scorer, aggregate, scores
 from pipeline.metrics.rouge import rouge_l
 from pipeline.metrics.tokenizer import tokenize_documents
@@ -28,7 +30,7 @@ def paragraph(events: Events) -> str:
 
 
 def score_paragraphs(
-    predictions: ByVideo, references: Sequence[ByVideo], meteor: Scorer, timeout_s: float
+    predictions: ByVideo, references: Sequence[ByVideo], meteor: Scorer, settings: Evaluate
 ) -> dict[str, Any]:
     """Score every video of the references.
 
@@ -36,17 +38,21 @@ def score_paragraphs(
         predictions: captions of each video.
         references: by each annotator.
         meteor: counts METEOR's statistics.
-        timeout_s: for the tokenizer, seconds.
+        settings: how many captions of a video count.
 
     Returns:
-        METEOR, CIDEr, Bleu_1 to Bleu_4, ROUGE_L: fractions; diversity of the paragraphs; n_videos,
-        n_predicted_videos, n_missing_videos.
+        METEOR, CIDEr (from 0 to 10), Bleu_1 to Bleu_4, ROUGE_L; diversity of the paragraphs; n_videos,
+        n_predicted_videos, n_missing_videos, n_ignored_captions, n_unknown_videos.
+
+    Raises:
+        PipelineError: no reference videos, or one without events.
     """
-    videos = sorted(set().union(*references))
-    said = [paragraph(predictions.get(video, NOTHING)) for video in videos]
-    known = [[paragraph(reference[video]) for reference in references if video in reference] for video in videos]
+    videos = reference_videos(references)
+    captions, beyond = counted(predictions, videos, settings.max_proposals)
+    said = [paragraph(events) for events in captions]
+    known = [[paragraph(annotator) for annotator in annotators] for annotators in videos.values()]
     alone = [[text] for one, several in zip(said, known, strict=True) for text in (one, *several)]
-    tokens = (text for (text,) in tokenize_documents(alone, timeout_s))
+    tokens = (text for (text,) in tokenize_documents(alone, settings.timeout_s))
     samples = [(next(tokens), tuple(islice(tokens, len(several)))) for several in known]
 
     statistics = meteor.statistics([(caption, one) for caption, several in samples for one in several])
@@ -54,7 +60,8 @@ def score_paragraphs(
     for _, several in samples:
         best.append(start + int(np.argmax(value[start : start + len(several)])))
         start += len(several)
-    predicted = sum(bool(predictions.get(video, NOTHING).sentences) for video in videos)
+    missing = [video for video, events in zip(videos, captions, strict=True) if not events.sentences]
+    tell_missing(missing, len(videos))
     return {
         "METEOR": aggregate(statistics[best]),
         "CIDEr": float(cider([samples])[0]),
@@ -62,6 +69,8 @@ def score_paragraphs(
         "ROUGE_L": float(rouge_l([samples])[0]),
         "diversity": diversity({video: [caption] for video, (caption, _) in zip(videos, samples, strict=True)}, None),
         "n_videos": len(videos),
-        "n_predicted_videos": predicted,
-        "n_missing_videos": len(videos) - predicted,
+        "n_predicted_videos": len(videos) - len(missing),
+        "n_missing_videos": len(missing),
+        "n_ignored_captions": beyond,
+        "n_unknown_videos": len(unknown_videos(predictions, videos)),
     }

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.errors import PipelineError
+from pipeline.datasets.annotations import is_seconds
 from pipeline.store.atomic import read_json
 
-LONGEST = 1e9
-"""Seconds, thirty years: times beyond are no times of a video, nor is what is no number."""
 KEYS = ("version", "results", "external_data")
 
 
@@ -41,7 +40,10 @@ def read_predictions(path: Path) -> Predictions:
         raise PipelineError(f"{path}: expected an object with the keys {', '.join(KEYS)}")
     missing = [key for key in KEYS if key not in data]
     if missing:
-        raise PipelineError(f"{path}: lacks the key {missing[0]!r}; the challenge asks for {', '.join(KEYS)}")
+        raise PipelineError(
+            f"{path}: lacks the key {missing[0]!r}; the challenge asks for {', '.join(KEYS)} "
+            "(the first and the last may be empty)"
+        )
     if not isinstance(data["results"], dict):
         raise PipelineError(f"{path}: results is not an object of videos")
     for video, captions in data["results"].items():
@@ -61,12 +63,8 @@ def _wrong(caption: Any) -> str | None:
     if not isinstance(caption.get("sentence"), str):
         return f"sentence {caption.get('sentence')!r} is not text"
     times = caption.get("timestamp")
-    if not isinstance(times, list) or len(times) != 2 or not all(_seconds(time) for time in times):
-        return f"timestamp {times!r} is not [start, end] in seconds"
+    if not isinstance(times, list) or len(times) != 2 or not all(is_seconds(time) for time in times):
+        return f"timestamp {times!r} is not [start, end], two numbers of seconds"
     if times[0] > times[1]:
         return f"timestamp {times!r} ends before it starts"
     return None
-
-
-def _seconds(time: Any) -> bool:
-    return isinstance(time, int | float) and not isinstance(time, bool) and abs(time) < LONGEST

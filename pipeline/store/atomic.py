@@ -16,14 +16,28 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends well, remove it otherwise.
 
     The temporary name keeps the suffix, since ffmpeg and matplotlib choose their format by it.
+
+    Raises:
+        PipelineError: there can be no such file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with _telling(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
-        temporary.replace(path)
+        with _telling(path):
+            temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with _telling(path):
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PipelineError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -48,7 +62,7 @@ def read_json(path: Path, what: str = "file") -> Any:
         PipelineError: absent, not UTF-8, cut short or malformed (with line and column), or with a key twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise PipelineError(f"{path}: no such {what}") from None
     except OSError as error:
@@ -57,6 +71,8 @@ def read_json(path: Path, what: str = "file") -> Any:
         raise PipelineError(f"{path}: {what} is not UTF-8 text ({error.reason} at byte {error.start})") from None
     try:
         return json.loads(text, object_pairs_hook=_unique(path))
+    except RecursionError:
+        raise PipelineError(f"{path}: {what} is nested too deeply to be read") from None
     except json.JSONDecodeError as error:
         cut = " (the file seems cut short)" if error.pos >= len(text.rstrip()) - 1 else ""
         where = f"line {error.lineno} column {error.colno}"

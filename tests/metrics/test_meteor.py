@@ -53,13 +53,16 @@ def test_a_set_of_pairs_is_a_corpus_not_a_mean(meteor: Meteor) -> None:
     assert meteor.aggregate([]).shape == (0,)
 
 
-def test_captions_cannot_break_the_line_protocol(meteor: Meteor) -> None:
-    odd = ["a ||| man", "a\nman", "a\r\nman", "a | man", "|||", "a \udcff man", "\u0085\u2028"]
-    alone = [meteor.score([(text, "a man")])[0] for text in odd]
-    assert alone[:3] == [1, 1, 1]
-    assert meteor.score([pair for text in odd for pair in ((text, "a man"), ("a man", text), ("a man", "a man"))])[
-        2::3
-    ] == [1] * len(odd)
+ODD_TEXTS = ["a ||| man", "a\nman", "a\r\nman", "a\x00man", "a\x0b\x1c man", "a | man", "|||", "a \udcff man"]
+ODD_TEXTS += [f"a{sign}man" for sign in "\x01\x1f\x7f\x85\u00a0\u1680\u2003\u2028\u2029\u200b\u3000"]
+
+
+def test_no_text_breaks_the_line_protocol_or_another_pair(meteor: Meteor, jar: JarMeteor) -> None:
+    pairs = [pair for text in ODD_TEXTS for pair in ((text, "a man"), ("a man", text), ("a man", "a man"))]
+    found = meteor.score(pairs)
+    assert found[2::3] == [1] * len(ODD_TEXTS)
+    assert found[0:15:3] == [1] * 5
+    assert jar.score(pairs) == found
 
 
 def test_aggregate_ignores_the_chunk_of_a_complete_match() -> None:
@@ -160,6 +163,20 @@ def test_several_processes_score_alike(meteor: Meteor) -> None:
     pairs = [("the man runs", "a man is running"), ("a hound leaps", "dogs jump in front of the woman")]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         assert list(pool.map(_scores, [pairs] * 2)) == [meteor.score(pairs)] * 2
+
+
+def test_a_forked_process_scores_too(fake_java) -> None:
+    fake_java("print(sys.stdin.read(), end='')")
+    FRESH.append(Meteor(60.0))  # its words are still being read when the process is forked
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        assert pool.submit(_scores_inherited, [("zzyzx", "zzyzx")]).result(timeout=60.0) == [1]
+
+
+FRESH: list[Meteor] = []
+
+
+def _scores_inherited(pairs: list[Pair]) -> list[float]:
+    return FRESH[0].score(pairs)
 
 
 def _scores(pairs: list[Pair]) -> list[float]:

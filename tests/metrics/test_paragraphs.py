@@ -6,6 +6,8 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
+from pipeline.config.errors import PipelineError
+from pipeline.config.evaluate import Evaluate
 from pipeline.metrics.events import Events
 from pipeline.metrics.meteor import JarMeteor, Meteor
 from pipeline.metrics.paragraphs import paragraph, score_paragraphs
@@ -29,7 +31,7 @@ def test_sentences_are_joined_in_time_and_only_letters_stay() -> None:
 
 
 def test_the_official_scorers_give_the_same(meteor: Meteor, jar: JarMeteor) -> None:
-    got = score_paragraphs(SAID, [ONE, OTHER], meteor, 60.0)
+    got = score_paragraphs(SAID, [ONE, OTHER], meteor, Evaluate())
     captions = {video: [" ".join(paragraph(SAID.get(video, Events.of([]))).split())] for video in ONE}
     known = {
         video: [" ".join(paragraph(side[video]).split()) for side in (ONE, OTHER) if video in side] for video in ONE
@@ -46,9 +48,24 @@ def test_the_official_scorers_give_the_same(meteor: Meteor, jar: JarMeteor) -> N
     (*_, whole) = jar._jar.ask([f"EVAL ||| {' ||| '.join(statistics)}\n".encode(), *[b""] * len(known)], 60.0)
     assert got["METEOR"] == pytest.approx(float(whole), abs=1e-12)
     assert (got["n_videos"], got["n_predicted_videos"], got["n_missing_videos"]) == (3, 2, 1)
+    assert (got["n_unknown_videos"], got["n_ignored_captions"]) == (1, 0)
+
+
+def test_captions_beyond_the_limit_are_counted_and_nothing_else(meteor: Meteor) -> None:
+    first = {video: events.first(1) for video, events in SAID.items()}
+    cut = score_paragraphs(SAID, [ONE], meteor, Evaluate(max_proposals=1))
+    assert cut.pop("n_ignored_captions") == 1
+    assert cut.items() <= score_paragraphs(first, [ONE], meteor, Evaluate()).items()
+
+
+def test_references_are_needed_and_hold_events(meteor: Meteor) -> None:
+    with pytest.raises(PipelineError, match="no reference videos"):
+        score_paragraphs(SAID, [{}], meteor, Evaluate())
+    with pytest.raises(PipelineError, match="video v_a has no events"):
+        score_paragraphs(SAID, [{"v_a": Events.of([])}], meteor, Evaluate())
 
 
 def test_what_an_annotator_says_is_perfect(meteor: Meteor) -> None:
-    got = score_paragraphs(ONE, [OTHER, ONE], meteor, 60.0)
+    got = score_paragraphs(ONE, [OTHER, ONE], meteor, Evaluate())
     assert got["METEOR"] == 1
     np.testing.assert_allclose([got["Bleu_1"], got["ROUGE_L"]], 1, atol=1e-6)

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pipeline.metrics.meteor import paraphrases
@@ -63,15 +64,26 @@ def test_the_table_is_read_once(source: Path, caplog: pytest.LogCaptureFixture, 
     assert len(list((tmp_path / "cache/sa-tsp").iterdir())) == 1
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip"])
+@pytest.mark.parametrize("damage", ["cut", "data", "footer", "other columns", "no rows", "folder"])
 def test_a_damaged_file_is_made_anew(source: Path, tmp_path: Path, damage: str) -> None:
     Paraphrases.open()
     (file,) = (tmp_path / "cache/sa-tsp").iterdir()
     whole = file.read_bytes()
-    place = whole.index(phrase("before").tobytes())
-    file.write_bytes(whole[:-9] if damage == "cut" else whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    place = {"data": whole.index(phrase("before").tobytes()), "footer": len(whole) - 40}.get(damage, 0)
+    if damage in ("other columns", "no rows"):
+        columns = {"a": [1]} if damage == "other columns" else {"phrase": [], "other": []}
+        table = pa.table(columns)
+        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+    elif damage == "folder":
+        file.unlink()
+        file.mkdir()
+    else:
+        file.write_bytes(
+            whole[:-9] if damage == "cut" else whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        )
     assert found(Paraphrases.open(), "before", "in front of") == [("in front of", "before")]
-    assert file.read_bytes() == whole
+    assert damage == "folder" or file.read_bytes() == whole
 
 
 def test_without_a_cache_folder_the_table_is_read_every_time_and_the_cure_is_told(

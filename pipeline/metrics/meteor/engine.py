@@ -1,5 +1,6 @@
 """METEOR 1.5 without its jar: the same 23 statistics of every pair, many pairs at a time."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,10 +33,20 @@ class Meteor(Scorer):
     """
 
     def __init__(self, timeout_s: float = 600.0, workers: int = 1) -> None:
-        self.workers = workers
+        self.workers, self.timeout_s = workers, timeout_s
+        self._open()
+
+    def _open(self) -> None:
         background = ThreadPoolExecutor(1)
-        self._knowledge = background.submit(lambda: (Words(timeout_s), Paraphrases.open()))
+        self._knowledge = background.submit(lambda: (Words(self.timeout_s), Paraphrases.open()))
+        self._process = os.getpid()
         background.shutdown(wait=False)
+
+    def _known(self) -> tuple[Words, Paraphrases]:
+        """What is known of words. In a forked process the thread that was reading it does not go on: read it again."""
+        if self._process != os.getpid():
+            self._open()
+        return self._knowledge.result()
 
     def statistics(self, pairs: Sequence[Pair]) -> Stats:
         """The 23 statistics of each (caption, reference); each distinct pair is worked out once."""
@@ -46,10 +57,12 @@ class Meteor(Scorer):
         numbered = [(_index(one, sentences), _index(other, sentences)) for one, other in pairs]
         rows = np.array([distinct.setdefault(pair, len(distinct)) for pair in numbered])
         caption, reference = np.array(list(distinct), np.int64).T
-        material = Material.of([one_line(sentence) for sentence in sentences], *self._knowledge.result())
+        material = Material.of([one_line(sentence) for sentence in sentences], *self._known())
         lengths = material.text.lengths
-        cells = lengths[caption] * lengths[reference]
-        order = np.argsort(lengths[reference], kind="stable")  # alike in length: they end their search together
+        blocks = (np.maximum(lengths[caption], lengths[reference]) + 63) // 64
+        cells = lengths[caption] * lengths[reference] * blocks
+        # Alike in length: they end their search together, and no long one makes the tables of the others wide.
+        order = np.lexsort((lengths[reference], blocks))
         batches = [order[piece] for piece in pieces(cells[order], CELLS)]
 
         def work(batch: Int[np.ndarray, " batch"]) -> Stats:

@@ -1,5 +1,6 @@
 """METEOR's scores from its statistics: of one pair, and of a set of pairs taken as one corpus."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -13,6 +14,8 @@ ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 content words against function words."""
 MODULES = np.array([1.0, 0.6, 0.8, 0.6])
 """What a match is worth: exact, stem, synonym, paraphrase."""
+
+_SPACES = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 S = TypeVar("S", bound="Scorer")
 
@@ -64,9 +67,11 @@ class Scorer(ABC):
 
 
 def one_line(text: str) -> str:
-    """Text that is safe within METEOR's line protocol: one line, no field separator, no lone surrogates."""
-    plain = text.replace("|||", "").replace("\n", " ").replace("\r", " ")
-    return plain.encode("utf-8", "replace").decode()
+    """Text that is safe within METEOR's line protocol, and is cut into words alike by Java and by Python.
+
+    One line, no field separator, no lone surrogates; what is a space or a control character becomes a plain space.
+    """
+    return _SPACES.sub(" ", text.replace("|||", "")).encode("utf-8", "replace").decode()
 
 
 def _whole(statistics: Stats) -> Stats:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int, UInt64
 
+from pipeline.config.errors import PipelineError
 from pipeline.metrics.java import jar
 from pipeline.store.atomic import replacing, sha256
 
@@ -74,7 +75,7 @@ class Paraphrases:
             columns = _read(source)
             try:
                 _write(file, *columns)
-            except OSError as error:
+            except (OSError, PipelineError) as error:
                 logging.warning("%s: not kept (%s); set XDG_CACHE_HOME to a folder that can be written", file, error)
         return cls(*columns)
 
@@ -155,9 +156,9 @@ def _columns(file: Path) -> tuple[Hashes, Hashes] | None:
     """The columns of a file that was written before; none if there is no such file, or it is damaged."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
-    except (FileNotFoundError, NotADirectoryError, pa.ArrowInvalid):
+        columns = table["phrase"].chunk(0).to_numpy(), table["other"].chunk(0).to_numpy()
+    except (OSError, pa.ArrowException, KeyError, IndexError):
         return None
-    columns = table["phrase"].chunk(0).to_numpy(), table["other"].chunk(0).to_numpy()
     return columns if table.schema.metadata == {b"crc32": str(_crc32(*columns)).encode()} else None
 
 

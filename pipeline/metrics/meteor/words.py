@@ -16,8 +16,8 @@ from pipeline.metrics.java import jar, run_lines
 from pipeline.metrics.meteor.paraphrases import word_hashes
 
 JAR = "meteor/meteor-1.5.jar"
-PLAIN = re.compile(r"[a-z0-9 ]*")
-"""Sentences that normalization leaves as they are."""
+PLAIN = re.compile(r"(?:[a-z0-9 ]|(?<![^ ])'(?=[a-z])|(?<=n)'(?=t(?: |$)))*")
+"""Sentences in which normalization does no more than to split `'s` and `n't`; Java need not be asked about them."""
 
 ENDINGS = tuple(
     rule.split(">")
@@ -71,7 +71,7 @@ class Words:
     def numbers(self, sentences: Sequence[str]) -> list[list[int]]:
         """The words of each sentence, after METEOR's normalization, as numbers."""
         self._normalize(sentences)
-        split = [self._normal.get(sentence, sentence).split() for sentence in sentences]
+        split = [(self._normal.get(sentence) or _split(sentence)).split() for sentence in sentences]
         self._learn(dict.fromkeys(word for words in split for word in words if word not in self._numbers))
         known = self._numbers
         return [[known[word] for word in words] for words in split]
@@ -111,6 +111,11 @@ class Words:
                 if base in self._synsets:
                     return base + ("ful" if word.endswith("ful") else "")
         return ""
+
+
+def _split(plain: str) -> str:
+    """A plain sentence, normalized."""
+    return re.sub(r"(?<![^ ])'", "' ", plain).replace("n't", "n 't") if "'" in plain else plain
 
 
 def _lines(archive: zipfile.ZipFile, name: str) -> list[str]:
