@@ -6,7 +6,7 @@ Out: a manifest vouching for model.safetensors (encoder and heads), config.json 
 
 Training uses the videos of split `train`; after each epoch the split `val` is looked at, and the epoch with
 the best mean score of the heads is kept (the last one, if `val` holds no clips). The state folder lets a run
-that was interrupted go on after its last whole epoch, with the result of an undisturbed run.
+that was interrupted, killed at any moment even, go on where it last saved, with the result of an undisturbed run.
 
     python -m pipeline.pretrain_encoder --name sa_tsp \
         --config '{"architecture": "r2plus1d_narrow", "initial_weights": null, "freeze_stem": false, "epochs": 1}' \
@@ -116,7 +116,7 @@ def pretrain(
     def train(epoch: int) -> dict[str, float]:
         samples = data.epoch(epoch, config)
         began = time.monotonic()
-        found = fitting.train(epoch, samples)
+        found = fitting.train(epoch, samples, epochs.within)
         logging.info("epoch %d of %d: %.0f clips/s", epoch, config.epochs, len(samples) / (time.monotonic() - began))
         return found
 

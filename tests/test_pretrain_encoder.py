@@ -15,6 +15,7 @@ from pipeline.encoders.fitting import Fitting
 from pipeline.encoders.model import read_encoder
 from pipeline.pretrain_encoder import main
 from pipeline.store.manifest import read_manifest
+from pipeline.training.epochs import Within
 from pipeline.training.state import TrainingState
 
 PAYLOADS = {"model.safetensors", "config.json", "metrics.jsonl", "card.md"}
@@ -132,9 +133,9 @@ def interrupting(save: Callable[..., None], saves: Iterator[int]) -> Callable[..
 def noting(trained: list[int]) -> Callable[..., dict[str, float]]:
     train = Fitting.train
 
-    def wrapped(self: Fitting, epoch: int, samples: list) -> dict[str, float]:
+    def wrapped(self: Fitting, epoch: int, samples: list, within: Within) -> dict[str, float]:
         trained.append(epoch)
-        return train(self, epoch, samples)
+        return train(self, epoch, samples, within)
 
     return wrapped
 

@@ -76,4 +76,5 @@ class PretrainEncoder(Section):
             raise ValueError("freeze_stem keeps a random stem as it is; give initial_weights, or freeze_stem: false")
         return self
 
+    save_every: int = Field(500, ge=1, description="steps after which the state is saved within an epoch too")
     seed: int = Field(0, description="of the initial weights, the sampling and the augmentation")

@@ -1,7 +1,7 @@
 """One epoch of pretraining, and one look at the validation clips."""
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from pipeline.encoders.losses import BACKGROUND, FOREGROUND, NO_ACTION, Labels, 
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.reading import ClipReader, NativeFrames, batches
 from pipeline.encoders.scores import mean_average_precision
+from pipeline.training.epochs import Within
 from pipeline.training.log import Progress
 
 WARMUP_START = 1e-5
@@ -70,12 +71,13 @@ class Fitting:
     reader: ClipReader
     device: torch.device
 
-    def train(self, epoch: int, samples: list[Sample]) -> dict[str, float]:
+    def train(self, epoch: int, samples: list[Sample], within: Within | None = None) -> dict[str, float]:
         """Train on the samples in their order.
 
         Args:
             epoch: its number, from 1; decides the rates.
             samples: the clips.
+            within: keeps the state every `save_every` steps; the epoch goes on from what it holds.
 
         Returns:
             mean losses and accuracies met on the way.
@@ -84,10 +86,13 @@ class Fitting:
             PipelineError: a clip that cannot be read, or a loss that is not finite.
         """
         self.model.train()
-        progress = Progress(f"epoch {epoch}, clips", len(samples))
-        steps = -(-len(samples) // self.config.batch_size)
-        means = _Means()
-        for number, (batch, frames) in enumerate(self._batches(samples)):
+        size = self.config.batch_size
+        steps = -(-len(samples) // size)
+        begun = within and within.load()
+        first = begun["steps"] if begun else 0
+        means = _Means(begun["means"] if begun else {}, self.device)
+        progress = Progress(f"epoch {epoch}, clips", len(samples) - first * size)
+        for number, (batch, frames) in enumerate(self._batches(samples[first * size :]), start=first):
             factor = rate_factor((epoch - 1) * steps + number, steps, self.config)
             for group in self.optimiser.param_groups:
                 group["lr"] = group["peak"] * factor
@@ -99,6 +104,8 @@ class Fitting:
             self.optimiser.step()
             _count(means, logits, labels, losses)
             progress.step(len(batch))
+            if within and (number + 1) % self.config.save_every == 0:
+                within.save({"steps": number + 1, "means": means.packed()})
         found = means.all("train")
         if not np.isfinite(found["train_loss"]):
             raise PipelineError(f"pretrain_encoder: the loss of epoch {epoch} is not finite; lower the rates")
@@ -111,7 +118,7 @@ class Fitting:
         The action and region heads are scored by accuracy, the semantic head by its mean average precision.
         """
         self.model.eval()
-        means = _Means()
+        means = _Means({}, self.device)
         ranked: list[tuple[np.ndarray, np.ndarray]] = []
         for batch, frames in self._batches(samples):
             labels = self._labels(batch)
@@ -156,19 +163,28 @@ _SCORES = ("val_action_accuracy", "val_region_accuracy", "val_concept_map")
 
 
 class _Means:
-    """Means over the clips of an epoch, added up on the device so that no step waits for a number."""
+    """Means over the clips of an epoch, added up on the device so that no step waits for a number.
 
-    def __init__(self) -> None:
-        self._sums: dict[str, tuple[Tensor, Tensor]] = {}
+    Args:
+        packed: what had been added up before, by name: sum and count.
+        device: where to add up.
+    """
+
+    def __init__(self, packed: Mapping[str, Float[Tensor, "2"]], device: torch.device) -> None:
+        self._sums = {name: sums.to(device) for name, sums in packed.items()}
 
     def add(self, name: str, mean: Float[Tensor, ""], clips: Int64[Tensor, ""]) -> None:
         """Add a mean over so many clips."""
-        total, count = self._sums.get(name, (torch.zeros_like(mean), torch.zeros_like(clips)))
-        self._sums[name] = (total + mean.detach() * clips, count + clips)
+        found = torch.stack([mean.detach().double() * clips, clips.double()])
+        self._sums[name] = self._sums[name] + found if name in self._sums else found
+
+    def packed(self) -> dict[str, Float[Tensor, "2"]]:
+        """What was added up so far, to go on from."""
+        return {name: sums.cpu() for name, sums in self._sums.items()}
 
     def all(self, prefix: str) -> dict[str, float]:
         """Every mean that any clip has a say in."""
-        counted = {name: (float(total), int(count)) for name, (total, count) in self._sums.items()}
+        counted = {name: sums.tolist() for name, sums in self._sums.items()}
         return {f"{prefix}_{name}": total / count for name, (total, count) in counted.items() if count}
 
 

@@ -12,19 +12,23 @@ from pipeline.store.atomic import write_text
 class MetricsLog:
     """Metrics as JSON lines, one per epoch; rewritten whole so that it never holds half a line."""
 
-    def __init__(self, path: Path, rows: list[dict[str, Any]] | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.rows: list[dict[str, Any]] = list(rows or [])
+        self.rows: list[dict[str, Any]] = []
 
     def append(self, row: dict[str, Any]) -> None:
         """Add one epoch's metrics and say them in the log."""
-        self.rows.append(row)
-        write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        self.restore([*self.rows, row])
         logging.info(
             " ".join(
                 f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
             )
         )
+
+    def restore(self, rows: list[dict[str, Any]]) -> None:
+        """Take the rows of a run that is gone on with; the file, which may have gone with the outputs, gets them."""
+        self.rows = list(rows)
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
 
 
 class Progress:
