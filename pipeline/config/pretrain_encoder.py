@@ -37,7 +37,11 @@ class AsymmetricLoss(Section):
 
 
 class PretrainEncoder(Section):
-    """Pretraining of one encoder: L = action + alpha region + beta semantic (equation 1)."""
+    """Pretraining of one encoder: L = action + alpha region + beta semantic (equation 1).
+
+    The papers' variants: `tac` is alpha 0 and beta 0, `tsp` beta 0, `tsp` without the action head action 0; `sa_tsp`
+    with binary cross-entropy is gamma_neg, gamma_pos and margin 0.
+    """
 
     architecture: Literal["r2plus1d_34", "r2plus1d_18", "r3d_18", "r2plus1d_narrow"] = Field(
         "r2plus1d_34", description="the clip encoder"
@@ -53,6 +57,7 @@ class PretrainEncoder(Section):
         gt=0,
         description="background lies between actions that are this far apart, seconds (5 clips, as TSP's)",
     )
+    action: float = Field(1.0, ge=0, description="weight of the action loss; 0 leaves its head out")
     alpha: float = Field(1.0, ge=0, description="weight of the temporal region loss; 0 leaves its head out")
     beta: float = Field(0.1, ge=0, description="weight of the semantic concept loss; 0 leaves its head out (plain TSP)")
     semantic_loss: AsymmetricLoss = Field(AsymmetricLoss(), description="the loss of the concepts")
@@ -69,6 +74,12 @@ class PretrainEncoder(Section):
     cache_gb: float = Field(0.0, ge=0, description="decoded frames kept in memory, up to this many GB; 0 decodes anew")
     workers: int = Field(6, ge=0, description="processes that read clips; 0 reads in the training process")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> Self:
+        if self.action == self.alpha == self.beta == 0:
+            raise ValueError("action, alpha and beta are all 0: there is nothing to learn")
+        return self
 
     @model_validator(mode="after")
     def _stem_has_learned(self) -> Self:

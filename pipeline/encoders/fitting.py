@@ -17,7 +17,7 @@ from pipeline.encoders.heads import Logits
 from pipeline.encoders.losses import BACKGROUND, FOREGROUND, NO_ACTION, Labels, Losses, pretraining_loss
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.reading import ClipReader, NativeFrames, batches
-from pipeline.encoders.scores import mean_average_precision
+from pipeline.encoders.scores import mean_accuracy, mean_average_precision
 from pipeline.training.epochs import Within
 from pipeline.training.log import Progress
 
@@ -113,7 +113,7 @@ class Fitting:
 
     @torch.no_grad()
     def validate(self, samples: list[Sample]) -> dict[str, float]:
-        """Losses and scores on the samples; `val_score` is the mean over heads by which an epoch is chosen.
+        """Losses and scores on the samples; `val_score` is what an epoch is chosen by.
 
         The action and region heads are scored by accuracy, the semantic head by its mean average precision.
         """
@@ -131,8 +131,7 @@ class Fitting:
         if ranked:
             scores, shown = (np.concatenate(arrays) for arrays in zip(*ranked, strict=True))
             found["val_concept_map"] = mean_average_precision(scores, shown > 0)
-        heads = [found[name] for name in _SCORES if name in found]
-        return {**found, "val_score": sum(heads) / len(heads)}
+        return {**found, "val_score": mean_accuracy(found)}
 
     def _batches(self, samples: list[Sample]) -> Iterable[tuple[list[Sample], list[NativeFrames]]]:
         return batches(self.reader, samples, self.config.batch_size, self.config.workers, self.device)
@@ -157,9 +156,6 @@ class Fitting:
             concepts=concepts.to(self.device),
             covered=torch.tensor([sample.concepts is not None for sample in batch], device=self.device),
         )
-
-
-_SCORES = ("val_action_accuracy", "val_region_accuracy", "val_concept_map")
 
 
 class _Means:
@@ -192,8 +188,9 @@ def _count(means: _Means, logits: Logits, labels: Labels, losses: Losses) -> Non
     foreground = (labels.action != NO_ACTION).sum()
     clips = torch.full_like(foreground, len(labels.action))
     means.add("loss", losses.total, clips)
-    means.add("action_loss", losses.action, foreground)
-    means.add("action_accuracy", _share(logits.action.argmax(1) == labels.action, foreground), foreground)
+    if logits.action is not None and losses.action is not None:
+        means.add("action_loss", losses.action, foreground)
+        means.add("action_accuracy", _share(logits.action.argmax(1) == labels.action, foreground), foreground)
     if logits.region is not None and losses.region is not None:
         means.add("region_loss", losses.region, clips)
         means.add("region_accuracy", _share(logits.region.argmax(1) == labels.region, clips), clips)
