@@ -12,6 +12,9 @@ that was interrupted, killed at any moment even, go on where it last saved, with
         --config '{"architecture": "r2plus1d_narrow", "initial_weights": null, "freeze_stem": false, "epochs": 1}' \
         --corpus results/demo/corpus/manifest.json --videos results/demo/video \
         --concepts results/demo/concepts.json --state /tmp/state --output /tmp/sa_tsp/manifest.json
+
+With `replicas` 8 in the config, `torchrun --standalone --nproc_per_node 8 -m pipeline.pretrain_encoder ...` shares
+the eight parts of a step among eight GPUs; one GPU computes the same, one part after another.
 """
 
 import logging
@@ -22,6 +25,7 @@ from typing import Any
 import torch
 
 from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import Corpus
 from pipeline.encoders.card import card
@@ -35,9 +39,10 @@ from pipeline.store.atomic import sha256, write_text
 from pipeline.store.manifest import write_manifest
 from pipeline.store.provenance import record
 from pipeline.training.device import pick
+from pipeline.training.distributed import Group, joined
 from pipeline.training.epochs import Epochs, Validation, identity
 from pipeline.training.seeds import seed_all
-from pipeline.training.state import TrainingState
+from pipeline.training.state import FollowedState, TrainingState
 from pipeline.video.shard import Videos
 
 STAGE = "pretrain_encoder"
@@ -64,8 +69,20 @@ def main(argv: list[str] | None = None) -> int:
     inputs = [args.corpus, *videos.manifests]
     inputs += [args.concepts] if concepts else []
     inputs += [Path(config.initial_weights)] if config.initial_weights else []
-    state = TrainingState(args.state, identity(STAGE, config, inputs))
-    best = pretrain(model, data, config, state, args.output.parent / "metrics.jsonl")
+    with joined(pick(config.device)) as (group, device):
+        if config.replicas % group.world:
+            raise PipelineError(
+                f"pretrain_encoder.replicas {config.replicas} cannot be shared by {group.world} processes"
+            )
+        if group.first:
+            state = TrainingState(args.state, identity(STAGE, config, inputs))
+        group.wait()
+        if not group.first:
+            state = FollowedState(args.state)
+        metrics = args.output.parent / "metrics.jsonl" if group.first else None
+        best = pretrain(model, data, config, state, metrics, group, device)
+    if not group.first:
+        return 0
     publish(args.output, args.name, model, config, data, best)
     record(args.output, STAGE, config, inputs)
     state.clear()
@@ -86,7 +103,13 @@ def initial(config: PretrainEncoder, data: Data) -> PretrainingModel:
 
 
 def pretrain(
-    model: PretrainingModel, data: Data, config: PretrainEncoder, state: TrainingState, metrics: Path
+    model: PretrainingModel,
+    data: Data,
+    config: PretrainEncoder,
+    state: TrainingState,
+    metrics: Path | None,
+    group: Group,
+    device: torch.device,
 ) -> dict[str, Any]:
     """Train the model, from the newest state if there is one; it then holds the chosen epoch's weights.
 
@@ -95,7 +118,9 @@ def pretrain(
         data: segments and labels.
         config: how.
         state: where an unfinished run keeps what it needs to go on.
-        metrics: the file of metrics.
+        metrics: the file of metrics, in the first process.
+        group: the processes that train.
+        device: of this process.
 
     Returns:
         the metrics of the chosen epoch.
@@ -103,7 +128,6 @@ def pretrain(
     Raises:
         PipelineError: a clip that cannot be read, or a loss that is not finite.
     """
-    device = pick(config.device)
     model.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     looked_at = data.validation(config)
     if not looked_at:
@@ -111,7 +135,7 @@ def pretrain(
     reader = ClipReader(data.rows, config.clip)
     if config.cache_gb > 0:
         reader.cache(data.videos_by_use(), int(config.cache_gb * 1e9), threads=max(1, config.workers))
-    fitting = Fitting(model, optimiser(model, config), config, len(data.concepts), reader, device)
+    fitting = Fitting(model, optimiser(model, config), config, len(data.concepts), reader, device, group)
 
     def train(epoch: int) -> dict[str, float]:
         samples = data.epoch(epoch, config)

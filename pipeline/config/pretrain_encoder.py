@@ -62,9 +62,17 @@ class PretrainEncoder(Section):
     beta: float = Field(0.1, ge=0, description="weight of the semantic concept loss; 0 leaves its head out (plain TSP)")
     semantic_loss: AsymmetricLoss = Field(AsymmetricLoss(), description="the loss of the concepts")
     epochs: int = Field(8, ge=1, description="passes over the clips")
-    batch_size: int = Field(32, ge=1, description="clips per step")
-    backbone_lr: float = Field(1.0e-4, ge=0, description="peak learning rate of the backbone")
-    head_lr: float = Field(2.0e-3, ge=0, description="peak learning rate of the heads")
+    batch_size: int = Field(32, ge=1, description="clips of a part of a step: of a GPU, as published")
+    replicas: int = Field(
+        1,
+        ge=1,
+        description="parts of a step, each normalised by itself; the rates below are multiplied by it. TSP's: 2 GPUs",
+    )
+    processes: int = Field(
+        1, ge=1, description="processes (and GPUs) that share the parts of a step; divides replicas, changes no result"
+    )
+    backbone_lr: float = Field(1.0e-4, ge=0, description="peak learning rate of the backbone, for one part")
+    head_lr: float = Field(2.0e-3, ge=0, description="peak learning rate of the heads, for one part")
     freeze_stem: bool = Field(True, description="TSP trains with a frozen stem; a random start needs false")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(0.005, ge=0, description="of SGD")
@@ -79,6 +87,12 @@ class PretrainEncoder(Section):
     def _something_is_learned(self) -> Self:
         if self.action == self.alpha == self.beta == 0:
             raise ValueError("action, alpha and beta are all 0: there is nothing to learn")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_shared_evenly(self) -> Self:
+        if self.replicas % self.processes:
+            raise ValueError(f"processes {self.processes} must divide replicas {self.replicas}")
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,8 @@
 """One epoch of pretraining, and one look at the validation clips."""
 
 import bisect
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ from pipeline.encoders.losses import BACKGROUND, FOREGROUND, NO_ACTION, Labels, 
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.reading import ClipReader, NativeFrames, batches
 from pipeline.encoders.scores import mean_accuracy, mean_average_precision
+from pipeline.encoders.steps import dealt, own, statistics
+from pipeline.training.distributed import ALONE, Group
 from pipeline.training.epochs import Within
 from pipeline.training.log import Progress
 
@@ -62,6 +65,7 @@ class Fitting:
         concepts: number of concepts that labels know.
         reader: of the clips.
         device: where the model is.
+        group: the processes that train it.
     """
 
     model: PretrainingModel
@@ -70,6 +74,7 @@ class Fitting:
     concepts: int
     reader: ClipReader
     device: torch.device
+    group: Group = ALONE
 
     def train(self, epoch: int, samples: list[Sample], within: Within | None = None) -> dict[str, float]:
         """Train on the samples in their order.
@@ -86,25 +91,30 @@ class Fitting:
             PipelineError: a clip that cannot be read, or a loss that is not finite.
         """
         self.model.train()
-        size = self.config.batch_size
-        steps = -(-len(samples) // size)
-        begun = within and within.load()
+        config = self.config
+        steps = dealt(samples, config.batch_size, config.replicas)
+        ours = [own(parts, config.replicas, self.group) for parts in steps]
+        begun = within.load() if within else None
         first = begun["steps"] if begun else 0
-        means = _Means(begun["means"] if begun else {}, self.device)
-        progress = Progress(f"epoch {epoch}, clips", len(samples) - first * size)
-        for number, (batch, frames) in enumerate(self._batches(samples[first * size :]), start=first):
-            factor = rate_factor((epoch - 1) * steps + number, steps, self.config)
+        means = _Means(self.device, self.group, begun["means"] if begun else None)
+        progress = Progress(f"epoch {epoch}, steps", len(steps) - first)
+        batches = self._batches([part for parts in ours[first:] for part in parts])
+        for number, parts in enumerate(steps[first:], start=first):
+            factor = rate_factor((epoch - 1) * len(steps) + number, len(steps), config) * config.replicas
             for group in self.optimiser.param_groups:
                 group["lr"] = group["peak"] * factor
-            labels = self._labels(batch)
-            logits = self.model(self._clips(batch, frames))
-            losses = pretraining_loss(logits, labels, self.config)
             self.optimiser.zero_grad(set_to_none=True)
-            losses.total.backward()
+            for place, (batch, frames) in enumerate(itertools.islice(batches, len(ours[number]))):
+                labels = self._labels(batch)
+                with statistics(self.model, moving=self.group.first and place == 0):
+                    logits = self.model(self._clips(batch, frames))
+                losses = pretraining_loss(logits, labels, config)
+                (losses.total / len(parts)).backward()
+                means.count(logits, labels, losses)
+            self.group.add_gradients(self.model.parameters())
             self.optimiser.step()
-            _count(means, logits, labels, losses)
-            progress.step(len(batch))
-            if within and (number + 1) % self.config.save_every == 0:
+            progress.step()
+            if within and (number + 1) % config.save_every == 0:
                 within.save({"steps": number + 1, "means": means.packed()})
         found = means.all("train")
         if not np.isfinite(found["train_loss"]):
@@ -118,23 +128,29 @@ class Fitting:
         The action and region heads are scored by accuracy, the semantic head by its mean average precision.
         """
         self.model.eval()
-        means = _Means({}, self.device)
-        ranked: list[tuple[np.ndarray, np.ndarray]] = []
-        for batch, frames in self._batches(samples):
+        self.group.spread(self.model.buffers())  # the running statistics are the first process's
+        means = _Means(self.device, self.group)
+        size = self.config.batch_size
+        parts = [samples[first : first + size] for first in range(0, len(samples), size)]
+        scores = [torch.zeros(0, self.concepts, device=self.device)]
+        shown = [torch.zeros(0, self.concepts, device=self.device)]
+        for batch, frames in self._batches(parts[self.group.rank :: self.group.world]):
             labels = self._labels(batch)
             logits = self.model(self._clips(batch, frames))
-            _count(means, logits, labels, pretraining_loss(logits, labels, self.config))
+            means.count(logits, labels, pretraining_loss(logits, labels, self.config))
             if logits.semantic is not None:
-                kept = labels.covered
-                ranked.append((logits.semantic[kept].float().cpu().numpy(), labels.concepts[kept].cpu().numpy()))
+                scores.append(logits.semantic[labels.covered].float())
+                shown.append(labels.concepts[labels.covered])
         found = means.all("val")
-        if ranked:
-            scores, shown = (np.concatenate(arrays) for arrays in zip(*ranked, strict=True))
-            found["val_concept_map"] = mean_average_precision(scores, shown > 0)
+        if self.model.heads.semantic is not None:
+            said, truth = (self.group.rows(torch.cat(rows)).cpu().numpy() for rows in (scores, shown))
+            found["val_concept_map"] = mean_average_precision(said, truth > 0)
         return {**found, "val_score": mean_accuracy(found)}
 
-    def _batches(self, samples: list[Sample]) -> Iterable[tuple[list[Sample], list[NativeFrames]]]:
-        return batches(self.reader, samples, self.config.batch_size, self.config.workers, self.device)
+    def _batches(self, parts: list[list[Sample]]) -> Iterator[tuple[list[Sample], list[NativeFrames]]]:
+        for size, equal in itertools.groupby(parts, key=len):
+            samples = [sample for part in equal for sample in part]
+            yield from batches(self.reader, samples, size, self.config.workers, self.device)
 
     def _clips(self, batch: list[Sample], frames: list[NativeFrames]) -> Float[Tensor, "batch 3 frames crop crop"]:
         clip = self.config.clip
@@ -158,44 +174,53 @@ class Fitting:
         )
 
 
+_MEANS = ("loss", "action_loss", "action_accuracy", "region_loss", "region_accuracy", "semantic_loss")
+
+
 class _Means:
     """Means over the clips of an epoch, added up on the device so that no step waits for a number.
 
     Args:
-        packed: what had been added up before, by name: sum and count.
         device: where to add up.
+        group: the processes whose clips are counted.
+        packed: what had been added up before, by process: sum and count of each.
     """
 
-    def __init__(self, packed: Mapping[str, Float[Tensor, "2"]], device: torch.device) -> None:
-        self._sums = {name: sums.to(device) for name, sums in packed.items()}
+    def __init__(
+        self, device: torch.device, group: Group, packed: Float[Tensor, "processes names 2"] | None = None
+    ) -> None:
+        self._group = group
+        self._sums = torch.zeros(len(_MEANS), 2, dtype=torch.float64, device=device)
+        if packed is not None and len(packed) == group.world:
+            self._sums += packed[group.rank].to(device)
+        elif packed is not None and group.first:
+            self._sums += packed.sum(0).to(device)
 
-    def add(self, name: str, mean: Float[Tensor, ""], clips: Int64[Tensor, ""]) -> None:
-        """Add a mean over so many clips."""
-        found = torch.stack([mean.detach().double() * clips, clips.double()])
-        self._sums[name] = self._sums[name] + found if name in self._sums else found
+    def count(self, logits: Logits, labels: Labels, losses: Losses) -> None:
+        """Add a batch."""
+        foreground = (labels.action != NO_ACTION).sum()
+        clips = torch.full_like(foreground, len(labels.action))
+        self._add("loss", losses.total, clips)
+        if logits.action is not None and losses.action is not None:
+            self._add("action_loss", losses.action, foreground)
+            self._add("action_accuracy", _share(logits.action.argmax(1) == labels.action, foreground), foreground)
+        if logits.region is not None and losses.region is not None:
+            self._add("region_loss", losses.region, clips)
+            self._add("region_accuracy", _share(logits.region.argmax(1) == labels.region, clips), clips)
+        if losses.semantic is not None:
+            self._add("semantic_loss", losses.semantic, labels.covered.sum())
 
-    def packed(self) -> dict[str, Float[Tensor, "2"]]:
+    def _add(self, name: str, mean: Float[Tensor, ""], clips: Int64[Tensor, ""]) -> None:
+        self._sums[_MEANS.index(name)] += torch.stack([mean.detach().double() * clips, clips.double()])
+
+    def packed(self) -> Float[Tensor, "processes names 2"]:
         """What was added up so far, to go on from."""
-        return {name: sums.cpu() for name, sums in self._sums.items()}
+        return self._group.rows(self._sums[None]).cpu()
 
     def all(self, prefix: str) -> dict[str, float]:
         """Every mean that any clip has a say in."""
-        counted = {name: sums.tolist() for name, sums in self._sums.items()}
-        return {f"{prefix}_{name}": total / count for name, (total, count) in counted.items() if count}
-
-
-def _count(means: _Means, logits: Logits, labels: Labels, losses: Losses) -> None:
-    foreground = (labels.action != NO_ACTION).sum()
-    clips = torch.full_like(foreground, len(labels.action))
-    means.add("loss", losses.total, clips)
-    if logits.action is not None and losses.action is not None:
-        means.add("action_loss", losses.action, foreground)
-        means.add("action_accuracy", _share(logits.action.argmax(1) == labels.action, foreground), foreground)
-    if logits.region is not None and losses.region is not None:
-        means.add("region_loss", losses.region, clips)
-        means.add("region_accuracy", _share(logits.region.argmax(1) == labels.region, clips), clips)
-    if losses.semantic is not None:
-        means.add("semantic_loss", losses.semantic, labels.covered.sum())
+        sums = self.packed().sum(0).tolist()
+        return {f"{prefix}_{name}": total / count for name, (total, count) in zip(_MEANS, sums, strict=True) if count}
 
 
 def _share(right: Bool[Tensor, "batch"], of: Int64[Tensor, ""]) -> Float[Tensor, ""]:

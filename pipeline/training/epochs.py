@@ -94,7 +94,7 @@ class Epochs:
         module: what is trained; holds the weights of the last epoch afterwards.
         optimizer: over its parameters.
         state: where the run is kept after each epoch; a run found there is gone on with.
-        metrics: the JSON-lines file of metrics.
+        metrics: the JSON-lines file of metrics; None in processes that only help the first.
         seeds: keys that every epoch's randomness is derived from, together with the epoch's number.
     """
 
@@ -103,7 +103,7 @@ class Epochs:
         module: nn.Module,
         optimizer: torch.optim.Optimizer,
         state: TrainingState,
-        metrics: Path,
+        metrics: Path | None,
         seeds: tuple[str | int, ...],
     ) -> None:
         self.module, self.optimizer, self.state, self.seeds = module, optimizer, state, seeds

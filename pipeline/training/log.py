@@ -10,9 +10,13 @@ from pipeline.store.atomic import write_text
 
 
 class MetricsLog:
-    """Metrics as JSON lines, one per epoch; rewritten whole so that it never holds half a line."""
+    """Metrics as JSON lines, one per epoch; rewritten whole so that it never holds half a line.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file; None writes nothing, in processes that only help.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self.rows: list[dict[str, Any]] = []
 
@@ -28,7 +32,8 @@ class MetricsLog:
     def restore(self, rows: list[dict[str, Any]]) -> None:
         """Take the rows of a run that is gone on with; the file, which may have gone with the outputs, gets them."""
         self.rows = list(rows)
-        write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        if self.path is not None:
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
 
 
 class Progress:
