@@ -19,6 +19,7 @@ the eight parts of a step among eight GPUs; one GPU computes the same, one part 
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ from pipeline.store.manifest import write_manifest
 from pipeline.store.provenance import record
 from pipeline.training.device import pick
 from pipeline.training.distributed import Group, joined
-from pipeline.training.epochs import Epochs, Validation, identity
+from pipeline.training.epochs import Epochs, Validation, copy_of, identity
+from pipeline.training.search import Search
 from pipeline.training.seeds import seed_all
 from pipeline.training.state import FollowedState, TrainingState
 from pipeline.video.shard import Videos
@@ -126,29 +128,49 @@ def pretrain(
         the metrics of the chosen epoch.
 
     Raises:
-        PipelineError: a clip that cannot be read, or a loss that is not finite.
+        PipelineError: a clip that cannot be read, a loss that is not finite, or rates and nothing to choose them by.
     """
     model.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     looked_at = data.validation(config)
     if not looked_at:
+        if len(config.head_lr) > 1:
+            raise PipelineError(
+                f"{STAGE}.head_lr: {len(config.head_lr)} rates, but split val holds no clips to choose by"
+            )
         logging.warning("split val holds no clips: the last epoch is kept, and nothing says how good it is")
     reader = ClipReader(data.rows, config.clip)
     if config.cache_gb > 0:
         reader.cache(data.videos_by_use(), int(config.cache_gb * 1e9), threads=max(1, config.workers))
-    fitting = Fitting(model, optimiser(model, config), config, len(data.concepts), reader, device, group)
-
-    def train(epoch: int) -> dict[str, float]:
-        samples = data.epoch(epoch, config)
-        began = time.monotonic()
-        found = fitting.train(epoch, samples, epochs.within)
-        logging.info("epoch %d of %d: %.0f clips/s", epoch, config.epochs, len(samples) / (time.monotonic() - began))
-        return found
-
-    epochs = Epochs(model, fitting.optimiser, state, metrics, (STAGE, config.seed, "epoch"))
     look = Validation(lambda: fitting.validate(looked_at), select="val_score") if looked_at else None
-    selected = epochs.run(config.epochs, train, look)
-    model.load_state_dict(selected.weights)
-    return epochs.log.rows[selected.epoch - 1]
+    search, start = Search(state), copy_of(model)
+    for rate in config.head_lr[search.number :]:
+        model.load_state_dict(start)
+        fitting = Fitting(model, optimiser(model, config, rate), config, len(data.concepts), reader, device, group)
+        seeds = (STAGE, config.seed, "epoch")
+        epochs = Epochs(model, fitting.optimiser, search, metrics, seeds, search.rows)
+        train = partial(one_epoch, fitting, data, epochs, {"head_lr": rate} if len(config.head_lr) > 1 else {})
+        search.close(epochs.run(config.epochs, train, look), epochs.log.rows)
+    weights, best = search.best
+    model.load_state_dict(weights)
+    return best
+
+
+def one_epoch(fitting: Fitting, data: Data, epochs: Epochs, told: dict[str, float], number: int) -> dict[str, float]:
+    """Train one epoch.
+
+    Args:
+        fitting: how.
+        data: what its clips are drawn from.
+        epochs: the run that it belongs to.
+        told: what else its metrics tell.
+        number: of the epoch, from 1.
+    """
+    samples = data.epoch(number, fitting.config)
+    began = time.monotonic()
+    found = fitting.train(number, samples, epochs.within)
+    took = time.monotonic() - began
+    logging.info("epoch %d of %d: %.0f clips/s", number, fitting.config.epochs, len(samples) / took)
+    return {**told, **found}
 
 
 def publish(

@@ -1,6 +1,6 @@
 """Section `pretrain_encoder`: one entry per encoder (TSP, section 4; SA-TSP, sections 1.1 and 1.4)."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -72,7 +72,12 @@ class PretrainEncoder(Section):
         1, ge=1, description="processes (and GPUs) that share the parts of a step; divides replicas, changes no result"
     )
     backbone_lr: float = Field(1.0e-4, ge=0, description="peak learning rate of the backbone, for one part")
-    head_lr: float = Field(2.0e-3, ge=0, description="peak learning rate of the heads, for one part")
+    head_lr: list[Annotated[float, Field(ge=0)]] = Field(
+        [2.0e-3],
+        min_length=1,
+        description="peak learning rates of the heads, for one part; of several, all are tried and the one of the best "
+        "mean validation accuracy of the heads is kept",
+    )
     freeze_stem: bool = Field(True, description="TSP trains with a frozen stem; a random start needs false")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(0.005, ge=0, description="of SGD")

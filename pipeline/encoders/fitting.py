@@ -28,14 +28,14 @@ WARMUP_START = 1e-5
 """Factor on the rates before the first step (TSP's code)."""
 
 
-def optimiser(model: PretrainingModel, config: PretrainEncoder) -> torch.optim.SGD:
+def optimiser(model: PretrainingModel, config: PretrainEncoder, head_lr: float) -> torch.optim.SGD:
     """SGD with a rate for each part; a frozen stem keeps its weights, not its batch statistics, as in TSP."""
     model.encoder.stem.requires_grad_(not config.freeze_stem)
     layers = (model.encoder.layer1, model.encoder.layer2, model.encoder.layer3, model.encoder.layer4)
     backbone: list[nn.Module] = [*layers] if config.freeze_stem else [model.encoder.stem, *layers]
     groups = [
         {"params": [weight for part in backbone for weight in part.parameters()], "peak": config.backbone_lr},
-        {"params": list(model.heads.parameters()), "peak": config.head_lr},
+        {"params": list(model.heads.parameters()), "peak": head_lr},
     ]
     return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pipeline.store.atomic import sha256
 from pipeline.store.stamp import stamp
 from pipeline.training.log import MetricsLog, Progress
 from pipeline.training.seeds import seed_all
-from pipeline.training.state import TrainingState
+from pipeline.training.state import Saves
 
 Metrics = Mapping[str, float]
 
@@ -96,18 +96,20 @@ class Epochs:
         state: where the run is kept after each epoch; a run found there is gone on with.
         metrics: the JSON-lines file of metrics; None in processes that only help the first.
         seeds: keys that every epoch's randomness is derived from, together with the epoch's number.
+        before: metrics of earlier runs of the same search, which stand first in the file.
     """
 
     def __init__(
         self,
         module: nn.Module,
         optimizer: torch.optim.Optimizer,
-        state: TrainingState,
+        state: Saves,
         metrics: Path | None,
         seeds: tuple[str | int, ...],
+        before: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.module, self.optimizer, self.state, self.seeds = module, optimizer, state, seeds
-        self.log = MetricsLog(metrics)
+        self.log = MetricsLog(metrics, before)
         self.done = 0
         self.selected: Selected | None = None
         self.within = Within(self, 1, None)

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ class MetricsLog:
 
     Args:
         path: the file; None writes nothing, in processes that only help.
+        before: rows of earlier runs, which stand first in the file.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, before: Sequence[dict[str, Any]] = ()) -> None:
+        self.path, self._before = path, before
         self.rows: list[dict[str, Any]] = []
 
     def append(self, row: dict[str, Any]) -> None:
@@ -33,7 +35,7 @@ class MetricsLog:
         """Take the rows of a run that is gone on with; the file, which may have gone with the outputs, gets them."""
         self.rows = list(rows)
         if self.path is not None:
-            write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in [*self._before, *self.rows]))
 
 
 class Progress:

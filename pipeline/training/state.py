@@ -13,7 +13,7 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -30,6 +30,17 @@ _GENERATION = re.compile(r"state-(\d+)\.(?:pt|json)")
 
 _held: dict[Path, int] = {}
 """Open lock files of this process. The system drops a lock as soon as any descriptor of its file is closed."""
+
+
+@runtime_checkable
+class Saves(Protocol):
+    """What a run needs of the place where it is kept."""
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest state."""
+
+    def save(self, state: dict[str, Any], /) -> None:
+        """Keep a state."""
 
 
 class TrainingState:

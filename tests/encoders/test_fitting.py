@@ -28,7 +28,9 @@ def made(folder: Path, config: PretrainEncoder) -> tuple[Fitting, Data]:
     torch.manual_seed(0)
     model = PretrainingModel(config, len(data.labels), len(concepts))
     reader = ClipReader(data.rows, config.clip)
-    return Fitting(model, optimiser(model, config), config, len(concepts), reader, torch.device("cpu")), data
+    return Fitting(
+        model, optimiser(model, config, config.head_lr[0]), config, len(concepts), reader, torch.device("cpu")
+    ), data
 
 
 def test_the_published_schedule() -> None:
@@ -45,7 +47,7 @@ def test_without_warmup_the_first_step_has_the_full_rate() -> None:
 
 def test_parts_have_their_own_rates_and_a_frozen_stem_keeps_its_weights(tmp_path: Path) -> None:
     fitting, data = made(
-        tmp_path, settings(freeze_stem=True, initial_weights="given.pth", backbone_lr=0.0, head_lr=0.1)
+        tmp_path, settings(freeze_stem=True, initial_weights="given.pth", backbone_lr=0.0, head_lr=[0.1])
     )
     before = {name: tensor.clone() for name, tensor in fitting.model.state_dict().items()}
     fitting.train(1, data.epoch(1, fitting.config))
@@ -113,7 +115,7 @@ def test_the_variants_have_their_heads_and_a_score(tmp_path: Path, changes: dict
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
-    fitting, data = made(tmp_path, settings(backbone_lr=1e30, head_lr=1e30))
+    fitting, data = made(tmp_path, settings(backbone_lr=1e30, head_lr=[1e30]))
     with pytest.raises(PipelineError, match="loss of epoch 2 is not finite"):
         for epoch in (1, 2):
             fitting.train(2, data.epoch(epoch, fitting.config))

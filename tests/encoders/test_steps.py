@@ -65,7 +65,7 @@ def test_a_step_is_the_mean_gradient_of_its_parts_and_the_statistics_of_the_firs
     def trained(samples: list, config: PretrainEncoder) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
         model = PretrainingModel(config, len(data.labels), 0)
-        Fitting(model, optimiser(model, config), config, 0, reader, torch.device("cpu")).train(3, samples)
+        Fitting(model, optimiser(model, config, 0.05), config, 0, reader, torch.device("cpu")).train(3, samples)
         return model.state_dict()
 
     torch.manual_seed(0)
