@@ -42,6 +42,7 @@ from pipeline.store.provenance import record
 from pipeline.training.device import pick
 from pipeline.training.distributed import Group, joined
 from pipeline.training.epochs import Epochs, Validation, copy_of, identity
+from pipeline.training.precision import prepared
 from pipeline.training.search import Search
 from pipeline.training.seeds import seed_all
 from pipeline.training.state import FollowedState, TrainingState
@@ -130,7 +131,7 @@ def pretrain(
     Raises:
         PipelineError: a clip that cannot be read, a loss that is not finite, or rates and nothing to choose them by.
     """
-    model.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    prepared(model, device, channels_last=config.channels_last, compiled=config.compile)
     looked_at = data.validation(config)
     if not looked_at:
         if len(config.head_lr) > 1:

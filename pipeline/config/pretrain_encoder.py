@@ -84,6 +84,11 @@ class PretrainEncoder(Section):
     warmup_epochs: float = Field(2.0, ge=0, description="linear warm-up, epochs")
     milestones: list[float] = Field([4.0, 6.0], description="epochs at which the rates decay")
     decay: float = Field(0.01, gt=0, le=1, description="factor of each decay")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the layers; bfloat16 is about twice as fast on recent GPUs; losses stay float32"
+    )
+    channels_last: bool = Field(True, description="channels beside each other in memory; faster on most devices")
+    compile: bool = Field(False, description="torch.compile; pays for long runs, needs a C++ compiler")
     cache_gb: float = Field(0.0, ge=0, description="decoded frames kept in memory, up to this many GB; 0 decodes anew")
     workers: int = Field(6, ge=0, description="processes that read clips; 0 reads in the training process")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")

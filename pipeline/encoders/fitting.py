@@ -23,6 +23,7 @@ from pipeline.encoders.steps import dealt, own, statistics
 from pipeline.training.distributed import ALONE, Group
 from pipeline.training.epochs import Within
 from pipeline.training.log import Progress
+from pipeline.training.precision import autocast
 
 WARMUP_START = 1e-5
 """Factor on the rates before the first step (TSP's code)."""
@@ -107,7 +108,7 @@ class Fitting:
             for place, (batch, frames) in enumerate(itertools.islice(batches, len(ours[number]))):
                 labels = self._labels(batch)
                 with statistics(self.model, moving=self.group.first and place == 0):
-                    logits = self.model(self._clips(batch, frames))
+                    logits = self._forward(batch, frames)
                 losses = pretraining_loss(logits, labels, config)
                 (losses.total / len(parts)).backward()
                 means.count(logits, labels, losses)
@@ -136,7 +137,7 @@ class Fitting:
         shown = [torch.zeros(0, self.concepts, device=self.device)]
         for batch, frames in self._batches(parts[self.group.rank :: self.group.world]):
             labels = self._labels(batch)
-            logits = self.model(self._clips(batch, frames))
+            logits = self._forward(batch, frames)
             means.count(logits, labels, pretraining_loss(logits, labels, self.config))
             if logits.semantic is not None:
                 scores.append(logits.semantic[labels.covered].float())
@@ -151,6 +152,12 @@ class Fitting:
         for size, equal in itertools.groupby(parts, key=len):
             samples = [sample for part in equal for sample in part]
             yield from batches(self.reader, samples, size, self.config.workers, self.device)
+
+    def _forward(self, batch: list[Sample], frames: list[NativeFrames]) -> Logits:
+        clips = self._clips(batch, frames)
+        with autocast(self.device, self.config.precision):
+            logits: Logits = self.model(clips)
+        return logits
 
     def _clips(self, batch: list[Sample], frames: list[NativeFrames]) -> Float[Tensor, "batch 3 frames crop crop"]:
         clip = self.config.clip
