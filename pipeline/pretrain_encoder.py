@@ -2,7 +2,7 @@ r"""Pretrain a clip encoder: TSP, and with concepts SA-TSP (equation 1).
 
 In:  the corpus, the re-encoded videos, the concepts.
 Out: a manifest vouching for model.safetensors (encoder and heads), config.json (settings, labels, concepts),
-     metrics.jsonl (a line per epoch) and card.md (what the encoder is and how good).
+     metrics.jsonl (a line per epoch); beside it card.md (what the encoder is, how good, what it cost).
 
 Training uses the videos of split `train`; after each epoch the split `val` is looked at, and the epoch with
 the best mean score of the heads is kept (the last one, if `val` holds no clips). The state folder lets a run
@@ -29,7 +29,7 @@ from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import Corpus
-from pipeline.encoders.card import card
+from pipeline.encoders.card import Made, card
 from pipeline.encoders.concept_labels import read_concepts
 from pipeline.encoders.data import Data, gather
 from pipeline.encoders.fitting import Fitting, optimiser
@@ -39,7 +39,7 @@ from pipeline.encoders.reading import ClipReader
 from pipeline.store.atomic import sha256, write_text
 from pipeline.store.manifest import write_manifest
 from pipeline.store.provenance import record
-from pipeline.training.device import pick
+from pipeline.training.device import described, pick
 from pipeline.training.distributed import Group, joined
 from pipeline.training.epochs import Epochs, Validation, copy_of, identity
 from pipeline.training.precision import prepared
@@ -83,10 +83,11 @@ def main(argv: list[str] | None = None) -> int:
         if not group.first:
             state = FollowedState(args.state)
         metrics = args.output.parent / "metrics.jsonl" if group.first else None
-        best = pretrain(model, data, config, state, metrics, group, device)
+        best, seconds = pretrain(model, data, config, state, metrics, group, device)
     if not group.first:
         return 0
-    publish(args.output, args.name, model, config, data, best)
+    made = Made(seconds, described(device, group.world))
+    publish(args.output, args.name, model, config, data, best, made)
     record(args.output, STAGE, config, inputs)
     state.clear()
     return 0
@@ -113,7 +114,7 @@ def pretrain(
     metrics: Path | None,
     group: Group,
     device: torch.device,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], float]:
     """Train the model, from the newest state if there is one; it then holds the chosen epoch's weights.
 
     Args:
@@ -126,7 +127,7 @@ def pretrain(
         device: of this process.
 
     Returns:
-        the metrics of the chosen epoch.
+        the metrics of the chosen epoch, and the seconds that training took.
 
     Raises:
         PipelineError: a clip that cannot be read, a loss that is not finite, or rates and nothing to choose them by.
@@ -150,10 +151,10 @@ def pretrain(
         seeds = (STAGE, config.seed, "epoch")
         epochs = Epochs(model, fitting.optimiser, search, metrics, seeds, search.rows)
         train = partial(one_epoch, fitting, data, epochs, {"head_lr": rate} if len(config.head_lr) > 1 else {})
-        search.close(epochs.run(config.epochs, train, look), epochs.log.rows)
+        search.close(epochs.run(config.epochs, train, look), epochs.log.rows, epochs.seconds)
     weights, best = search.best
     model.load_state_dict(weights)
-    return best
+    return best, search.seconds
 
 
 def one_epoch(fitting: Fitting, data: Data, epochs: Epochs, told: dict[str, float], number: int) -> dict[str, float]:
@@ -181,8 +182,9 @@ def publish(
     config: PretrainEncoder,
     data: Data,
     best: dict[str, Any],
+    made: Made,
 ) -> None:
-    """Write the payloads and, last, the manifest.
+    """Write the payloads, the card and, last, the manifest.
 
     Args:
         output: the manifest.
@@ -191,6 +193,7 @@ def publish(
         config: what it was trained with.
         data: what it was trained on.
         best: metrics of the chosen epoch.
+        made: how it was made.
     """
     words = [concept.word for concept in data.concepts]
     files = write_model(output.parent, model, config, labels=data.labels, concepts=words)
@@ -202,9 +205,8 @@ def publish(
         "concepts": len(words),
         "best": best,
     }
-    described = output.parent / "card.md"
-    write_text(described, card(name, config, data, facts, sha256(files[0])))
-    write_manifest(output, [*files, described, output.parent / "metrics.jsonl"], facts)
+    write_text(output.parent / "card.md", card(name, config, data, facts, sha256(files[0]), made))
+    write_manifest(output, [*files, output.parent / "metrics.jsonl"], facts)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,7 @@ class Epochs:
         self.log = MetricsLog(metrics, before)
         self.done = 0
         self.selected: Selected | None = None
+        self._began, self._before_s = time.monotonic(), 0.0
         self.within = Within(self, 1, None)
         self._begun: dict[str, Any] | None = None
         self._resume()
@@ -138,6 +140,11 @@ class Epochs:
             progress.step()
         assert self.selected is not None
         return self.selected
+
+    @property
+    def seconds(self) -> float:
+        """Time that the run has taken, in all the jobs that it took; what a killed job did in vain is not counted."""
+        return self._before_s + time.monotonic() - self._began
 
     def _close(self, epoch: int, row: Metrics, validation: Validation | None, *, keep: bool = False) -> None:
         """End an epoch: look, select, log, save."""
@@ -172,6 +179,7 @@ class Epochs:
             "module": copy_of(self.module),
             "optimizer": self.optimizer.state_dict(),
             "rows": self.log.rows,
+            "seconds": self.seconds,
             "selected": kept and {"epoch": kept.epoch, "score": kept.score, "weights": kept.weights},
         }
 
@@ -183,7 +191,7 @@ class Epochs:
         self.module.load_state_dict(saved["module"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.selected = Selected(**saved["selected"]) if saved["selected"] else None
-        self._begun = saved["within"]
+        self._begun, self._before_s = saved["within"], saved["seconds"]
         logging.info("resuming %s epoch %d", *(("in", self.done + 1) if self._begun else ("after", self.done)))
         self.log.restore(saved["rows"])
 

@@ -18,9 +18,10 @@ class Search:
 
     def __init__(self, state: TrainingState) -> None:
         self._state = state
-        saved = state.load() or {"number": 0, "rows": [], "best": None, "run": None}
+        saved = state.load() or {"number": 0, "rows": [], "seconds": 0.0, "best": None, "run": None}
         self.number: int = saved["number"]
         self.rows: list[dict[str, Any]] = saved["rows"]
+        self.seconds: float = saved["seconds"]
         self._best: dict[str, Any] | None = saved["best"]
         self._run: dict[str, Any] | None = saved["run"]
 
@@ -30,19 +31,22 @@ class Search:
 
     def save(self, run: dict[str, Any]) -> None:
         """Keep the state of the run that is being tried."""
-        self._state.save({"number": self.number, "rows": self.rows, "best": self._best, "run": run})
+        over = {"number": self.number, "rows": self.rows, "seconds": self.seconds, "best": self._best}
+        self._state.save({**over, "run": run})
 
-    def close(self, selected: Selected, rows: list[dict[str, Any]]) -> None:
+    def close(self, selected: Selected, rows: list[dict[str, Any]], seconds: float) -> None:
         """End a run; of equals the earlier is kept.
 
         Args:
             selected: of its epochs.
             rows: its metrics.
+            seconds: that it took.
         """
         row = next(row for row in rows if row["epoch"] == selected.epoch)
         if self._best is None or (selected.score or 0.0) > (self._best["score"] or 0.0):
             self._best = {"score": selected.score, "weights": selected.weights, "row": row}
         self.number, self.rows, self._run = self.number + 1, [*self.rows, *rows], None
+        self.seconds += seconds
 
     @property
     def best(self) -> tuple[dict[str, Any], dict[str, Any]]:
