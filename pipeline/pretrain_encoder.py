@@ -2,29 +2,34 @@ r"""Pretrain a clip encoder: TSP, and with concepts SA-TSP (equation 1).
 
 In:  the corpus, the re-encoded videos, the concepts.
 Out: a manifest vouching for model.safetensors (encoder and heads), config.json (settings, labels, concepts),
-     metrics.jsonl (a line per epoch) and card.md (what the encoder is and how good).
+     metrics.jsonl (a line per epoch); beside it card.md (what the encoder is, how good, what it cost).
 
 Training uses the videos of split `train`; after each epoch the split `val` is looked at, and the epoch with
 the best mean score of the heads is kept (the last one, if `val` holds no clips). The state folder lets a run
-that was interrupted go on after its last whole epoch, with the result of an undisturbed run.
+that was interrupted, killed at any moment even, go on where it last saved, with the result of an undisturbed run.
 
     python -m pipeline.pretrain_encoder --name sa_tsp \
         --config '{"architecture": "r2plus1d_narrow", "initial_weights": null, "freeze_stem": false, "epochs": 1}' \
         --corpus results/demo/corpus/manifest.json --videos results/demo/video \
         --concepts results/demo/concepts.json --state /tmp/state --output /tmp/sa_tsp/manifest.json
+
+With `replicas` 8 in the config, `torchrun --standalone --nproc_per_node 8 -m pipeline.pretrain_encoder ...` shares
+the eight parts of a step among eight GPUs; one GPU computes the same, one part after another.
 """
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import Corpus
-from pipeline.encoders.card import card
+from pipeline.encoders.card import Made, card
 from pipeline.encoders.concept_labels import read_concepts
 from pipeline.encoders.data import Data, gather
 from pipeline.encoders.fitting import Fitting, optimiser
@@ -35,10 +40,13 @@ from pipeline.encoders.registry import weight_file
 from pipeline.store.atomic import sha256, write_text
 from pipeline.store.manifest import write_manifest
 from pipeline.store.provenance import record
-from pipeline.training.device import pick
-from pipeline.training.epochs import Epochs, Validation, identity
+from pipeline.training.device import described, pick
+from pipeline.training.distributed import Group, joined
+from pipeline.training.epochs import Epochs, Validation, copy_of, identity
+from pipeline.training.precision import prepared
+from pipeline.training.search import Search
 from pipeline.training.seeds import seed_all
-from pipeline.training.state import TrainingState
+from pipeline.training.state import FollowedState, TrainingState
 from pipeline.video.shard import Videos
 
 STAGE = "pretrain_encoder"
@@ -65,9 +73,22 @@ def main(argv: list[str] | None = None) -> int:
     inputs = [args.corpus, *videos.manifests]
     inputs += [args.concepts] if concepts else []
     inputs += [weight_file(config.initial_weights)] if config.initial_weights else []
-    state = TrainingState(args.state, identity(STAGE, config, inputs))
-    best = pretrain(model, data, config, state, args.output.parent / "metrics.jsonl")
-    publish(args.output, args.name, model, config, data, best)
+    with joined(pick(config.device)) as (group, device):
+        if config.replicas % group.world:
+            raise PipelineError(
+                f"pretrain_encoder.replicas {config.replicas} cannot be shared by {group.world} processes"
+            )
+        if group.first:
+            state = TrainingState(args.state, identity(STAGE, config, inputs))
+        group.wait()
+        if not group.first:
+            state = FollowedState(args.state)
+        metrics = args.output.parent / "metrics.jsonl" if group.first else None
+        best, seconds = pretrain(model, data, config, state, metrics, group, device)
+    if not group.first:
+        return 0
+    made = Made(seconds, described(device, group.world))
+    publish(args.output, args.name, model, config, data, best, made)
     record(args.output, STAGE, config, inputs)
     state.clear()
     return 0
@@ -88,8 +109,14 @@ def initial(config: PretrainEncoder, data: Data) -> PretrainingModel:
 
 
 def pretrain(
-    model: PretrainingModel, data: Data, config: PretrainEncoder, state: TrainingState, metrics: Path
-) -> dict[str, Any]:
+    model: PretrainingModel,
+    data: Data,
+    config: PretrainEncoder,
+    state: TrainingState,
+    metrics: Path | None,
+    group: Group,
+    device: torch.device,
+) -> tuple[dict[str, Any], float]:
     """Train the model, from the newest state if there is one; it then holds the chosen epoch's weights.
 
     Args:
@@ -97,36 +124,57 @@ def pretrain(
         data: segments and labels.
         config: how.
         state: where an unfinished run keeps what it needs to go on.
-        metrics: the file of metrics.
+        metrics: the file of metrics, in the first process.
+        group: the processes that train.
+        device: of this process.
 
     Returns:
-        the metrics of the chosen epoch.
+        the metrics of the chosen epoch, and the seconds that training took.
 
     Raises:
-        PipelineError: a clip that cannot be read, or a loss that is not finite.
+        PipelineError: a clip that cannot be read, a loss that is not finite, or rates and nothing to choose them by.
     """
-    device = pick(config.device)
-    model.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    prepared(model, device, channels_last=config.channels_last, compiled=config.compile)
     looked_at = data.validation(config)
     if not looked_at:
+        if len(config.head_lr) > 1:
+            raise PipelineError(
+                f"{STAGE}.head_lr: {len(config.head_lr)} rates, but split val holds no clips to choose by"
+            )
         logging.warning("split val holds no clips: the last epoch is kept, and nothing says how good it is")
     reader = ClipReader(data.rows, config.clip)
     if config.cache_gb > 0:
         reader.cache(data.videos_by_use(), int(config.cache_gb * 1e9), threads=max(1, config.workers))
-    fitting = Fitting(model, optimiser(model, config), config, len(data.concepts), reader, device)
-
-    def train(epoch: int) -> dict[str, float]:
-        samples = data.epoch(epoch, config)
-        began = time.monotonic()
-        found = fitting.train(epoch, samples)
-        logging.info("epoch %d of %d: %.0f clips/s", epoch, config.epochs, len(samples) / (time.monotonic() - began))
-        return found
-
-    epochs = Epochs(model, fitting.optimiser, state, metrics, (STAGE, config.seed, "epoch"))
     look = Validation(lambda: fitting.validate(looked_at), select="val_score") if looked_at else None
-    selected = epochs.run(config.epochs, train, look)
-    model.load_state_dict(selected.weights)
-    return epochs.log.rows[selected.epoch - 1]
+    search, start = Search(state), copy_of(model)
+    for rate in config.head_lr[search.number :]:
+        model.load_state_dict(start)
+        fitting = Fitting(model, optimiser(model, config, rate), config, len(data.concepts), reader, device, group)
+        seeds = (STAGE, config.seed, "epoch")
+        epochs = Epochs(model, fitting.optimiser, search, metrics, seeds, search.rows)
+        train = partial(one_epoch, fitting, data, epochs, {"head_lr": rate} if len(config.head_lr) > 1 else {})
+        search.close(epochs.run(config.epochs, train, look), epochs.log.rows, epochs.seconds)
+    weights, best = search.best
+    model.load_state_dict(weights)
+    return best, search.seconds
+
+
+def one_epoch(fitting: Fitting, data: Data, epochs: Epochs, told: dict[str, float], number: int) -> dict[str, float]:
+    """Train one epoch.
+
+    Args:
+        fitting: how.
+        data: what its clips are drawn from.
+        epochs: the run that it belongs to.
+        told: what else its metrics tell.
+        number: of the epoch, from 1.
+    """
+    samples = data.epoch(number, fitting.config)
+    began = time.monotonic()
+    found = fitting.train(number, samples, epochs.within)
+    took = time.monotonic() - began
+    logging.info("epoch %d of %d: %.0f clips/s", number, fitting.config.epochs, len(samples) / took)
+    return {**told, **found}
 
 
 def publish(
@@ -136,8 +184,9 @@ def publish(
     config: PretrainEncoder,
     data: Data,
     best: dict[str, Any],
+    made: Made,
 ) -> None:
-    """Write the payloads and, last, the manifest.
+    """Write the payloads, the card and, last, the manifest.
 
     Args:
         output: the manifest.
@@ -146,6 +195,7 @@ def publish(
         config: what it was trained with.
         data: what it was trained on.
         best: metrics of the chosen epoch.
+        made: how it was made.
     """
     words = [concept.word for concept in data.concepts]
     files = write_model(output.parent, model, config, labels=data.labels, concepts=words)
@@ -157,9 +207,8 @@ def publish(
         "concepts": len(words),
         "best": best,
     }
-    described = output.parent / "card.md"
-    write_text(described, card(name, config, data, facts, sha256(files[0])))
-    write_manifest(output, [*files, described, output.parent / "metrics.jsonl"], facts)
+    write_text(output.parent / "card.md", card(name, config, data, facts, sha256(files[0]), made))
+    write_manifest(output, [*files, output.parent / "metrics.jsonl"], facts)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ SMALL = {
     "batch_size": 8,
     "epochs": 3,
     "backbone_lr": 0.01,
-    "head_lr": 0.05,
+    "head_lr": [0.05],
     "warmup_epochs": 0.5,
     "workers": 0,
     "device": "cpu",

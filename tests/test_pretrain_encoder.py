@@ -1,6 +1,7 @@
 """The stage trains, keeps the best epoch, goes on where it stopped, and says what is wrong before it starts."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from pipeline.encoders.fitting import Fitting
 from pipeline.encoders.model import read_encoder
 from pipeline.pretrain_encoder import main
 from pipeline.store.manifest import read_manifest
+from pipeline.training.epochs import Within
 from pipeline.training.state import TrainingState
 
-PAYLOADS = {"model.safetensors", "config.json", "metrics.jsonl", "card.md"}
+PAYLOADS = {"model.safetensors", "config.json", "metrics.jsonl"}
 
 
 @pytest.fixture
@@ -82,6 +84,7 @@ def test_the_card_tells_the_data_the_settings_and_the_metrics(filmed: Filmed) ->
     assert "2 action classes, 4 concepts" in card
     assert f"- val_score: {read_manifest(output).facts['best']['val_score']:.4g}" in card
     assert read_manifest(output).payloads["model.safetensors"]["sha256"] in card
+    assert re.search(r"- training took \d+ s, finished \d{4}-\d\d-\d\dT.*\+00:00\n- on 1 x \d+ threads of a CPU", card)
 
 
 def test_equal_runs_give_equal_manifests_whoever_reads(filmed: Filmed) -> None:
@@ -95,7 +98,8 @@ def test_equal_runs_give_equal_manifests_whoever_reads(filmed: Filmed) -> None:
         for output in (first, again, cached, others, seeded)
     ]
     assert digests[0] == digests[1]
-    assert read_manifest(first).facts == read_manifest(again).facts
+    assert first.read_bytes() == again.read_bytes()
+    assert (first.parent / "card.md").is_file()
     weights = [load_file(output.parent / "model.safetensors") for output in (first, cached, others, seeded)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0]), "memory or files: no matter"
     assert all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0]), "workers draw nothing"
@@ -118,6 +122,36 @@ def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(filmed: Filmed, m
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+SEARCH = {"backbone_lr": 0.0, "epochs": 2, "head_lr": [0.0, 0.05, 0.0]}
+
+
+def test_of_several_head_rates_the_best_is_kept(filmed: Filmed) -> None:
+    _, searched = run(filmed, "one", **SEARCH)
+    _, alone = run(filmed, "two", **{**SEARCH, "head_lr": [0.05]})
+    rows = metrics(searched)
+    assert [(row["head_lr"], row["epoch"]) for row in rows] == [
+        (0.0, 1), (0.0, 2), (0.05, 1), (0.05, 2), (0.0, 1), (0.0, 2)
+    ]  # fmt: skip
+    best = read_manifest(searched).facts["best"]
+    assert best == max(rows, key=lambda row: row["val_score"])
+    assert best["head_lr"] == 0.05
+    assert {**read_manifest(alone).facts["best"], "head_lr": 0.05} == best, "tried as if it were the only one"
+    one, two = (load_file(output.parent / "model.safetensors") for output in (searched, alone))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize("saves", range(1, 6))
+def test_a_search_that_was_interrupted_goes_on(filmed: Filmed, monkeypatch: pytest.MonkeyPatch, saves: int) -> None:
+    _, undisturbed = run(filmed, "one", **SEARCH)
+    monkeypatch.setattr(TrainingState, "save", interrupting(TrainingState.save, iter(range(saves))))
+    with pytest.raises(KeyboardInterrupt):
+        run(filmed, "two", **SEARCH)
+    monkeypatch.undo()
+    _, resumed = run(filmed, "two", **SEARCH)
+    for name in ("metrics.jsonl", "model.safetensors"):
+        assert (resumed.parent / name).read_bytes() == (undisturbed.parent / name).read_bytes()
+
+
 def interrupting(save: Callable[..., None], saves: Iterator[int]) -> Callable[..., None]:
     """Save so often; the next time the job is killed."""
 
@@ -132,9 +166,9 @@ def interrupting(save: Callable[..., None], saves: Iterator[int]) -> Callable[..
 def noting(trained: list[int]) -> Callable[..., dict[str, float]]:
     train = Fitting.train
 
-    def wrapped(self: Fitting, epoch: int, samples: list) -> dict[str, float]:
+    def wrapped(self: Fitting, epoch: int, samples: list, within: Within) -> dict[str, float]:
         trained.append(epoch)
-        return train(self, epoch, samples)
+        return train(self, epoch, samples, within)
 
     return wrapped
 
@@ -146,7 +180,7 @@ def test_other_settings_do_not_go_on_from_an_old_state(filmed: Filmed, monkeypat
     monkeypatch.undo()
     trained: list[int] = []
     monkeypatch.setattr("pipeline.encoders.fitting.Fitting.train", noting(trained))
-    run(filmed, head_lr=0.04)
+    run(filmed, head_lr=[0.04])
     assert trained == [1, 2, 3]
 
 
@@ -200,7 +234,8 @@ def test_it_starts_from_given_weights(filmed: Filmed, tmp_path: Path) -> None:
         ({"train": 2}, True, {"clip": {**SMALL["clip"], "frames": 20}}, "no foreground"),
         ({"train": 2}, True, {"clip": {**SMALL["clip"], "fps": 8.0}}, "make clip.fps divide reencode.fps"),
         ({"train": 2}, True, {"initial_weights": "absent.pth"}, "absent.pth: no such weight file"),
-        ({"train": 2}, True, {"head_lr": "1e-3"}, "config: pretrain_encoder.head_lr = '1e-3'"),
+        ({"train": 2}, True, {"head_lr": [0.1, 0.2]}, "head_lr: 2 rates, but split val holds no clips to choose by"),
+        ({"train": 2}, True, {"head_lr": ["1e-3"]}, "config: pretrain_encoder.head_lr.0 = '1e-3'"),
     ],
 )
 def test_what_cannot_work_is_one_line_before_training(

@@ -1,6 +1,6 @@
 """Section `pretrain_encoder`: one entry per encoder (TSP, section 4; SA-TSP, sections 1.1 and 1.4)."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -37,7 +37,11 @@ class AsymmetricLoss(Section):
 
 
 class PretrainEncoder(Section):
-    """Pretraining of one encoder: L = action + alpha region + beta semantic (equation 1)."""
+    """Pretraining of one encoder: L = action + alpha region + beta semantic (equation 1).
+
+    The papers' variants: `tac` is alpha 0 and beta 0, `tsp` beta 0, `tsp` without the action head action 0; `sa_tsp`
+    with binary cross-entropy is gamma_neg, gamma_pos and margin 0.
+    """
 
     architecture: Literal["r2plus1d_34", "r2plus1d_18", "r3d_18", "r2plus1d_narrow"] = Field(
         "r2plus1d_34", description="the clip encoder"
@@ -60,22 +64,53 @@ class PretrainEncoder(Section):
         gt=0,
         description="background lies between actions that are this far apart, seconds (5 clips, as TSP's)",
     )
+    action: float = Field(1.0, ge=0, description="weight of the action loss; 0 leaves its head out")
     alpha: float = Field(1.0, ge=0, description="weight of the temporal region loss; 0 leaves its head out")
     beta: float = Field(0.1, ge=0, description="weight of the semantic concept loss; 0 leaves its head out (plain TSP)")
     semantic_loss: AsymmetricLoss = Field(AsymmetricLoss(), description="the loss of the concepts")
     epochs: int = Field(8, ge=1, description="passes over the clips")
-    batch_size: int = Field(32, ge=1, description="clips per step")
-    backbone_lr: float = Field(1.0e-4, ge=0, description="peak learning rate of the backbone")
-    head_lr: float = Field(2.0e-3, ge=0, description="peak learning rate of the heads")
+    batch_size: int = Field(32, ge=1, description="clips of a part of a step: of a GPU, as published")
+    replicas: int = Field(
+        1,
+        ge=1,
+        description="parts of a step, each normalised by itself; the rates below are multiplied by it. TSP's: 2 GPUs",
+    )
+    processes: int = Field(
+        1, ge=1, description="processes (and GPUs) that share the parts of a step; divides replicas, changes no result"
+    )
+    backbone_lr: float = Field(1.0e-4, ge=0, description="peak learning rate of the backbone, for one part")
+    head_lr: list[Annotated[float, Field(ge=0)]] = Field(
+        [2.0e-3],
+        min_length=1,
+        description="peak learning rates of the heads, for one part; of several, all are tried and the one of the best "
+        "mean validation accuracy of the heads is kept",
+    )
     freeze_stem: bool = Field(True, description="TSP trains with a frozen stem; a random start needs false")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(0.005, ge=0, description="of SGD")
     warmup_epochs: float = Field(2.0, ge=0, description="linear warm-up, epochs")
     milestones: list[float] = Field([4.0, 6.0], description="epochs at which the rates decay")
     decay: float = Field(0.01, gt=0, le=1, description="factor of each decay")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the layers; bfloat16 is about twice as fast on recent GPUs; losses stay float32"
+    )
+    channels_last: bool = Field(True, description="channels beside each other in memory; faster on most devices")
+    compile: bool = Field(False, description="torch.compile; pays for long runs, needs a C++ compiler")
     cache_gb: float = Field(0.0, ge=0, description="decoded frames kept in memory, up to this many GB; 0 decodes anew")
     workers: int = Field(6, ge=0, description="processes that read clips; 0 reads in the training process")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> Self:
+        if self.action == self.alpha == self.beta == 0:
+            raise ValueError("action, alpha and beta are all 0: there is nothing to learn")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_shared_evenly(self) -> Self:
+        if self.replicas % self.processes:
+            raise ValueError(f"processes {self.processes} must divide replicas {self.replicas}")
+        return self
 
     @model_validator(mode="after")
     def _stem_has_learned(self) -> Self:
@@ -85,4 +120,5 @@ class PretrainEncoder(Section):
             raise ValueError("keep_heads: true needs initial_weights that have heads")
         return self
 
+    save_every: int = Field(500, ge=1, description="steps after which the state is saved within an epoch too")
     seed: int = Field(0, description="of the initial weights, the sampling and the augmentation")

@@ -1,14 +1,31 @@
 """The model card of a pretrained encoder."""
 
+import datetime
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.encoders.data import Data, Segments
 
 
-def card(name: str, config: PretrainEncoder, data: Data, facts: dict[str, Any], digest: str) -> str:
-    """What the encoder is, what it was trained on and how good it is; equal runs give equal cards.
+@dataclass(frozen=True)
+class Made:
+    """How an encoder was made.
+
+    Attributes:
+        seconds: that training took, in all the jobs that it took.
+        machine: what trained, in words.
+    """
+
+    seconds: float
+    machine: str
+
+
+def card(name: str, config: PretrainEncoder, data: Data, facts: dict[str, Any], digest: str, made: Made) -> str:
+    """What the encoder is, what it was trained on, how good it is and what it cost.
+
+    Equal runs take different times: the card is no payload of the encoder's manifest.
 
     Args:
         name: of the encoder.
@@ -16,6 +33,7 @@ def card(name: str, config: PretrainEncoder, data: Data, facts: dict[str, Any], 
         data: what it was trained on.
         facts: of its manifest.
         digest: sha256 of its weights.
+        made: how it was made.
 
     Returns:
         Markdown.
@@ -39,6 +57,11 @@ def card(name: str, config: PretrainEncoder, data: Data, facts: dict[str, Any], 
         "",
         *(f"- {key}: {value:.4g}" for key, value in facts["best"].items()),
         "",
+        "## Cost",
+        "",
+        f"- training took {_duration(made.seconds)}, finished {_now()}",
+        f"- on {made.machine}",
+        "",
         "## Settings",
         "",
         f"Digest {config.digest()}.",
@@ -53,6 +76,15 @@ def card(name: str, config: PretrainEncoder, data: Data, facts: dict[str, Any], 
         "",
     ]
     return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _count(segments: Segments) -> str:

@@ -1,7 +1,8 @@
 """One epoch of pretraining, and one look at the validation clips."""
 
 import bisect
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,21 +18,25 @@ from pipeline.encoders.heads import Logits
 from pipeline.encoders.losses import BACKGROUND, FOREGROUND, NO_ACTION, Labels, Losses, pretraining_loss
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.reading import ClipReader, NativeFrames, batches
-from pipeline.encoders.scores import mean_average_precision
+from pipeline.encoders.scores import mean_accuracy, mean_average_precision
+from pipeline.encoders.steps import dealt, own, statistics
+from pipeline.training.distributed import ALONE, Group
+from pipeline.training.epochs import Within
 from pipeline.training.log import Progress
+from pipeline.training.precision import autocast
 
 WARMUP_START = 1e-5
 """Factor on the rates before the first step (TSP's code)."""
 
 
-def optimiser(model: PretrainingModel, config: PretrainEncoder) -> torch.optim.SGD:
+def optimiser(model: PretrainingModel, config: PretrainEncoder, head_lr: float) -> torch.optim.SGD:
     """SGD with a rate for each part; a frozen stem keeps its weights, not its batch statistics, as in TSP."""
     model.encoder.stem.requires_grad_(not config.freeze_stem)
     layers = (model.encoder.layer1, model.encoder.layer2, model.encoder.layer3, model.encoder.layer4)
     backbone: list[nn.Module] = [*layers] if config.freeze_stem else [model.encoder.stem, *layers]
     groups = [
         {"params": [weight for part in backbone for weight in part.parameters()], "peak": config.backbone_lr},
-        {"params": list(model.heads.parameters()), "peak": config.head_lr},
+        {"params": list(model.heads.parameters()), "peak": head_lr},
     ]
     return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay)
 
@@ -61,6 +66,7 @@ class Fitting:
         concepts: number of concepts that labels know.
         reader: of the clips.
         device: where the model is.
+        group: the processes that train it.
     """
 
     model: PretrainingModel
@@ -69,13 +75,15 @@ class Fitting:
     concepts: int
     reader: ClipReader
     device: torch.device
+    group: Group = ALONE
 
-    def train(self, epoch: int, samples: list[Sample]) -> dict[str, float]:
+    def train(self, epoch: int, samples: list[Sample], within: Within | None = None) -> dict[str, float]:
         """Train on the samples in their order.
 
         Args:
             epoch: its number, from 1; decides the rates.
             samples: the clips.
+            within: keeps the state every `save_every` steps; the epoch goes on from what it holds.
 
         Returns:
             mean losses and accuracies met on the way.
@@ -84,21 +92,31 @@ class Fitting:
             PipelineError: a clip that cannot be read, or a loss that is not finite.
         """
         self.model.train()
-        progress = Progress(f"epoch {epoch}, clips", len(samples))
-        steps = -(-len(samples) // self.config.batch_size)
-        means = _Means()
-        for number, (batch, frames) in enumerate(self._batches(samples)):
-            factor = rate_factor((epoch - 1) * steps + number, steps, self.config)
+        config = self.config
+        steps = dealt(samples, config.batch_size, config.replicas)
+        ours = [own(parts, config.replicas, self.group) for parts in steps]
+        begun = within.load() if within else None
+        first = begun["steps"] if begun else 0
+        means = _Means(self.device, self.group, begun["means"] if begun else None)
+        progress = Progress(f"epoch {epoch}, steps", len(steps) - first)
+        batches = self._batches([part for parts in ours[first:] for part in parts])
+        for number, parts in enumerate(steps[first:], start=first):
+            factor = rate_factor((epoch - 1) * len(steps) + number, len(steps), config) * config.replicas
             for group in self.optimiser.param_groups:
                 group["lr"] = group["peak"] * factor
-            labels = self._labels(batch)
-            logits = self.model(self._clips(batch, frames))
-            losses = pretraining_loss(logits, labels, self.config)
             self.optimiser.zero_grad(set_to_none=True)
-            losses.total.backward()
+            for place, (batch, frames) in enumerate(itertools.islice(batches, len(ours[number]))):
+                labels = self._labels(batch)
+                with statistics(self.model, moving=self.group.first and place == 0):
+                    logits = self._forward(batch, frames)
+                losses = pretraining_loss(logits, labels, config)
+                (losses.total / len(parts)).backward()
+                means.count(logits, labels, losses)
+            self.group.add_gradients(self.model.parameters())
             self.optimiser.step()
-            _count(means, logits, labels, losses)
-            progress.step(len(batch))
+            progress.step()
+            if within and (number + 1) % config.save_every == 0:
+                within.save({"steps": number + 1, "means": means.packed()})
         found = means.all("train")
         if not np.isfinite(found["train_loss"]):
             raise PipelineError(f"pretrain_encoder: the loss of epoch {epoch} is not finite; lower the rates")
@@ -106,29 +124,40 @@ class Fitting:
 
     @torch.no_grad()
     def validate(self, samples: list[Sample]) -> dict[str, float]:
-        """Losses and scores on the samples; `val_score` is the mean over heads by which an epoch is chosen.
+        """Losses and scores on the samples; `val_score` is what an epoch is chosen by.
 
         The action and region heads are scored by accuracy, the semantic head by its mean average precision.
         """
         self.model.eval()
-        means = _Means()
-        ranked: list[tuple[np.ndarray, np.ndarray]] = []
-        for batch, frames in self._batches(samples):
+        self.group.spread(self.model.buffers())  # the running statistics are the first process's
+        means = _Means(self.device, self.group)
+        size = self.config.batch_size
+        parts = [samples[first : first + size] for first in range(0, len(samples), size)]
+        scores = [torch.zeros(0, self.concepts, device=self.device)]
+        shown = [torch.zeros(0, self.concepts, device=self.device)]
+        for batch, frames in self._batches(parts[self.group.rank :: self.group.world]):
             labels = self._labels(batch)
-            logits = self.model(self._clips(batch, frames))
-            _count(means, logits, labels, pretraining_loss(logits, labels, self.config))
+            logits = self._forward(batch, frames)
+            means.count(logits, labels, pretraining_loss(logits, labels, self.config))
             if logits.semantic is not None:
-                kept = labels.covered
-                ranked.append((logits.semantic[kept].float().cpu().numpy(), labels.concepts[kept].cpu().numpy()))
+                scores.append(logits.semantic[labels.covered].float())
+                shown.append(labels.concepts[labels.covered])
         found = means.all("val")
-        if ranked:
-            scores, shown = (np.concatenate(arrays) for arrays in zip(*ranked, strict=True))
-            found["val_concept_map"] = mean_average_precision(scores, shown > 0)
-        heads = [found[name] for name in _SCORES if name in found]
-        return {**found, "val_score": sum(heads) / len(heads)}
+        if self.model.heads.semantic is not None:
+            said, truth = (self.group.rows(torch.cat(rows)).cpu().numpy() for rows in (scores, shown))
+            found["val_concept_map"] = mean_average_precision(said, truth > 0)
+        return {**found, "val_score": mean_accuracy(found)}
 
-    def _batches(self, samples: list[Sample]) -> Iterable[tuple[list[Sample], list[NativeFrames]]]:
-        return batches(self.reader, samples, self.config.batch_size, self.config.workers, self.device)
+    def _batches(self, parts: list[list[Sample]]) -> Iterator[tuple[list[Sample], list[NativeFrames]]]:
+        for size, equal in itertools.groupby(parts, key=len):
+            samples = [sample for part in equal for sample in part]
+            yield from batches(self.reader, samples, size, self.config.workers, self.device)
+
+    def _forward(self, batch: list[Sample], frames: list[NativeFrames]) -> Logits:
+        clips = self._clips(batch, frames)
+        with autocast(self.device, self.config.precision):
+            logits: Logits = self.model(clips)
+        return logits
 
     def _clips(self, batch: list[Sample], frames: list[NativeFrames]) -> Float[Tensor, "batch 3 frames crop crop"]:
         clip = self.config.clip
@@ -152,37 +181,53 @@ class Fitting:
         )
 
 
-_SCORES = ("val_action_accuracy", "val_region_accuracy", "val_concept_map")
+_MEANS = ("loss", "action_loss", "action_accuracy", "region_loss", "region_accuracy", "semantic_loss")
 
 
 class _Means:
-    """Means over the clips of an epoch, added up on the device so that no step waits for a number."""
+    """Means over the clips of an epoch, added up on the device so that no step waits for a number.
 
-    def __init__(self) -> None:
-        self._sums: dict[str, tuple[Tensor, Tensor]] = {}
+    Args:
+        device: where to add up.
+        group: the processes whose clips are counted.
+        packed: what had been added up before, by process: sum and count of each.
+    """
 
-    def add(self, name: str, mean: Float[Tensor, ""], clips: Int64[Tensor, ""]) -> None:
-        """Add a mean over so many clips."""
-        total, count = self._sums.get(name, (torch.zeros_like(mean), torch.zeros_like(clips)))
-        self._sums[name] = (total + mean.detach() * clips, count + clips)
+    def __init__(
+        self, device: torch.device, group: Group, packed: Float[Tensor, "processes names 2"] | None = None
+    ) -> None:
+        self._group = group
+        self._sums = torch.zeros(len(_MEANS), 2, dtype=torch.float64, device=device)
+        if packed is not None and len(packed) == group.world:
+            self._sums += packed[group.rank].to(device)
+        elif packed is not None and group.first:
+            self._sums += packed.sum(0).to(device)
+
+    def count(self, logits: Logits, labels: Labels, losses: Losses) -> None:
+        """Add a batch."""
+        foreground = (labels.action != NO_ACTION).sum()
+        clips = torch.full_like(foreground, len(labels.action))
+        self._add("loss", losses.total, clips)
+        if logits.action is not None and losses.action is not None:
+            self._add("action_loss", losses.action, foreground)
+            self._add("action_accuracy", _share(logits.action.argmax(1) == labels.action, foreground), foreground)
+        if logits.region is not None and losses.region is not None:
+            self._add("region_loss", losses.region, clips)
+            self._add("region_accuracy", _share(logits.region.argmax(1) == labels.region, clips), clips)
+        if losses.semantic is not None:
+            self._add("semantic_loss", losses.semantic, labels.covered.sum())
+
+    def _add(self, name: str, mean: Float[Tensor, ""], clips: Int64[Tensor, ""]) -> None:
+        self._sums[_MEANS.index(name)] += torch.stack([mean.detach().double() * clips, clips.double()])
+
+    def packed(self) -> Float[Tensor, "processes names 2"]:
+        """What was added up so far, to go on from."""
+        return self._group.rows(self._sums[None]).cpu()
 
     def all(self, prefix: str) -> dict[str, float]:
         """Every mean that any clip has a say in."""
-        counted = {name: (float(total), int(count)) for name, (total, count) in self._sums.items()}
-        return {f"{prefix}_{name}": total / count for name, (total, count) in counted.items() if count}
-
-
-def _count(means: _Means, logits: Logits, labels: Labels, losses: Losses) -> None:
-    foreground = (labels.action != NO_ACTION).sum()
-    clips = torch.full_like(foreground, len(labels.action))
-    means.add("loss", losses.total, clips)
-    means.add("action_loss", losses.action, foreground)
-    means.add("action_accuracy", _share(logits.action.argmax(1) == labels.action, foreground), foreground)
-    if logits.region is not None and losses.region is not None:
-        means.add("region_loss", losses.region, clips)
-        means.add("region_accuracy", _share(logits.region.argmax(1) == labels.region, clips), clips)
-    if losses.semantic is not None:
-        means.add("semantic_loss", losses.semantic, labels.covered.sum())
+        sums = self.packed().sum(0).tolist()
+        return {f"{prefix}_{name}": total / count for name, (total, count) in zip(_MEANS, sums, strict=True) if count}
 
 
 def _share(right: Bool[Tensor, "batch"], of: Int64[Tensor, ""]) -> Float[Tensor, ""]:

@@ -55,7 +55,7 @@ def asymmetric_loss(
         gamma_pos: focusing of the positives.
         margin: probability below which a negative costs nothing.
     """
-    x = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    x = _exact(logits)
     positive = -torch.exp(gamma_pos * functional.logsigmoid(-x)) * functional.logsigmoid(x)
     excess = torch.sigmoid(x) - margin
     # 1 - p_m: at most 1, and from sigmoid(-x), which keeps its digits where p rounds to 1.
@@ -71,7 +71,7 @@ def asymmetric_loss(
 class Losses:
     """The parts of the loss, each the mean over the clips that it looks at, 0 where there are none."""
 
-    action: Float[Tensor, ""]
+    action: Float[Tensor, ""] | None
     region: Float[Tensor, ""] | None
     semantic: Float[Tensor, ""] | None
     total: Float[Tensor, ""]
@@ -84,19 +84,22 @@ def pretraining_loss(logits: Logits, labels: Labels, config: PretrainEncoder) ->
     over concepts, as in the reference code of the asymmetric loss, and the mean over the clips that a
     sentence covers.
     """
-    action = _mean(
-        functional.cross_entropy(logits.action.float(), labels.action, ignore_index=NO_ACTION, reduction="sum"),
-        labels.action != NO_ACTION,
-    )
-    total, region, semantic = action, None, None
+    parts: list[Tensor] = []
+    action, region, semantic = None, None, None
+    if logits.action is not None:
+        action = _mean(
+            functional.cross_entropy(_exact(logits.action), labels.action, ignore_index=NO_ACTION, reduction="sum"),
+            labels.action != NO_ACTION,
+        )
+        parts.append(config.action * action)
     if logits.region is not None:
-        region = functional.cross_entropy(logits.region.float(), labels.region)
-        total = total + config.alpha * region
+        region = functional.cross_entropy(_exact(logits.region), labels.region)
+        parts.append(config.alpha * region)
     if logits.semantic is not None:
         each = semantic_loss(logits.semantic, labels.concepts, config.semantic_loss)
         semantic = _mean((each * labels.covered).sum(), labels.covered)
-        total = total + config.beta * semantic
-    return Losses(action, region, semantic, total)
+        parts.append(config.beta * semantic)
+    return Losses(action, region, semantic, torch.stack(parts).sum())
 
 
 def semantic_loss(
@@ -104,6 +107,11 @@ def semantic_loss(
 ) -> Float[Tensor, "batch"]:
     """Asymmetric loss of each clip, summed over its concepts."""
     return asymmetric_loss(logits, targets, config.gamma_neg, config.gamma_pos, config.margin).sum(dim=1)
+
+
+def _exact(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Logits in float32 at least: half precision is for the layers, not for the losses."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _mean(summed: Float[Tensor, ""], counted: Bool[Tensor, "batch"]) -> Float[Tensor, ""]:

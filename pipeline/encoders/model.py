@@ -24,16 +24,27 @@ class PretrainingModel(nn.Module):
         config: architecture, and which heads there are.
         actions: number of action classes.
         concepts: number of concepts; 0 leaves their head out.
+        global_dim: channels of the global video feature that the region head sees; 0 for none.
     """
 
-    def __init__(self, config: PretrainEncoder, actions: int, concepts: int) -> None:
+    def __init__(self, config: PretrainEncoder, actions: int, concepts: int, global_dim: int = 0) -> None:
         super().__init__()
         self.encoder = build(config.architecture, config.bn_momentum)
-        self.heads = Heads(self.encoder.dim, actions, region=config.alpha > 0, concepts=concepts)
+        self.heads = Heads(
+            self.encoder.dim,
+            actions if config.action > 0 else 0,
+            region=config.alpha > 0,
+            concepts=concepts if config.beta > 0 else 0,
+            global_dim=global_dim,
+        )
 
-    def forward(self, clips: Float[Tensor, "batch 3 frames height width"]) -> Logits:
-        """Logits of every head for normalised clips."""
-        logits: Logits = self.heads(self.encoder(clips))
+    def forward(
+        self,
+        clips: Float[Tensor, "batch 3 frames height width"],
+        global_features: Float[Tensor, "batch global"] | None = None,
+    ) -> Logits:
+        """Logits of every head for normalised clips, and the global features of their videos."""
+        logits: Logits = self.heads(self.encoder(clips), global_features)
         return logits
 
 
@@ -69,7 +80,7 @@ def write_model(
     """
     weights, description = folder / "model.safetensors", folder / "config.json"
     save_weights(weights, model)
-    known = {"labels": labels, "concepts": concepts}
+    known = {"labels": labels, "concepts": concepts, "global_dim": model.heads.global_dim}
     write_json(description, {"pretrain_encoder": config.model_dump(mode="json"), **known})
     return [weights, description]
 
@@ -83,9 +94,9 @@ def read_encoder(manifest: Path) -> Pretrained:
     listed = read_manifest(manifest)
     path = listed.payload("config.json")
     described: Any = read_json(path, "encoder description")
-    if not isinstance(described, dict) or set(described) != {"pretrain_encoder", "labels", "concepts"}:
+    if not isinstance(described, dict) or set(described) != {"pretrain_encoder", "labels", "concepts", "global_dim"}:
         raise PipelineError(f"{path}: not an encoder description; pretrain the encoder again")
     config = PretrainEncoder.parse(described["pretrain_encoder"], "pretrain_encoder")
-    model = PretrainingModel(config, len(described["labels"]), len(described["concepts"]))
+    model = PretrainingModel(config, len(described["labels"]), len(described["concepts"]), described["global_dim"])
     load_weights(listed.payload("model.safetensors"), model)
     return Pretrained(model.encoder.eval(), config, listed.payloads["model.safetensors"]["sha256"])

@@ -1,7 +1,22 @@
 """How well heads do on validation clips."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Bool, Float
+
+
+def mean_accuracy(found: Mapping[str, float]) -> float:
+    """By what an epoch is chosen: the mean accuracy of the action and the region head (TSP, section 4.1).
+
+    Heads that are left out, or of which validation shows nothing, have no say. Of the concepts there is no accuracy;
+    an encoder that learns nothing else is chosen by their mean average precision.
+
+    Args:
+        found: metrics of a validation.
+    """
+    heads = [found[name] for name in ("val_action_accuracy", "val_region_accuracy") if name in found]
+    return sum(heads) / len(heads) if heads else found.get("val_concept_map", 0.0)
 
 
 def mean_average_precision(

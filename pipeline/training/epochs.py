@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pipeline.store.atomic import sha256
 from pipeline.store.stamp import stamp
 from pipeline.training.log import MetricsLog, Progress
 from pipeline.training.seeds import seed_all
-from pipeline.training.state import TrainingState
+from pipeline.training.state import Saves
 
 Metrics = Mapping[str, float]
 
@@ -62,6 +63,31 @@ def identity(stage: str, section: Section, inputs: list[Path], **others: str | i
     }
 
 
+class Within:
+    """The state of an epoch that is not over: what a long one keeps, so that a kill costs steps and no epoch.
+
+    Args:
+        epochs: the run.
+        epoch: the number of the epoch.
+        begun: what the epoch had kept when the run was stopped.
+    """
+
+    def __init__(self, epochs: "Epochs", epoch: int, begun: dict[str, Any] | None) -> None:
+        self._epochs, self._epoch, self._begun = epochs, epoch, begun
+
+    def load(self) -> dict[str, Any] | None:
+        """What was last kept of this epoch, None at its start. Module, optimizer and torch's generator are as then."""
+        return self._begun
+
+    def save(self, kept: dict[str, Any]) -> None:
+        """Keep the module, the optimizer, torch's generator, and besides what the epoch needs to go on from here.
+
+        Args:
+            kept: tensors and plain data.
+        """
+        self._epochs.keep({"epoch": self._epoch, "generator": torch.get_rng_state(), "kept": kept})
+
+
 class Epochs:
     """A training run.
 
@@ -69,22 +95,27 @@ class Epochs:
         module: what is trained; holds the weights of the last epoch afterwards.
         optimizer: over its parameters.
         state: where the run is kept after each epoch; a run found there is gone on with.
-        metrics: the JSON-lines file of metrics.
+        metrics: the JSON-lines file of metrics; None in processes that only help the first.
         seeds: keys that every epoch's randomness is derived from, together with the epoch's number.
+        before: metrics of earlier runs of the same search, which stand first in the file.
     """
 
     def __init__(
         self,
         module: nn.Module,
         optimizer: torch.optim.Optimizer,
-        state: TrainingState,
-        metrics: Path,
+        state: Saves,
+        metrics: Path | None,
         seeds: tuple[str | int, ...],
+        before: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.module, self.optimizer, self.state, self.seeds = module, optimizer, state, seeds
-        self.log = MetricsLog(metrics)
+        self.log = MetricsLog(metrics, before)
         self.done = 0
         self.selected: Selected | None = None
+        self._began, self._before_s = time.monotonic(), 0.0
+        self.within = Within(self, 1, None)
+        self._begun: dict[str, Any] | None = None
         self._resume()
 
     def run(self, epochs: int, train: Callable[[int], Metrics], validation: Validation | None = None) -> Selected:
@@ -94,7 +125,7 @@ class Epochs:
             epochs: numbered from 1.
             train: trains the epoch of that number and gives its metrics; randomness from torch's global
                 generator or derived from the epoch, so that an epoch depends on nothing but the state before
-                it.
+                it. A long one keeps its state by `within` on the way, and begins from what that holds.
             validation: how to look at the module.
         """
         if validation and validation.before and self.selected is None and self.done == 0:
@@ -102,12 +133,18 @@ class Epochs:
         progress = Progress("epochs", epochs - self.done)
         for epoch in range(self.done + 1, epochs + 1):
             seed_all(*self.seeds, epoch)
+            self.within = Within(self, epoch, self._restored())
             row = train(epoch)
             look = validation and (epoch % validation.every == 0 or epoch == epochs)
             self._close(epoch, row, validation if look else None, keep=not (validation and validation.select))
             progress.step()
         assert self.selected is not None
         return self.selected
+
+    @property
+    def seconds(self) -> float:
+        """Time that the run has taken, in all the jobs that it took; what a killed job did in vain is not counted."""
+        return self._before_s + time.monotonic() - self._began
 
     def _close(self, epoch: int, row: Metrics, validation: Validation | None, *, keep: bool = False) -> None:
         """End an epoch: look, select, log, save."""
@@ -117,7 +154,20 @@ class Epochs:
             self.selected = Selected(epoch, score, copy_of(self.module))
         self.done = epoch
         self.log.append({"epoch": epoch, **row, **found})
-        self.state.save(self._packed())
+        self.keep(None)
+
+    def keep(self, within: dict[str, Any] | None) -> None:
+        """Save the run, and with it the state of the epoch that it is in, if it is in one."""
+        self.state.save(self._packed() | {"within": within})
+
+    def _restored(self) -> dict[str, Any] | None:
+        """What the epoch that was interrupted had kept, once; the generator goes on where it was."""
+        begun, self._begun = self._begun, None
+        if begun is None:
+            return None
+        torch.set_rng_state(begun["generator"])
+        kept: dict[str, Any] = begun["kept"]
+        return kept
 
     def _better(self, score: float) -> bool:
         return self.selected is None or self.selected.score is None or score > self.selected.score
@@ -129,6 +179,7 @@ class Epochs:
             "module": copy_of(self.module),
             "optimizer": self.optimizer.state_dict(),
             "rows": self.log.rows,
+            "seconds": self.seconds,
             "selected": kept and {"epoch": kept.epoch, "score": kept.score, "weights": kept.weights},
         }
 
@@ -140,9 +191,9 @@ class Epochs:
         self.module.load_state_dict(saved["module"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.selected = Selected(**saved["selected"]) if saved["selected"] else None
-        *self.log.rows, last = saved["rows"]
-        logging.info("resuming after epoch %d:", self.done)
-        self.log.append(last)  # writes the file anew, which may have gone with the outputs
+        self._begun, self._before_s = saved["within"], saved["seconds"]
+        logging.info("resuming %s epoch %d", *(("in", self.done + 1) if self._begun else ("after", self.done)))
+        self.log.restore(saved["rows"])
 
 
 def copy_of(module: nn.Module) -> dict[str, Tensor]:

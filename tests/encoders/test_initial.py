@@ -109,7 +109,7 @@ def test_an_encoder_goes_on_from_another_with_or_without_its_heads(
 ) -> None:
     filmed = write_filmed(tmp_path, {"train": 2, "val": 2})
     _, first = pretrain(filmed, "first")
-    still = {"initial_weights": str(tmp_path / "first" / "model.safetensors"), "backbone_lr": 0.0, "head_lr": 0.0}
+    still = {"initial_weights": str(tmp_path / "first" / "model.safetensors"), "backbone_lr": 0.0, "head_lr": [0.0]}
     _, kept = pretrain(filmed, "kept", keep_heads=True, **still)
     _, dropped = pretrain(filmed, "dropped", **still)
     weights = [name for name in first if "running" not in name and "tracked" not in name]

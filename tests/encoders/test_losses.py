@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config.pretrain_encoder import AsymmetricLoss, PretrainEncoder
+from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.encoders.heads import Heads, Logits
 from pipeline.encoders.losses import NO_ACTION, Labels, asymmetric_loss, pretraining_loss
 
@@ -137,15 +137,52 @@ def test_a_batch_without_foreground_and_without_sentences_is_finite() -> None:
     assert all(torch.isfinite(part.grad).all() for part in (logits.action, logits.region, logits.semantic))
 
 
+def test_without_an_action_head_its_weight_is_out_of_the_sum() -> None:
+    logits, labels = batch([0, NO_ACTION, 3], [True, False, True])
+    losses = pretraining_loss(Logits(None, logits.region, None), labels, PretrainEncoder(action=0.0))
+    assert losses.action is None
+    torch.testing.assert_close(losses.total, losses.region)
+
+
+def test_the_weight_of_the_action_loss() -> None:
+    logits, labels = batch([0, NO_ACTION, 3], [True, False, True])
+    losses = pretraining_loss(Logits(logits.action, None, None), labels, PretrainEncoder(action=0.5))
+    torch.testing.assert_close(losses.total, 0.5 * losses.action)
+
+
+@pytest.mark.parametrize("actions", [0, 4])
+@pytest.mark.parametrize("region", [True, False])
+@pytest.mark.parametrize("concepts", [1, 5])
+def test_gradients_of_the_whole_loss_are_those_of_finite_differences(actions: int, region: bool, concepts: int) -> None:
+    heads = Heads(3, actions, region=region, concepts=concepts, global_dim=2).double()
+    _, labels = batch([0, NO_ACTION, 3], [True, False, True], concepts)
+    config = PretrainEncoder(alpha=0.5, beta=0.25)
+
+    def total(features: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+        return pretraining_loss(heads(features, whole), labels, config).total
+
+    draw = torch.Generator().manual_seed(0)
+    features = [torch.randn(3, dim, generator=draw, dtype=torch.float64).requires_grad_() for dim in (3, 2)]
+    assert torch.autograd.gradcheck(total, tuple(features))
+
+
+@pytest.mark.parametrize("actions", [0, 4])
 @pytest.mark.parametrize("region", [True, False])
 @pytest.mark.parametrize("concepts", [0, 5])
-def test_heads_that_are_left_out_have_no_weights_and_no_loss(region: bool, concepts: int) -> None:
-    heads = Heads(8, 4, region=region, concepts=concepts)
-    assert {name.split(".")[0] for name in heads.state_dict()} == {
-        "action", *(["region"] if region else []), *(["semantic"] if concepts else [])
-    }  # fmt: skip
+def test_heads_that_are_left_out_have_no_weights(actions: int, region: bool, concepts: int) -> None:
+    heads = Heads(8, actions, region=region, concepts=concepts)
+    present = {"action": actions > 0, "region": region, "semantic": concepts > 0}
+    assert {name.split(".")[0] for name in heads.state_dict()} == {name for name, there in present.items() if there}
     said = heads(torch.randn(2, 8))
-    labels = Labels(torch.tensor([0, 1]), torch.tensor([1, 1]), torch.zeros(2, concepts), torch.tensor([True, True]))
-    losses = pretraining_loss(said, labels, PretrainEncoder(semantic_loss=AsymmetricLoss(gamma_neg=2.0)))
-    assert (losses.region is None) == (not region)
-    assert (losses.semantic is None) == (concepts == 0)
+    assert {name: getattr(said, name) is not None for name in present} == present
+
+
+def test_the_region_head_alone_sees_the_global_feature_after_the_local_one() -> None:
+    heads = Heads(3, 4, region=True, concepts=5, global_dim=2)
+    local, whole = torch.randn(6, 3), torch.randn(6, 2)
+    with_it, without = heads(local, whole), heads(local, torch.zeros(6, 2))
+    assert torch.equal(with_it.action, without.action)
+    assert torch.equal(with_it.semantic, without.semantic)
+    weight = heads.region.weight
+    torch.testing.assert_close(without.region, local @ weight[:, :3].T + heads.region.bias)
+    torch.testing.assert_close(with_it.region - without.region, whole @ weight[:, 3:].T)

@@ -1,7 +1,7 @@
 """The loop over epochs: selection, resumption, what is kept."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,6 +65,39 @@ def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit(tmp_path: Path) -> 
     found = resumed.epochs.run(5, resumed.train)
     assert same(found, expected)
     assert resumed.metrics.read_text() == undisturbed.metrics.read_text()
+
+
+def test_a_run_resumed_within_an_epoch_equals_an_undisturbed_one(tmp_path: Path) -> None:
+    undisturbed, stopped = Toy(tmp_path / "a"), Toy(tmp_path / "b")
+    expected = undisturbed.epochs.run(3, in_steps(undisturbed))
+    with pytest.raises(KeyboardInterrupt):
+        stopped.epochs.run(3, in_steps(stopped, stop=(2, 3)))
+    resumed = Toy(tmp_path / "b")
+    steps: list[tuple[int, int]] = []
+    assert same(resumed.epochs.run(3, in_steps(resumed, made=steps)), expected)
+    assert steps == [(2, 2), (2, 3), (3, 0), (3, 1), (3, 2), (3, 3)], "on from the second step of the second epoch"
+    assert resumed.metrics.read_text() == undisturbed.metrics.read_text()
+
+
+def in_steps(
+    toy: Toy, stop: tuple[int, int] | None = None, made: list[tuple[int, int]] | None = None
+) -> Callable[[int], dict[str, float]]:
+    """An epoch of four steps that keeps its state after each second one."""
+
+    def train(epoch: int) -> dict[str, float]:
+        begun = toy.epochs.within.load() or {"step": 0, "loss": 0.0}
+        loss = begun["loss"]
+        for step in range(begun["step"], 4):
+            if (epoch, step) == stop:
+                raise KeyboardInterrupt
+            if made is not None:
+                made.append((epoch, step))
+            loss += toy.train(epoch)["loss"]
+            if step % 2:
+                toy.epochs.within.save({"step": step + 1, "loss": loss})
+        return {"loss": loss}
+
+    return train
 
 
 def test_seeds_make_a_difference(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.scripts.gpu_lease import acquire, main, visible
+from workflow.scripts.gpu_lease import acquire, main, shared, visible
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOW = [sys.executable, "-c", "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"]
@@ -108,3 +108,10 @@ def test_a_command_that_does_not_exist_is_told(tmp_path: Path) -> None:
     job = lease(tmp_path, 1, ["no-such-command"])
     assert "error: no-such-command: No such file" in job.communicate(timeout=30)[1]
     assert job.returncode == 127
+
+
+def test_several_processes_are_started_by_torchrun_and_one_is_not() -> None:
+    command = ["python", "-m", "pipeline.pretrain_encoder", "--name", "sa_tsp"]
+    assert shared(command, 1) == command
+    torchrun = ["python", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=8"]
+    assert shared(command, 8) == [*torchrun, *command[1:]]

@@ -15,6 +15,11 @@ def initial_weights(wildcards):
     return [weight_file(weights)] if weights else []
 
 
+def processes(wildcards):
+    """Processes, and GPUs, that train an encoder together."""
+    return settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].processes
+
+
 rule pretrain_encoder:
     """Pretrain an encoder on actions, temporal regions and semantic concepts; goes on where it was stopped."""
     input:
@@ -31,11 +36,12 @@ rule pretrain_encoder:
         "results/{dataset}/benchmarks/pretrain_encoder/{encoder}.jsonl"
     threads: 8
     resources:
-        gpu=1,
+        gpu=processes,
     params:
         config=section("pretrain_encoder", "encoder"),
+        processes=processes,
     shell:
-        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
+        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --processes {params.processes} --"
         " python -m pipeline.pretrain_encoder --config {params.config:q} --name {wildcards.encoder}"
         " --corpus {input.corpus:q} --videos results/{wildcards.dataset}/video --concepts {input.concepts:q}"
         " --state results/{wildcards.dataset}/state/pretrain_encoder/{wildcards.encoder}"

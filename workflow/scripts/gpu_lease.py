@@ -6,6 +6,8 @@ One lock file per device. All devices that a job asks for are taken at once or n
 table, so that two jobs never wait for each other. The command takes this process's place and inherits the open
 locks: the lease ends when the last process that holds it does, by whatever signal. Where a scheduler, or the user, has
 set CUDA_VISIBLE_DEVICES, devices are chosen from those. Without GPUs the command just runs, on the CPU.
+
+With `--processes N` a command `python -m MODULE ...` is run by N processes that know of each other (torchrun).
 """
 
 import argparse
@@ -70,14 +72,28 @@ def _take(devices: list[str], count: int, table: Path) -> tuple[list[str], list[
     return None
 
 
+def shared(command: list[str], processes: int) -> list[str]:
+    """The command as torchrun has to be called for it, if several processes are to run it.
+
+    Args:
+        command: `python -m MODULE ...`.
+        processes: how many.
+    """
+    if processes == 1:
+        return command
+    python, *rest = command
+    return [python, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", *rest]
+
+
 def main(argv: list[str] | None = None) -> int:
     """Command line: `--gpus N -- COMMAND...`; ends with the command's status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gpus", type=int, default=1, help="devices that the command needs")
+    parser.add_argument("--processes", type=int, default=1, help="processes that run the command together")
     parser.add_argument("--table", type=Path, default=Path(tempfile.gettempdir()) / f"gpu-lease-{os.getuid()}")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="after --")
     args = parser.parse_args(argv)
-    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    command = shared(args.command[1:] if args.command[:1] == ["--"] else args.command, args.processes)
     devices = visible()
     environment = dict(os.environ)
     descriptors: list[int] = []

@@ -1,0 +1,35 @@
+"""Killed at any moment and started again, a pretraining ends bit for bit as if nothing had happened."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from filmed import SMALL, write_filmed
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_ten_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+    filmed = write_filmed(tmp_path, {"train": 2, "val": 2})
+    config = json.dumps({**SMALL, "clips_per_segment": 10, "batch_size": 4, "save_every": 1})
+    output = tmp_path / "sa_tsp"
+    words = ["--name", "sa_tsp", "--config", config, "--corpus", str(filmed.corpus), "--videos", str(filmed.videos)]
+    words += ["--concepts", str(filmed.concepts), "--state", str(tmp_path / "state")]
+    words += ["--output", str(output / "manifest.json")]
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "killing.py", output, "10", "7", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(done.stdout)
+    assert told["kills"] == 10
+    assert {status for status, _ in told["ends"]} == {0}
+    undisturbed, *others = (contents for _, contents in told["ends"])
+    assert all(contents == undisturbed for contents in others)
+    assert "resuming in epoch" in done.stderr, "kills fell into epochs"
+    assert not (tmp_path / "state").exists()
