@@ -2,7 +2,8 @@ r"""Pretrain a clip encoder: TSP, and with concepts SA-TSP (equation 1).
 
 In:  the corpus, the re-encoded videos, the concepts.
 Out: a manifest vouching for model.safetensors (encoder and heads), config.json (settings, labels, concepts),
-     metrics.jsonl (a line per epoch) and card.md (what the encoder is and how good).
+     metrics.jsonl (a line per epoch), dropped.parquet (videos that nothing was learned from, and why) and card.md
+     (what the encoder is and how good).
 
 Training uses the videos of split `train`; after each epoch the split `val` is looked at, and the epoch with
 the best mean score of the heads is kept (the last one, if `val` holds no clips). The state folder lets a run
@@ -23,7 +24,7 @@ import torch
 
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.pretrain_encoder import PretrainEncoder
-from pipeline.datasets.corpus import Corpus
+from pipeline.datasets.corpus import REJECTS, Corpus
 from pipeline.encoders.card import card
 from pipeline.encoders.concept_labels import read_concepts
 from pipeline.encoders.data import Data, gather
@@ -34,6 +35,7 @@ from pipeline.encoders.reading import ClipReader
 from pipeline.store.atomic import sha256, write_text
 from pipeline.store.manifest import write_manifest
 from pipeline.store.provenance import record
+from pipeline.store.tables import write_table
 from pipeline.training.device import pick
 from pipeline.training.epochs import Epochs, Validation, identity
 from pipeline.training.seeds import seed_all
@@ -155,9 +157,11 @@ def publish(
         "concepts": len(words),
         "best": best,
     }
+    dropped = output.parent / "dropped.parquet"
+    write_table(dropped, data.dropped, REJECTS)
     described = output.parent / "card.md"
     write_text(described, card(name, config, data, facts, sha256(files[0])))
-    write_manifest(output, [*files, described, output.parent / "metrics.jsonl"], facts)
+    write_manifest(output, [*files, described, dropped, output.parent / "metrics.jsonl"], facts)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,16 @@ from filmed import SMALL, Filmed, write_filmed
 from safetensors.torch import load_file
 
 from pipeline.config.errors import PipelineError
+from pipeline.datasets.corpus import REJECTS
 from pipeline.encoders.architectures import build
 from pipeline.encoders.fitting import Fitting
 from pipeline.encoders.model import read_encoder
 from pipeline.pretrain_encoder import main
 from pipeline.store.manifest import read_manifest
+from pipeline.store.tables import read_table
 from pipeline.training.state import TrainingState
 
-PAYLOADS = {"model.safetensors", "config.json", "metrics.jsonl", "card.md"}
+PAYLOADS = {"model.safetensors", "config.json", "metrics.jsonl", "card.md", "dropped.parquet"}
 
 
 @pytest.fixture
@@ -168,8 +170,25 @@ def test_without_background_it_trains_and_warns(filmed: Filmed, capsys: pytest.C
 def test_left_out_segments_and_rejected_videos_are_counted(filmed: Filmed, capsys: pytest.CaptureFixture[str]) -> None:
     run(filmed, epochs=1)
     said = capsys.readouterr().err
-    assert "split train: 1 videos were rejected" in said
+    assert "1 videos are not used: rejected" in said
     assert "split train: 3 videos; segments: 3 foreground (3 shorter than a clip left out), 6 background" in said
+
+
+def test_videos_that_nothing_is_learned_from_are_listed(filmed: Filmed) -> None:
+    _, output = run(filmed, epochs=1)
+    rows = read_table(read_manifest(output).payload("dropped.parquet"), REJECTS)
+    assert [(row["video"], row["source"], row["reason"]) for row in rows] == [("v_train0", "train", "rejected")]
+
+
+def test_a_class_that_no_training_video_shows_is_told_or_allowed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filmed = write_filmed(tmp_path, {"train": 1, "val": 2})
+    status, output = run(filmed, epochs=1)
+    assert status == 2
+    assert "1 of 2 action classes have no training segment as long as one clip: glow blue" in capsys.readouterr().err
+    assert not output.exists()
+    assert run(filmed, epochs=1, empty_classes="allow")[0] == 0
 
 
 def test_plain_tsp_needs_no_concepts(filmed: Filmed) -> None:

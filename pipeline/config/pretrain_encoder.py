@@ -51,7 +51,18 @@ class PretrainEncoder(Section):
     background_gap: float = Field(
         5.333,
         gt=0,
-        description="background lies between actions that are this far apart, seconds (5 clips, as TSP's)",
+        description="background lies between actions that are this far apart, seconds (5 clips, as TSP's); "
+        "not used where the annotations state the background",
+    )
+    balance: bool = Field(
+        True,
+        description="as many background clips as foreground clips in an epoch (TSP's paper); or all (its code)",
+    )
+    val_splits: list[Literal["enlarged", "val", "test"]] = Field(
+        ["val"], min_length=1, description="splits of the official validation set that epochs are chosen on"
+    )
+    empty_classes: Literal["fail", "allow"] = Field(
+        "fail", description="action classes that no training video shows: stop, or learn the others"
     )
     alpha: float = Field(1.0, ge=0, description="weight of the temporal region loss; 0 leaves its head out")
     beta: float = Field(0.1, ge=0, description="weight of the semantic concept loss; 0 leaves its head out (plain TSP)")

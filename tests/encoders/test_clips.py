@@ -43,6 +43,18 @@ def test_more_background_than_needed_is_subsampled() -> None:
     assert len({sample.first for sample in samples}) == 3
 
 
+def test_foreground_clips_do_not_depend_on_the_background() -> None:
+    def foreground(background: list[Segment]) -> set[Sample]:
+        return {sample for sample in epoch(background=background) if sample.action != NO_ACTION}
+
+    assert foreground(BACKGROUND) == foreground(BACKGROUND[:1]) == foreground([])
+
+
+def test_unbalanced_every_segment_gives_as_many_clips() -> None:
+    samples = sampler().training(FOREGROUND, BACKGROUND, 5, np.random.default_rng(0), balance=False)
+    assert Counter(sample.action for sample in samples) == {3: 5, 1: 5, 0: 5, NO_ACTION: 10}
+
+
 def test_without_background_there_is_foreground_only() -> None:
     assert {sample.action for sample in epoch(background=[])} == {0, 1, 3}
 
