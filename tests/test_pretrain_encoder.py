@@ -54,7 +54,7 @@ def test_it_learns_what_the_pictures_show_and_vouches_for_it(filmed: Filmed) -> 
         "labels": ["glow blue", "glow red"],
         "concepts": 4,
     }
-    assert facts["clip"] == SMALL["clip"]
+    assert facts["clip"] == {"resize": "stretch", **SMALL["clip"]}
     rows = metrics(output)
     assert [row["epoch"] for row in rows] == list(range(1, 7))
     assert facts["best"] == max(rows, key=lambda row: row["val_score"])

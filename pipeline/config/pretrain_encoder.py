@@ -12,15 +12,29 @@ class Clip(Section):
 
     frames: int = Field(16, ge=1, description="frames of a clip")
     fps: float = Field(15.0, gt=0, description="frames per second within a clip; divides the re-encoded rate")
-    height: int = Field(128, ge=8, description="frames are resized to this height, pixels ...")
-    width: int = Field(171, ge=8, description="... and this width, whatever their aspect ratio, as TSP's code does")
+    resize: Literal["stretch", "short_side"] = Field(
+        "stretch",
+        description="frames are resized to height and width, whatever their aspect ratio (TSP's code), or so that "
+        "their short side is height (its paper)",
+    )
+    height: int = Field(128, ge=8, description="of the resized frame, or its short side, pixels")
+    width: int = Field(171, ge=8, description="of the resized frame, pixels; not used by short_side")
     crop: int = Field(112, ge=8, description="then cropped to this square: random in training, central otherwise")
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
-        if self.crop > min(self.height, self.width):
+        if self.crop > min(self.resized(self.height, self.width)):
             raise ValueError(f"crop {self.crop} exceeds the frame of {self.height} x {self.width}")
         return self
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width, pixels, of a frame of the given size once it is resized."""
+        if self.resize == "stretch":
+            return self.height, self.width
+        # The long side is rounded down, as torchvision does.
+        if height <= width:
+            return self.height, self.height * width // height
+        return self.height * height // width, self.height
 
     @property
     def seconds(self) -> float:
@@ -60,6 +74,9 @@ class PretrainEncoder(Section):
     )
     val_splits: list[Literal["enlarged", "val", "test"]] = Field(
         ["val"], min_length=1, description="splits of the official validation set that epochs are chosen on"
+    )
+    max_unreadable: float = Field(
+        0.01, ge=0, le=1, description="share of an epoch's videos that may turn out to be unreadable while it runs"
     )
     empty_classes: Literal["fail", "allow"] = Field(
         "fail", description="action classes that no training video shows: stop, or learn the others"

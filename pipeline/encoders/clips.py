@@ -45,11 +45,14 @@ class Sampler:
     Args:
         clip: what a clip is.
         lengths: frames of each video at the clip's frame rate.
+        sizes: height and width of each video's frames once they are resized, pixels.
         concepts: labels of the clips.
     """
 
-    def __init__(self, clip: Clip, lengths: Mapping[str, int], concepts: ConceptLabels) -> None:
-        self.clip, self.lengths, self.concepts = clip, lengths, concepts
+    def __init__(
+        self, clip: Clip, lengths: Mapping[str, int], sizes: Mapping[str, tuple[int, int]], concepts: ConceptLabels
+    ) -> None:
+        self.clip, self.lengths, self.sizes, self.concepts = clip, lengths, sizes, concepts
 
     def training(
         self,
@@ -87,8 +90,9 @@ class Sampler:
         """A clip of each segment, somewhere in it, with a random crop."""
         count = len(segments)
         ratios = rng.random(count)
-        tops = rng.integers(0, self.clip.height - self.clip.crop, count, endpoint=True)
-        lefts = rng.integers(0, self.clip.width - self.clip.crop, count, endpoint=True)
+        room = np.array([self.sizes[segment.video] for segment in segments]).reshape(count, 2) - self.clip.crop
+        tops = rng.integers(0, room[:, 0], endpoint=True)
+        lefts = rng.integers(0, room[:, 1], endpoint=True)
         flips = rng.random(count) < 0.5
         return [
             self._sample(segment, float(ratio), int(top), int(left), flip=bool(flip))
@@ -98,8 +102,11 @@ class Sampler:
     def validation(self, segments: list[Segment], per_segment: int) -> list[Sample]:
         """Clips at even distances from each segment's start to its end (one: its middle), central crops."""
         ratios = np.linspace(0.0, 1.0, per_segment) if per_segment > 1 else np.array([0.5])
-        top, left = central_crop(self.clip)
-        return [self._sample(segment, float(ratio), top, left, flip=False) for segment in segments for ratio in ratios]
+        return [
+            self._sample(segment, float(ratio), *central_crop(self.clip, self.sizes[segment.video]), flip=False)
+            for segment in segments
+            for ratio in ratios
+        ]
 
     def _sample(self, segment: Segment, ratio: float, top: int, left: int, *, flip: bool) -> Sample:
         room = max(0.0, segment.end - segment.start - self.clip.seconds)

@@ -101,7 +101,8 @@ def gather(corpus: Corpus, rows: Mapping[str, VideoRow], config: PretrainEncoder
     dropped = _dropped(corpus, splits, used, segments, config)
     lengths = {video: length(row, config.clip) for video, row in used.items()}
     labelled = ConceptLabels([row for row in corpus.captions if row["video"] in used], concepts)
-    sampler = Sampler(config.clip, lengths, labelled)
+    sizes = {video: config.clip.resized(row.height, row.width) for video, row in used.items()}
+    sampler = Sampler(config.clip, lengths, sizes, labelled)
     return Data(corpus.labels, concepts, used, segments["train"], segments["val"], sampler, dropped)
 
 

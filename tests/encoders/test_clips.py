@@ -21,7 +21,8 @@ BACKGROUND = [Segment("a", 4.0, 6.0, NO_ACTION), Segment("a", 8.0, 10.0, NO_ACTI
 
 def sampler(clip: Clip = CLIP) -> Sampler:
     captions = [{"video": "a", "start": 0.0, "end": 5.0, "sentence": "A dog runs."}]
-    return Sampler(clip, LENGTHS, ConceptLabels(captions, [Concept("dog", ("dog",))]))
+    sizes = dict.fromkeys(LENGTHS, (clip.height, clip.width))
+    return Sampler(clip, LENGTHS, sizes, ConceptLabels(captions, [Concept("dog", ("dog",))]))
 
 
 def epoch(seed: int = 0, background: list[Segment] = BACKGROUND, per_segment: int = 5) -> list[Sample]:
@@ -76,6 +77,21 @@ def test_augmentation_covers_its_range() -> None:
     assert {sample.top for sample in samples} == set(range(128 - 112 + 1))
     assert {sample.left for sample in samples} == set(range(171 - 112 + 1))
     assert 0.45 < sum(sample.flip for sample in samples) / len(samples) < 0.55
+
+
+def test_crops_lie_inside_each_videos_own_resized_frame() -> None:
+    tall_and_wide = Sampler(CLIP, LENGTHS, {"a": (227, 128), "b": (128, 227)}, ConceptLabels([], []))
+    drawn = [
+        sample
+        for seed in range(40)
+        for sample in tall_and_wide.training(FOREGROUND, [], 5, np.random.default_rng(seed))
+    ]
+    for video, tops, lefts in (("a", 115, 16), ("b", 16, 115)):
+        of_video = [sample for sample in drawn if sample.video == video]
+        assert max(sample.top for sample in of_video) in range(tops - 3, tops + 1)
+        assert max(sample.left for sample in of_video) in range(lefts - 3, lefts + 1)
+    centres = {(sample.video, sample.top, sample.left) for sample in tall_and_wide.validation(FOREGROUND, 1)}
+    assert centres == {("a", 58, 8), ("b", 8, 58)}
 
 
 def test_concepts_are_those_at_the_centre() -> None:
