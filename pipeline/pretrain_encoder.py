@@ -1,6 +1,6 @@
 r"""Pretrain a clip encoder: TSP, and with concepts SA-TSP (equation 1).
 
-In:  the corpus, the re-encoded videos, the concepts.
+In:  the corpus, the re-encoded videos, the concepts; global features, where the region head is to see them.
 Out: a manifest vouching for model.safetensors (encoder and heads), config.json (settings, labels, concepts),
      metrics.jsonl (a line per epoch), dropped.parquet (videos that nothing was learned from, and why) and card.md
      (what the encoder is and how good).
@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import REJECTS, Corpus
 from pipeline.encoders.card import card
@@ -33,6 +34,7 @@ from pipeline.encoders.initial import load_initial
 from pipeline.encoders.model import PretrainingModel, write_model
 from pipeline.encoders.reading import ClipReader
 from pipeline.store.atomic import sha256, write_text
+from pipeline.store.globals import Globals
 from pipeline.store.manifest import write_manifest
 from pipeline.store.provenance import record
 from pipeline.store.tables import write_table
@@ -54,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--videos", type=Path, required=True, help="folder of the shards of re-encoded videos")
     arguments.add_argument("--concepts", type=Path, required=True, help="concepts.json (not read if beta is 0)")
+    arguments.add_argument("--globals", type=Path, nargs="*", default=[], help="manifest of the global features")
     arguments.add_argument("--state", type=Path, required=True, help="folder for the state of an unfinished run")
     arguments.add_argument("--output", type=Path, required=True, help="manifest to write, payloads beside it")
     args = arguments.parse_args(argv)
@@ -61,17 +64,36 @@ def main(argv: list[str] | None = None) -> int:
     corpus = Corpus.open(args.corpus)
     videos = Videos.open(args.videos, corpus.manifest.facts["shards"])
     concepts = read_concepts(args.concepts) if config.beta > 0 else []
-    data = gather(corpus, videos.rows, config, concepts)
+    data = gather(corpus, videos.rows, config, concepts, read_globals(args.globals, config))
     model = initial(config, data)
     inputs = [args.corpus, *videos.manifests]
     inputs += [args.concepts] if concepts else []
+    inputs += args.globals
     inputs += [Path(config.initial_weights)] if config.initial_weights else []
     state = TrainingState(args.state, identity(STAGE, config, inputs))
-    best = pretrain(model, data, config, state, args.output.parent / "metrics.jsonl")
+    metrics = args.output.parent / "metrics.jsonl"
+    if config.epochs:
+        best = pretrain(model, data, config, state, metrics)
+    else:
+        best = {}
+        write_text(metrics, "")
     publish(args.output, args.name, model, config, data, best)
     record(args.output, STAGE, config, inputs)
     state.clear()
     return 0
+
+
+def read_globals(manifests: list[Path], config: PretrainEncoder) -> Globals | None:
+    """The global features, where config asks for them.
+
+    Raises:
+        PipelineError: they are asked for but not given, or damaged.
+    """
+    if config.global_feature is None:
+        return None
+    if len(manifests) != 1:
+        raise PipelineError(f"--globals: give the manifest of the global features of {config.global_feature.feature}")
+    return Globals.open(manifests[0])
 
 
 def initial(config: PretrainEncoder, data: Data) -> PretrainingModel:

@@ -4,20 +4,26 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from filmed import SMALL, Filmed, write_filmed
 from safetensors.torch import load_file
 
 from pipeline.config.errors import PipelineError
-from pipeline.datasets.corpus import REJECTS
+from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.datasets.corpus import REJECTS, Corpus
 from pipeline.encoders.architectures import build
+from pipeline.encoders.data import gather
 from pipeline.encoders.fitting import Fitting
 from pipeline.encoders.model import read_encoder
-from pipeline.pretrain_encoder import main
+from pipeline.pretrain_encoder import main, read_globals
+from pipeline.store.globals import write_globals
 from pipeline.store.manifest import read_manifest
 from pipeline.store.tables import read_table
+from pipeline.training.seeds import seed_all
 from pipeline.training.state import TrainingState
+from pipeline.video.shard import Videos
 
 PAYLOADS = {"model.safetensors", "config.json", "metrics.jsonl", "card.md", "dropped.parquet"}
 
@@ -197,6 +203,34 @@ def test_plain_tsp_needs_no_concepts(filmed: Filmed) -> None:
     assert status == 0
     assert read_manifest(output).facts["concepts"] == 0
     assert read_encoder(output).encoder.dim == 128
+
+
+def test_no_epochs_give_the_encoder_that_the_others_start_from(filmed: Filmed) -> None:
+    status, output = run(filmed, "initial", epochs=0, alpha=0.0, beta=0.0)
+    assert status == 0
+    assert metrics(output) == []
+    seed_all("pretrain_encoder", 0, "weights")
+    start = build("r2plus1d_narrow").state_dict()
+    written = read_encoder(output).encoder.state_dict()
+    assert all(torch.equal(written[name], start[name]) for name in start)
+
+
+def test_videos_without_global_features_are_left_out(filmed: Filmed, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = {"global_feature": {"feature": "initial"}}
+    assert run(filmed, epochs=1, **seen)[0] == 2
+    assert "--globals: give the manifest of the global features of initial" in capsys.readouterr().err
+    manifest = filmed.corpus.parents[1] / "globals" / "manifest.json"
+    videos = ["v_train1", "v_train2", "v_val0", "v_val1"]
+    write_globals(manifest, [(video, {"max": np.zeros(128)}) for video in videos], {})
+    config = PretrainEncoder.parse({**SMALL, **seen}, "pretrain_encoder")
+    corpus = Corpus.open(filmed.corpus)
+    rows = Videos.open(filmed.videos, 2).rows
+    data = gather(corpus, rows, config, [], read_globals([manifest], config))
+    assert sorted(data.rows) == videos
+    assert [(row["video"], row["reason"]) for row in data.dropped] == [
+        ("v_train0", "rejected"),
+        ("v_train3", "no_global_feature"),
+    ]
 
 
 def test_it_starts_from_given_weights(filmed: Filmed, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
+from pipeline.config.pool_features import Pool
 
 
 class Clip(Section):
@@ -50,6 +51,13 @@ class AsymmetricLoss(Section):
     margin: float = Field(0.05, ge=0, lt=1, description="probability below which a negative costs nothing")
 
 
+class GlobalFeature(Section):
+    """What the region head sees of the whole video, beside the clip (TSP, section 3.2)."""
+
+    feature: str = Field(description="the entry of `extract_features` that is pooled; its encoder is trained before")
+    pool: Pool = Field("max", description="over all clips of a video")
+
+
 class PretrainEncoder(Section):
     """Pretraining of one encoder: L = action + alpha region + beta semantic (equation 1)."""
 
@@ -68,6 +76,9 @@ class PretrainEncoder(Section):
         description="background lies between actions that are this far apart, seconds (5 clips, as TSP's); "
         "not used where the annotations state the background",
     )
+    global_feature: GlobalFeature | None = Field(
+        None, description="of the video, for the region head (TSP: initial, max); null: it sees the clip alone"
+    )
     balance: bool = Field(
         True,
         description="as many background clips as foreground clips in an epoch (TSP's paper); or all (its code)",
@@ -84,7 +95,7 @@ class PretrainEncoder(Section):
     alpha: float = Field(1.0, ge=0, description="weight of the temporal region loss; 0 leaves its head out")
     beta: float = Field(0.1, ge=0, description="weight of the semantic concept loss; 0 leaves its head out (plain TSP)")
     semantic_loss: AsymmetricLoss = Field(AsymmetricLoss(), description="the loss of the concepts")
-    epochs: int = Field(8, ge=1, description="passes over the clips")
+    epochs: int = Field(8, ge=0, description="passes over the clips; 0: the encoder as it begins")
     batch_size: int = Field(32, ge=1, description="clips per step")
     backbone_lr: float = Field(1.0e-4, ge=0, description="peak learning rate of the backbone")
     head_lr: float = Field(2.0e-3, ge=0, description="peak learning rate of the heads")

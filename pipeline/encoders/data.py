@@ -19,6 +19,7 @@ from pipeline.encoders.segments import (
     given_background,
     long_enough,
 )
+from pipeline.store.globals import Globals
 from pipeline.training.seeds import generator
 from pipeline.video.shard import VideoRow
 
@@ -73,7 +74,13 @@ class Data:
         return list(dict.fromkeys(segment.video for segment in self.train.all + self.val.all))
 
 
-def gather(corpus: Corpus, rows: Mapping[str, VideoRow], config: PretrainEncoder, concepts: list[Concept]) -> Data:
+def gather(
+    corpus: Corpus,
+    rows: Mapping[str, VideoRow],
+    config: PretrainEncoder,
+    concepts: list[Concept],
+    known: Globals | None = None,
+) -> Data:
     """Segments and labels for the videos that are there.
 
     Args:
@@ -81,24 +88,27 @@ def gather(corpus: Corpus, rows: Mapping[str, VideoRow], config: PretrainEncoder
         rows: the re-encoded videos, by id.
         config: of the pretraining.
         concepts: none leaves the semantic head out.
+        known: global features, where they are to be seen; videos without are left out.
 
     Raises:
         PipelineError: no training videos, no foreground in them, a class that they do not show (where config does not
-            allow that), or a frame rate that does not fit.
+            allow that), or a frame rate that does not fit. An encoder that is not trained needs none of these.
     """
+    seen = rows.keys() if known is None else rows.keys() & set(known.videos)
     splits: dict[str, list[str]] = {"train": ["train"], "val": [*config.val_splits]}
     of_part = {
-        part: {row["video"]: rows[row["video"]] for row in corpus.of_splits(*names) if row["video"] in rows}
+        part: {row["video"]: rows[row["video"]] for row in corpus.of_splits(*names) if row["video"] in seen}
         for part, names in splits.items()
     }
-    if not of_part["train"]:
+    if not of_part["train"] and config.epochs:
         raise PipelineError(
             f"{corpus.manifest.path}: no training videos; look at the rejects of build_corpus and reencode"
         )
     segments = {part: _segments(part, corpus, of_part[part], config) for part in of_part}
-    _check_classes(corpus, segments["train"].foreground, len(of_part["train"]), config)
+    if config.epochs:
+        _check_classes(corpus, segments["train"].foreground, len(of_part["train"]), config)
     used = of_part["train"] | of_part["val"]
-    dropped = _dropped(corpus, splits, used, segments, config)
+    dropped = _dropped(corpus, splits, rows, used, segments, config)
     lengths = {video: length(row, config.clip) for video, row in used.items()}
     labelled = ConceptLabels([row for row in corpus.captions if row["video"] in used], concepts)
     sizes = {video: config.clip.resized(row.height, row.width) for video, row in used.items()}
@@ -125,6 +135,7 @@ def _check_classes(corpus: Corpus, foreground: list[Segment], videos: int, confi
 def _dropped(
     corpus: Corpus,
     splits: Mapping[str, list[str]],
+    rows: Mapping[str, VideoRow],
     used: Mapping[str, VideoRow],
     segments: Mapping[str, Segments],
     config: PretrainEncoder,
@@ -139,8 +150,10 @@ def _dropped(
             continue
         if row["path"] is None:
             why = ("missing", "there is no file")
-        elif video not in used:
+        elif video not in rows:
             why = ("rejected", "by reencode")
+        elif video not in used:
+            why = ("no_global_feature", "there is none")
         elif used[video].duration < config.clip.seconds:
             why = ("too_short", f"{used[video].duration:.2f} s; a clip lasts {config.clip.seconds:.2f} s")
         else:
