@@ -106,6 +106,13 @@ class Loader:
             for part, found in read:
                 yield self._batch(part, found)
 
+    def rows(self) -> list[dict[str, str]]:
+        """The unreadable videos as rows of `REJECTS`, sorted."""
+        return [
+            {"video": video, "source": "clips", "reason": "unreadable", "detail": why}
+            for video, why in sorted(self.unreadable.items())
+        ]
+
     def check(self, samples: Iterable[Sample], max_unreadable: float) -> None:
         """At an epoch's end: too many unreadable videos are an error, since other things were learned than were meant.
 
@@ -182,14 +189,16 @@ class Loader:
         else:
             crop = self._clip.crop
             prepared = torch.zeros(len(part), 3, self._clip.frames, crop, crop, device=self._device)
-        readable = torch.tensor([not isinstance(frames, Unreadable) for frames in found], device=self._device)
+        able = [not isinstance(frames, Unreadable) for frames in found]
+        readable = torch.tensor(able, dtype=torch.bool, device=self._device)
         return Batch(part, prepared, readable, self._of(part))
 
     def _of(self, part: list[Sample]) -> Float[Tensor, "batch dim"] | None:
         """The global features of the samples' videos: rows of a table in memory."""
         if self._globals is None:
             return None
-        return self._globals[torch.tensor([self._rows[sample.video] for sample in part], device=self._device)]
+        rows = [self._rows[sample.video] for sample in part]
+        return self._globals[torch.tensor(rows, dtype=torch.long, device=self._device)]
 
 
 def _parts(samples: list[Sample], sizes: int | Sequence[int]) -> list[list[Sample]]:
