@@ -1,6 +1,6 @@
 """Build the corpus: one set of tables for every dataset.
 
-In: annotations (ActivityNet's JSON or TSP's tables; ActivityNet Captions) and a folder of raw videos.
+In: annotations (ActivityNet's JSON or TSP's tables; ActivityNet Captions, if any) and a folder of raw videos.
 Out, beside the manifest: videos, segments, captions and rejects as Parquet; `references/{split}_{annotator}.json`, the
 official captions of the splits val and test as annotated, for the evaluator.
 
@@ -37,7 +37,8 @@ def build(config: BuildCorpus, output: Path) -> None:
     for name, (rows, schema) in tables.items():
         write_table(folder / name, rows, schema)
     payloads = [folder / name for name in tables] + _write_references(config, gathered, folder / "references")
-    sources = [Path(path) for path in (*config.actions, config.captions_train, *config.captions_val)]
+    sources = [Path(path) for path in (*config.actions, *config.captions)]
+    sources += [Path(config.label_map)] if config.label_map else []
     counts = _counts(gathered)
     write_manifest(
         output,
@@ -45,6 +46,8 @@ def build(config: BuildCorpus, output: Path) -> None:
         {
             "shards": config.shards,
             "counts": counts,
+            "labels": gathered.labels,
+            "background": "given" if gathered.background_given else "gaps",
             "annotations": {path.as_posix(): sha256(path) for path in sources},
         },
     )
@@ -74,7 +77,8 @@ def _counts(gathered: Gathered) -> dict[str, int]:
         "videos": len(gathered.videos),
         "videos_present": sum(row["path"] is not None for row in gathered.videos),
         **dict(sorted(splits.items())),
-        "segments": len(gathered.segments),
+        "segments": sum(row["label"] is not None for row in gathered.segments),
+        "background_segments": sum(row["label"] is None for row in gathered.segments),
         "captions": len(gathered.captions),
         **dict(sorted(gathered.counts.items())),
     }

@@ -106,8 +106,8 @@ def extract(
 
 def _prepared(rows: list[VideoRow], clip: Clip, stride: int, device: torch.device) -> Iterator[tuple[int, Prepared]]:
     """Every clip of every video, as the network is to see it, after the number of its video."""
-    crop = central_crop(clip)
     for number, row in enumerate(rows):
+        crop = central_crop(clip, clip.resized(row.height, row.width))
         for found in clips(_whole(row, clip), clip.frames, stride):
             yield number, prepare(torch.from_numpy(found).to(device), clip, crop, flip=False)
 

@@ -1,8 +1,9 @@
 r"""Pretrain a clip encoder: TSP, and with concepts SA-TSP (equation 1).
 
-In:  the corpus, the re-encoded videos, the concepts.
+In:  the corpus, the re-encoded videos, the concepts; global features, where the region head is to see them.
 Out: a manifest vouching for model.safetensors (encoder and heads), config.json (settings, labels, concepts),
-     metrics.jsonl (a line per epoch); beside it card.md (what the encoder is, how good, what it cost).
+     metrics.jsonl (a line per epoch), dropped.parquet (videos that nothing was learned from, and why); beside it
+     card.md (what the encoder is, how good, what it cost).
 
 Training uses the videos of split `train`; after each epoch the split `val` is looked at, and the epoch with
 the best mean score of the heads is kept (the last one, if `val` holds no clips). The state folder lets a run
@@ -28,7 +29,7 @@ import torch
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import PretrainEncoder
-from pipeline.datasets.corpus import Corpus
+from pipeline.datasets.corpus import REJECTS, Corpus
 from pipeline.encoders.card import Made, card
 from pipeline.encoders.concept_labels import read_concepts
 from pipeline.encoders.data import Data, gather
@@ -38,8 +39,10 @@ from pipeline.encoders.model import PretrainingModel, write_model
 from pipeline.encoders.reading import ClipReader
 from pipeline.encoders.registry import weight_file
 from pipeline.store.atomic import sha256, write_text
+from pipeline.store.globals import Globals
 from pipeline.store.manifest import write_manifest
 from pipeline.store.provenance import record
+from pipeline.store.tables import write_table
 from pipeline.training.device import described, pick
 from pipeline.training.distributed import Group, joined
 from pipeline.training.epochs import Epochs, Validation, copy_of, identity
@@ -61,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--videos", type=Path, required=True, help="folder of the shards of re-encoded videos")
     arguments.add_argument("--concepts", type=Path, required=True, help="concepts.json (not read if beta is 0)")
+    arguments.add_argument("--globals", type=Path, nargs="*", default=[], help="manifest of the global features")
     arguments.add_argument("--state", type=Path, required=True, help="folder for the state of an unfinished run")
     arguments.add_argument("--output", type=Path, required=True, help="manifest to write, payloads beside it")
     args = arguments.parse_args(argv)
@@ -68,10 +72,11 @@ def main(argv: list[str] | None = None) -> int:
     corpus = Corpus.open(args.corpus)
     videos = Videos.open(args.videos, corpus.manifest.facts["shards"])
     concepts = read_concepts(args.concepts) if config.beta > 0 else []
-    data = gather(corpus, videos.rows, config, concepts)
+    data = gather(corpus, videos.rows, config, concepts, read_globals(args.globals, config))
     model = initial(config, data)
     inputs = [args.corpus, *videos.manifests]
     inputs += [args.concepts] if concepts else []
+    inputs += args.globals
     inputs += [weight_file(config.initial_weights)] if config.initial_weights else []
     with joined(pick(config.device)) as (group, device):
         if config.replicas % group.world:
@@ -84,14 +89,29 @@ def main(argv: list[str] | None = None) -> int:
         if not group.first:
             state = FollowedState(args.state)
         metrics = args.output.parent / "metrics.jsonl" if group.first else None
-        best, seconds = pretrain(model, data, config, state, metrics, group, device)
+        best, seconds = pretrain(model, data, config, state, metrics, group, device) if config.epochs else ({}, 0.0)
     if not group.first:
         return 0
+    if not config.epochs:
+        write_text(args.output.parent / "metrics.jsonl", "")
     made = Made(seconds, described(device, group.world))
     publish(args.output, args.name, model, config, data, best, made)
     record(args.output, STAGE, config, inputs)
     state.clear()
     return 0
+
+
+def read_globals(manifests: list[Path], config: PretrainEncoder) -> Globals | None:
+    """The global features, where config asks for them.
+
+    Raises:
+        PipelineError: they are asked for but not given, or damaged.
+    """
+    if config.global_feature is None:
+        return None
+    if len(manifests) != 1:
+        raise PipelineError(f"--globals: give the manifest of the global features of {config.global_feature.feature}")
+    return Globals.open(manifests[0])
 
 
 def initial(config: PretrainEncoder, data: Data) -> PretrainingModel:
@@ -207,8 +227,10 @@ def publish(
         "concepts": len(words),
         "best": best,
     }
+    dropped = output.parent / "dropped.parquet"
+    write_table(dropped, data.dropped, REJECTS)
     write_text(output.parent / "card.md", card(name, config, data, facts, sha256(files[0]), made))
-    write_manifest(output, [*files, output.parent / "metrics.jsonl"], facts)
+    write_manifest(output, [*files, dropped, output.parent / "metrics.jsonl"], facts)
 
 
 if __name__ == "__main__":

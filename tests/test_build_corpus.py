@@ -42,6 +42,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         "captions_train": "train.json",
         "captions_val": ["val_1.json", "val_2.json"],
         "videos": "videos",
+        "duplicates": "drop",
         "pins": {"v_a": "test", "v_b": "val"},
         "shards": 2,
     }
@@ -86,6 +87,80 @@ def test_tables_hold_everything_once(dataset: Settings) -> None:
     assert counts["actions_of_uncaptioned_videos"] == 1
     rejects = read_table(corpus.manifest.payload("rejects.parquet"), REJECTS)
     assert [row["reason"] for row in rejects] == ["empty_segment", "duplicate_segment"]
+
+
+def test_segments_given_twice_are_kept_if_so_wanted(dataset: Settings) -> None:
+    run(dataset | {"duplicates": "keep"})
+    corpus = Corpus.open(Path("corpus/manifest.json"))
+    assert [(row["start"], row["end"]) for row in corpus.segments] == [(1, 5), (6, 10), (1, 5)]
+
+
+TABLE = """video-name,t-start,t-end,action-label,video-duration,temporal-region-label
+t,1,5,Running,10,Action
+t,6,12,,10,No action
+u,0,3,Diving,7,Action
+"""
+
+
+@pytest.fixture
+def tables(dataset: Settings) -> Settings:
+    """The dataset with its actions in a table, one of them of a video that nobody captioned."""
+    Path("actions.csv").write_text(TABLE)
+    Path("videos/u.mp4").write_bytes(b"")
+    Path("labels.json").write_text('["Running", "Diving", "Sleeping"]')
+    return dataset | {"actions": ["actions.csv"]}
+
+
+def test_tables_state_the_background_too(tables: Settings) -> None:
+    run(tables)
+    corpus = Corpus.open(Path("corpus/manifest.json"))
+    found = [(row["video"], row["start"], row["end"], row["label"]) for row in corpus.segments]
+    assert found == [("v_t", 1, 5, "Running"), ("v_t", 6, 10, None)]
+    assert corpus.background_given
+    assert corpus.labels == ["Running"]
+    run(tables | {"background": "gaps"})
+    corpus = Corpus.open(Path("corpus/manifest.json"))
+    assert [row["label"] for row in corpus.segments] == ["Running"]
+    assert not corpus.background_given
+
+
+def test_uncaptioned_videos_are_kept_if_so_wanted(tables: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    keep = tables | {"uncaptioned": "keep"}
+    assert "build_corpus.subsets must say which subset" in failing(keep, capsys)
+    for subset, split in (("training", "train"), ("testing", "submission")):
+        assert run(keep | {"subsets": {"actions.csv": subset}}) == 0
+        corpus = Corpus.open(Path("corpus/manifest.json"))
+        assert {row["video"]: row["split"] for row in corpus.videos}["u"] == split
+    assert run(keep | {"subsets": {"actions.csv": "validation"}, "pins": {"u": "val", "v_a": "test"}}) == 0
+    assert {row["video"]: row["split"] for row in Corpus.open(Path("corpus/manifest.json")).videos}["u"] == "val"
+
+
+def test_a_dataset_needs_no_captions(tables: Settings) -> None:
+    none = {"captions_train": None, "captions_val": [], "uncaptioned": "keep", "pins": {}}
+    assert run(tables | none | {"subsets": {"actions.csv": "training"}}) == 0
+    corpus = Corpus.open(Path("corpus/manifest.json"))
+    assert [(row["video"], row["split"]) for row in corpus.videos] == [("u", "train"), ("v_t", "train")]
+    assert corpus.captions == []
+
+
+def test_the_label_map_orders_the_classes(tables: Settings) -> None:
+    run(tables | {"label_map": "labels.json"})
+    assert Corpus.open(Path("corpus/manifest.json")).labels == ["Running", "Diving", "Sleeping"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["Running"], "labels.json: video u is labelled 'Diving', which is none of the 1 classes of the label map"),
+        (["Running", "Running"], "labels.json: expected a JSON list of action classes, each once"),
+        ({"Running": 0}, "labels.json: expected a JSON list"),
+    ],
+)
+def test_a_label_that_is_not_in_the_map_is_told(
+    tables: Settings, capsys: pytest.CaptureFixture[str], labels: Any, said: str
+) -> None:
+    save("labels.json", labels)
+    assert said in failing(tables | {"label_map": "labels.json"}, capsys)
 
 
 def test_references_are_the_official_words_of_a_split(dataset: Settings) -> None:
@@ -147,6 +222,9 @@ def test_truncated_annotations_are_located(dataset: Settings, capsys: pytest.Cap
         ({"captions_val": ["train.json"], "pins": {}}, "video v_t is captioned for training and validation"),
         ({"actions": ["actions.json", "actions.json"]}, "is annotated in another file too"),
         ({"shards": 0}, "build_corpus.shards = 0"),
+        ({"captions_train": None}, "without captions_train there are no captions"),
+        ({"captions_val": []}, "captions_val must name the validation set's captions"),
+        ({"subsets": {"other.csv": "training"}}, "subsets names 'other.csv', which is none of the files of actions"),
         ({"shard": 1}, "unknown key build_corpus.shard"),
     ],
 )

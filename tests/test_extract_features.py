@@ -74,7 +74,8 @@ def test_rows_are_the_encoders_features_of_the_clips(tmp_path: Path, shard: Path
     row = rows["v_b"]
     [(video, duration, found)] = extract(pretrained.encoder, clip, [row], ExtractFeatures(encoder="x", stride=3), CPU)
     assert (video, duration) == ("v_b", 70 / 30)
-    one_by_one = [prepare(torch.from_numpy(reader.read("v_b", first)), clip, central_crop(clip), flip=False)
+    crop = central_crop(clip, (clip.height, clip.width))
+    one_by_one = [prepare(torch.from_numpy(reader.read("v_b", first)), clip, crop, flip=False)
                   for first in range(0, 18 - 4 + 1, 3)]  # fmt: skip
     with torch.no_grad():
         expected = torch.cat([pretrained.encoder(stack([frames])) for frames in one_by_one])

@@ -5,21 +5,29 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from filmed import SMALL, Filmed, write_filmed
 from safetensors.torch import load_file
 
 from pipeline.config.errors import PipelineError
+from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.datasets.corpus import REJECTS, Corpus
 from pipeline.encoders.architectures import build
+from pipeline.encoders.data import gather
 from pipeline.encoders.fitting import Fitting
 from pipeline.encoders.model import read_encoder
-from pipeline.pretrain_encoder import main
+from pipeline.pretrain_encoder import main, read_globals
+from pipeline.store.globals import write_globals
 from pipeline.store.manifest import read_manifest
+from pipeline.store.tables import read_table
 from pipeline.training.epochs import Within
+from pipeline.training.seeds import seed_all
 from pipeline.training.state import TrainingState
+from pipeline.video.shard import Videos
 
-PAYLOADS = {"model.safetensors", "config.json", "metrics.jsonl"}
+PAYLOADS = {"model.safetensors", "config.json", "metrics.jsonl", "dropped.parquet"}
 
 
 @pytest.fixture
@@ -54,7 +62,7 @@ def test_it_learns_what_the_pictures_show_and_vouches_for_it(filmed: Filmed) -> 
         "labels": ["glow blue", "glow red"],
         "concepts": 4,
     }
-    assert facts["clip"] == SMALL["clip"]
+    assert facts["clip"] == {"resize": "stretch", **SMALL["clip"]}
     rows = metrics(output)
     assert [row["epoch"] for row in rows] == list(range(1, 7))
     assert facts["best"] == max(rows, key=lambda row: row["val_score"])
@@ -202,8 +210,25 @@ def test_without_background_it_trains_and_warns(filmed: Filmed, capsys: pytest.C
 def test_left_out_segments_and_rejected_videos_are_counted(filmed: Filmed, capsys: pytest.CaptureFixture[str]) -> None:
     run(filmed, epochs=1)
     said = capsys.readouterr().err
-    assert "split train: 1 videos were rejected" in said
+    assert "1 videos are not used: rejected" in said
     assert "split train: 3 videos; segments: 3 foreground (3 shorter than a clip left out), 6 background" in said
+
+
+def test_videos_that_nothing_is_learned_from_are_listed(filmed: Filmed) -> None:
+    _, output = run(filmed, epochs=1)
+    rows = read_table(read_manifest(output).payload("dropped.parquet"), REJECTS)
+    assert [(row["video"], row["source"], row["reason"]) for row in rows] == [("v_train0", "train", "rejected")]
+
+
+def test_a_class_that_no_training_video_shows_is_told_or_allowed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filmed = write_filmed(tmp_path, {"train": 1, "val": 2})
+    status, output = run(filmed, epochs=1)
+    assert status == 2
+    assert "1 of 2 action classes have no training segment as long as one clip: glow blue" in capsys.readouterr().err
+    assert not output.exists()
+    assert run(filmed, epochs=1, empty_classes="allow")[0] == 0
 
 
 def test_plain_tsp_needs_no_concepts(filmed: Filmed) -> None:
@@ -212,6 +237,34 @@ def test_plain_tsp_needs_no_concepts(filmed: Filmed) -> None:
     assert status == 0
     assert read_manifest(output).facts["concepts"] == 0
     assert read_encoder(output).encoder.dim == 128
+
+
+def test_no_epochs_give_the_encoder_that_the_others_start_from(filmed: Filmed) -> None:
+    status, output = run(filmed, "initial", epochs=0, alpha=0.0, beta=0.0)
+    assert status == 0
+    assert metrics(output) == []
+    seed_all("pretrain_encoder", 0, "weights")
+    start = build("r2plus1d_narrow").state_dict()
+    written = read_encoder(output).encoder.state_dict()
+    assert all(torch.equal(written[name], start[name]) for name in start)
+
+
+def test_videos_without_global_features_are_left_out(filmed: Filmed, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = {"global_feature": {"feature": "initial"}}
+    assert run(filmed, epochs=1, **seen)[0] == 2
+    assert "--globals: give the manifest of the global features of initial" in capsys.readouterr().err
+    manifest = filmed.corpus.parents[1] / "globals" / "manifest.json"
+    videos = ["v_train1", "v_train2", "v_val0", "v_val1"]
+    write_globals(manifest, [(video, {"max": np.zeros(128)}) for video in videos], {})
+    config = PretrainEncoder.parse({**SMALL, **seen}, "pretrain_encoder")
+    corpus = Corpus.open(filmed.corpus)
+    rows = Videos.open(filmed.videos, 2).rows
+    data = gather(corpus, rows, config, [], read_globals([manifest], config))
+    assert sorted(data.rows) == videos
+    assert [(row["video"], row["reason"]) for row in data.dropped] == [
+        ("v_train0", "rejected"),
+        ("v_train3", "no_global_feature"),
+    ]
 
 
 def test_it_starts_from_given_weights(filmed: Filmed, tmp_path: Path) -> None:

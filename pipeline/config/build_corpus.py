@@ -28,10 +28,24 @@ class BuildCorpus(Section):
         ["data/activity_net.v1-3.min.json"],
         description="action segments: ActivityNet's JSON, or TSP's ground-truth tables (.csv)",
     )
-    captions_train: str = Field("data/captions/train.json", description="ActivityNet Captions, training set")
+    subsets: dict[str, Literal["training", "validation", "testing"]] = Field(
+        {}, description="which subset a file of `actions` holds, by its path: tables do not say it themselves"
+    )
+    label_map: str | None = Field(
+        None, description="JSON list of the action classes (TSP's label mapping); null: all that occur, sorted"
+    )
+    background: Literal["given", "gaps"] = Field(
+        "given", description="as the tables state it (ActivityNet's JSON does not), or what lies between actions"
+    )
+    duplicates: Literal["keep", "drop"] = Field("keep", description="action segments given twice (TSP trains on both)")
+    uncaptioned: Literal["leave_out", "keep"] = Field(
+        "leave_out", description="videos with actions that nobody captioned: encoders can learn from them"
+    )
+    captions_train: str | None = Field(
+        "data/captions/train.json", description="ActivityNet Captions, training set; null: there are no captions"
+    )
     captions_val: list[str] = Field(
         ["data/captions/val_1.json", "data/captions/val_2.json"],
-        min_length=1,
         description="ActivityNet Captions, validation set, one file per annotator",
     )
     videos: str = Field("data/videos", description="folder of the raw videos, named <id>.<any suffix>")
@@ -45,6 +59,23 @@ class BuildCorpus(Section):
     pins: dict[str, Literal["enlarged", "val", "test"]] = Field(
         {}, description="official validation videos whose split is given here instead, by id"
     )
+
+    @property
+    def captions(self) -> list[str]:
+        """All files of captions, that of the training set first."""
+        return [*([self.captions_train] if self.captions_train else []), *self.captions_val]
+
+    @model_validator(mode="after")
+    def _something_is_annotated(self) -> Self:
+        if self.captions_train is None and (self.captions_val or self.uncaptioned == "leave_out"):
+            raise ValueError("without captions_train there are no captions: give captions_val: [], uncaptioned: keep")
+        if self.captions_train is not None and not self.captions_val:
+            raise ValueError("captions_val must name the validation set's captions")
+        strangers = sorted(self.subsets.keys() - set(self.actions))
+        if strangers:
+            raise ValueError(f"subsets names {strangers[0]!r}, which is none of the files of actions")
+        return self
+
     shards: int = Field(
         64, ge=1, le=9999, description="videos are processed in this many groups, by a hash of their id"
     )

@@ -17,6 +17,7 @@ from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.config.make_demo import MakeDemo
 from pipeline.config.mine_concepts import MineConcepts
+from pipeline.config.pool_features import PoolFeatures
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.config.propose_events import Boundary, GroundTruth, ProposeEvents
 from pipeline.config.reencode import Reencode
@@ -43,10 +44,15 @@ class Config(Section):
     build_corpus: BuildCorpus = Field(BuildCorpus(), description="annotations and videos")
     reencode: Reencode = Field(Reencode(), description="constant frame rate")
     mine_concepts: MineConcepts = Field(MineConcepts(), description="concepts, vocabulary, IDF")
-    pretrain_encoder: dict[str, PretrainEncoder] = Field({"sa_tsp": PretrainEncoder()}, description="encoders, by name")
-    extract_features: dict[str, ExtractFeatures] = Field(
-        {"sa_tsp": ExtractFeatures(encoder="sa_tsp")}, description="features, by name"
+    pretrain_encoder: dict[str, PretrainEncoder] = Field(
+        {"initial": PretrainEncoder(epochs=0, alpha=0.0, beta=0.0), "sa_tsp": PretrainEncoder()},
+        description="encoders, by name; `initial` is what the others start from, untrained here",
     )
+    extract_features: dict[str, ExtractFeatures] = Field(
+        {"initial": ExtractFeatures(encoder="initial"), "sa_tsp": ExtractFeatures(encoder="sa_tsp")},
+        description="features, by name",
+    )
+    pool_features: PoolFeatures = Field(PoolFeatures(), description="global features of videos")
     propose_events: dict[str, ProposeEvents] = Field(
         {"gt": ProposeEvents(GroundTruth()), "learned": ProposeEvents(Boundary(features=["sa_tsp"]))},
         description="proposers, by name; `gt` and `learned` are the two that are scored",
@@ -86,6 +92,8 @@ class Config(Section):
     def _names_exist(self) -> Self:
         for feature, entry in self.extract_features.items():
             _known(f"extract_features.{feature}.encoder", [entry.encoder], self.pretrain_encoder)
+        for name in self.pretrain_encoder:
+            self._check_global_feature(name)
         for name, proposer in self.propose_events.items():
             if isinstance(proposer.root, Boundary):
                 _known(f"propose_events.{name}.features", proposer.root.features, self.extract_features)
@@ -100,6 +108,33 @@ class Config(Section):
         if missing:
             raise ValueError(f"propose_events lacks {' and '.join(sorted(missing))}")
         return self
+
+    def _check_global_feature(self, encoder: str) -> None:
+        """Global features come from encoders that are there before: following them must come to an end."""
+        passed = [encoder]
+        while (chosen := self.pretrain_encoder[passed[-1]].global_feature) is not None:
+            key = f"pretrain_encoder.{passed[-1]}.global_feature"
+            _known(f"{key}.feature", [chosen.feature], self.extract_features)
+            if chosen.pool not in self.pool_features.pools:
+                raise ValueError(f"{key}.pool {chosen.pool!r} is none of pool_features.pools")
+            passed.append(self.extract_features[chosen.feature].encoder)
+            if passed[-1] in passed[:-1]:
+                raise ValueError(f"{key} needs itself: {' needs '.join(passed)}")
+
+    def feature_encoders(self) -> list[str]:
+        """Encoders that captioners of the ensemble or proposers read the features of, sorted."""
+        used = {
+            feature
+            for member in self.select_captions.members
+            for feature in self.train_captioner[member.captioner].features
+        }
+        used |= {
+            feature
+            for proposer in self.propose_events.values()
+            if isinstance(proposer.root, Boundary)
+            for feature in proposer.root.features
+        }
+        return sorted({self.extract_features[feature].encoder for feature in used})
 
 
 def _known(key: str, names: list[str], entries: dict[str, Any]) -> None:

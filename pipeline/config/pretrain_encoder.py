@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
+from pipeline.config.pool_features import Pool
 
 
 class Clip(Section):
@@ -12,15 +13,29 @@ class Clip(Section):
 
     frames: int = Field(16, ge=1, description="frames of a clip")
     fps: float = Field(15.0, gt=0, description="frames per second within a clip; divides the re-encoded rate")
-    height: int = Field(128, ge=8, description="frames are resized to this height, pixels ...")
-    width: int = Field(171, ge=8, description="... and this width, whatever their aspect ratio, as TSP's code does")
+    resize: Literal["stretch", "short_side"] = Field(
+        "stretch",
+        description="frames are resized to height and width, whatever their aspect ratio (TSP's code), or so that "
+        "their short side is height (its paper)",
+    )
+    height: int = Field(128, ge=8, description="of the resized frame, or its short side, pixels")
+    width: int = Field(171, ge=8, description="of the resized frame, pixels; not used by short_side")
     crop: int = Field(112, ge=8, description="then cropped to this square: random in training, central otherwise")
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
-        if self.crop > min(self.height, self.width):
+        if self.crop > min(self.resized(self.height, self.width)):
             raise ValueError(f"crop {self.crop} exceeds the frame of {self.height} x {self.width}")
         return self
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width, pixels, of a frame of the given size once it is resized."""
+        if self.resize == "stretch":
+            return self.height, self.width
+        # The long side is rounded down, as torchvision does.
+        if height <= width:
+            return self.height, self.height * width // height
+        return self.height * height // width, self.height
 
     @property
     def seconds(self) -> float:
@@ -34,6 +49,13 @@ class AsymmetricLoss(Section):
     gamma_neg: float = Field(4.0, ge=0, description="focusing of the negatives")
     gamma_pos: float = Field(1.0, ge=0, description="focusing of the positives")
     margin: float = Field(0.05, ge=0, lt=1, description="probability below which a negative costs nothing")
+
+
+class GlobalFeature(Section):
+    """What the region head sees of the whole video, beside the clip (TSP, section 3.2)."""
+
+    feature: str = Field(description="the entry of `extract_features` that is pooled; its encoder is trained before")
+    pool: Pool = Field("max", description="over all clips of a video")
 
 
 class PretrainEncoder(Section):
@@ -62,13 +84,30 @@ class PretrainEncoder(Section):
     background_gap: float = Field(
         5.333,
         gt=0,
-        description="background lies between actions that are this far apart, seconds (5 clips, as TSP's)",
+        description="background lies between actions that are this far apart, seconds (5 clips, as TSP's); "
+        "not used where the annotations state the background",
+    )
+    global_feature: GlobalFeature | None = Field(
+        None, description="of the video, for the region head (TSP: initial, max); null: it sees the clip alone"
+    )
+    balance: bool = Field(
+        True,
+        description="as many background clips as foreground clips in an epoch (TSP's paper); or all (its code)",
+    )
+    val_splits: list[Literal["enlarged", "val", "test"]] = Field(
+        ["val"], min_length=1, description="splits of the official validation set that epochs are chosen on"
+    )
+    max_unreadable: float = Field(
+        0.01, ge=0, le=1, description="share of an epoch's videos that may turn out to be unreadable while it runs"
+    )
+    empty_classes: Literal["fail", "allow"] = Field(
+        "fail", description="action classes that no training video shows: stop, or learn the others"
     )
     action: float = Field(1.0, ge=0, description="weight of the action loss; 0 leaves its head out")
     alpha: float = Field(1.0, ge=0, description="weight of the temporal region loss; 0 leaves its head out")
     beta: float = Field(0.1, ge=0, description="weight of the semantic concept loss; 0 leaves its head out (plain TSP)")
     semantic_loss: AsymmetricLoss = Field(AsymmetricLoss(), description="the loss of the concepts")
-    epochs: int = Field(8, ge=1, description="passes over the clips")
+    epochs: int = Field(8, ge=0, description="passes over the clips; 0: the encoder as it begins")
     batch_size: int = Field(32, ge=1, description="clips of a part of a step: of a GPU, as published")
     replicas: int = Field(
         1,

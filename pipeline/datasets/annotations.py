@@ -34,11 +34,14 @@ class Annotated:
         duration: seconds; None where the file does not say.
         segments: in the file's order.
         subset: training, validation or testing, where the file says so.
+        background: stretches that the file states to show no action (their text is empty); None where the file states
+            nothing of the kind.
     """
 
     duration: float | None
     segments: tuple[Segment, ...]
     subset: str | None = None
+    background: tuple[Segment, ...] | None = None
 
 
 def check_id(video: Any, path: Path) -> str:

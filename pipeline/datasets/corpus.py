@@ -29,7 +29,14 @@ VIDEOS = pa.schema(
         ("duration", pa.float64()),  # as annotated; null where nobody says
     ]
 )
-SEGMENTS = pa.schema([("video", pa.string()), ("start", pa.float64()), ("end", pa.float64()), ("label", pa.string())])
+SEGMENTS = pa.schema(
+    [
+        ("video", pa.string()),
+        ("start", pa.float64()),
+        ("end", pa.float64()),
+        ("label", pa.string()),  # null: background, as the annotations state it
+    ]
+)
 CAPTIONS = pa.schema(
     [
         ("video", pa.string()),
@@ -60,8 +67,19 @@ class Corpus:
 
     @cached_property
     def segments(self) -> list[dict[str, Any]]:
-        """Rows of `SEGMENTS`: the action segments."""
+        """Rows of `SEGMENTS`: action segments, and background where the annotations state it."""
         return read_table(self.manifest.payload("segments.parquet"), SEGMENTS)
+
+    @property
+    def background_given(self) -> bool:
+        """Whether the annotations state the background; otherwise it is what lies between actions."""
+        return self.manifest.facts.get("background") == "given"
+
+    @property
+    def labels(self) -> list[str]:
+        """Action classes in the order of their numbers: those of the label map; without one, all that occur, sorted."""
+        mapped: list[str] | None = self.manifest.facts.get("labels")
+        return mapped or sorted({row["label"] for row in self.segments if row["label"] is not None})
 
     @cached_property
     def captions(self) -> list[dict[str, Any]]:

@@ -1,30 +1,44 @@
 """From annotation files to the rows of the corpus: joins ids, divides, clips, and keeps account of what it left out."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.build_corpus import BuildCorpus
 from pipeline.config.errors import PipelineError
 from pipeline.datasets.activitynet import read_activitynet
-from pipeline.datasets.annotations import Annotated
+from pipeline.datasets.annotations import Annotated, Segment
 from pipeline.datasets.captions import read_captions
 from pipeline.datasets.splits import shard_of, validation_split
 from pipeline.datasets.tsp import read_tsp
+from pipeline.store.atomic import read_json
 
 Row = dict[str, Any]
 
 
 @dataclass
 class Gathered:
-    """The corpus in the making: rows of the four tables, and counts of what was mended or left out."""
+    """The corpus in the making: rows of the four tables, and counts of what was mended or left out.
+
+    Attributes:
+        videos: rows of the table of that name, as the three that follow.
+        segments: actions, and background (without label) where it is given.
+        captions: events.
+        rejects: what was left out.
+        counts: of what was mended or left out.
+        labels: of the label map; None without one.
+        background_given: whether annotations state the background.
+    """
 
     videos: list[Row] = field(default_factory=list)
     segments: list[Row] = field(default_factory=list)
     captions: list[Row] = field(default_factory=list)
     rejects: list[Row] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    labels: list[str] | None = None
+    background_given: bool = False
 
     def reject(self, video: str, source: str, reason: str, detail: str) -> None:
         """Account for something that is left out."""
@@ -33,18 +47,20 @@ class Gathered:
 
 
 def gather(config: BuildCorpus) -> Gathered:
-    """Read all annotations of a dataset. A video belongs to the corpus if it has captions or is officially `testing`.
+    """Read all annotations of a dataset.
+
+    A video belongs to the corpus if it has captions, is officially `testing`, or has actions and config keeps such.
 
     Raises:
-        PipelineError: malformed annotations, no videos at all, or missing videos where config says `fail`.
+        PipelineError: malformed annotations, a label that the label map lacks, no videos at all, or missing videos
+            where config says `fail`.
     """
-    captioned = [read_captions(Path(config.captions_train))]
-    captioned += [read_captions(Path(path)) for path in config.captions_val]
+    captioned = [read_captions(Path(path)) for path in config.captions]
     files = find_videos(Path(config.videos))
-    actions = _read_actions([Path(path) for path in config.actions], set().union(*captioned, files))
+    actions = _read_actions(config, set().union(*captioned, files))
     splits = _splits(config, captioned, actions)
 
-    gathered = Gathered()
+    gathered = Gathered(labels=_label_map(config, actions), background_given=_background_given(config, actions))
     for video, split in sorted(splits.items()):
         known = [source[video] for source in [*captioned, actions] if video in source]
         duration = next((entry.duration for entry in known if entry.duration is not None), None)
@@ -61,7 +77,9 @@ def gather(config: BuildCorpus) -> Gathered:
         if path is None:
             gathered.reject(video, "videos", "missing", f"no file {video}.* in {config.videos}")
         if video in actions:
-            _add_actions(gathered, video, actions[video])
+            _add_actions(gathered, video, actions[video], drop_duplicates=config.duplicates == "drop")
+            if gathered.background_given:
+                _add_background(gathered, video, actions[video])
         for number, source in enumerate(captioned):
             if video in source:
                 _add_captions(gathered, video, number, source[video], config)
@@ -70,27 +88,76 @@ def gather(config: BuildCorpus) -> Gathered:
     return gathered
 
 
-def _read_actions(paths: list[Path], known: set[str]) -> dict[str, Annotated]:
-    """Action annotations under the ids of captions and files: `v_` is put before ids that neither of them knows."""
+def _read_actions(config: BuildCorpus, known: set[str]) -> dict[str, Annotated]:
+    """Action annotations under the ids of captions and files."""
     joined: dict[str, Annotated] = {}
-    for path in paths:
+    for path in (Path(path) for path in config.actions):
+        subset = config.subsets.get(path.as_posix())
         for video, entry in (read_tsp if path.suffix == ".csv" else read_activitynet)(path).items():
-            name = video if video in known or video.startswith("v_") else f"v_{video}"
+            name = _joined_name(video, known)
             if name in joined:
                 raise PipelineError(f"{path}: video {video} is annotated in another file too")
-            joined[name] = entry
+            joined[name] = replace(entry, subset=subset or entry.subset)
     return joined
+
+
+def _joined_name(video: str, known: set[str]) -> str:
+    """An id as captions and files write it: those of YouTube, eleven characters, get ActivityNet's `v_`."""
+    prefixed = f"v_{video}"
+    if video in known:
+        return video
+    return prefixed if prefixed in known or len(video) == 11 else video
+
+
+def _label_map(config: BuildCorpus, actions: dict[str, Annotated]) -> list[str] | None:
+    """The classes in their order; every label that is annotated must be one of them."""
+    if config.label_map is None:
+        return None
+    labels: Any = read_json(Path(config.label_map), "label map")
+    plain = isinstance(labels, list) and labels and all(isinstance(label, str) and label for label in labels)
+    if not plain or len(set(labels)) < len(labels):
+        raise PipelineError(f"{config.label_map}: expected a JSON list of action classes, each once")
+    known = set(labels)
+    for video, entry in actions.items():
+        for segment in entry.segments:
+            if segment.text not in known:
+                raise PipelineError(
+                    f"{config.label_map}: video {video} is labelled {segment.text!r}, which is none of the "
+                    f"{len(labels)} classes of the label map; mend the annotation or the map"
+                )
+    return list(labels)
+
+
+def _background_given(config: BuildCorpus, actions: dict[str, Annotated]) -> bool:
+    """Whether the background is to be as the annotations state it; then all of them must, or none."""
+    stated = {entry.background is not None for entry in actions.values()}
+    if config.background == "given" and len(stated) == 2:
+        raise PipelineError(
+            f"{', '.join(config.actions)}: some state the background, others do not; "
+            "config: build_corpus.background: gaps"
+        )
+    return config.background == "given" and stated == {True}
 
 
 def _splits(
     config: BuildCorpus, captioned: list[dict[str, Annotated]], actions: dict[str, Annotated]
 ) -> dict[str, str]:
     """Split of every video of the corpus."""
-    train, *vals = captioned
-    validation = set().union(*vals)
-    both = sorted(train.keys() & validation)
+    train = set(captioned[0]) if captioned else set()
+    validation = set().union(*captioned[1:])
+    both = sorted(train & validation)
     if both:
         raise PipelineError(f"{config.captions_train}: video {both[0]} is captioned for training and validation")
+    if config.uncaptioned == "keep":
+        others = {video: entry.subset for video, entry in actions.items() if video not in train | validation}
+        unknown = sorted(video for video, subset in others.items() if subset is None)
+        if unknown:
+            raise PipelineError(
+                f"config: build_corpus.subsets must say which subset the tables of {', '.join(config.actions)} hold: "
+                f"nobody captioned {unknown[0]}, so nothing else tells"
+            )
+        train |= {video for video, subset in others.items() if subset == "training"}
+        validation |= {video for video, subset in others.items() if subset == "validation"}
     strangers = sorted(config.pins.keys() - validation)
     if strangers:
         raise PipelineError(f"config: build_corpus.pins names {strangers[0]!r}, which no validation file captions")
@@ -129,9 +196,7 @@ def _check_missing(gathered: Gathered, config: BuildCorpus) -> None:
     missing = [row["video"] for row in gathered.videos if row["path"] is None]
     total = len(gathered.videos)
     if not total:
-        raise PipelineError(
-            f"{config.captions_train}: no video is captioned, here or in {', '.join(config.captions_val)}"
-        )
+        raise PipelineError(f"{', '.join(config.captions or config.actions)}: no video is annotated")
     if len(missing) == total:
         raise PipelineError(
             f"{config.videos}: holds none of the {total} annotated videos; files are to be named <id>.<suffix>"
@@ -156,20 +221,35 @@ def _check_test(gathered: Gathered, config: BuildCorpus) -> None:
         )
 
 
-def _add_actions(gathered: Gathered, video: str, entry: Annotated) -> None:
-    """Action segments: clipped to the video; empty ones and exact duplicates are left out and counted."""
+def _add_actions(gathered: Gathered, video: str, entry: Annotated, *, drop_duplicates: bool) -> None:
+    """Action segments: clipped to the video; empty ones, and duplicates if so wanted, are left out and counted."""
     seen = set()
-    for segment in entry.segments:
-        start, end = _clip(gathered, segment.start, segment.end, entry.duration)
-        if segment.end < segment.start:
-            gathered.reject(video, "actions", "reversed_segment", f"{segment.start} to {segment.end} s")
-        elif end <= start:
-            gathered.reject(video, "actions", "empty_segment", f"{segment.start} to {segment.end} s")
-        elif (start, end, segment.text) in seen:
+    for segment, start, end in _clipped(gathered, video, "actions", entry.segments, entry.duration):
+        if drop_duplicates and (start, end, segment.text) in seen:
             gathered.reject(video, "actions", "duplicate_segment", f"{segment.start} to {segment.end} s")
         else:
             seen.add((start, end, segment.text))
             gathered.segments.append({"video": video, "start": start, "end": end, "label": segment.text})
+
+
+def _add_background(gathered: Gathered, video: str, entry: Annotated) -> None:
+    """Background as stated: clipped to the video, empty stretches left out."""
+    for _, start, end in _clipped(gathered, video, "background", entry.background or (), entry.duration):
+        gathered.segments.append({"video": video, "start": start, "end": end, "label": None})
+
+
+def _clipped(
+    gathered: Gathered, video: str, source: str, segments: Iterable[Segment], duration: float | None
+) -> Iterator[tuple[Segment, float, float]]:
+    """Segments with their times inside the video; reversed and empty ones are left out and counted."""
+    for segment in segments:
+        start, end = _clip(gathered, segment.start, segment.end, duration)
+        if segment.end < segment.start:
+            gathered.reject(video, source, "reversed_segment", f"{segment.start} to {segment.end} s")
+        elif end <= start:
+            gathered.reject(video, source, "empty_segment", f"{segment.start} to {segment.end} s")
+        else:
+            yield segment, start, end
 
 
 def _add_captions(gathered: Gathered, video: str, number: int, entry: Annotated, config: BuildCorpus) -> None:
@@ -182,7 +262,7 @@ def _add_captions(gathered: Gathered, video: str, number: int, entry: Annotated,
         entry: what the file says.
         config: names the files.
     """
-    annotator, source = max(number, 1), [config.captions_train, *config.captions_val][number]
+    annotator, source = max(number, 1), config.captions[number]
     for index, segment in enumerate(entry.segments):
         start, end = segment.start, segment.end
         if start > end:

@@ -11,16 +11,14 @@ COLUMNS = ("video-name", "t-start", "t-end", "action-label", "video-duration", "
 
 
 def read_tsp(path: Path) -> dict[str, Annotated]:
-    """Videos by id (as the file writes it: without `v_`) with their action segments.
-
-    `No action` rows only make their video known: the background is the rest of the video, whoever asks for it.
+    """Videos by id (as the file writes it: without `v_`) with their action segments and their background.
 
     Raises:
         PipelineError: absent, without a needed column, or a row that is not as the format says (names the line).
     """
     if not path.is_file():
         raise PipelineError(f"{path}: no such table")
-    videos: dict[str, tuple[float, list[Segment]]] = {}
+    videos: dict[str, tuple[float, list[Segment], list[Segment]]] = {}
     # Bytes that are no UTF-8 become marks, and the row they stand in fails by its line, if they matter.
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.DictReader(file)
@@ -31,14 +29,19 @@ def read_tsp(path: Path) -> dict[str, Annotated]:
             where = f"line {reader.line_num}"
             video = check_id(row["video-name"], path)
             duration = check_duration(_number(row["video-duration"], path, where), path, video)
-            segments = videos.setdefault(video, (duration, []))[1]
-            if row["temporal-region-label"] == "Action":
-                start, end = (_number(row[name], path, where) for name in ("t-start", "t-end"))
-                segments.append(Segment(start, end, row["action-label"]))
-            elif row["temporal-region-label"] != "No action":
-                label = row["temporal-region-label"]
-                raise PipelineError(f"{path}: {where}: temporal-region-label {label!r} is not Action or No action")
-    return {video: Annotated(duration, tuple(segments)) for video, (duration, segments) in videos.items()}
+            _, actions, background = videos.setdefault(video, (duration, [], []))
+            region = row["temporal-region-label"]
+            if region not in ("Action", "No action"):
+                raise PipelineError(f"{path}: {where}: temporal-region-label {region!r} is not Action or No action")
+            start, end = (_number(row[name], path, where) for name in ("t-start", "t-end"))
+            if region == "Action":
+                actions.append(Segment(start, end, row["action-label"]))
+            else:
+                background.append(Segment(start, end, ""))
+    return {
+        video: Annotated(duration, tuple(actions), background=tuple(background))
+        for video, (duration, actions, background) in videos.items()
+    }
 
 
 def _number(text: str | None, path: Path, where: str) -> float:

@@ -45,41 +45,68 @@ class Sampler:
     Args:
         clip: what a clip is.
         lengths: frames of each video at the clip's frame rate.
+        sizes: height and width of each video's frames once they are resized, pixels.
         concepts: labels of the clips.
     """
 
-    def __init__(self, clip: Clip, lengths: Mapping[str, int], concepts: ConceptLabels) -> None:
-        self.clip, self.lengths, self.concepts = clip, lengths, concepts
+    def __init__(
+        self, clip: Clip, lengths: Mapping[str, int], sizes: Mapping[str, tuple[int, int]], concepts: ConceptLabels
+    ) -> None:
+        self.clip, self.lengths, self.sizes, self.concepts = clip, lengths, sizes, concepts
 
     def training(
-        self, foreground: list[Segment], background: list[Segment], per_segment: int, rng: np.random.Generator
+        self,
+        foreground: list[Segment],
+        background: list[Segment],
+        per_segment: int,
+        rng: np.random.Generator,
+        *,
+        balance: bool = True,
     ) -> list[Sample]:
-        """An epoch's clips in their order, as many of the background as of the foreground (TSP, section 3.3).
+        """An epoch's clips in their order.
 
-        Background segments are gone through as often as that takes, none more than once more than another.
+        Balanced, there are as many clips of the background as of the foreground (TSP, section 3.3): background
+        segments are gone through as often as that takes, none more than once more than another. Clips of the
+        foreground do not depend on what background there is.
 
         Args:
             foreground: segments of at least a clip's length.
             background: likewise; may be empty.
-            per_segment: clips of each foreground segment.
+            per_segment: clips of each segment.
             rng: of the epoch.
+            balance: false gives each background segment as many clips as a foreground segment, as TSP's code does.
         """
-        drawn = foreground * per_segment
-        drawn += [background[index] for index in _evenly(len(background), len(drawn), rng)]
-        ratios = rng.random(len(drawn))
-        tops = rng.integers(0, self.clip.height - self.clip.crop, len(drawn), endpoint=True)
-        lefts = rng.integers(0, self.clip.width - self.clip.crop, len(drawn), endpoint=True)
-        flips = rng.random(len(drawn)) < 0.5
+        of_foreground, of_background, of_order = rng.spawn(3)
+        wanted = len(foreground) * per_segment
+        chosen = (
+            [background[index] for index in _evenly(len(background), wanted, of_background)]
+            if balance
+            else background * per_segment
+        )
+        drawn = self._drawn(foreground * per_segment, of_foreground) + self._drawn(chosen, of_background)
+        return [drawn[index] for index in of_order.permutation(len(drawn))]
+
+    def _drawn(self, segments: list[Segment], rng: np.random.Generator) -> list[Sample]:
+        """A clip of each segment, somewhere in it, with a random crop."""
+        count = len(segments)
+        ratios = rng.random(count)
+        room = np.array([self.sizes[segment.video] for segment in segments]).reshape(count, 2) - self.clip.crop
+        tops = rng.integers(0, room[:, 0], endpoint=True)
+        lefts = rng.integers(0, room[:, 1], endpoint=True)
+        flips = rng.random(count) < 0.5
         return [
-            self._sample(drawn[i], float(ratios[i]), int(tops[i]), int(lefts[i]), flip=bool(flips[i]))
-            for i in rng.permutation(len(drawn))
+            self._sample(segment, float(ratio), int(top), int(left), flip=bool(flip))
+            for segment, ratio, top, left, flip in zip(segments, ratios, tops, lefts, flips, strict=True)
         ]
 
     def validation(self, segments: list[Segment], per_segment: int) -> list[Sample]:
         """Clips at even distances from each segment's start to its end (one: its middle), central crops."""
         ratios = np.linspace(0.0, 1.0, per_segment) if per_segment > 1 else np.array([0.5])
-        top, left = central_crop(self.clip)
-        return [self._sample(segment, float(ratio), top, left, flip=False) for segment in segments for ratio in ratios]
+        return [
+            self._sample(segment, float(ratio), *central_crop(self.clip, self.sizes[segment.video]), flip=False)
+            for segment in segments
+            for ratio in ratios
+        ]
 
     def _sample(self, segment: Segment, ratio: float, top: int, left: int, *, flip: bool) -> Sample:
         room = max(0.0, segment.end - segment.start - self.clip.seconds)

@@ -58,27 +58,38 @@ class ClipReader:
         self._cached: dict[str, Frames] = {}
 
     def read(self, video: str, first: int) -> Frames:
-        """A clip, at native size; where the video ends before the clip does, its last frame is repeated.
+        """A clip, at native size.
+
+        Where the video ends before the clip does, the clip is shifted to the video's end; in a video that is shorter
+        than a clip, the last frame is repeated.
 
         Args:
             video: id.
             first: the first frame, counted at the clip's frame rate.
 
         Raises:
-            PipelineError: the file cannot be decoded, or holds nothing there.
+            PipelineError: the file cannot be decoded, holds nothing there, or frames of another size than was said.
         """
-        if video in self._cached:
-            found = self._cached[video][first : first + self._clip.frames]
-        else:
-            step = self._steps[video]
-            stop = (first + self._clip.frames - 1) * step + 1
-            found = _gather(frames(self._rows[video].path, start=first * step, stop=stop, step=step))
+        row, size = self._rows[video], self._clip.frames
+        found = self._between(video, first, first + size)
         if len(found) == 0:
-            raise PipelineError(f"{self._rows[video].path}: no frames from {first / self._clip.fps:.2f} s on")
-        return pad(found, self._clip.frames)
+            raise PipelineError(f"{row.path}: no frames from {first / self._clip.fps:.2f} s on; re-encode it")
+        if len(found) < size and first > 0:
+            found = self._between(video, max(0, first - size), first + size)[-size:]
+        if found.shape[1:3] != (row.height, row.width):
+            is_size, said = f"{found.shape[2]} x {found.shape[1]}", f"{row.width} x {row.height}"
+            raise PipelineError(f"{row.path}: frames of {is_size} where {said} were expected; re-encode it")
+        return pad(found, size)
+
+    def _between(self, video: str, first: int, end: int) -> Frames:
+        """Frames from one position to before another, counted at the clip's rate: those that are there."""
+        if video in self._cached:
+            return self._cached[video][first:end]
+        step = self._steps[video]
+        return _gather(frames(self._rows[video].path, start=first * step, stop=(end - 1) * step + 1, step=step))
 
     def cache(self, videos: Iterable[str], limit: int, threads: int) -> None:
-        """Decode whole videos into memory, in the order given, those that still fit.
+        """Decode whole videos into memory, in the order given, those that still fit and can be decoded.
 
         Args:
             videos: ids.
@@ -95,16 +106,21 @@ class ClipReader:
         progress = Progress("decoding videos into memory", len(chosen))
         with ThreadPoolExecutor(threads) as pool:  # the decoder holds no lock of Python's
             for video, found in zip(chosen, pool.map(self._decode, chosen), strict=True):
-                self._cached[video] = found
+                if found is not None:
+                    self._cached[video] = found
                 progress.step()
-        logging.info("%d videos in memory, %.2f GB", len(chosen), size / 1e9)
+        logging.info("%d videos in memory, %.2f GB", len(self._cached), size / 1e9)
 
     def holds(self, samples: Iterable[Sample]) -> bool:
         """Whether all of the samples' videos are in memory."""
         return all(sample.video in self._cached for sample in samples)
 
-    def _decode(self, video: str) -> Frames:
-        return _gather(frames(self._rows[video].path, step=self._steps[video]))
+    def _decode(self, video: str) -> Frames | None:
+        """A whole video, or None where it is unreadable: whoever reads a clip of it is told why."""
+        try:
+            return _gather(frames(self._rows[video].path, step=self._steps[video]))
+        except PipelineError:
+            return None
 
 
 def pad(found: Frames, wanted: int) -> Frames:
@@ -187,4 +203,6 @@ def _unpack(packed: Packed, device: torch.device) -> list[NativeFrames]:
 
 def _gather(decoded: Iterable[UInt8[np.ndarray, "_ _ 3"]]) -> Frames:
     found = list(decoded)
+    if len({frame.shape for frame in found}) > 1:
+        raise PipelineError("frames of several sizes in one file; re-encode it")
     return np.stack(found) if found else np.zeros((0, 0, 0, 3), dtype=np.uint8)

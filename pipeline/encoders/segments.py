@@ -30,20 +30,39 @@ def action_segments(
     """Action segments of the given videos, cut to what the video really holds; empty ones are left out.
 
     Args:
-        rows: of the corpus' table `SEGMENTS`.
+        rows: of the corpus' table `SEGMENTS`; those without label are passed over.
         durations: seconds of each video that is used; segments of other videos are left out.
         labels: the classes; a class is its position.
     """
     ids = {label: number for number, label in enumerate(labels)}
-    segments = []
-    for row in rows:
-        duration = durations.get(row["video"])
-        if duration is None:
-            continue
-        start, end = max(0.0, row["start"]), min(duration, row["end"])
-        if start < end:
-            segments.append(Segment(row["video"], start, end, ids[row["label"]]))
-    return segments
+    return [
+        Segment(row["video"], *inside, ids[row["label"]])
+        for row in rows
+        if row["label"] is not None and (inside := _inside(row, durations))
+    ]
+
+
+def given_background(rows: Iterable[Mapping[str, Any]], durations: Mapping[str, float]) -> list[Segment]:
+    """The background that the annotations state, cut likewise.
+
+    Args:
+        rows: of the corpus' table `SEGMENTS`; those with a label are passed over.
+        durations: as for `action_segments`.
+    """
+    return [
+        Segment(row["video"], *inside, NO_ACTION)
+        for row in rows
+        if row["label"] is None and (inside := _inside(row, durations))
+    ]
+
+
+def _inside(row: Mapping[str, Any], durations: Mapping[str, float]) -> tuple[float, float] | None:
+    """Times of a row inside its video; None where the video is not used, or nothing is left."""
+    duration = durations.get(row["video"])
+    if duration is None:
+        return None
+    start, end = max(0.0, row["start"]), min(duration, row["end"])
+    return (start, end) if start < end else None
 
 
 def background_segments(actions: Iterable[Segment], durations: Mapping[str, float], min_gap: float) -> list[Segment]:

@@ -52,7 +52,7 @@ def test_written_defaults_are_the_defaults() -> None:
 def test_every_key_stands_below_a_comment() -> None:
     lines = config_yaml().splitlines()
     for above, line in itertools.pairwise(lines):
-        named_entry = re.match(r"  (sa_tsp|gt|learned):$", line)
+        named_entry = re.match(r"  (initial|sa_tsp|gt|learned):$", line)
         if re.match(r" *[a-z_]+:", line) and not named_entry:
             assert above.strip().startswith("#"), line
 
@@ -69,7 +69,7 @@ def test_every_key_stands_below_a_comment() -> None:
         ),
         ({"build_corpus": {"missing": "maybe"}}, "'fail' or 'allow'"),
         ({"build_corpus": {"fractions": {"test": 0.9}}}, "must not exceed 1"),
-        ({"extract_features": {"sa_tsp": {"encoder": "nope"}}}, "names 'nope'; there are sa_tsp"),
+        ({"extract_features": {"sa_tsp": {"encoder": "nope"}}}, "names 'nope'; there are initial, sa_tsp"),
         ({"train_captioner": {"sa_tsp": {"features": ["i3d"]}}}, "names 'i3d'"),
         ({"train_captioner": {"sa_tsp": {"features": ["sa_tsp", "sa_tsp"]}}}, "names a feature twice"),
         ({"train_captioner": {"a b": {"features": ["sa_tsp"]}}}, "names are small letters"),
@@ -126,3 +126,23 @@ def test_canonical_text_ignores_the_order_of_keys() -> None:
     two = Config.parse({"reencode": {"gop": 30, "crf": 18}}, "")
     assert one.canonical() == two.canonical()
     assert one.digest() != Config().digest()
+
+
+@pytest.mark.parametrize(
+    ("encoders", "said"),
+    [
+        ({"sa_tsp": {"global_feature": {"feature": "nope"}}}, "pretrain_encoder.sa_tsp.global_feature.feature names"),
+        ({"sa_tsp": {"global_feature": {"feature": "sa_tsp"}}}, "needs itself: sa_tsp needs sa_tsp"),
+        (
+            {
+                "sa_tsp": {"global_feature": {"feature": "initial"}},
+                "initial": {"global_feature": {"feature": "sa_tsp"}},
+            },
+            "needs itself: initial needs sa_tsp needs initial",
+        ),
+        ({"sa_tsp": {"global_feature": {"feature": "initial", "pool": "mean"}}}, "'mean' is none of pool_features"),
+    ],
+)
+def test_global_features_come_from_encoders_that_are_there_before(encoders: dict[str, Any], said: str) -> None:
+    with pytest.raises(PipelineError, match=said):
+        load("demo", {"pretrain_encoder": encoders, "pool_features": {"pools": ["max"]}}, FOLDER)

@@ -39,14 +39,18 @@ def test_captions_are_read_untouched(tmp_path: Path) -> None:
 def test_tsp_table_is_read(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text(HEADER + "abc,1,2.5,Archery,9,v_abc.mp4,30,270,Action\nabc,3,9,,9,v_abc.mp4,30,270,No action\n")
-    assert read_tsp(path)["abc"].segments == (Segment(1, 2.5, "Archery"),)
+    read = read_tsp(path)["abc"]
+    assert read.segments == (Segment(1, 2.5, "Archery"),)
+    assert read.background == (Segment(3, 9, ""),)
 
 
 def test_real_tables_hold_what_was_counted(shared: Path) -> None:
     folder = shared / "data" / "activitynet_tsp"
-    for subset, videos, actions in (("train", 10024, 15410), ("valid", 4926, 7654)):
+    for subset, *counts in (("train", 10024, 15410, 15956), ("valid", 4926, 7654, 7747)):
         read = read_tsp(folder / f"activitynet_v1-3_{subset}_tsp_groundtruth.csv")
-        assert (len(read), sum(len(video.segments) for video in read.values())) == (videos, actions)
+        actions = sum(len(video.segments) for video in read.values())
+        background = sum(len(video.background or ()) for video in read.values())
+        assert [len(read), actions, background] == counts
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ BACKGROUND = [Segment("a", 4.0, 6.0, NO_ACTION), Segment("a", 8.0, 10.0, NO_ACTI
 
 def sampler(clip: Clip = CLIP) -> Sampler:
     captions = [{"video": "a", "start": 0.0, "end": 5.0, "sentence": "A dog runs."}]
-    return Sampler(clip, LENGTHS, ConceptLabels(captions, [Concept("dog", ("dog",), "NOUN")]))
+    sizes = dict.fromkeys(LENGTHS, (clip.height, clip.width))
+    return Sampler(clip, LENGTHS, sizes, ConceptLabels(captions, [Concept("dog", ("dog",), "NOUN")]))
 
 
 def epoch(seed: int = 0, background: list[Segment] = BACKGROUND, per_segment: int = 5) -> list[Sample]:
@@ -41,6 +42,18 @@ def test_more_background_than_needed_is_subsampled() -> None:
     samples = [sample for sample in epoch(background=many, per_segment=1) if sample.action == NO_ACTION]
     assert len(samples) == 3
     assert len({sample.first for sample in samples}) == 3
+
+
+def test_foreground_clips_do_not_depend_on_the_background() -> None:
+    def foreground(background: list[Segment]) -> set[Sample]:
+        return {sample for sample in epoch(background=background) if sample.action != NO_ACTION}
+
+    assert foreground(BACKGROUND) == foreground(BACKGROUND[:1]) == foreground([])
+
+
+def test_unbalanced_every_segment_gives_as_many_clips() -> None:
+    samples = sampler().training(FOREGROUND, BACKGROUND, 5, np.random.default_rng(0), balance=False)
+    assert Counter(sample.action for sample in samples) == {3: 5, 1: 5, 0: 5, NO_ACTION: 10}
 
 
 def test_without_background_there_is_foreground_only() -> None:
@@ -64,6 +77,21 @@ def test_augmentation_covers_its_range() -> None:
     assert {sample.top for sample in samples} == set(range(128 - 112 + 1))
     assert {sample.left for sample in samples} == set(range(171 - 112 + 1))
     assert 0.45 < sum(sample.flip for sample in samples) / len(samples) < 0.55
+
+
+def test_crops_lie_inside_each_videos_own_resized_frame() -> None:
+    tall_and_wide = Sampler(CLIP, LENGTHS, {"a": (227, 128), "b": (128, 227)}, ConceptLabels([], []))
+    drawn = [
+        sample
+        for seed in range(40)
+        for sample in tall_and_wide.training(FOREGROUND, [], 5, np.random.default_rng(seed))
+    ]
+    for video, tops, lefts in (("a", 115, 16), ("b", 16, 115)):
+        of_video = [sample for sample in drawn if sample.video == video]
+        assert max(sample.top for sample in of_video) in range(tops - 3, tops + 1)
+        assert max(sample.left for sample in of_video) in range(lefts - 3, lefts + 1)
+    centres = {(sample.video, sample.top, sample.left) for sample in tall_and_wide.validation(FOREGROUND, 1)}
+    assert centres == {("a", 58, 8), ("b", 8, 58)}
 
 
 def test_concepts_are_those_at_the_centre() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.config.pretrain_encoder import Clip
-from pipeline.encoders.geometry import MEAN, STD, central_crop, prepare, stack
+from pipeline.encoders.geometry import MEAN, STD, central_crop, prepare, prepare_batch, stack
 from pipeline.encoders.torchvision_shim import torchvision
 
 CLIP = Clip()
@@ -26,7 +26,7 @@ def test_it_is_tsps_sequence_of_transforms(height: int, width: int, flip: bool) 
     video = torch.nn.functional.interpolate(video, (128, 171), mode="bilinear", align_corners=False)
     video = transforms.center_crop(transforms.normalize(video, MEAN, STD), [112, 112])
     expected = (video.flip(3) if flip else video).permute(0, 2, 3, 1)
-    found = prepare(frames, CLIP, central_crop(CLIP), flip=flip)
+    found = prepare(frames, CLIP, central_crop(CLIP, (128, 171)), flip=flip)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -38,7 +38,51 @@ def test_the_crop_is_where_it_is_asked_for() -> None:
 
 
 def test_central_crop_of_the_published_geometry() -> None:
-    assert central_crop(CLIP) == (8, 30)
+    assert central_crop(CLIP, CLIP.resized(240, 320)) == (8, 30)
+
+
+@pytest.mark.parametrize(
+    ("size", "resized", "crop"),
+    [
+        ((240, 320), (128, 170), (8, 29)),
+        ((360, 270), (170, 128), (29, 8)),
+        ((64, 86), (128, 172), (8, 30)),
+        ((90, 1000), (128, 1422), (8, 655)),
+        ((128, 128), (128, 128), (8, 8)),
+        ((2, 2), (128, 128), (8, 8)),
+    ],
+)
+def test_the_papers_geometry_keeps_the_aspect(size: tuple, resized: tuple, crop: tuple) -> None:
+    clip = Clip(resize="short_side")
+    assert clip.resized(*size) == resized
+    assert central_crop(clip, resized) == crop
+    transforms = torchvision("torchvision.transforms.functional")
+    frames = noise(*size)
+    planes = frames.permute(0, 3, 1, 2).float()
+    expected = transforms.center_crop(transforms.resize(planes, [128], antialias=False), [112, 112])
+    expected = transforms.normalize(expected / 255, MEAN, STD).permute(0, 2, 3, 1)
+    # torch computes places in single precision, which tells at the far end of a long side.
+    torch.testing.assert_close(prepare(frames, clip, crop, flip=False), expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("resize", ["stretch", "short_side"])
+def test_a_batch_is_what_its_clips_are_alone_bit_for_bit(resize: str) -> None:
+    clip = Clip(resize=resize)
+    sizes = [(240, 320), (128, 171), (240, 320), (360, 270), (240, 320), (64, 86)]
+    clips = [noise(*size) for size in sizes]
+    crops = [(number, 16 - number) for number in range(len(sizes))]
+    flips = [number % 3 == 1 for number in range(len(sizes))]
+    batch = prepare_batch(clips, clip, crops, flips)
+    assert batch.shape == (6, 3, 3, 112, 112)
+    assert batch.is_contiguous(memory_format=torch.channels_last_3d)
+    for found, frames, crop, flip in zip(batch, clips, crops, flips, strict=True):
+        assert torch.equal(found, prepare(frames, clip, crop, flip=flip).permute(3, 0, 1, 2))
+
+
+def test_a_crop_must_fit_the_resized_frame() -> None:
+    with pytest.raises(ValueError, match="crop 150 exceeds"):
+        Clip(resize="short_side", width=400, crop=150)
+    assert Clip(resize="short_side", width=64).crop == 112, "the width is not used"
 
 
 def test_a_batch_is_channels_first_with_channels_last_in_memory() -> None:

@@ -1,5 +1,6 @@
 """Clips are read frame by frame as they are meant, from files or from memory, by one process or several."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,35 @@ def test_lengths_are_counted_at_the_clips_rate(videos: Videos) -> None:
     assert [length(videos.rows[video], CLIP) for video in ("v_a", "v_b", "v_c")] == [21, 30, 3]
 
 
-def test_what_a_video_lacks_is_its_last_frame_again(videos: Videos) -> None:
+def test_what_a_short_video_lacks_is_its_last_frame_again(videos: Videos) -> None:
     reader = ClipReader(videos.rows, CLIP)
     assert numbers(reader.read("v_c", 0)) == [0, 2, 4, 4]
-    assert numbers(reader.read("v_a", 19)) == [38, 40, 40, 40]
     whole = reader.read("v_a", 3)
     assert pad(whole, 4) is whole
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_clip_at_the_tail_is_shifted_to_the_end(videos: Videos, cached: bool) -> None:
+    """A table that says a few frames too many ended the reference's epochs."""
+    reader = ClipReader(videos.rows, CLIP)
+    if cached:
+        reader.cache(["v_a"], limit=10**9, threads=1)
+    for first in (17, 18, 19, 20):
+        assert numbers(reader.read("v_a", first)) == [34, 36, 38, 40]
+
+
+def test_frames_of_another_size_than_was_said_are_told(videos: Videos) -> None:
+    rows = {"v_a": replace(videos.rows["v_a"], width=64)}
+    with pytest.raises(PipelineError, match=r"v_a\.mp4: frames of 32 x 24 where 64 x 24 were expected"):
+        ClipReader(rows, CLIP).read("v_a", 0)
+
+
+def test_an_unreadable_video_is_left_out_of_memory(videos: Videos) -> None:
+    videos.rows["v_b"].path.write_bytes(b"no video")
+    reader = ClipReader(videos.rows, CLIP)
+    reader.cache(["v_a", "v_b"], limit=10**9, threads=1)
+    assert reader.holds([sample("v_a", 0)])
+    assert not reader.holds([sample("v_b", 0)])
 
 
 def test_past_the_end_there_is_nothing(videos: Videos) -> None:

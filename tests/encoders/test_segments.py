@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.pretrain_encoder import Clip, PretrainEncoder
 from pipeline.encoders.losses import NO_ACTION
-from pipeline.encoders.segments import Segment, action_segments, background_segments, long_enough
+from pipeline.encoders.segments import Segment, action_segments, background_segments, given_background, long_enough
 
 
 def row(video: str, start: float, end: float, label: str = "run") -> dict[str, object]:
@@ -26,6 +26,12 @@ def test_actions_are_cut_to_the_video_and_empty_ones_left_out() -> None:
     ]
     found = action_segments(rows, {"a": 10.0}, ["jump", "run"])
     assert found == [Segment("a", 0.0, 3.0, 1), Segment("a", 8.0, 10.0, 0)]
+
+
+def test_background_is_taken_as_given() -> None:
+    rows = [row("a", -1.0, 3.0), {**row("a", 8.0, 12.0), "label": None}, {**row("x", 0.0, 9.0), "label": None}]
+    assert given_background(rows, {"a": 10.0}) == [Segment("a", 8.0, 10.0, NO_ACTION)]
+    assert action_segments(rows, {"a": 10.0}, ["run"]) == [Segment("a", 0.0, 3.0, 0)]
 
 
 def test_background_is_what_no_action_covers() -> None:

@@ -1,5 +1,6 @@
 """What snakemake plans, and what it says before it would start a job."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -23,7 +24,33 @@ def test_bare_snakemake_plans_the_whole_road(clone: Path) -> None:
     assert done.returncode == 0, done.stdout
     jobs = planned(done.stdout)
     assert jobs["total"] > 15
-    assert set(Config.model_fields) - jobs.keys() == {"write_submission"}
+    # No encoder sees global features unless its dataset says so.
+    assert set(Config.model_fields) - jobs.keys() == {"pool_features", "write_submission"}
+
+
+def test_encoders_are_trained_only_where_something_reads_them(clone: Path) -> None:
+    overlay = {
+        "pretrain_encoder": {"sa_tsp": {"global_feature": {"feature": "initial"}}, "spare": {"alpha": 0.0}},
+        "extract_features": {"spare": {"encoder": "spare"}},
+    }
+    (clone / "mine.yaml").write_text(json.dumps(overlay))
+    jobs = planned(snakemake(clone, "-n", "-q", "rules", "--configfile", "mine.yaml").stdout)
+    assert (jobs["pretrain_encoder"], jobs["pool_features"]) == (2, 1), "the initial one, then the one that is read"
+    assert jobs["extract_features"] == 2 * jobs["reencode"]
+
+
+def test_a_dataset_without_captions_needs_no_concepts(clone: Path) -> None:
+    for name in ("valid_tsp_groundtruth.csv", "test_tsp_groundtruth.csv", "action_label_mapping.json"):
+        path = clone / "data" / "thumos14" / f"thumos14_{name}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    (clone / "data" / "thumos14" / "videos").mkdir()
+    weights = clone / str(Config().pretrain_encoder["sa_tsp"].initial_weights)
+    weights.parent.mkdir(exist_ok=True)
+    weights.write_bytes(b"")
+    done = snakemake(clone, "-n", "results/thumos14/encoders/sa_tsp/manifest.json", "-q", "rules")
+    jobs = planned(done.stdout)
+    assert jobs.keys() == {"build_corpus", "reencode", "pretrain_encoder", "total"}, done.stdout
 
 
 def test_the_submission_is_planned_over_learned_proposals_alone(clone: Path) -> None:

@@ -53,7 +53,8 @@ def present_videos(wildcards):
 def annotations(wildcards):
     """Annotation files that the section build_corpus names."""
     corpus = settings(wildcards.dataset).build_corpus
-    return [*corpus.actions, corpus.captions_train, *corpus.captions_val]
+    mapped = [corpus.label_map] if corpus.label_map else []
+    return [*corpus.actions, *corpus.captions, *mapped]
 
 
 rule build_corpus:

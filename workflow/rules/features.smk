@@ -1,7 +1,8 @@
-"""Features: clip features of every video.
+"""Features: clip features of every video, and global ones.
 
-REQUIRED INPUTS: an encoder and the re-encoded videos of a shard.
-OUTPUTS: results/{dataset}/features/{feature}/{shard}/manifest.json, beside it the Zarr store and its index.
+REQUIRED INPUTS: an encoder and the re-encoded videos of a shard; the corpus.
+OUTPUTS: results/{dataset}/features/{feature}/{shard}/manifest.json, beside it the Zarr store and its index;
+results/{dataset}/globals/{feature}/manifest.json, beside it one vector for each video.
 """
 
 
@@ -29,3 +30,25 @@ rule extract_features:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.extract_features --config {params.config:q} --encoder {input.encoder:q}"
         " --videos {input.videos:q} --output {output.manifest:q} > {log:q} 2>&1"
+
+
+rule pool_features:
+    """Pool a feature over all clips of each video."""
+    input:
+        code=stamp("pool_features"),
+        corpus="results/{dataset}/corpus/manifest.json",
+        features=lambda wildcards: feature_shards(
+            wildcards.dataset, [wildcards.feature]
+        ),
+    output:
+        manifest="results/{dataset}/globals/{feature}/manifest.json",
+    log:
+        "results/{dataset}/logs/pool_features/{feature}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/pool_features/{feature}.jsonl"
+    params:
+        config=section("pool_features"),
+    shell:
+        "python -m pipeline.pool_features --config {params.config:q} --feature {wildcards.feature}"
+        " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
+        " --output {output.manifest:q} > {log:q} 2>&1"

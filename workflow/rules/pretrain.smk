@@ -1,6 +1,7 @@
 """Pretrain: the clip encoders.
 
-REQUIRED INPUTS: the corpus, all re-encoded videos, the concepts.
+REQUIRED INPUTS: the corpus, all re-encoded videos, the concepts (where an encoder is to learn them), global
+features (where one is to see them).
 OUTPUTS: results/{dataset}/encoders/{encoder}/manifest.json, beside it weights, config, metrics and a card.
 """
 
@@ -20,13 +21,32 @@ def processes(wildcards):
     return settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].processes
 
 
+def learned_concepts(wildcards):
+    """The concepts, where an encoder learns them: a dataset without captions has none."""
+    beta = settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].beta
+    return [f"results/{wildcards.dataset}/concepts.json"] if beta > 0 else []
+
+
+def global_features(wildcards):
+    """Global features that an encoder's region head sees, where it sees any."""
+    chosen = (
+        settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].global_feature
+    )
+    return (
+        [f"results/{wildcards.dataset}/globals/{chosen.feature}/manifest.json"]
+        if chosen
+        else []
+    )
+
+
 rule pretrain_encoder:
     """Pretrain an encoder on actions, temporal regions and semantic concepts; goes on where it was stopped."""
     input:
         code=stamp("pretrain_encoder"),
         corpus="results/{dataset}/corpus/manifest.json",
         videos=shards("results/{dataset}/video/{shard}/manifest.json"),
-        concepts="results/{dataset}/concepts.json",
+        concepts=learned_concepts,
+        globals=global_features,
         weights=initial_weights,
     output:
         manifest="results/{dataset}/encoders/{encoder}/manifest.json",
@@ -43,6 +63,7 @@ rule pretrain_encoder:
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --processes {params.processes} --"
         " python -m pipeline.pretrain_encoder --config {params.config:q} --name {wildcards.encoder}"
-        " --corpus {input.corpus:q} --videos results/{wildcards.dataset}/video --concepts {input.concepts:q}"
+        " --corpus {input.corpus:q} --videos results/{wildcards.dataset}/video"
+        " --concepts results/{wildcards.dataset}/concepts.json --globals {input.globals:q}"
         " --state results/{wildcards.dataset}/state/pretrain_encoder/{wildcards.encoder}"
         " --output {output.manifest:q} > {log:q} 2>&1"

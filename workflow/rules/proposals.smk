@@ -1,19 +1,15 @@
 """Proposals: when something happens.
 
-REQUIRED INPUTS: the corpus, and features of all shards, which say which videos there are and how long.
+REQUIRED INPUTS: the corpus, and for learned proposers features of all shards.
 OUTPUTS: results/{dataset}/proposals/{proposer}.json, in ActivityNet's format.
 """
 
 
 def proposer_features(wildcards):
-    """Feature shards that a proposer reads; ground truth reads the captioners', to know the videos."""
+    """Feature shards that a proposer reads; ground truth reads none."""
     chosen = settings(wildcards.dataset)
     proposer = chosen.propose_events[wildcards.proposer].root
-    names = (
-        proposer.features
-        if isinstance(proposer, Boundary)
-        else list(chosen.extract_features)
-    )
+    names = proposer.features if isinstance(proposer, Boundary) else []
     return feature_shards(wildcards.dataset, names)
 
 

@@ -53,11 +53,13 @@ def trained(wildcards):
     """Manifests of the encoders and captioners that were trained, for their curves."""
     chosen = settings(wildcards.dataset)
     folder = f"results/{wildcards.dataset}"
-    encoders = sorted({feature.encoder for feature in chosen.extract_features.values()})
     captioners = [
         f"{member.captioner}/{member.seed}" for member in chosen.select_captions.members
     ]
-    return [f"{folder}/encoders/{encoder}/manifest.json" for encoder in encoders] + [
+    return [
+        f"{folder}/encoders/{encoder}/manifest.json"
+        for encoder in chosen.feature_encoders()
+    ] + [
         f"{folder}/captioners/{captioner}/{stage}/manifest.json"
         for captioner in captioners
         for stage in ("xe", "scst")
