@@ -35,6 +35,7 @@ from pipeline.encoders.concept_labels import read_concepts
 from pipeline.encoders.data import Data, gather
 from pipeline.encoders.fitting import Fitting, optimiser
 from pipeline.encoders.initial import load_initial
+from pipeline.encoders.loading import Loader
 from pipeline.encoders.model import PretrainingModel, write_model
 from pipeline.encoders.reading import ClipReader
 from pipeline.encoders.registry import weight_file
@@ -72,8 +73,9 @@ def main(argv: list[str] | None = None) -> int:
     corpus = Corpus.open(args.corpus)
     videos = Videos.open(args.videos, corpus.manifest.facts["shards"])
     concepts = read_concepts(args.concepts) if config.beta > 0 else []
-    data = gather(corpus, videos.rows, config, concepts, read_globals(args.globals, config))
-    model = initial(config, data)
+    known = read_globals(args.globals, config)
+    data = gather(corpus, videos.rows, config, concepts, known)
+    model = initial(config, data, known.dim if known else 0)
     inputs = [args.corpus, *videos.manifests]
     inputs += [args.concepts] if concepts else []
     inputs += args.globals
@@ -89,13 +91,16 @@ def main(argv: list[str] | None = None) -> int:
         if not group.first:
             state = FollowedState(args.state)
         metrics = args.output.parent / "metrics.jsonl" if group.first else None
-        best, seconds = pretrain(model, data, config, state, metrics, group, device) if config.epochs else ({}, 0.0)
+        loader = load(data, config, known, device)
+        begun = config.epochs > 0
+        best, seconds = pretrain(model, data, config, state, metrics, group, loader) if begun else ({}, 0.0)
     if not group.first:
         return 0
     if not config.epochs:
         write_text(args.output.parent / "metrics.jsonl", "")
     made = Made(seconds, described(device, group.world))
-    publish(args.output, args.name, model, config, data, best, made)
+    dropped = [*data.dropped, *loader.rows()]
+    publish(args.output, args.name, model, config, data, best, made, dropped)
     record(args.output, STAGE, config, inputs)
     state.clear()
     return 0
@@ -114,18 +119,29 @@ def read_globals(manifests: list[Path], config: PretrainEncoder) -> Globals | No
     return Globals.open(manifests[0])
 
 
-def initial(config: PretrainEncoder, data: Data) -> PretrainingModel:
+def initial(config: PretrainEncoder, data: Data, global_dim: int) -> PretrainingModel:
     """The model before training.
 
     Raises:
         PipelineError: initial weights that are absent, damaged or of another architecture.
     """
     seed_all(STAGE, config.seed, "weights")
-    model = PretrainingModel(config, len(data.labels), len(data.concepts))
+    model = PretrainingModel(config, len(data.labels), len(data.concepts), global_dim)
     if config.initial_weights:
         weights = weight_file(config.initial_weights)
         load_initial(weights, model.encoder, model.heads if config.keep_heads else None)
     return model
+
+
+def load(data: Data, config: PretrainEncoder, known: Globals | None, device: torch.device) -> Loader:
+    """What reads the clips: files now and then, or once, into memory; and the global features of their videos."""
+    reader = ClipReader(data.rows, config.clip)
+    if config.cache_gb > 0 and config.epochs:
+        reader.cache(data.videos_by_use(), int(config.cache_gb * 1e9), threads=max(1, config.workers))
+    if known is None or config.global_feature is None:
+        return Loader(reader, config.clip, device, config.workers)
+    pooled = torch.from_numpy(known.pooled(config.global_feature.pool))
+    return Loader(reader, config.clip, device, config.workers, known.videos, pooled)
 
 
 def pretrain(
@@ -135,7 +151,7 @@ def pretrain(
     state: TrainingState,
     metrics: Path | None,
     group: Group,
-    device: torch.device,
+    loader: Loader,
 ) -> tuple[dict[str, Any], float]:
     """Train the model, from the newest state if there is one; it then holds the chosen epoch's weights.
 
@@ -146,7 +162,7 @@ def pretrain(
         state: where an unfinished run keeps what it needs to go on.
         metrics: the file of metrics, in the first process.
         group: the processes that train.
-        device: of this process.
+        loader: of the clips, onto this process's device.
 
     Returns:
         the metrics of the chosen epoch, and the seconds that training took.
@@ -154,7 +170,7 @@ def pretrain(
     Raises:
         PipelineError: a clip that cannot be read, a loss that is not finite, or rates and nothing to choose them by.
     """
-    prepared(model, device, channels_last=config.channels_last, compiled=config.compile)
+    prepared(model, loader.device, channels_last=config.channels_last, compiled=config.compile)
     looked_at = data.validation(config)
     if not looked_at:
         if len(config.head_lr) > 1:
@@ -162,14 +178,13 @@ def pretrain(
                 f"{STAGE}.head_lr: {len(config.head_lr)} rates, but split val holds no clips to choose by"
             )
         logging.warning("split val holds no clips: the last epoch is kept, and nothing says how good it is")
-    reader = ClipReader(data.rows, config.clip)
-    if config.cache_gb > 0:
-        reader.cache(data.videos_by_use(), int(config.cache_gb * 1e9), threads=max(1, config.workers))
     look = Validation(lambda: fitting.validate(looked_at), select="val_score") if looked_at else None
     search, start = Search(state), copy_of(model)
     for rate in config.head_lr[search.number :]:
         model.load_state_dict(start)
-        fitting = Fitting(model, optimiser(model, config, rate), config, len(data.concepts), reader, device, group)
+        fitting = Fitting(
+            model, optimiser(model, config, rate), config, len(data.concepts), loader, loader.device, group
+        )
         seeds = (STAGE, config.seed, "epoch")
         epochs = Epochs(model, fitting.optimiser, search, metrics, seeds, search.rows)
         train = partial(one_epoch, fitting, data, epochs, {"head_lr": rate} if len(config.head_lr) > 1 else {})
@@ -205,6 +220,7 @@ def publish(
     data: Data,
     best: dict[str, Any],
     made: Made,
+    unused: list[dict[str, Any]],
 ) -> None:
     """Write the payloads, the card and, last, the manifest.
 
@@ -216,6 +232,7 @@ def publish(
         data: what it was trained on.
         best: metrics of the chosen epoch.
         made: how it was made.
+        unused: videos that nothing was learned from, with reasons.
     """
     words = [concept.word for concept in data.concepts]
     files = write_model(output.parent, model, config, labels=data.labels, concepts=words)
@@ -228,7 +245,7 @@ def publish(
         "best": best,
     }
     dropped = output.parent / "dropped.parquet"
-    write_table(dropped, data.dropped, REJECTS)
+    write_table(dropped, unused, REJECTS)
     write_text(output.parent / "card.md", card(name, config, data, facts, sha256(files[0]), made))
     write_manifest(output, [*files, dropped, output.parent / "metrics.jsonl"], facts)
 

@@ -35,11 +35,12 @@ def filmed(tmp_path: Path) -> Filmed:
     return write_filmed(tmp_path, {"train": 4, "val": 2}, rejected=1)
 
 
-def run(filmed: Filmed, name: str = "sa_tsp", **changes: object) -> tuple[int, Path]:
+def run(filmed: Filmed, name: str = "sa_tsp", pooled: Path | None = None, **changes: object) -> tuple[int, Path]:
     folder = filmed.corpus.parents[1]
     output = folder / "encoders" / name / "manifest.json"
     files = {"--corpus": filmed.corpus, "--videos": filmed.videos, "--concepts": filmed.concepts}
     files |= {"--state": folder / "state" / name, "--output": output}
+    files |= {"--globals": pooled} if pooled else {}
     words = [str(word) for pair in files.items() for word in pair]
     return main(["--name", name, "--config", json.dumps({**SMALL, **changes}), *words]), output
 
@@ -265,6 +266,34 @@ def test_videos_without_global_features_are_left_out(filmed: Filmed, capsys: pyt
         ("v_train0", "rejected"),
         ("v_train3", "no_global_feature"),
     ]
+
+
+def test_the_region_head_sees_the_global_feature(filmed: Filmed) -> None:
+    manifest = filmed.corpus.parents[1] / "globals" / "manifest.json"
+    videos = [row["video"] for row in Corpus.open(filmed.corpus).videos]
+    write_globals(manifest, [(video, {"max": np.full(5, 0.1 * row)}) for row, video in enumerate(videos)], {})
+    seen = {"global_feature": {"feature": "initial", "pool": "max"}, "epochs": 1}
+    (alone, plain), (status, output) = run(filmed, "plain", epochs=1), run(filmed, "seen", manifest, **seen)
+    assert (alone, status) == (0, 0)
+    narrow, wide = (load_file(path.parent / "model.safetensors") for path in (plain, output))
+    assert wide["heads.region.weight"].shape[1] == narrow["heads.region.weight"].shape[1] + 5
+    assert wide["heads.action.weight"].shape == narrow["heads.action.weight"].shape
+
+
+def test_a_file_that_breaks_later_ends_no_epoch_unless_there_are_many(
+    filmed: Filmed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = next(filmed.videos.rglob("v_train1.mp4"))
+    bad.write_bytes(bad.read_bytes()[:300] + bytes(bad.stat().st_size - 300))
+    assert run(filmed, "strict", epochs=1, max_unreadable=0.0)[0] == 2
+    assert "videos of the epoch are unreadable" in capsys.readouterr().err
+    status, output = run(filmed, "lenient", epochs=1, max_unreadable=1.0)
+    assert status == 0
+    dropped = read_table(output.parent / "dropped.parquet", REJECTS)
+    assert [(row["video"], row["reason"]) for row in dropped if row["source"] == "clips"] == [
+        ("v_train1", "unreadable")
+    ]
+    assert all(weight.isfinite().all() for weight in load_file(output.parent / "model.safetensors").values())
 
 
 def test_it_starts_from_given_weights(filmed: Filmed, tmp_path: Path) -> None:

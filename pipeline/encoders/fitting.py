@@ -3,7 +3,8 @@
 import bisect
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,17 +14,18 @@ from torch import Tensor, nn
 from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.encoders.clips import Sample
-from pipeline.encoders.geometry import prepare, stack
 from pipeline.encoders.heads import Logits
+from pipeline.encoders.loading import Batch, Loader
 from pipeline.encoders.losses import BACKGROUND, FOREGROUND, NO_ACTION, Labels, Losses, pretraining_loss
 from pipeline.encoders.model import PretrainingModel
-from pipeline.encoders.reading import ClipReader, NativeFrames, batches
 from pipeline.encoders.scores import mean_accuracy, mean_average_precision
 from pipeline.encoders.steps import dealt, own, statistics
 from pipeline.training.distributed import ALONE, Group
 from pipeline.training.epochs import Within
 from pipeline.training.log import Progress
 from pipeline.training.precision import autocast
+
+T = TypeVar("T", Logits, Labels)
 
 WARMUP_START = 1e-5
 """Factor on the rates before the first step (TSP's code)."""
@@ -64,7 +66,7 @@ class Fitting:
         optimiser: of its weights.
         config: the stage's section.
         concepts: number of concepts that labels know.
-        reader: of the clips.
+        loader: of the clips.
         device: where the model is.
         group: the processes that train it.
     """
@@ -73,7 +75,7 @@ class Fitting:
     optimiser: torch.optim.SGD
     config: PretrainEncoder
     concepts: int
-    reader: ClipReader
+    loader: Loader
     device: torch.device
     group: Group = ALONE
 
@@ -89,7 +91,7 @@ class Fitting:
             mean losses and accuracies met on the way.
 
         Raises:
-            PipelineError: a clip that cannot be read, or a loss that is not finite.
+            PipelineError: too many videos that cannot be read, or a loss that is not finite.
         """
         self.model.train()
         config = self.config
@@ -105,10 +107,11 @@ class Fitting:
             for group in self.optimiser.param_groups:
                 group["lr"] = group["peak"] * factor
             self.optimiser.zero_grad(set_to_none=True)
-            for place, (batch, frames) in enumerate(itertools.islice(batches, len(ours[number]))):
-                labels = self._labels(batch)
+            for place, batch in enumerate(itertools.islice(batches, len(ours[number]))):
                 with statistics(self.model, moving=self.group.first and place == 0):
-                    logits = self._forward(batch, frames)
+                    logits, labels = self._forward(batch)
+                if len(labels.action) == 0:  # none of its clips could be read
+                    continue
                 losses = pretraining_loss(logits, labels, config)
                 (losses.total / len(parts)).backward()
                 means.count(logits, labels, losses)
@@ -117,6 +120,7 @@ class Fitting:
             progress.step()
             if within and (number + 1) % config.save_every == 0:
                 within.save({"steps": number + 1, "means": means.packed()})
+        self.loader.check(samples, config.max_unreadable)
         found = means.all("train")
         if not np.isfinite(found["train_loss"]):
             raise PipelineError(f"pretrain_encoder: the loss of epoch {epoch} is not finite; lower the rates")
@@ -135,9 +139,10 @@ class Fitting:
         parts = [samples[first : first + size] for first in range(0, len(samples), size)]
         scores = [torch.zeros(0, self.concepts, device=self.device)]
         shown = [torch.zeros(0, self.concepts, device=self.device)]
-        for batch, frames in self._batches(parts[self.group.rank :: self.group.world]):
-            labels = self._labels(batch)
-            logits = self._forward(batch, frames)
+        for batch in self._batches(parts[self.group.rank :: self.group.world]):
+            logits, labels = self._forward(batch)
+            if len(labels.action) == 0:
+                continue
             means.count(logits, labels, pretraining_loss(logits, labels, self.config))
             if logits.semantic is not None:
                 scores.append(logits.semantic[labels.covered].float())
@@ -148,25 +153,18 @@ class Fitting:
             found["val_concept_map"] = mean_average_precision(said, truth > 0)
         return {**found, "val_score": mean_accuracy(found)}
 
-    def _batches(self, parts: list[list[Sample]]) -> Iterator[tuple[list[Sample], list[NativeFrames]]]:
-        for size, equal in itertools.groupby(parts, key=len):
-            samples = [sample for part in equal for sample in part]
-            yield from batches(self.reader, samples, size, self.config.workers, self.device)
+    def _batches(self, parts: list[list[Sample]]) -> Iterator[Batch]:
+        samples = [sample for part in parts for sample in part]
+        return self.loader.batches(samples, [len(part) for part in parts])
 
-    def _forward(self, batch: list[Sample], frames: list[NativeFrames]) -> Logits:
-        clips = self._clips(batch, frames)
+    def _forward(self, batch: Batch) -> tuple[Logits, Labels]:
+        """What the heads say of a batch, and what is true: of the clips that could be read."""
         with autocast(self.device, self.config.precision):
-            logits: Logits = self.model(clips)
-        return logits
-
-    def _clips(self, batch: list[Sample], frames: list[NativeFrames]) -> Float[Tensor, "batch 3 frames crop crop"]:
-        clip = self.config.clip
-        return stack(
-            [
-                prepare(native, clip, (sample.top, sample.left), flip=sample.flip)
-                for sample, native in zip(batch, frames, strict=True)
-            ]
-        )
+            logits: Logits = self.model(batch.clips, batch.globals)
+        labels = self._labels(batch.samples)
+        if batch.complete:
+            return logits, labels
+        return _rows(logits, batch.readable), _rows(labels, batch.readable)
 
     def _labels(self, batch: list[Sample]) -> Labels:
         concepts = torch.zeros(len(batch), self.concepts)
@@ -179,6 +177,13 @@ class Fitting:
             concepts=concepts.to(self.device),
             covered=torch.tensor([sample.concepts is not None for sample in batch], device=self.device),
         )
+
+
+def _rows(table: T, chosen: Bool[Tensor, "batch"]) -> T:
+    """The chosen rows of every column that there is."""
+    columns: list[Any] = [getattr(table, field.name) for field in fields(table)]
+    chosen_columns: list[Any] = [None if column is None else column[chosen] for column in columns]
+    return type(table)(*chosen_columns)
 
 
 _MEANS = ("loss", "action_loss", "action_accuracy", "region_loss", "region_accuracy", "semantic_loss")

@@ -35,12 +35,14 @@ class Batch:
         clips: on the device; a row that could not be read shows another clip of the batch (zeros if there is none), so
             that batch statistics stay those of pictures.
         readable: which rows are what their sample says; the others must count for nothing.
+        complete: whether all of them are.
         globals: the global feature of each clip's video, where the loader has one.
     """
 
     samples: list[Sample]
     clips: Float[Tensor, "batch 3 frames crop crop"]
     readable: Bool[Tensor, "batch"]
+    complete: bool
     globals: Float[Tensor, "batch dim"] | None
 
 
@@ -70,6 +72,7 @@ class Loader:
         globals: a feature of each of these videos.
 
     Attributes:
+        device: where batches go.
         unreadable: videos of which a clip could not be read so far, and why; a run that goes on puts back here what
             the run before it found.
     """
@@ -83,7 +86,7 @@ class Loader:
         videos: Sequence[str] = (),
         globals: Float[Tensor, "videos dim"] | None = None,  # noqa: A002
     ) -> None:
-        self._reader, self._clip, self._device = reader, clip, device
+        self._reader, self._clip, self.device = reader, clip, device
         self._workers = min(workers, _cores())
         self._rows = {video: row for row, video in enumerate(videos)}
         self._globals = None if globals is None else globals.to(device)
@@ -100,7 +103,7 @@ class Loader:
         """
         parts = _parts(samples, sizes)
         read = zip(parts, self._read(parts), strict=True)
-        if self._device.type == "cuda":
+        if self.device.type == "cuda":
             yield from self._ahead(read)
         else:
             for part, found in read:
@@ -147,15 +150,15 @@ class Loader:
                 multiprocessing_context="fork" if sys.platform == "linux" else None,
                 persistent_workers=True,
                 prefetch_factor=PREFETCH,
-                pin_memory=self._device.type == "cuda",
+                pin_memory=self.device.type == "cuda",
             )
         self._order.parts = parts
-        return (_unpack(packed, self._device) for packed in self._persistent)
+        return (_unpack(packed, self.device) for packed in self._persistent)
 
     def _ahead(self, read: Iterator[tuple[list[Sample], Read]]) -> Iterator[Batch]:
         """On a GPU the next batch is copied and prepared on a stream of its own while the network is at work."""
-        stream = torch.cuda.Stream(self._device)
-        stream.wait_stream(torch.cuda.current_stream(self._device))
+        stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.current_stream(self.device))
 
         def prepared() -> Batch | None:
             with torch.cuda.stream(stream):
@@ -163,7 +166,7 @@ class Loader:
 
         coming = prepared()
         while coming is not None:
-            here = torch.cuda.current_stream(self._device)
+            here = torch.cuda.current_stream(self.device)
             here.wait_stream(stream)
             for tensor in (coming.clips, coming.readable, coming.globals):
                 if tensor is not None:
@@ -177,7 +180,7 @@ class Loader:
             if isinstance(frames, Unreadable):
                 self.unreadable.setdefault(sample.video, frames.why)
             else:
-                clips.append(frames.to(self._device, non_blocking=True))
+                clips.append(frames.to(self.device, non_blocking=True))
                 good.append(number)
         if good:
             crops, flips = [(part[number].top, part[number].left) for number in good], [part[n].flip for n in good]
@@ -185,20 +188,20 @@ class Loader:
             if len(good) < len(part):
                 # The next clip that could be read, or else the first.
                 stand_in = np.searchsorted(good, range(len(part))) % len(good)
-                prepared = prepared[torch.from_numpy(stand_in).to(self._device)]
+                prepared = prepared[torch.from_numpy(stand_in).to(self.device)]
         else:
             crop = self._clip.crop
-            prepared = torch.zeros(len(part), 3, self._clip.frames, crop, crop, device=self._device)
+            prepared = torch.zeros(len(part), 3, self._clip.frames, crop, crop, device=self.device)
         able = [not isinstance(frames, Unreadable) for frames in found]
-        readable = torch.tensor(able, dtype=torch.bool, device=self._device)
-        return Batch(part, prepared, readable, self._of(part))
+        readable = torch.tensor(able, dtype=torch.bool, device=self.device)
+        return Batch(part, prepared, readable, all(able), self._of(part))
 
     def _of(self, part: list[Sample]) -> Float[Tensor, "batch dim"] | None:
         """The global features of the samples' videos: rows of a table in memory."""
         if self._globals is None:
             return None
         rows = [self._rows[sample.video] for sample in part]
-        return self._globals[torch.tensor(rows, dtype=torch.long, device=self._device)]
+        return self._globals[torch.tensor(rows, dtype=torch.long, device=self.device)]
 
 
 def _parts(samples: list[Sample], sizes: int | Sequence[int]) -> list[list[Sample]]:

@@ -1,16 +1,12 @@
 """Reading the frames of clips: from re-encoded files or from memory, in this process or in several others."""
 
 import logging
-import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import Clip
@@ -127,78 +123,6 @@ def pad(found: Frames, wanted: int) -> Frames:
     """Frames, the last one repeated until there are as many as wanted."""
     missing = wanted - len(found)
     return np.concatenate([found, np.repeat(found[-1:], missing, axis=0)]) if missing > 0 else found
-
-
-def batches(
-    reader: ClipReader, samples: list[Sample], batch_size: int, workers: int, device: torch.device
-) -> Iterator[tuple[list[Sample], list[NativeFrames]]]:
-    """The samples in their order, in batches, with their frames on the device.
-
-    Args:
-        reader: where frames come from.
-        samples: the clips.
-        batch_size: clips at a time; the last batch may hold fewer.
-        workers: processes that read, at most as many as there are cores; none are started where all clips are in
-            memory already.
-        device: where the frames go.
-
-    Raises:
-        PipelineError: as `ClipReader.read`.
-    """
-    workers = 0 if reader.holds(samples) else min(workers, _cores())
-    loader = DataLoader(
-        _Clips(reader, samples),
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=_pack,
-        # Forked workers share the videos in memory; under any other start each would get a copy.
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-    )
-    for number, packed in enumerate(loader):
-        if isinstance(packed, PipelineError):
-            raise packed
-        yield samples[number * batch_size : (number + 1) * batch_size], _unpack(packed, device)
-
-
-def _cores() -> int:
-    """Cores that this process may use, which a container or a cluster job may have few of."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-Packed = tuple[UInt8[Tensor, "bytes"], list[tuple[int, ...]]]
-"""The clips of a batch, end to end, and each one's shape: one shared memory, one copy to the device."""
-
-
-class _Clips(Dataset[Frames | PipelineError]):
-    """What a worker does. An error is handed over as a value, so that the user sees its line, not a trace."""
-
-    def __init__(self, reader: ClipReader, samples: list[Sample]) -> None:
-        self._reader, self._samples = reader, samples
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> Frames | PipelineError:
-        sample = self._samples[index]
-        try:
-            return self._reader.read(sample.video, sample.first)
-        except PipelineError as error:
-            return error
-
-
-def _pack(clips: list[Frames | PipelineError]) -> Packed | PipelineError:
-    found: list[Frames] = []
-    for clip in clips:
-        if isinstance(clip, PipelineError):
-            return clip
-        found.append(clip)
-    return torch.from_numpy(np.concatenate([clip.reshape(-1) for clip in found])), [clip.shape for clip in found]
-
-
-def _unpack(packed: Packed, device: torch.device) -> list[NativeFrames]:
-    flat, shapes = packed
-    parts = flat.to(device).split([int(np.prod(shape)) for shape in shapes])
-    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _gather(decoded: Iterable[UInt8[np.ndarray, "_ _ 3"]]) -> Frames:

@@ -12,6 +12,7 @@ from pipeline.datasets.corpus import Corpus
 from pipeline.encoders.concept_labels import read_concepts
 from pipeline.encoders.data import Data, gather
 from pipeline.encoders.fitting import Fitting, optimiser, rate_factor
+from pipeline.encoders.loading import Loader
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.reading import ClipReader
 from pipeline.video.shard import Videos
@@ -27,9 +28,9 @@ def made(folder: Path, config: PretrainEncoder) -> tuple[Fitting, Data]:
     data = gather(Corpus.open(paths.corpus), Videos.open(paths.videos, 2).rows, config, concepts)
     torch.manual_seed(0)
     model = PretrainingModel(config, len(data.labels), len(concepts))
-    reader = ClipReader(data.rows, config.clip)
+    loader = Loader(ClipReader(data.rows, config.clip), config.clip, torch.device("cpu"), 0)
     return Fitting(
-        model, optimiser(model, config, config.head_lr[0]), config, len(concepts), reader, torch.device("cpu")
+        model, optimiser(model, config, config.head_lr[0]), config, len(concepts), loader, torch.device("cpu")
     ), data
 
 

@@ -13,6 +13,7 @@ from pipeline.datasets.corpus import Corpus
 from pipeline.encoders.concept_labels import read_concepts
 from pipeline.encoders.data import gather
 from pipeline.encoders.fitting import Fitting, optimiser
+from pipeline.encoders.loading import Loader
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.reading import ClipReader
 from pipeline.training.precision import autocast, prepared
@@ -31,8 +32,8 @@ def test_bfloat16_is_used_and_learns_about_the_same(tmp_path: Path) -> None:
         torch.manual_seed(0)
         model = PretrainingModel(config, len(data.labels), len(concepts))
         model.encoder.layer1.register_forward_hook(lambda _, given, said: kinds.add(said.dtype))
-        reader = ClipReader(data.rows, config.clip)
-        fitting = Fitting(model, optimiser(model, config, 0.05), config, len(concepts), reader, CPU)
+        loader = Loader(ClipReader(data.rows, config.clip), config.clip, CPU, 0)
+        fitting = Fitting(model, optimiser(model, config, 0.05), config, len(concepts), loader, CPU)
         found.append(fitting.train(1, data.epoch(1, config)) | fitting.validate(data.validation(config)))
         assert {weight.dtype for weight in model.parameters()} == {torch.float32}
         assert all(torch.isfinite(weight).all() for weight in model.parameters())

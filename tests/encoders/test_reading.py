@@ -11,7 +11,7 @@ from filmed import counting, write_videos
 from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import Clip
 from pipeline.encoders.clips import Sample
-from pipeline.encoders.reading import ClipReader, batches, frame_step, length, pad
+from pipeline.encoders.reading import ClipReader, frame_step, length, pad
 from pipeline.video.shard import Videos
 
 CLIP = Clip(frames=4, fps=15, height=24, width=32, crop=16)
@@ -96,27 +96,3 @@ def test_memory_gives_the_same_frames_as_files_up_to_its_limit(videos: Videos) -
     assert not held.holds([sample("v_b", 0)])
     for video, first in (("v_a", 0), ("v_a", 18), ("v_b", 3), ("v_c", 0)):
         np.testing.assert_array_equal(held.read(video, first), read.read(video, first))
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("cached", [False, True])
-def test_batches_keep_the_order_whoever_reads(videos: Videos, workers: int, cached: bool) -> None:
-    reader = ClipReader(videos.rows, CLIP)
-    if cached:
-        reader.cache(["v_a"], limit=10**9, threads=1)
-    samples = [sample(video, first) for first in range(0, 17, 4) for video in ("v_a", "v_b")]
-    found = list(batches(reader, samples, 4, workers, CPU))
-    assert [len(batch) for batch, _ in found] == [4, 4, 2]
-    for batch, frames in found:
-        for one, clip in zip(batch, frames, strict=True):
-            np.testing.assert_array_equal(clip.numpy(), reader.read(one.video, one.first))
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_video_is_one_plain_error(videos: Videos, workers: int) -> None:
-    path = videos.rows["v_b"].path
-    path.write_bytes(path.read_bytes()[:200])
-    reader = ClipReader(videos.rows, CLIP)
-    with pytest.raises(PipelineError, match=r"v_b\.mp4") as caught:
-        list(batches(reader, [sample("v_a", 0), sample("v_b", 0)], 2, workers, CPU))
-    assert "Traceback" not in str(caught.value)

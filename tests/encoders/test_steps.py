@@ -13,6 +13,7 @@ from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import Corpus
 from pipeline.encoders.data import gather
 from pipeline.encoders.fitting import Fitting, optimiser
+from pipeline.encoders.loading import Loader
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.reading import ClipReader
 from pipeline.encoders.steps import dealt, own, statistics
@@ -58,14 +59,14 @@ def test_a_step_is_the_mean_gradient_of_its_parts_and_the_statistics_of_the_firs
     config = PretrainEncoder.parse({**SMALL, "replicas": 2, "batch_size": 6, "momentum": 0.0, "weight_decay": 0.0}, "")
     paths = write_filmed(tmp_path, {"train": 3})
     data = gather(Corpus.open(paths.corpus), Videos.open(paths.videos, 2).rows, config, [])
-    reader = ClipReader(data.rows, config.clip)
+    loader = Loader(ClipReader(data.rows, config.clip), config.clip, torch.device("cpu"), 0)
     samples = data.epoch(1, config)
     assert len(samples) == 12
 
     def trained(samples: list, config: PretrainEncoder) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
         model = PretrainingModel(config, len(data.labels), 0)
-        Fitting(model, optimiser(model, config, 0.05), config, 0, reader, torch.device("cpu")).train(3, samples)
+        Fitting(model, optimiser(model, config, 0.05), config, 0, loader, torch.device("cpu")).train(3, samples)
         return model.state_dict()
 
     torch.manual_seed(0)
