@@ -19,6 +19,7 @@ from pipeline.config.make_demo import MakeDemo
 from pipeline.config.mine_concepts import MineConcepts
 from pipeline.config.pool_features import PoolFeatures
 from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.probe_encoder import ProbeEncoder
 from pipeline.config.propose_events import Boundary, GroundTruth, ProposeEvents
 from pipeline.config.reencode import Reencode
 from pipeline.config.report import Report
@@ -53,6 +54,7 @@ class Config(Section):
         description="features, by name",
     )
     pool_features: PoolFeatures = Field(PoolFeatures(), description="global features of videos")
+    probe_encoder: ProbeEncoder = Field(ProbeEncoder(), description="linear probes of features")
     propose_events: dict[str, ProposeEvents] = Field(
         {"gt": ProposeEvents(GroundTruth()), "learned": ProposeEvents(Boundary(features=["sa_tsp"]))},
         description="proposers, by name; `gt` and `learned` are the two that are scored",
