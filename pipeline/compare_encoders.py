@@ -4,7 +4,7 @@ In:  below `<dataset>_s<seed>/`, for each seed of the config: the corpus, the pr
      the ground-truth events by a captioner on each feature; and those by the floor's captioner when every video is
      given the features of another (`shuffled`).
 Out: for each arm accuracies, concept precision, METEOR and CIDEr; paired differences with 95 % intervals over videos;
-     digests of what was compared, and the seconds that it took. JSON, fractions.
+     digests of what was compared, and the seconds that it took. JSON, fractions; a picture beside it, PNG.
 
     python -m pipeline.compare_encoders --dataset results/demo --output /tmp/pretraining.json \
         --config '{"arms": [{"feature": "sa_tsp", "captioner": "sa_tsp"}], "floor": "sa_tsp", "seeds": [1]}'
@@ -20,6 +20,7 @@ from pipeline.comparison.tables import arms, differences, markdown
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.compare_encoders import CompareEncoders
 from pipeline.metrics.evaluator import identity
+from pipeline.pages.arms import draw_arms
 from pipeline.store.atomic import write_json
 from pipeline.store.provenance import record
 
@@ -37,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     config = read_config(args.config, CompareEncoders, STAGE)
     seeds = read_seeds(args.dataset, config)
     found = compare(seeds, config)
+    draw_arms(found, args.output.with_suffix(".png"))
     write_json(args.output, {**found, **origins(seeds, config)})
     record(args.output, STAGE, config, [path for seed in seeds for path in seed.inputs])
     print(markdown(found))

@@ -87,6 +87,11 @@ def test_the_result_tells_arms_differences_and_where_they_come_from(
     assert made["seconds"] == {"pretrain_encoder": 12.3, "train_captioner": None}
     assert found["config_digest"] == CompareEncoders.parse(CONFIG_OF_TWO, "").digest()
     assert "| good - poor |" in capsys.readouterr().out
+    picture = (tmp_path / "toy_pretraining.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    (tmp_path / "again").mkdir()
+    assert main([*write(tmp_path / "again"), "--config", json.dumps(CONFIG_OF_TWO)]) == 0
+    assert (tmp_path / "again" / "toy_pretraining.png").read_bytes() == picture
 
 
 def test_what_is_missing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

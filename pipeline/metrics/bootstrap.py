@@ -7,9 +7,9 @@ SEED = 0
 LEVEL = 95
 
 
-def draw(videos: int, draws: int, seed: int = SEED) -> Int[np.ndarray, "draws videos"]:
-    """How often each video is taken when as many as there are are drawn with replacement; equal seeds draw equally."""
-    taken = np.random.default_rng(seed).integers(videos, size=(draws, videos))
+def draw(videos: int, draws: int) -> Int[np.ndarray, "draws videos"]:
+    """How often each video is taken when as many as there are are drawn with replacement; the same in every run."""
+    taken = np.random.default_rng(SEED).integers(videos, size=(draws, videos))
     row = videos * np.arange(draws)[:, None]
     return np.bincount((row + taken).ravel(), minlength=draws * videos).reshape(draws, videos)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.metrics.bootstrap import draw, interval
+from pipeline.metrics.bootstrap import SEED, interval
 
 PerVideo = Float[np.ndarray, "_"]
 """One number for each video of a corpus."""
@@ -29,9 +29,16 @@ def spread(corpora: Sequence[PerVideo], draws: int) -> dict[str, Any]:
     means = [float(values.mean()) for values in corpora]
     found: dict[str, Any] = {"mean": float(np.mean(means)), "by_seed": means}
     if draws:
-        drawn = [draw(len(values), draws, seed) @ values / len(values) for seed, values in enumerate(corpora)]
+        drawn = [_drawn(values, draws, number) for number, values in enumerate(corpora)]
         found["interval"] = interval(np.mean(drawn, axis=0))
     return found
+
+
+def _drawn(values: PerVideo, draws: int, corpus: int) -> Float[np.ndarray, " draws"]:
+    """Means over as many videos as there are, drawn with replacement; the same in every run, others for each corpus."""
+    taken = np.random.default_rng([SEED, corpus]).integers(len(values), size=(draws, len(values)))
+    means: Float[np.ndarray, " draws"] = values[taken].mean(axis=1)
+    return means
 
 
 def plain(values: Sequence[float | None]) -> dict[str, Any] | None:

@@ -44,7 +44,7 @@ def named_datasets(words: list[str]) -> set[str]:
     """Datasets that a command line asks for; the demo's where it names no target."""
     pattern = (
         r"results/([a-z][a-z0-9_]*?)"
-        r"(?:_(?:val|test)_meteor\.json|_submission\.json|_pretraining\.json|/)"
+        r"(?:_(?:val|test)_meteor\.json|_submission\.json|_pretraining\.(?:json|png)|/)"
     )
     named = {found[1] for word in words if (found := re.match(pattern, word))}
     return named or (set() if "--target-jobs" in words else {"demo"})

@@ -60,6 +60,7 @@ rule compare_encoders:
         control=lambda wildcards: compared(wildcards.dataset, "control"),
     output:
         comparison="results/{dataset}_pretraining.json",
+        picture="results/{dataset}_pretraining.png",
     log:
         "results/{dataset}/logs/compare_encoders.log",
     benchmark:
