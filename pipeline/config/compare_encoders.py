@@ -34,7 +34,7 @@ class CompareEncoders(Section):
     floor: str = Field("sa_tsp", description="arm whose captioner is given other videos' features: `shuffled`")
     pairs: list[Pair] = Field([Pair(arm="sa_tsp", than=SHUFFLED)], description="differences that are told")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
-        [1, 2, 3],
+        [31, 32, 33],
         min_length=1,
         description="of the corpora `<dataset>_s<seed>`: drawn anew, with encoders begun anew; none that settings "
         "were settled on",

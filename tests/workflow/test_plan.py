@@ -60,7 +60,7 @@ def test_a_comparison_may_be_small(clone: Path) -> None:
     jobs = planned(done.stdout)
     assert (jobs["pretrain_encoder"], jobs["generate_captions"], jobs["make_demo"]) == (4, 6, 2)
     words = snakemake(clone, "-n", "results/anet_pretraining.json").stdout
-    assert "error: there is no dataset anet_s1: only a corpus that the pipeline makes itself" in words
+    assert "error: there is no dataset anet_s31: only a corpus that the pipeline makes itself" in words
 
 
 def test_a_dataset_without_captions_needs_no_concepts(clone: Path) -> None:
