@@ -20,7 +20,7 @@ from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import Clip
 from pipeline.encoders.clips import Sample
 from pipeline.encoders.geometry import prepare_batch
-from pipeline.encoders.reading import ClipReader, Frames
+from pipeline.encoders.reading import ClipReader
 
 PREFETCH = 2
 """Batches that each worker reads ahead."""
@@ -51,8 +51,10 @@ class Unreadable:
     why: str
 
 
+Read = list[UInt8[Tensor, "_ _ _ 3"] | Unreadable]
+"""Frames of each clip of a batch."""
 Packed = tuple[UInt8[Tensor, "bytes"], list[tuple[int, ...] | Unreadable]]
-"""The clips of a batch, end to end, and each one's shape: one shared memory, one copy to the device."""
+"""The same from a worker: all clips end to end, and each one's shape. One shared memory, one copy to the device."""
 
 
 class Loader:
@@ -97,12 +99,19 @@ class Loader:
             sizes: clips of a batch (the last one may hold fewer), or of each batch in turn.
         """
         parts = _parts(samples, sizes)
-        packed = self._packed(parts)
+        read = zip(parts, self._read(parts), strict=True)
         if self._device.type == "cuda":
-            yield from self._ahead(zip(parts, packed, strict=True))
+            yield from self._ahead(read)
         else:
-            for part, item in zip(parts, packed, strict=True):
-                yield self._batch(part, item)
+            for part, found in read:
+                yield self._batch(part, found)
+
+    def rows(self) -> list[dict[str, str]]:
+        """The unreadable videos as rows of `REJECTS`, sorted."""
+        return [
+            {"video": video, "source": "clips", "reason": "unreadable", "detail": why}
+            for video, why in sorted(self.unreadable.items())
+        ]
 
     def check(self, samples: Iterable[Sample], max_unreadable: float) -> None:
         """At an epoch's end: too many unreadable videos are an error, since other things were learned than were meant.
@@ -123,11 +132,11 @@ class Loader:
                 "pretrain_encoder.max_unreadable"
             )
 
-    def _packed(self, parts: list[list[Sample]]) -> Iterator[Packed]:
+    def _read(self, parts: list[list[Sample]]) -> Iterator[Read]:
         everything = (sample for part in parts for sample in part)
         reading = _Reading(self._reader)
         if self._workers == 0 or self._reader.holds(everything):
-            return (_pack([reading[sample] for sample in part]) for part in parts)
+            return ([reading[sample] for sample in part] for part in parts)
         if self._persistent is None:
             self._persistent = DataLoader(
                 reading,
@@ -141,16 +150,16 @@ class Loader:
                 pin_memory=self._device.type == "cuda",
             )
         self._order.parts = parts
-        return iter(self._persistent)
+        return (_unpack(packed, self._device) for packed in self._persistent)
 
-    def _ahead(self, packed: Iterator[tuple[list[Sample], Packed]]) -> Iterator[Batch]:
+    def _ahead(self, read: Iterator[tuple[list[Sample], Read]]) -> Iterator[Batch]:
         """On a GPU the next batch is copied and prepared on a stream of its own while the network is at work."""
         stream = torch.cuda.Stream(self._device)
         stream.wait_stream(torch.cuda.current_stream(self._device))
 
         def prepared() -> Batch | None:
             with torch.cuda.stream(stream):
-                return next((self._batch(part, item) for part, item in islice(packed, 1)), None)
+                return next((self._batch(part, found) for part, found in islice(read, 1)), None)
 
         coming = prepared()
         while coming is not None:
@@ -162,35 +171,34 @@ class Loader:
             now, coming = coming, prepared()
             yield now
 
-    def _batch(self, part: list[Sample], packed: Packed) -> Batch:
-        flat, shapes = packed
-        flat = flat.to(self._device, non_blocking=True)
-        for sample, shape in zip(part, shapes, strict=True):
-            if isinstance(shape, Unreadable):
-                self.unreadable.setdefault(sample.video, shape.why)
-        good = [number for number, shape in enumerate(shapes) if not isinstance(shape, Unreadable)]
-        sizes = [shape for shape in shapes if not isinstance(shape, Unreadable)]
-        readable = torch.tensor([not isinstance(shape, Unreadable) for shape in shapes], device=self._device)
+    def _batch(self, part: list[Sample], found: Read) -> Batch:
+        clips, good = [], []
+        for number, (sample, frames) in enumerate(zip(part, found, strict=True)):
+            if isinstance(frames, Unreadable):
+                self.unreadable.setdefault(sample.video, frames.why)
+            else:
+                clips.append(frames.to(self._device, non_blocking=True))
+                good.append(number)
         if good:
-            pieces = flat.split([int(np.prod(shape)) for shape in sizes])
-            clips = prepare_batch(
-                [piece.view(shape) for piece, shape in zip(pieces, sizes, strict=True)],
-                self._clip,
-                [(part[number].top, part[number].left) for number in good],
-                [part[number].flip for number in good],
-            )
+            crops, flips = [(part[number].top, part[number].left) for number in good], [part[n].flip for n in good]
+            prepared = prepare_batch(clips, self._clip, crops, flips)
             if len(good) < len(part):
-                clips = clips[torch.tensor(np.searchsorted(good, range(len(part))) % len(good), device=self._device)]
+                # The next clip that could be read, or else the first.
+                stand_in = np.searchsorted(good, range(len(part))) % len(good)
+                prepared = prepared[torch.from_numpy(stand_in).to(self._device)]
         else:
             crop = self._clip.crop
-            clips = torch.zeros(len(part), 3, self._clip.frames, crop, crop, device=self._device)
-        return Batch(part, clips, readable, self._of(part))
+            prepared = torch.zeros(len(part), 3, self._clip.frames, crop, crop, device=self._device)
+        able = [not isinstance(frames, Unreadable) for frames in found]
+        readable = torch.tensor(able, dtype=torch.bool, device=self._device)
+        return Batch(part, prepared, readable, self._of(part))
 
     def _of(self, part: list[Sample]) -> Float[Tensor, "batch dim"] | None:
         """The global features of the samples' videos: rows of a table in memory."""
         if self._globals is None:
             return None
-        return self._globals[torch.tensor([self._rows[sample.video] for sample in part], device=self._device)]
+        rows = [self._rows[sample.video] for sample in part]
+        return self._globals[torch.tensor(rows, dtype=torch.long, device=self._device)]
 
 
 def _parts(samples: list[Sample], sizes: int | Sequence[int]) -> list[list[Sample]]:
@@ -215,23 +223,38 @@ class _Order:
         return len(self.parts)
 
 
-class _Reading(Dataset[Frames | Unreadable]):
+class _Reading(Dataset[Tensor | Unreadable]):
     """What a worker does."""
 
     def __init__(self, reader: ClipReader) -> None:
         self._reader = reader
 
-    def __getitem__(self, sample: Sample) -> Frames | Unreadable:
+    def __getitem__(self, sample: Sample) -> Tensor | Unreadable:
         try:
-            return self._reader.read(sample.video, sample.first)
+            return torch.from_numpy(self._reader.read(sample.video, sample.first))
         except (PipelineError, OSError, ValueError) as error:
             return Unreadable(str(error))
 
 
-def _pack(clips: list[Frames | Unreadable]) -> Packed:
-    found = [clip.reshape(-1) for clip in clips if not isinstance(clip, Unreadable)]
-    flat = torch.from_numpy(np.concatenate(found)) if found else torch.zeros(0, dtype=torch.uint8)
-    return flat, [clip if isinstance(clip, Unreadable) else clip.shape for clip in clips]
+def _pack(clips: Read) -> Packed:
+    found = [clip.flatten() for clip in clips if not isinstance(clip, Unreadable)]
+    flat = torch.cat(found) if found else torch.zeros(0, dtype=torch.uint8)
+    return flat, [clip if isinstance(clip, Unreadable) else tuple(clip.shape) for clip in clips]
+
+
+def _unpack(packed: Packed, device: torch.device) -> Read:
+    flat, shapes = packed
+    flat = flat.to(device, non_blocking=True)
+    found: Read = []
+    place = 0
+    for shape in shapes:
+        if isinstance(shape, Unreadable):
+            found.append(shape)
+        else:
+            size = int(np.prod(shape))
+            found.append(flat[place : place + size].view(shape))
+            place += size
+    return found
 
 
 def _cores() -> int:

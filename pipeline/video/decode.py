@@ -112,14 +112,19 @@ def frames(path: Path, *, start: int = 0, stop: int | None = None, step: int = 1
         try:
             if start > 0:
                 container.seek(int(start / rate / base), stream=stream)
-            for frame in container.decode(stream):
-                if frame.pts is None:
-                    raise DecodeError(f"{path}: a frame without a time; re-encode it first")
-                index = round(frame.pts * base * rate)
-                if stop is not None and index >= stop:
-                    return
-                if index >= start and (index - start) % step == 0:
-                    yield frame.to_ndarray(format="rgb24")
+            for packet in container.demux(stream):
+                # Of frames that are not given, only those that others are predicted from need decoding.
+                index = None if packet.pts is None else round(packet.pts * base * rate)
+                given = index is None or (index >= start and (index - start) % step == 0)
+                stream.codec_context.skip_frame = "DEFAULT" if given else "NONREF"
+                for frame in packet.decode():
+                    if frame.pts is None:
+                        raise DecodeError(f"{path}: a frame without a time; re-encode it first")
+                    index = round(frame.pts * base * rate)
+                    if stop is not None and index >= stop:
+                        return
+                    if index >= start and (index - start) % step == 0:
+                        yield frame.to_ndarray(format="rgb24")
         except av.FFmpegError as error:
             raise DecodeError(f"{path}: decoding failed ({error})") from None
 

@@ -9,6 +9,7 @@ from filmed import counting, shoot, write_videos
 
 from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import Clip
+from pipeline.datasets.corpus import REJECTS
 from pipeline.encoders.clips import Sample
 from pipeline.encoders.geometry import prepare
 from pipeline.encoders.loading import Batch, Loader
@@ -58,6 +59,7 @@ def test_batches_keep_the_order_whoever_reads(videos: Videos, workers: int, cach
 
 def test_batches_have_the_sizes_that_are_asked_for(videos: Videos) -> None:
     given = loader(videos)
+    assert [len(batch.samples) for batch in given.batches(SAMPLES, [6, 0, 4])] == [6, 0, 4]
     assert [len(batch.samples) for batch in given.batches(SAMPLES, [3, 3, 2, 2])] == [3, 3, 2, 2]
     assert torch.equal(joined(given.batches(SAMPLES, [3, 3, 2, 2])), joined(given.batches(SAMPLES, 10)))
     with pytest.raises(ValueError, match="batches of 6 clips in all, of 10"):
@@ -106,6 +108,9 @@ def test_a_bad_file_is_masked_and_reported_and_the_epoch_goes_on(videos: Videos,
     assert not (clips[~readable] == 0).all(), "rows that are masked show pictures too"
     assert given.unreadable.keys() == {"v_b"}
     assert "v_b.mp4: " in given.unreadable["v_b"]
+    (row,) = given.rows()
+    assert row.keys() == set(REJECTS.names)
+    assert (row["video"], row["reason"], row["detail"]) == ("v_b", "unreadable", given.unreadable["v_b"])
     with pytest.raises(PipelineError, match=r"1 of 2 videos of the epoch are unreadable \(.*v_b\.mp4"):
         given.check(SAMPLES, 0.4)
     given.check(SAMPLES, 0.5)
