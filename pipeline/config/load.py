@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
 from pipeline.config.build_corpus import BuildCorpus
+from pipeline.config.compare_encoders import CompareEncoders
 from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate
 from pipeline.config.extract_features import ExtractFeatures
@@ -19,11 +20,13 @@ from pipeline.config.make_demo import MakeDemo
 from pipeline.config.mine_concepts import MineConcepts
 from pipeline.config.pool_features import PoolFeatures
 from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.probe_encoder import ProbeEncoder
 from pipeline.config.propose_events import Boundary, GroundTruth, ProposeEvents
 from pipeline.config.reencode import Reencode
 from pipeline.config.report import Report
 from pipeline.config.select_captions import Member, SelectCaptions
 from pipeline.config.train_captioner import TrainCaptioner
+from pipeline.config.variants import split_name, with_seed
 from pipeline.config.write_submission import WriteSubmission
 
 CONFIG = Path("config")
@@ -53,6 +56,7 @@ class Config(Section):
         description="features, by name",
     )
     pool_features: PoolFeatures = Field(PoolFeatures(), description="global features of videos")
+    probe_encoder: ProbeEncoder = Field(ProbeEncoder(), description="linear probes of features")
     propose_events: dict[str, ProposeEvents] = Field(
         {"gt": ProposeEvents(GroundTruth()), "learned": ProposeEvents(Boundary(features=["sa_tsp"]))},
         description="proposers, by name; `gt` and `learned` are the two that are scored",
@@ -69,6 +73,7 @@ class Config(Section):
     evaluate: Evaluate = Field(Evaluate(), description="scores")
     write_submission: WriteSubmission = Field(WriteSubmission(), description="the file for the challenge's test set")
     report: Report = Field(Report(), description="tables, pictures, page")
+    compare_encoders: CompareEncoders = Field(CompareEncoders(), description="encoders beside one another")
 
     @model_validator(mode="after")
     def _names_are_plain(self) -> Self:
@@ -104,6 +109,13 @@ class Config(Section):
             [member.captioner for member in self.select_captions.members],
             self.train_captioner,
         )
+        for arm in self.compare_encoders.arms:
+            _known("compare_encoders.arms", [arm.captioner], self.train_captioner)
+            features = self.train_captioner[arm.captioner].features
+            if features != [arm.feature]:
+                raise ValueError(
+                    f"compare_encoders.arms: captioner {arm.captioner!r} reads {', '.join(features)}, not {arm.feature}"
+                )
         missing = {"gt", "learned"} - set(self.propose_events)
         if missing:
             raise ValueError(f"propose_events lacks {' and '.join(sorted(missing))}")
@@ -150,7 +162,7 @@ def load(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) -> Conf
     """The configuration of one dataset.
 
     Args:
-        dataset: name of a file in `config/datasets/`.
+        dataset: name of a file in `config/datasets/`; or `<name>_s<seed>`, which see `pipeline.config.variants`.
         overrides: what the user gave with --configfile and --config: wins over everything.
         folder: the configuration folder.
 
@@ -158,11 +170,19 @@ def load(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) -> Conf
         PipelineError: no such dataset, or one line per wrong key.
     """
     path = folder / "datasets" / f"{dataset}.yaml"
+    variant = split_name(dataset)
+    if variant and not path.is_file():
+        base, seed = variant
+        return Config.parse(with_seed(_merged(base, overrides, folder), base, seed), "")
+    return Config.parse(_merged(dataset, overrides, folder), "")
+
+
+def _merged(dataset: str, overrides: dict[str, Any], folder: Path) -> dict[str, Any]:
+    path = folder / "datasets" / f"{dataset}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
         raise PipelineError(f"no dataset {dataset!r}: {path} is missing; there are {known}")
-    merged = merge(merge(_read(folder / "config.yaml"), _read(path)), overrides)
-    return Config.parse(merged, "")
+    return merge(merge(_read(folder / "config.yaml"), _read(path)), overrides)
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

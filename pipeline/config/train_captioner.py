@@ -23,6 +23,9 @@ class TrainCaptioner(Section):
         "meteor", description="which epoch is kept: best METEOR on the split `val`, or the last"
     )
     evaluate_every: int = Field(1, ge=1, description="epochs between two looks at `val`")
+    self_critical: bool = Field(
+        True, description="whether captions come from the captioner that `finetune_scst` makes of this one"
+    )
     cache_gb: float = Field(
         4.0, ge=0, description="clip features kept in memory, up to this many GB; the rest is reread"
     )

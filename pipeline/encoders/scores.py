@@ -34,11 +34,12 @@ def mean_average_precision(
     Returns:
         0 to 1; 0 where no clip shows any concept.
     """
-    each = [_average_precision(scores[:, c], shown[:, c]) for c in np.flatnonzero(shown.any(axis=0))]
+    each = [average_precision(scores[:, c], shown[:, c]) for c in np.flatnonzero(shown.any(axis=0))]
     return float(np.mean(each)) if each else 0.0
 
 
-def _average_precision(scores: Float[np.ndarray, "clips"], shown: Bool[np.ndarray, "clips"]) -> float:
+def average_precision(scores: Float[np.ndarray, "clips"], shown: Bool[np.ndarray, "clips"]) -> float:
+    """Average precision of one concept, which at least one clip shows; equal scores share one rank."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     hits = np.cumsum(shown[order])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from clones import ROOT, snakemake
 
-from pipeline.config.load import Config
+from pipeline.config.load import CONFIG, Config, load
 from pipeline.encoders.registry import PUBLISHED
 
 RULE_FILES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
@@ -24,8 +24,10 @@ def test_bare_snakemake_plans_the_whole_road(clone: Path) -> None:
     assert done.returncode == 0, done.stdout
     jobs = planned(done.stdout)
     assert jobs["total"] > 15
-    # No encoder sees global features unless its dataset says so.
-    assert set(Config.model_fields) - jobs.keys() == {"pool_features", "write_submission"}
+    assert set(Config.model_fields) - jobs.keys() == {"write_submission", "probe_encoder", "compare_encoders"}
+    # The encoder as it begins, for the global features, and the one that is trained: encoders are compared only where
+    # that is asked for.
+    assert (jobs["pretrain_encoder"], jobs["train_captioner"]) == (2, 2)
 
 
 def test_encoders_are_trained_only_where_something_reads_them(clone: Path) -> None:
@@ -37,6 +39,29 @@ def test_encoders_are_trained_only_where_something_reads_them(clone: Path) -> No
     jobs = planned(snakemake(clone, "-n", "-q", "rules", "--configfile", "mine.yaml").stdout)
     assert (jobs["pretrain_encoder"], jobs["pool_features"]) == (2, 1), "the initial one, then the one that is read"
     assert jobs["extract_features"] == 2 * jobs["reencode"]
+
+
+def test_the_comparison_trains_every_arm_once_on_each_seed(clone: Path) -> None:
+    done = snakemake(clone, "-n", "results/demo_pretraining.json", "-q", "rules")
+    jobs = planned(done.stdout)
+    compared = load("demo", {}, ROOT / CONFIG).compare_encoders
+    seeds, arms = len(compared.seeds), len(compared.arms)
+    assert seeds >= 3
+    assert jobs["make_demo"] == jobs["mine_concepts"] == jobs["pool_features"] == seeds, done.stdout
+    assert jobs["pretrain_encoder"] == jobs["probe_encoder"] == jobs["train_captioner"] == seeds * arms
+    assert jobs["generate_captions"] == seeds * (arms + 1), "the floor's captioner looks at other videos too"
+    assert jobs["compare_encoders"] == 1
+    assert "finetune_scst" not in jobs
+
+
+def test_a_comparison_may_be_small(clone: Path) -> None:
+    arms = [{"feature": name, "captioner": f"on_{name}"} for name in ("initial", "sa_tsp")]
+    (clone / "mine.yaml").write_text(json.dumps({"compare_encoders": {"arms": arms, "pairs": [], "seeds": [5, 6]}}))
+    done = snakemake(clone, "-n", "results/demo_pretraining.json", "-q", "rules", "--configfile", "mine.yaml")
+    jobs = planned(done.stdout)
+    assert (jobs["pretrain_encoder"], jobs["generate_captions"], jobs["make_demo"]) == (4, 6, 2)
+    words = snakemake(clone, "-n", "results/anet_pretraining.json").stdout
+    assert "error: there is no dataset anet_s31: only a corpus that the pipeline makes itself" in words
 
 
 def test_a_dataset_without_captions_needs_no_concepts(clone: Path) -> None:

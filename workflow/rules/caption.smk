@@ -66,7 +66,9 @@ rule generate_captions:
         code=stamp("generate_captions"),
         corpus="results/{dataset}/corpus/manifest.json",
         features=captioner_features,
-        captioner="results/{dataset}/captioners/{captioner}/{seed}/scst/manifest.json",
+        captioner=lambda wildcards: finished_captioner(
+            wildcards.dataset, wildcards.captioner, wildcards.seed
+        ),
         proposals=lambda wildcards: (
             f"results/{wildcards.dataset}/proposals/"
             f"{'gt' if wildcards.proposals == 'control' else wildcards.proposals}.json"

@@ -43,7 +43,8 @@ def settings(dataset: str) -> Config:
 def named_datasets(words: list[str]) -> set[str]:
     """Datasets that a command line asks for; the demo's where it names no target."""
     pattern = (
-        r"results/([a-z][a-z0-9_]*?)(?:_(?:val|test)_meteor\.json|_submission\.json|/)"
+        r"results/([a-z][a-z0-9_]*?)"
+        r"(?:_(?:val|test)_meteor\.json|_submission\.json|_pretraining\.(?:json|png)|/)"
     )
     named = {found[1] for word in words if (found := re.match(pattern, word))}
     return named or (set() if "--target-jobs" in words else {"demo"})
@@ -101,3 +102,9 @@ def captioner_features(wildcards) -> list[str]:
         wildcards.dataset,
         settings(wildcards.dataset).train_captioner[wildcards.captioner].features,
     )
+
+
+def finished_captioner(dataset: str, name: str, seed: int | str) -> str:
+    """Manifest of a captioner that is done with its training."""
+    done = "scst" if settings(dataset).train_captioner[name].self_critical else "xe"
+    return f"results/{dataset}/captioners/{name}/{seed}/{done}/manifest.json"

@@ -54,16 +54,18 @@ def trained(wildcards):
     chosen = settings(wildcards.dataset)
     folder = f"results/{wildcards.dataset}"
     captioners = [
-        f"{member.captioner}/{member.seed}" for member in chosen.select_captions.members
+        f"{member.captioner}/{member.seed}/{stage}"
+        for member in chosen.select_captions.members
+        for stage in (
+            ("xe", "scst")
+            if chosen.train_captioner[member.captioner].self_critical
+            else ("xe",)
+        )
     ]
     return [
         f"{folder}/encoders/{encoder}/manifest.json"
         for encoder in chosen.feature_encoders()
-    ] + [
-        f"{folder}/captioners/{captioner}/{stage}/manifest.json"
-        for captioner in captioners
-        for stage in ("xe", "scst")
-    ]
+    ] + [f"{folder}/captioners/{captioner}/manifest.json" for captioner in captioners]
 
 
 rule report:

@@ -1,0 +1,58 @@
+"""Where the numbers of a comparison come from: digests of files, settings and code, and the seconds it all took."""
+
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+from pipeline.comparison.corpora import Seed, Seeds
+from pipeline.config.compare_encoders import CompareEncoders
+from pipeline.metrics.result import LIBRARIES
+from pipeline.store.atomic import sha256
+from pipeline.store.provenance import trace
+from pipeline.store.stamp import stamp
+
+STAGE = "compare_encoders"
+
+
+def origins(seeds: Seeds, config: CompareEncoders) -> dict[str, Any]:
+    """What was compared, by what code and settings.
+
+    Returns:
+        settings and config_digest of the comparison; made: for each corpus the digests of encoders and captions, and
+        seconds; code: stage -> stamps; config_digests: output -> digest of its stage's settings; python, libraries.
+    """
+    traced = trace([path for seed in seeds for path in seed.inputs])
+    stages = {path: entry for path, entry in traced.items() if "stage" in entry}
+    codes: dict[str, set[str]] = {STAGE: {stamp(f"pipeline.{STAGE}")}}
+    for entry in stages.values():
+        codes.setdefault(entry["stage"], set()).add(entry["code"])
+    return {
+        "settings": config.model_dump(mode="json"),
+        "config_digest": config.digest(),
+        "made": {seed.folder.name: {arm: _made(seed, arm, config) for arm in seed.captions} for seed in seeds},
+        "code": {stage: " ".join(sorted(found)) for stage, found in sorted(codes.items())},
+        "config_digests": {path: entry["config_digest"] for path, entry in stages.items()},
+        "python": platform.python_version(),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def _made(seed: Seed, arm: str, config: CompareEncoders) -> dict[str, Any]:
+    found: dict[str, Any] = {"captions_sha256": sha256(seed.captions[arm])}
+    if arm in seed.probes:
+        encoder = seed.probes[arm]["encoder"]
+        captioner = next(each.captioner for each in config.arms if each.feature == arm)
+        jobs = {"pretrain_encoder": encoder, "train_captioner": f"{captioner}-{config.captioner_seed}"}
+        found["weights_sha256"] = seed.probes[arm]["weights_sha256"]
+        found["seconds"] = {stage: _seconds(seed.folder / "benchmarks" / stage / job) for stage, job in jobs.items()}
+    return found
+
+
+def _seconds(job: Path) -> float | None:
+    """What snakemake has noted of a job, its last run; None where it was not run by snakemake."""
+    noted = job.with_suffix(".jsonl")
+    if not noted.is_file():
+        return None
+    return round(float(json.loads(noted.read_text(encoding="utf-8").splitlines()[-1])["s"]), 1)

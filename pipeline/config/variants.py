@@ -1,0 +1,47 @@
+"""Datasets `<name>_s<seed>`: a dataset that the pipeline makes itself, made and learned anew from another seed."""
+
+import re
+from typing import Any
+
+from pipeline.config.errors import PipelineError
+
+VARIANT = re.compile("(?P<base>[a-z][a-z0-9_]*)_s(?P<seed>[0-9]+)")
+
+
+def split_name(dataset: str) -> tuple[str, int] | None:
+    """Dataset and seed that a name is made of; None of a plain name."""
+    found = VARIANT.fullmatch(dataset)
+    return (found["base"], int(found["seed"])) if found else None
+
+
+def with_seed(config: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
+    """The configuration of `base` with its own results, another corpus, and encoders that begin and draw anew.
+
+    Args:
+        config: of `base`, plain data.
+        base: name of the dataset.
+        seed: of the corpus and of the pretrainings.
+
+    Raises:
+        PipelineError: the videos of `base` are not made by the pipeline: there is nothing to draw anew.
+    """
+    if not str(config.get("build_corpus", {}).get("videos")).startswith(f"results/{base}/"):
+        raise PipelineError(
+            f"there is no dataset {base}_s{seed}: only a corpus that the pipeline makes itself can be made from "
+            f"another seed, and the videos of {base} are given"
+        )
+    moved: dict[str, Any] = _moved(config, f"results/{base}/", f"results/{base}_s{seed}/")
+    moved["make_demo"] = {**moved.get("make_demo", {}), "seed": seed}
+    moved["pretrain_encoder"] = {
+        name: {**entry, "seed": seed} for name, entry in moved.get("pretrain_encoder", {}).items()
+    }
+    return moved
+
+
+def _moved(value: Any, before: str, after: str) -> Any:
+    """Plain data with every path below one folder led below another."""
+    if isinstance(value, dict):
+        return {key: _moved(entry, before, after) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_moved(entry, before, after) for entry in value]
+    return after + value.removeprefix(before) if isinstance(value, str) and value.startswith(before) else value

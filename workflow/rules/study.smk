@@ -1,0 +1,72 @@
+"""Study: what encoders are worth, beside one another.
+
+REQUIRED INPUTS: the corpus, the concepts, features of all shards; for the comparison, all that of several corpora, and
+captions of their ground-truth events.
+OUTPUTS: results/{dataset}/probes/{feature}.json, results/{dataset}_pretraining.json.
+"""
+
+
+rule probe_encoder:
+    """What a linear classifier reads from a feature: actions, regions, concepts."""
+    input:
+        code=stamp("probe_encoder"),
+        corpus="results/{dataset}/corpus/manifest.json",
+        features=lambda wildcards: feature_shards(
+            wildcards.dataset, [wildcards.feature]
+        ),
+        concepts="results/{dataset}/concepts.json",
+    output:
+        scores="results/{dataset}/probes/{feature}.json",
+    log:
+        "results/{dataset}/logs/probe_encoder/{feature}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/probe_encoder/{feature}.jsonl"
+    params:
+        config=section("probe_encoder"),
+    shell:
+        "python -m pipeline.probe_encoder --config {params.config:q} --feature {wildcards.feature}"
+        " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
+        " --concepts {input.concepts:q} --output {output.scores:q} > {log:q} 2>&1"
+
+
+def compared(dataset: str, kind: str) -> list[str]:
+    """What a comparison reads of each of its corpora: `probes` or `captions` of the arms, `control` of the floor."""
+    chosen = settings(dataset).compare_encoders
+    files = {
+        "probes": [f"probes/{arm.feature}.json" for arm in chosen.arms],
+        "captions": [
+            f"captions/{arm.captioner}-{chosen.captioner_seed}-{chosen.split}-gt.json"
+            for arm in chosen.arms
+        ],
+        "control": [
+            f"captions/{arm.captioner}-{chosen.captioner_seed}-{chosen.split}-control.json"
+            for arm in chosen.arms
+            if arm.feature == chosen.floor
+        ],
+    }
+    return [
+        f"results/{dataset}_s{seed}/{file}"
+        for seed in chosen.seeds
+        for file in files[kind]
+    ]
+
+
+rule compare_encoders:
+    """Put encoders beside one another, on corpora of several seeds: probes, and captions of ground-truth events."""
+    input:
+        code=stamp("compare_encoders"),
+        probes=lambda wildcards: compared(wildcards.dataset, "probes"),
+        captions=lambda wildcards: compared(wildcards.dataset, "captions"),
+        control=lambda wildcards: compared(wildcards.dataset, "control"),
+    output:
+        comparison="results/{dataset}_pretraining.json",
+        picture="results/{dataset}_pretraining.png",
+    log:
+        "results/{dataset}/logs/compare_encoders.log",
+    benchmark:
+        "results/{dataset}/benchmarks/compare_encoders.jsonl"
+    params:
+        config=section("compare_encoders"),
+    shell:
+        "python -m pipeline.compare_encoders --config {params.config:q} --dataset results/{wildcards.dataset}"
+        " --output {output.comparison:q} > {log:q} 2>&1"
