@@ -70,7 +70,8 @@ def test_a_dataset_without_captions_needs_no_concepts(clone: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     (clone / "data" / "thumos14" / "videos").mkdir()
-    weights = clone / str(Config().pretrain_encoder["sa_tsp"].initial_weights)
+    published = PUBLISHED[str(Config().pretrain_encoder["sa_tsp"].initial_weights)]
+    weights = clone / "weights" / published.file
     weights.parent.mkdir(exist_ok=True)
     weights.write_bytes(b"")
     done = snakemake(clone, "-n", "results/thumos14/encoders/sa_tsp/manifest.json", "-q", "rules")
