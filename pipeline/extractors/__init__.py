@@ -1,0 +1,1 @@
+"""What turns windows of a video, pictures or sound, into features."""
