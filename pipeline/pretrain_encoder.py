@@ -98,9 +98,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if not config.epochs:
         write_text(args.output.parent / "metrics.jsonl", "")
-    made = Made(seconds, described(device, group.world))
-    dropped = [*data.dropped, *loader.rows()]
-    publish(args.output, args.name, model, config, data, best, made, dropped)
+    made = Made(seconds, described(device, group.world), [*data.dropped, *loader.rows()])
+    publish(args.output, args.name, model, config, data, best, made)
     record(args.output, STAGE, config, inputs)
     state.clear()
     return 0
@@ -179,7 +178,7 @@ def pretrain(
             )
         logging.warning("split val holds no clips: the last epoch is kept, and nothing says how good it is")
     look = Validation(lambda: fitting.validate(looked_at), select="val_score") if looked_at else None
-    search, start = Search(state), copy_of(model)
+    search, start = Search(state, loader.unreadable), copy_of(model)
     for rate in config.head_lr[search.number :]:
         model.load_state_dict(start)
         fitting = Fitting(
@@ -220,7 +219,6 @@ def publish(
     data: Data,
     best: dict[str, Any],
     made: Made,
-    unused: list[dict[str, Any]],
 ) -> None:
     """Write the payloads, the card and, last, the manifest.
 
@@ -232,7 +230,6 @@ def publish(
         data: what it was trained on.
         best: metrics of the chosen epoch.
         made: how it was made.
-        unused: videos that nothing was learned from, with reasons.
     """
     words = [concept.word for concept in data.concepts]
     files = write_model(output.parent, model, config, labels=data.labels, concepts=words)
@@ -245,7 +242,7 @@ def publish(
         "best": best,
     }
     dropped = output.parent / "dropped.parquet"
-    write_table(dropped, unused, REJECTS)
+    write_table(dropped, made.unused, REJECTS)
     write_text(output.parent / "card.md", card(name, config, data, facts, sha256(files[0]), made))
     write_manifest(output, [*files, dropped, output.parent / "metrics.jsonl"], facts)
 

@@ -90,7 +90,9 @@ def test_the_card_tells_the_data_the_settings_and_the_metrics(filmed: Filmed) ->
     assert card.startswith("# sa_tsp\n")
     assert "trained on 3 videos: 3 foreground segments, 6 background segments" in card
     assert "chosen on 2 videos: 2 foreground segments" in card
+    assert "- videos not used: 1 (1 rejected), listed in `dropped.parquet`" in card
     assert "2 action classes, 4 concepts" in card
+    assert "- beside the clip, the region head sees nothing\n" in card
     assert f"- val_score: {read_manifest(output).facts['best']['val_score']:.4g}" in card
     assert read_manifest(output).payloads["model.safetensors"]["sha256"] in card
     assert re.search(r"- training took \d+ s, finished \d{4}-\d\d-\d\dT.*\+00:00\n- on 1 x \d+ threads of a CPU", card)
@@ -294,6 +296,23 @@ def test_a_file_that_breaks_later_ends_no_epoch_unless_there_are_many(
         ("v_train1", "unreadable")
     ]
     assert all(weight.isfinite().all() for weight in load_file(output.parent / "model.safetensors").values())
+
+
+def test_what_could_not_be_read_before_an_interruption_is_still_told(
+    filmed: Filmed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = next(filmed.videos.rglob("v_train1.mp4"))
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:300] + bytes(len(whole) - 300))
+    monkeypatch.setattr(TrainingState, "save", interrupting(TrainingState.save, iter(range(1))))
+    with pytest.raises(KeyboardInterrupt):
+        run(filmed, epochs=2, max_unreadable=1.0)
+    monkeypatch.undo()
+    bad.write_bytes(whole)
+    status, output = run(filmed, epochs=2, max_unreadable=1.0)
+    assert status == 0
+    dropped = read_table(output.parent / "dropped.parquet", REJECTS)
+    assert [row["video"] for row in dropped if row["source"] == "clips"] == ["v_train1"]
 
 
 def test_it_starts_from_given_weights(filmed: Filmed, tmp_path: Path) -> None:

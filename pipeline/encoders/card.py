@@ -2,10 +2,11 @@
 
 import datetime
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import Clip, PretrainEncoder
 from pipeline.encoders.data import Data, Segments
 
 
@@ -16,10 +17,12 @@ class Made:
     Attributes:
         seconds: that training took, in all the jobs that it took.
         machine: what trained, in words.
+        unused: videos that nothing was learned from, with reasons; rows of `REJECTS`.
     """
 
     seconds: float
     machine: str
+    unused: list[dict[str, Any]]
 
 
 def card(name: str, config: PretrainEncoder, data: Data, facts: dict[str, Any], digest: str, made: Made) -> str:
@@ -38,20 +41,19 @@ def card(name: str, config: PretrainEncoder, data: Data, facts: dict[str, Any], 
     Returns:
         Markdown.
     """
-    clip = config.clip
     lines = [
         f"# {name}",
         "",
-        f"A clip encoder, {config.architecture}, {facts['dim']} channels. One clip is {clip.frames} frames",
-        f"at {clip.fps:g} per second, resized to {clip.height} x {clip.width} (height x width) and cropped",
-        f"to {clip.crop} x {clip.crop} pixels.",
+        f"A clip encoder, {config.architecture}, {facts['dim']} channels. {_clip(config.clip)}",
         "",
         "## Data",
         "",
         f"- trained on {_count(data.train)}",
         f"- chosen on {_count(data.val)}",
+        f"- videos not used: {_unused(made.unused)}",
         f"- {len(data.labels)} action classes, {len(data.concepts)} concepts",
         f"- initial weights: {config.initial_weights or 'random'}",
+        f"- beside the clip, the region head sees {_global(config)}",
         "",
         "## Metrics of the chosen epoch",
         "",
@@ -76,6 +78,29 @@ def card(name: str, config: PretrainEncoder, data: Data, facts: dict[str, Any], 
         "",
     ]
     return "\n".join(lines)
+
+
+def _clip(clip: Clip) -> str:
+    size = f"{clip.height} x {clip.width} (height x width)"
+    resized = size if clip.resize == "stretch" else f"a short side of {clip.height}"
+    return (
+        f"One clip is {clip.frames} frames at {clip.fps:g} per second,\n"
+        f"resized to {resized} and cropped to {clip.crop} x {clip.crop} pixels."
+    )
+
+
+def _unused(unused: list[dict[str, Any]]) -> str:
+    counts = Counter(row["reason"] for row in unused)
+    told = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+    return f"{len(unused)} ({told}), listed in `dropped.parquet`" if unused else "none"
+
+
+def _global(config: PretrainEncoder) -> str:
+    if config.alpha == 0:
+        return "nothing: there is no region head"
+    if config.global_feature is None:
+        return "nothing"
+    return f"the {config.global_feature.pool} over the video of the feature {config.global_feature.feature}"
 
 
 def _duration(seconds: float) -> str:

@@ -119,7 +119,9 @@ class Fitting:
             self.optimiser.step()
             progress.step()
             if within and (number + 1) % config.save_every == 0:
+                self._tell_unreadable()
                 within.save({"steps": number + 1, "means": means.packed()})
+        self._tell_unreadable()
         self.loader.check(samples, config.max_unreadable)
         found = means.all("train")
         if not np.isfinite(found["train_loss"]):
@@ -147,6 +149,7 @@ class Fitting:
             if logits.semantic is not None:
                 scores.append(logits.semantic[labels.covered].float())
                 shown.append(labels.concepts[labels.covered])
+        self._tell_unreadable()
         found = means.all("val")
         if self.model.heads.semantic is not None:
             said, truth = (self.group.rows(torch.cat(rows)).cpu().numpy() for rows in (scores, shown))
@@ -156,6 +159,10 @@ class Fitting:
     def _batches(self, parts: list[list[Sample]]) -> Iterator[Batch]:
         samples = [sample for part in parts for sample in part]
         return self.loader.batches(samples, [len(part) for part in parts])
+
+    def _tell_unreadable(self) -> None:
+        """Every process comes to know of all unreadable videos: what one raises, all must."""
+        self.loader.unreadable.update(self.group.notes(self.loader.unreadable, self.device))
 
     def _forward(self, batch: Batch) -> tuple[Logits, Labels]:
         """What the heads say of a batch, and what is true: of the clips that could be read."""

@@ -4,9 +4,10 @@ A process alone is a group of one, for which nothing here does anything: no call
 """
 
 import contextlib
+import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -53,6 +54,22 @@ class Group:
         found = [torch.zeros_like(padded) for _ in counts]
         distributed.all_gather(found, padded)
         return torch.cat([rows[: int(count)] for rows, count in zip(found, counts, strict=True)])
+
+    def notes(self, own: Mapping[str, str], device: torch.device) -> dict[str, str]:
+        """What all processes have noted, by key; of several notes under one key the first process's.
+
+        Args:
+            own: what this process has noted.
+            device: that the processes exchange tensors on.
+        """
+        if self.world == 1:
+            return dict(own)
+        line = json.dumps(own).encode() + b"\n"
+        lines = self.rows(torch.tensor(list(line), dtype=torch.uint8, device=device))
+        found: dict[str, str] = {}
+        for noted in bytes(lines.tolist()).splitlines():
+            found = {**json.loads(noted), **found}
+        return found
 
     def spread(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite tensors by those of the first process."""

@@ -14,11 +14,13 @@ class Search:
 
     Args:
         state: where the search is kept.
+        notes: what the runs note on their way, by key; kept with the state, and put back here.
     """
 
-    def __init__(self, state: TrainingState) -> None:
-        self._state = state
-        saved = state.load() or {"number": 0, "rows": [], "seconds": 0.0, "best": None, "run": None}
+    def __init__(self, state: TrainingState, notes: dict[str, str]) -> None:
+        self._state, self._notes = state, notes
+        saved = state.load() or {"number": 0, "rows": [], "seconds": 0.0, "best": None, "run": None, "notes": {}}
+        notes.update(saved["notes"])
         self.number: int = saved["number"]
         self.rows: list[dict[str, Any]] = saved["rows"]
         self.seconds: float = saved["seconds"]
@@ -32,7 +34,7 @@ class Search:
     def save(self, run: dict[str, Any]) -> None:
         """Keep the state of the run that is being tried."""
         over = {"number": self.number, "rows": self.rows, "seconds": self.seconds, "best": self._best}
-        self._state.save({**over, "run": run})
+        self._state.save({**over, "run": run, "notes": dict(self._notes)})
 
     def close(self, selected: Selected, rows: list[dict[str, Any]], seconds: float) -> None:
         """End a run; of equals the earlier is kept.

@@ -92,3 +92,14 @@ def test_a_number_of_processes_that_cannot_share_the_parts_is_told(filmed: Filme
     assert status != 0
     assert "error: pretrain_encoder.replicas 3 cannot be shared by 2 processes" in said
     assert not output.exists()
+
+
+def test_what_one_process_cannot_read_stops_all_with_the_same_words(filmed: Filmed) -> None:
+    for name in ("v_train0", "v_train1", "v_train2"):
+        bad = next(filmed.videos.rglob(f"{name}.mp4"))
+        bad.write_bytes(bad.read_bytes()[:300] + bytes(bad.stat().st_size - 300))
+    # One part of a step is one clip: what a process reads, the other does not.
+    given, _ = words(filmed, "bad", replicas=2, processes=2, batch_size=1, epochs=1, clips_per_segment=1)
+    status, said = ended(given)
+    assert status != 0
+    assert "3 of 3 videos of the epoch are unreadable" in said
