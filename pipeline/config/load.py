@@ -19,7 +19,7 @@ from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.config.make_demo import MakeDemo
 from pipeline.config.mine_concepts import MineConcepts
 from pipeline.config.pool_features import PoolFeatures
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import GlobalFeature, PretrainEncoder
 from pipeline.config.probe_encoder import ProbeEncoder
 from pipeline.config.propose_events import Boundary, GroundTruth, ProposeEvents
 from pipeline.config.reencode import Reencode
@@ -48,8 +48,12 @@ class Config(Section):
     reencode: Reencode = Field(Reencode(), description="constant frame rate")
     mine_concepts: MineConcepts = Field(MineConcepts(), description="concepts, vocabulary, IDF")
     pretrain_encoder: dict[str, PretrainEncoder] = Field(
-        {"initial": PretrainEncoder(epochs=0, alpha=0.0, beta=0.0), "sa_tsp": PretrainEncoder()},
-        description="encoders, by name; `initial` is what the others start from, untrained here",
+        {
+            "initial": PretrainEncoder(epochs=0, alpha=0.0, beta=0.0),
+            "sa_tsp": PretrainEncoder(global_feature=GlobalFeature(feature="initial")),
+        },
+        description="encoders, by name; `initial` is what the others start from, untrained here: global features come "
+        "from it",
     )
     extract_features: dict[str, ExtractFeatures] = Field(
         {"initial": ExtractFeatures(encoder="initial"), "sa_tsp": ExtractFeatures(encoder="sa_tsp")},

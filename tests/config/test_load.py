@@ -23,6 +23,32 @@ def test_every_dataset_has_a_valid_configuration(dataset: str) -> None:
     assert isinstance(load(dataset, {}, FOLDER), Config)
 
 
+def test_every_encoder_of_the_papers_is_an_entry() -> None:
+    encoders = load("anet", {}, FOLDER).pretrain_encoder
+    heads = {
+        name: (entry.action, entry.alpha, entry.beta, entry.global_feature and entry.global_feature.pool)
+        for name, entry in encoders.items()
+        if entry.epochs
+    }
+    assert heads == {
+        "sa_tsp": (1.0, 1.0, 0.1, "max"),
+        "sa_tsp_bce": (1.0, 1.0, 0.1, "max"),
+        "tsp": (1.0, 1.0, 0.0, "max"),
+        "tsp_mean": (1.0, 1.0, 0.0, "mean"),
+        "tsp_clip_alone": (1.0, 1.0, 0.0, None),
+        "tsp_without_action": (0.0, 1.0, 0.0, "max"),
+        "tac": (1.0, 0.0, 0.0, None),
+    }
+    # TSP, section 4: two GPUs of 32 clips each, 8 epochs, its own rates.
+    for name in heads:
+        entry = encoders[name]
+        assert (entry.architecture, entry.initial_weights) == ("r2plus1d_34", "r2plus1d_34_8_kinetics")
+        assert (entry.replicas, entry.batch_size, entry.epochs, entry.backbone_lr) == (2, 32, 8, 1e-4)
+        assert (entry.warmup_epochs, entry.milestones, entry.decay) == (2.0, [4.0, 6.0], 0.01)
+        focusing = entry.semantic_loss
+        assert ((focusing.gamma_neg, focusing.gamma_pos, focusing.margin) == (0, 0, 0)) == (name == "sa_tsp_bce")
+
+
 @pytest.mark.parametrize("overlay", sorted(FOLDER.glob("*_mini.yaml")), ids=lambda path: path.stem)
 def test_every_overlay_is_valid_on_its_dataset(overlay: Path) -> None:
     over = yaml.safe_load(overlay.read_text(encoding="utf-8"))
