@@ -9,10 +9,13 @@ import matplotlib.pyplot as plt
 from pipeline.store.atomic import replacing
 
 PROBES = ("action_accuracy", "region_accuracy", "concept_map")
+COLUMNS = 6
 
 
 def draw_arms(found: dict[str, Any], output: Path) -> None:
     """One panel for each measure, a line in it for each encoder: its mean, its interval where there is one, its seeds.
+
+    Measures are the scores of captions, the probes, and the precision of each kind of concept.
 
     Args:
         found: what `compare_encoders` writes.
@@ -20,23 +23,38 @@ def draw_arms(found: dict[str, Any], output: Path) -> None:
     """
     matplotlib.use("Agg")
     names = list(found["arms"])
-    metrics = [name for name in found["arms"][names[0]] if name != "probe"]
-    panels = {name: {arm: row[name] for arm, row in found["arms"].items()} for name in metrics}
-    panels |= {name: {arm: row.get("probe", {}).get(name) for arm, row in found["arms"].items()} for name in PROBES}
-    size = (2.4 * len(panels) + 1, 0.35 * len(names) + 1)
-    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
-    for axis, (title, values) in zip(axes.flat, panels.items(), strict=True):
+    panels = _panels(found["arms"])
+    rows = -(-len(panels) // COLUMNS)
+    size = (2.2 * COLUMNS + 1, (0.3 * len(names) + 0.8) * rows)
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=size, sharey=True, squeeze=False)
+    for axis in axes.flat[len(panels) :]:
+        axis.axis("off")
+    for axis, (title, values) in zip(axes.flat, panels.items(), strict=False):
         for place, arm in enumerate(names):
             _draw(axis, place, values[arm])
+        scored = any(value and "interval" in value for value in values.values())
+        axis.set_xlim(0, None if scored else 100)  # a share of all there is; scores have no such end
         axis.set_title(f"{title.replace('_', ' ')} x 100", fontsize=9)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
-    axes[0, 0].set_yticks(range(len(names)), names, fontsize=8)
+    axes[0, 0].set_yticks(range(len(names)), names)
     axes[0, 0].invert_yaxis()
     figure.tight_layout()
     with replacing(output) as temporary:
         figure.savefig(temporary, dpi=110, metadata={"Software": None})  # equal results give equal bytes
     plt.close(figure)
+
+
+def _panels(arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Title -> arm -> value: the captions' scores, the probes, and the precision of each kind of concept."""
+    first = next(iter(arms.values()))
+    attributes = first.get("probe", {}).get("concept_map_by_attribute", {})
+    panels = {name: {arm: row[name] for arm, row in arms.items()} for name in first if name != "probe"}
+    panels |= {name: {arm: row.get("probe", {}).get(name) for arm, row in arms.items()} for name in PROBES}
+    for name in attributes:
+        of_attribute = {arm: row.get("probe", {}).get("concept_map_by_attribute", {}) for arm, row in arms.items()}
+        panels[f"{name} concepts, map"] = {arm: values.get(name) for arm, values in of_attribute.items()}
+    return panels
 
 
 def _draw(axis: Any, place: int, value: dict[str, Any] | None) -> None:
