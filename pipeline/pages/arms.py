@@ -33,7 +33,7 @@ def draw_arms(found: dict[str, Any], output: Path) -> None:
         for place, arm in enumerate(names):
             _draw(axis, place, values[arm])
         scored = any(value and "interval" in value for value in values.values())
-        axis.set_xlim(0, None if scored else 100)  # a share of all there is; scores have no such end
+        axis.set_xlim(0, None if scored else 104)  # shares of all there is, up to 100; scores have no such end
         axis.set_title(f"{title.replace('_', ' ')} x 100", fontsize=9)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
