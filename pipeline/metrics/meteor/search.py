@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
-from pipeline.metrics.ragged import Indices, bounds
+from pipeline.metrics.ragged import Indices, bounds, ranges
 
 BEAM = 40
 
@@ -219,7 +219,7 @@ def _advance(paths: _Paths, order: Indices, word: int, field: _Field) -> tuple[_
     count = options + 1
     origin = np.repeat(np.arange(len(order)), count)
     begin = np.cumsum(count) - count
-    option = np.arange(len(origin)) - begin[origin]
+    option = ranges(0, count)
     choice = option < options[origin]  # else the last one: a definite match, or none
     match = np.where(
         choice, field.first[here[origin]] + option, np.where(busy & ~inside, field.definite[here], -1)[origin]
