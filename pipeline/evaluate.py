@@ -79,13 +79,29 @@ def evaluate_captions(
 def evaluate_road(
     settings: Evaluate, corpus_manifest: Path, videos: Path, sets: dict[str, Path], split: str, output: Path
 ) -> None:
-    """Score the three caption files of a dataset and write the final result; see `metrics.result.assemble`."""
+    """Score the three caption files of a dataset and write the final result; see `metrics.result.assemble`.
+
+    Args:
+        settings: the section.
+        corpus_manifest: of the dataset.
+        videos: folder of the re-encoded shards.
+        sets: caption files, by the names `gt`, `learned` and `control`.
+        split: which videos to score.
+        output: the result to write, JSON.
+    """
     write_json(output, assemble(settings, corpus_manifest, videos, sets, split))
     record(output, STAGE, settings, inputs(corpus_manifest, videos, sets))
 
 
 def evaluate_paragraphs(settings: Evaluate, predictions: Path, references: list[Path], output: Path) -> None:
-    """Score the captions of each video as one paragraph and write the scores."""
+    """Score the captions of each video as one paragraph and write the scores; see `metrics.paragraphs`.
+
+    Args:
+        settings: the section; variant and thresholds play no part.
+        predictions: captions in submission format.
+        references: one file per annotator.
+        output: scores to write, JSON.
+    """
     captions, known = predicted_events(predictions), [reference_events(path) for path in references]
     check(predictions.as_posix(), captions, known, settings.require_complete)
     with scorer(settings) as meteor:
@@ -99,7 +115,15 @@ def evaluate_paragraphs(settings: Evaluate, predictions: Path, references: list[
 
 
 def evaluate_proposals(predictions: Path, ground_truth: Path, subset: str, most: float | None, output: Path) -> None:
-    """Score proposals and write the scores; see `metrics.proposals`."""
+    """Score proposals and write the scores; see `metrics.proposals`.
+
+    Args:
+        predictions: scored segments in ActivityNet's format.
+        ground_truth: annotations in ActivityNet's format.
+        subset: of the annotations.
+        most: so many proposals of a video count on average; None: all.
+        output: scores to write, JSON.
+    """
     truth, found = read_ground_truth(ground_truth, subset), read_localizations(predictions, labelled=False)
     scores = proposals.score_proposals(truth, found, most)
     _write("proposals", scores, {"subset": subset, "max_avg_nr_proposals": most}, [ground_truth, predictions], output)
@@ -107,7 +131,15 @@ def evaluate_proposals(predictions: Path, ground_truth: Path, subset: str, most:
 
 
 def evaluate_detections(predictions: Path, ground_truth: Path, subset: str, per_class: bool, output: Path) -> None:
-    """Score labelled segments and write the scores; see `metrics.detections`."""
+    """Score labelled segments and write the scores; see `metrics.detections`.
+
+    Args:
+        predictions: scored segments with labels in ActivityNet's format.
+        ground_truth: annotations in ActivityNet's format.
+        subset: of the annotations.
+        per_class: whether to tell the AP of each class.
+        output: scores to write, JSON.
+    """
     truth, found = read_ground_truth(ground_truth, subset), read_localizations(predictions, labelled=True)
     scores = detections.score_detections(truth, found, per_class)
     _write("detections", scores, {"subset": subset}, [ground_truth, predictions], output)
