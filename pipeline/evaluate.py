@@ -79,16 +79,7 @@ def evaluate_captions(
 def evaluate_road(
     settings: Evaluate, corpus_manifest: Path, videos: Path, sets: dict[str, Path], split: str, output: Path
 ) -> None:
-    """Score the three caption files of a dataset and write the final result; see `metrics.result.assemble`.
-
-    Args:
-        settings: the section.
-        corpus_manifest: of the dataset.
-        videos: folder of the re-encoded shards.
-        sets: caption files, by the names `gt`, `learned` and `control`.
-        split: which videos to score.
-        output: the result to write, JSON.
-    """
+    """Score the three caption files of a dataset and write the final result; see `metrics.result.assemble`."""
     write_json(output, assemble(settings, corpus_manifest, videos, sets, split))
     record(output, STAGE, settings, inputs(corpus_manifest, videos, sets))
 
