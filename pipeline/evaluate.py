@@ -31,7 +31,7 @@ import numpy as np
 
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.errors import PipelineError
-from pipeline.config.evaluate import Evaluate, Metric
+from pipeline.config.evaluate import Evaluate, EvaluateDetections, EvaluateProposals, Metric
 from pipeline.metrics import detections, proposals
 from pipeline.metrics.coverage import check, tell_missing
 from pipeline.metrics.evaluator import evaluate, identity, predicted_events, reference_events, scorer, table
@@ -72,7 +72,7 @@ def evaluate_captions(
         evaluation.write_rows(rows)
     tell_missing(evaluation.scores.missing, found["n_videos"])
     write_json(output, {**found, "evaluator": identity(settings, references)})
-    record(output, STAGE, settings, [predictions, *references])
+    record(output, STAGE, settings, [predictions, *references, *training])
     print(table({"captions": found}))
 
 
@@ -85,7 +85,14 @@ def evaluate_road(
 
 
 def evaluate_paragraphs(settings: Evaluate, predictions: Path, references: list[Path], output: Path) -> None:
-    """Score the captions of each video as one paragraph and write the scores."""
+    """Score the captions of each video as one paragraph and write the scores; see `metrics.paragraphs`.
+
+    Args:
+        settings: the section; variant and thresholds play no part.
+        predictions: captions in submission format.
+        references: one file per annotator.
+        output: scores to write, JSON.
+    """
     captions, known = predicted_events(predictions), [reference_events(path) for path in references]
     check(predictions.as_posix(), captions, known, settings.require_complete)
     with scorer(settings) as meteor:
@@ -98,31 +105,52 @@ def evaluate_paragraphs(settings: Evaluate, predictions: Path, references: list[
     print("\n".join(f"{name:24}{100 * value:8.2f}" for name, value in found.items() if isinstance(value, float)))
 
 
-def evaluate_proposals(predictions: Path, ground_truth: Path, subset: str, most: float | None, output: Path) -> None:
-    """Score proposals and write the scores; see `metrics.proposals`."""
-    truth, found = read_ground_truth(ground_truth, subset), read_localizations(predictions, labelled=False)
-    scores = proposals.score_proposals(truth, found, most)
-    _write("proposals", scores, {"subset": subset, "max_avg_nr_proposals": most}, [ground_truth, predictions], output)
+def evaluate_proposals(settings: EvaluateProposals, predictions: Path, ground_truth: Path, output: Path) -> None:
+    """Score proposals and write the scores; see `metrics.proposals`.
+
+    Args:
+        settings: which videos, and how many of their proposals.
+        predictions: scored segments in ActivityNet's format.
+        ground_truth: annotations in ActivityNet's format.
+        output: scores to write, JSON.
+    """
+    truth, found = read_ground_truth(ground_truth, settings.subset), read_localizations(predictions, labelled=False)
+    scores = proposals.score_proposals(truth, found, settings.max_avg_nr_proposals)
+    _write("proposals", scores, settings, [ground_truth, predictions], output)
     print(proposals.table(scores))
 
 
-def evaluate_detections(predictions: Path, ground_truth: Path, subset: str, per_class: bool, output: Path) -> None:
-    """Score labelled segments and write the scores; see `metrics.detections`."""
-    truth, found = read_ground_truth(ground_truth, subset), read_localizations(predictions, labelled=True)
-    scores = detections.score_detections(truth, found, per_class)
-    _write("detections", scores, {"subset": subset}, [ground_truth, predictions], output)
+def evaluate_detections(settings: EvaluateDetections, predictions: Path, ground_truth: Path, output: Path) -> None:
+    """Score labelled segments and write the scores; see `metrics.detections`.
+
+    Args:
+        settings: which videos, and whether to tell the AP of each class.
+        predictions: scored segments with labels in ActivityNet's format.
+        ground_truth: annotations in ActivityNet's format.
+        output: scores to write, JSON.
+    """
+    truth, found = read_ground_truth(ground_truth, settings.subset), read_localizations(predictions, labelled=True)
+    scores = detections.score_detections(truth, found, settings.per_class)
+    _write("detections", scores, settings, [ground_truth, predictions], output)
     print(detections.table(scores))
 
 
-def _write(task: str, scores: dict[str, Any], options: dict[str, Any], files: list[Path], output: Path) -> None:
+def _write(
+    task: str,
+    scores: dict[str, Any],
+    settings: EvaluateProposals | EvaluateDetections,
+    files: list[Path],
+    output: Path,
+) -> None:
     evaluator = {
         "name": f"ActivityNet {task}",
         "tious": [round(float(threshold), 2) for threshold in TIOUS],
-        **options,
+        **settings.model_dump(exclude={"per_class"}),  # which tells more, and scores alike
         "numpy": np.__version__,
         "files": [{"file": path.as_posix(), "sha256": sha256(path)} for path in files],
     }
     write_json(output, {**scores, "evaluator": evaluator})
+    record(output, STAGE, settings, files)
 
 
 def _captions(args: argparse.Namespace) -> None:
@@ -140,11 +168,13 @@ def _settings(args: argparse.Namespace) -> Evaluate:
 
 
 def _proposals(args: argparse.Namespace) -> None:
-    evaluate_proposals(args.predictions, args.ground_truth, args.subset, args.max_avg_proposals, args.output)
+    settings = EvaluateProposals(subset=args.subset, max_avg_nr_proposals=args.max_avg_proposals)
+    evaluate_proposals(settings, args.predictions, args.ground_truth, args.output)
 
 
 def _detections(args: argparse.Namespace) -> None:
-    evaluate_detections(args.predictions, args.ground_truth, args.subset, args.per_class, args.output)
+    settings = EvaluateDetections(subset=args.subset, per_class=args.per_class)
+    evaluate_detections(settings, args.predictions, args.ground_truth, args.output)
 
 
 def _road(args: argparse.Namespace) -> None:
@@ -162,6 +192,7 @@ def _text_arguments(way: argparse.ArgumentParser) -> None:
         "--meteor", choices=["own", "jar"], help="own (default); jar asks METEOR's own program, same numbers"
     )
     way.add_argument("--workers", type=int, help="threads, default 1")
+    way.add_argument("--timeout-s", type=float, help="Java that stays silent for longer is stopped, default 600 s")
 
 
 def _captions_arguments(way: argparse.ArgumentParser) -> None:

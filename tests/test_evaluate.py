@@ -178,6 +178,7 @@ def test_an_absent_shard_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("--tious", "1.5", "evaluate.tious"),
         ("--tious", ["0.5", "0.5"], "evaluate.tious"),
         ("--max-proposals", "0", "evaluate.max_proposals"),
+        ("--timeout-s", "0", "evaluate.timeout_s"),
     ],
 )
 def test_settings_out_of_range_are_named(
@@ -303,6 +304,7 @@ def test_captions_that_do_not_count_are_counted(tmp_path: Path, capsys: pytest.C
 def test_what_is_new_to_the_training_captions_is_told(tmp_path: Path) -> None:
     training = write_references(tmp_path / "train.json", {"v_t": [(0.0, 1.0, "A woman swims!"), (0.0, 1.0, "Hello.")]})
     assert scored(tmp_path, FIRST, "--training", str(training))["diversity"]["novel"] == 3 / 4
+    assert made_of(tmp_path)[1] == {"said.json", "1.json", "2.json", "train.json"}
     assert "novel" not in scored(tmp_path, FIRST)["diversity"]
 
 
@@ -375,6 +377,13 @@ def localized(
     return json.loads((tmp_path / "o.json").read_text())
 
 
+def made_of(tmp_path: Path) -> tuple[dict[str, Any], set[str]]:
+    """What the provenance of the scores tells: settings and inputs."""
+    made = json.loads((tmp_path / "o.provenance.json").read_text())
+    assert made["stage"] == "evaluate"
+    return made["config"], set(made["inputs"])
+
+
 def test_proposals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = {video: segments[:1] for video, segments in FOUND["results"].items()}
     got = localized(tmp_path, "proposals", "--all-proposals", found=found)
@@ -383,6 +392,7 @@ def test_proposals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert got["evaluator"]["max_avg_nr_proposals"] is None
     assert got["zero_length_ground_truth"]["count"] == 0
     assert got["ties"]
+    assert made_of(tmp_path) == ({"subset": "validation", "max_avg_nr_proposals": None}, {"t.json", "p.json"})
     assert "AR@1" in capsys.readouterr().out
 
 
@@ -392,6 +402,7 @@ def test_detections(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert got["mAP"]["0.95"] == 0.5
     assert got["AP"]["Chess"]["0.7"] == 0
     assert got["unknown_labels"] == {"Golf": 1}
+    assert made_of(tmp_path) == ({"subset": "validation", "per_class": True}, {"t.json", "p.json"})
     assert got["evaluator"]["files"][0]["sha256"] == sha256(tmp_path / "t.json")
     said = capsys.readouterr()
     assert "mAP" in said.out

@@ -31,7 +31,8 @@ class Evaluate(Section):
     meteor: Literal["own", "jar"] = Field(
         "own", description="own computes what METEOR's jar does; jar asks it, which takes longer and gives the same"
     )
-    workers: int = Field(1, ge=1, description="threads of METEOR")
+    workers: int = Field(1, ge=1, description="threads: metrics beside one another, and METEOR's own")
+    timeout_s: float = Field(600.0, gt=0, description="Java that stays silent for longer is stopped, seconds")
 
     @field_validator("metrics", "tious")
     @classmethod
@@ -40,4 +41,16 @@ class Evaluate(Section):
             raise ValueError("names one of them twice")
         return values
 
-    timeout_s: float = Field(600.0, gt=0, description="Java that stays silent for longer is stopped, seconds")
+
+class EvaluateProposals(Section):
+    """How proposals are scored; from the command line alone, since `road` does not."""
+
+    subset: str = Field("validation", description="of the ground truth")
+    max_avg_nr_proposals: float | None = Field(100.0, description="so many of a video count on average; null: all")
+
+
+class EvaluateDetections(Section):
+    """How labelled segments are scored; from the command line alone, since `road` does not."""
+
+    subset: str = Field("validation", description="of the ground truth")
+    per_class: bool = Field(False, description="whether the AP of each class is told")

@@ -118,7 +118,9 @@ def summary(scores: Scores) -> dict[str, Any]:
     }
 
 
-def harmonic_mean(one: Float[np.ndarray, "*any"] | float, other: Float[np.ndarray, "*any"] | float) -> Any:
+def harmonic_mean(
+    one: Float[np.ndarray, "*any"] | float, other: Float[np.ndarray, "*any"] | float
+) -> Float[np.ndarray, "*any"]:
     """2ab / (a + b); 0 where both are 0."""
     total = np.asarray(one + other)
     return np.divide(2 * one * other, total, out=np.zeros(total.shape), where=total > 0)

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int
 
 from pipeline.metrics import localization
 from pipeline.metrics.localization import NAMES, TIOUS, GroundTruth, Localizations, known_videos, tiou, warn
-from pipeline.metrics.ragged import Indices, bounds, grid
+from pipeline.metrics.ragged import Indices, bounds, ranges
 
 TIES = "equal scores of a class go by video id, then by the order of the file"
 
@@ -101,8 +101,7 @@ def _pairs(
     order = np.lexsort((truth.times[:, 1], truth.times[:, 0], group))
     wanted = label * len(truth.videos) + video
     begin, end = (np.searchsorted(group[order], wanted, side) for side in ("left", "right"))
-    detection, _, nth = grid(np.ones(len(video), np.int64), end - begin)
-    instance = begin[detection] + nth
+    detection, instance = np.repeat(np.arange(len(video)), end - begin), ranges(begin, end - begin)
     overlap = tiou(times[detection], truth.times[order][instance])
     chosen = np.lexsort((instance, -overlap, detection))
     chosen = chosen[overlap[chosen] >= TIOUS[0]]

@@ -29,7 +29,11 @@ from pipeline.store.stamp import stamp
 
 
 def predicted_events(path: Path) -> dict[str, Events]:
-    """Captions of each video, from a file in submission format."""
+    """Captions of each video, from a file in submission format.
+
+    Raises:
+        PipelineError: unreadable or malformed; names the file, the video and the place in its list.
+    """
     return {
         video: Events.of((*map(float, caption["timestamp"]), caption["sentence"]) for caption in captions)
         for video, captions in read_predictions(path).results.items()
@@ -37,7 +41,11 @@ def predicted_events(path: Path) -> dict[str, Events]:
 
 
 def reference_events(path: Path) -> dict[str, Events]:
-    """Reference captions of each video, from a file in ActivityNet Captions' format, times as annotated."""
+    """Reference captions of each video, from a file in ActivityNet Captions' format, times as annotated.
+
+    Raises:
+        PipelineError: unreadable or malformed; names the file and the video.
+    """
     return {
         video: Events.of((segment.start, segment.end, segment.text) for segment in entry.segments)
         for video, entry in read_captions(path).items()

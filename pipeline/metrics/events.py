@@ -73,7 +73,16 @@ class Side:
 
 
 def tiou(one: Float[np.ndarray, "n 2"], other: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
-    """Temporal intersection over union of segments, two by two, as the official caption evaluator computes it."""
+    """Temporal intersection over union of segments, two by two, by the official caption evaluator's formula.
+
+    Its 1e-8 below the line keeps events without length at 0, and puts every other value a little below the true one:
+    10 s of 20 s are not quite 0.5. `localization.tiou` has the formula of ActivityNet's own evaluators, without it:
+    official numbers need each in its place.
+
+    Args:
+        one: start and end of each, seconds.
+        other: the same.
+    """
     intersection = np.minimum(one[:, 1], other[:, 1]) - np.maximum(one[:, 0], other[:, 0])
     hull = np.maximum(one[:, 1], other[:, 1]) - np.minimum(one[:, 0], other[:, 0])
     lengths = (one[:, 1] - one[:, 0]) + (other[:, 1] - other[:, 0])

@@ -139,7 +139,15 @@ def read_localizations(path: Path, labelled: bool) -> Localizations:
 
 
 def tiou(one: Float[np.ndarray, "n 2"], other: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
-    """Temporal intersection over union of segments, two by two, as ActivityNet computes it; 0 where it is 0 / 0."""
+    """Temporal intersection over union of segments, two by two, by the formula of ActivityNet's own evaluators.
+
+    Exact, and 0 where it would be 0 / 0 (see `ZERO_LENGTH`); the caption evaluator's, `events.tiou`, adds 1e-8 below
+    the line instead.
+
+    Args:
+        one: start and end of each, seconds.
+        other: the same.
+    """
     intersection = np.minimum(one[:, 1], other[:, 1]) - np.maximum(one[:, 0], other[:, 0])
     intersection = np.maximum(0, intersection)
     union = (one[:, 1] - one[:, 0]) + (other[:, 1] - other[:, 0]) - intersection

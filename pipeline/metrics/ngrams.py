@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt
 
 from pipeline.config.errors import PipelineError
-from pipeline.metrics.ragged import bounds
+from pipeline.metrics.ragged import bounds, ranges
 
 Sample = tuple[str, str | tuple[str, ...]]
 """A caption and its reference, or its several references: tokenized, joined by single spaces, possibly empty."""
@@ -134,11 +134,8 @@ def expand(
     bounds: Int[np.ndarray, " bounds"], chosen: Int[np.ndarray, " chosen"]
 ) -> tuple[Int[np.ndarray, " entries"], Int[np.ndarray, " entries"]]:
     """The entries of chosen rows, one after the other: which of the chosen has each, and its place among all."""
-    starts = bounds[chosen]
-    sizes = bounds[chosen + 1] - starts
-    ends = sizes.cumsum()
-    owners = np.repeat(np.arange(len(chosen)), sizes)
-    return owners, np.arange(len(owners)) + np.repeat(starts - ends + sizes, sizes)
+    sizes = bounds[chosen + 1] - bounds[chosen]
+    return np.repeat(np.arange(len(chosen)), sizes), ranges(bounds[chosen], sizes)
 
 
 def count_ngrams(sentences: Sequence[str]) -> tuple[Int[np.ndarray, " sentences"], list[Grams]]:

@@ -7,14 +7,17 @@ Indices = Int[np.ndarray, "_"]
 """Whole numbers, however many."""
 
 
+def ranges(begin: Int[np.ndarray, " parts"] | int, sizes: Int[np.ndarray, " parts"]) -> Indices:
+    """Whole numbers from each `begin` on, as many as each size says, one range behind the other."""
+    ends = np.cumsum(sizes)
+    return np.arange(sizes.sum()) + np.repeat(begin - ends + sizes, sizes)
+
+
 def grid(rows: Int[np.ndarray, " tables"], columns: Int[np.ndarray, " tables"]) -> tuple[Indices, Indices, Indices]:
     """Every cell of tables of the given sizes: its table, row and column, in that order."""
     table_of_row = np.repeat(np.arange(len(rows)), rows)
     cells = columns[table_of_row]
-    row = np.arange(len(table_of_row)) - (np.cumsum(rows) - rows)[table_of_row]
-    begin = np.cumsum(cells) - cells
-    column = np.arange(cells.sum()) - np.repeat(begin, cells)
-    return np.repeat(table_of_row, cells), np.repeat(row, cells), column
+    return np.repeat(table_of_row, cells), np.repeat(ranges(0, rows), cells), ranges(0, cells)
 
 
 def bounds(counts: Int[np.ndarray, " parts"]) -> Int[np.ndarray, " bounds"]:

@@ -41,9 +41,20 @@ def tokenize(sentences: Sequence[str], timeout_s: float = 600.0) -> list[str]:
 
 
 def tokenize_documents(documents: Sequence[Sequence[str]], timeout_s: float = 600.0) -> list[list[str]]:
-    """Tokenize lists of sentences, none of which sees the others, in one call of Java; see `tokenize`.
+    """Tokenize lists of sentences in one call of Java, each list as `tokenize` would alone.
 
-    Java reads each sentence once for every sentence that follows it somewhere, however often it does.
+    What a sentence becomes depends on itself and on the one after it in its list: Java reads it once for each
+    different sentence that comes after it anywhere, not once for each place where it stands.
+
+    Args:
+        documents: lists of raw captions or references.
+        timeout_s: a Java that needs longer is stopped, seconds.
+
+    Returns:
+        For each list, what `tokenize` gives for it.
+
+    Raises:
+        PipelineError: no Java, or it failed, or answered with another number of lines.
     """
     clean = {one: re.sub(r"[^ -~]", " ", one) for one in {one for document in documents for one in document}}
     plain = [[clean[one] for one in document] for document in documents]

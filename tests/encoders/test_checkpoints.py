@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import pickle
 import random
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,9 @@ def tsp(encoder: nn.Module, heads: Heads, *, region: bool = True, **held: Any) -
 
 def test_the_tests_files_are_as_unreadable_as_tsps(tmp_path: Path, trained: tuple[ClipEncoder, Heads]) -> None:
     torch.save(tsp(*trained), tmp_path / "t.pth")
-    with pytest.raises(pickle.UnpicklingError, match=r"argparse\.Namespace"):
+    with pytest.raises(Exception, match=r"argparse\.Namespace") as refused:
         torch.load(tmp_path / "t.pth", weights_only=True)
+    assert refused.type.__name__ == "UnpicklingError"
 
 
 @pytest.mark.parametrize("zipped", [True, False])

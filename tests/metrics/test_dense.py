@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate
-from pipeline.metrics import dense
+from pipeline.metrics import dense, localization
 from pipeline.metrics.dense import summary
 from pipeline.metrics.evaluator import evaluate, predicted_events, reference_events
 from pipeline.metrics.events import Events, tiou
@@ -195,6 +195,11 @@ def test_tiou_by_hand() -> None:
     others = np.array([[5.0, 15.0], [10.0, 20.0], [20.0, 30.0], [2.0, 4.0], [9.0, 1.0]])
     times = np.repeat([[0.0, 10.0]], len(others), axis=0)
     np.testing.assert_allclose(tiou(times, others), [1 / 3, 0, 0, 0.2, 0], atol=1e-8)
+
+
+def test_half_of_an_event_is_not_quite_half_to_the_caption_evaluator_alone() -> None:
+    half = np.array([[0.0, 10.0]]), np.array([[0.0, 20.0]])
+    assert tiou(*half)[0] < 0.5 == localization.tiou(*half)[0]
 
 
 # Cases by hand.

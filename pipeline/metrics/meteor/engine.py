@@ -19,7 +19,7 @@ CELLS = 300_000
 
 
 class Meteor(Scorer):
-    """METEOR of (caption, reference) pairs, equal to that of its jar to the last bit.
+    """METEOR of (caption, reference) pairs, from statistics that are equal to its jar's to the last bit.
 
     What it knows of words is read in the background, half a second; meanwhile the caller can go on. An instance is for
     one thread at a time, and safe in several processes.

@@ -12,9 +12,9 @@ import numpy as np
 from pipeline.config.errors import PipelineError
 from pipeline.metrics.java import OPTIONS, jar, java
 from pipeline.metrics.meteor.formula import Pair, Scorer, Stats, one_line
+from pipeline.metrics.meteor.words import JAR
 from pipeline.training.log import Progress
 
-JAR = "meteor/meteor-1.5.jar"
 FLAGS = ("-", "-", "-stdio", "-l", "en", "-norm")
 HEAP = "-Xmx1G"
 """The official 2 GB are not needed: pairs of captions take 0.6 GB of memory at the same speed (4,500 pairs/s)

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int
 from pipeline.metrics.meteor.paraphrases import LONGEST, Hashes, Paraphrases, longer
 from pipeline.metrics.meteor.search import Matches
 from pipeline.metrics.meteor.words import Words
-from pipeline.metrics.ragged import Indices, bounds, grid
+from pipeline.metrics.ragged import Indices, bounds, grid, ranges
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,7 @@ def synonyms(words: Words, used: Int[np.ndarray, " used"]) -> Relation:
     members = np.array([(one, word) for word in used.tolist() for one in words.synonyms[word]], np.int64).reshape(-1, 2)
     synset, word = members[np.argsort(members[:, 0], kind="stable")].T
     begin, end = np.searchsorted(synset, synset, "left"), np.searchsorted(synset, synset, "right")
-    left = np.repeat(np.arange(len(word)), end - begin)
-    right = np.arange(len(left)) - (np.cumsum(end - begin) - (end - begin))[left] + begin[left]
+    left, right = np.repeat(np.arange(len(word)), end - begin), ranges(begin, end - begin)
     both = np.unique(np.stack([word[left], word[right]]), axis=1)
     return Relation(both[0], both[1], len(words.keys))
 

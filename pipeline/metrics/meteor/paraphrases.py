@@ -18,6 +18,7 @@ from jaxtyping import Bool, Int, UInt64
 
 from pipeline.config.errors import PipelineError
 from pipeline.metrics.java import jar
+from pipeline.metrics.ragged import ranges
 from pipeline.store.atomic import replacing, sha256
 
 TABLE = "meteor/data/paraphrase-en.gz"
@@ -93,10 +94,8 @@ class Paraphrases:
             Indices of phrase and paraphrase; ordered by phrase, those of one phrase as in METEOR's file.
         """
         begin, end = (np.searchsorted(self._phrase, phrases, side) for side in ("left", "right"))
-        rows = end - begin
-        index = np.repeat(np.arange(len(phrases)), rows)
-        row = np.arange(len(index)) - (np.cumsum(rows) - rows)[index] + begin[index]
-        other = self._other[row]
+        index = np.repeat(np.arange(len(phrases)), end - begin)
+        other = self._other[ranges(begin, end - begin)]
         where = np.minimum(np.searchsorted(phrases, other), len(phrases) - 1)
         found = np.flatnonzero(phrases[where] == other)
         return index[found], where[found]

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
-from pipeline.metrics.ragged import Indices, bounds
+from pipeline.metrics.ragged import Indices, bounds, ranges
 
 BEAM = 40
 
-Words = UInt64[np.ndarray, "_ _"]
+Masks = UInt64[np.ndarray, "_ _"]
 """Which words of a sentence are taken: one bit each, in blocks of 64."""
 
 
@@ -60,8 +60,8 @@ class _Paths(NamedTuple):
     """
 
     pair: Int[np.ndarray, " n"]
-    taken: Words
-    other_taken: Words
+    taken: Masks
+    other_taken: Masks
     position: Int[np.ndarray, " n"]
     last: Int[np.ndarray, " n"]
     weight: Int[np.ndarray, " n"]
@@ -86,8 +86,8 @@ class _Field:
     """
 
     matches: Matches
-    taken: Words
-    other_taken: Words
+    taken: Masks
+    other_taken: Masks
     offsets: Int[np.ndarray, " bounds"]
     first: Indices
     definite: Indices
@@ -158,7 +158,7 @@ def _definite(
     return alone
 
 
-def _bits(start: Indices, length: Indices, words: int) -> Words:
+def _bits(start: Indices, length: Indices, words: int) -> Masks:
     """The bits of the words from `start` on."""
     low = np.array([(1 << count) - 1 for count in range(65)], np.uint64)
     blocks = 64 * np.arange((words + 63) // 64)
@@ -219,7 +219,7 @@ def _advance(paths: _Paths, order: Indices, word: int, field: _Field) -> tuple[_
     count = options + 1
     origin = np.repeat(np.arange(len(order)), count)
     begin = np.cumsum(count) - count
-    option = np.arange(len(origin)) - begin[origin]
+    option = ranges(0, count)
     choice = option < options[origin]  # else the last one: a definite match, or none
     match = np.where(
         choice, field.first[here[origin]] + option, np.where(busy & ~inside, field.definite[here], -1)[origin]
