@@ -95,8 +95,7 @@ def _state(path: Path) -> Mapping[str, Tensor]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file stops torch's reader in a dozen ways, failed assertions among them
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PipelineError(f"{path}: weights cannot be read without executing code ({reason})") from None
+        raise PipelineError(f"{path}: weights cannot be read without executing code ({_reason(error)})") from None
     state = held["model"] if isinstance(held, dict) and isinstance(held.get("model"), dict) else held
     plain = isinstance(state, dict) and all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
@@ -104,3 +103,10 @@ def _state(path: Path) -> Mapping[str, Tensor]:
     if not plain:
         raise PipelineError(f"{path}: holds no plain state dict (names and tensors)")
     return state
+
+
+def _reason(error: Exception) -> str:
+    """What torch holds against a file, without its advice on how to read it all the same."""
+    said = str(error)
+    line = next(iter((said.partition("WeightsUnpickler error: ")[2] or said).splitlines()), "")
+    return line.partition(". ")[0] or type(error).__name__
