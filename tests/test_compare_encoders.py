@@ -85,7 +85,7 @@ def test_the_result_tells_arms_differences_and_where_they_come_from(
     made = found["made"]["toy_s4"]["good"]
     assert made["weights_sha256"] == "weights of good"
     assert made["seconds"] == {"pretrain_encoder": 12.3, "train_captioner": None}
-    assert found["config_digest"] == CompareEncoders.parse(CONFIG_OF_TWO, "").digest()
+    assert found["settings"] == CompareEncoders.parse(CONFIG_OF_TWO, "").model_dump(mode="json")
     assert "| good - poor |" in capsys.readouterr().out
     picture = (tmp_path / "toy_pretraining.png").read_bytes()
     assert picture.startswith(b"\x89PNG")

@@ -14,14 +14,16 @@ from pipeline.store.provenance import trace
 from pipeline.store.stamp import stamp
 
 STAGE = "compare_encoders"
+TRAINED = ("pretrain_encoder", "train_captioner")
 
 
 def origins(seeds: Seeds, config: CompareEncoders) -> dict[str, Any]:
     """What was compared, by what code and settings.
 
     Returns:
-        settings and config_digest of the comparison; made: for each corpus the digests of encoders and captions, and
-        seconds; code: stage -> stamps; config_digests: output -> digest of its stage's settings; python, libraries.
+        settings of the comparison; made: for each corpus the digests of encoders and captions, and seconds; code:
+        stage -> stamps; config_digests: output -> digest of its stage's settings; trained: for what was trained, the
+        settings themselves; python, libraries.
     """
     traced = trace([path for seed in seeds for path in seed.inputs])
     stages = {path: entry for path, entry in traced.items() if "stage" in entry}
@@ -30,10 +32,10 @@ def origins(seeds: Seeds, config: CompareEncoders) -> dict[str, Any]:
         codes.setdefault(entry["stage"], set()).add(entry["code"])
     return {
         "settings": config.model_dump(mode="json"),
-        "config_digest": config.digest(),
         "made": {seed.folder.name: {arm: _made(seed, arm, config) for arm in seed.captions} for seed in seeds},
         "code": {stage: " ".join(sorted(found)) for stage, found in sorted(codes.items())},
         "config_digests": {path: entry["config_digest"] for path, entry in stages.items()},
+        "trained": {path: entry["config"] for path, entry in stages.items() if entry["stage"] in TRAINED},
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
     }
