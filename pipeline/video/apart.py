@@ -7,8 +7,9 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -117,6 +118,7 @@ class Apart(Generic[P, R]):
 def _serve(line: Connection, function: Callable[..., Any]) -> None:
     """Answer calls until the other side closes the line or ends."""
     os.setpgrp()  # so that what the function starts can be killed with it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     line.send(None)
     while True:
         try:
@@ -131,3 +133,11 @@ def _serve(line: Connection, function: Callable[..., Any]) -> None:
             line.send(answer)
         except BrokenPipeError:
             return  # nobody waits for it any more
+
+
+def _end_with_parent() -> None:
+    """Kill this process and what it started, once nobody is there who would look at the result."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os.killpg(0, signal.SIGKILL)

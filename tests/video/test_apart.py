@@ -54,14 +54,35 @@ def test_a_process_that_hangs_is_killed_with_its_children(tmp_path: Path) -> Non
     with Apart(work) as apart:
         before = apart.call(60.0, "a")
         with pytest.raises(TooLongError):
-            while not (tmp_path / "pid").exists():  # on a busy machine it may not have come so far
+            while True:  # on a busy machine it may not have come so far
                 try:
                     apart.call(2.0, "hang", tmp_path / "pid")
                 except TooLongError:
-                    if (tmp_path / "pid").exists():
+                    if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
                         raise
         assert not running(int((tmp_path / "pid").read_text()))
         assert apart.call(60.0, "a") != before
+
+
+CALLER = """
+import sys
+from pathlib import Path
+from test_apart import work
+from pipeline.video.apart import Apart
+Apart(work).call(600.0, "hang", Path(sys.argv[1]))
+"""
+
+
+def test_a_caller_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
+    with subprocess.Popen(
+        [sys.executable, "-c", CALLER, str(tmp_path / "pid")], env={**os.environ, "PYTHONPATH": path}
+    ) as caller:
+        until = time.monotonic() + 120
+        while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()) and time.monotonic() < until:
+            assert caller.poll() is None
+        caller.kill()
+    assert not running(int((tmp_path / "pid").read_text()))
 
 
 def running(pid: int) -> bool:
