@@ -72,7 +72,7 @@ def write_videos(folder: Path, films: Mapping[str, Sequence[np.ndarray]]) -> Pat
         files.append(shoot(folder / f"{video}.mp4", frames))
         height, width = frames[0].shape[:2]
         row = {"video": video, "frames": len(frames), "fps": float(FPS), "width": width, "height": height}
-        rows.append({**row, "audio": False})
+        rows.append({**row, "audio": False, "partial": False, "source_s": None, "reason": None})
     write_table(folder / "videos.parquet", rows, REENCODED)
     manifest = folder / "manifest.json"
     write_manifest(manifest, [folder / "videos.parquet", *files], {"videos": len(rows)})

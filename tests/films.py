@@ -1,5 +1,6 @@
 """Small videos for tests, made on the spot with the ffmpeg that the pipeline uses."""
 
+import random
 import subprocess
 from pathlib import Path
 
@@ -28,4 +29,14 @@ def cut(path: Path, target: Path, share: float = 0.6) -> Path:
     """The first part of a file's bytes."""
     whole = path.read_bytes()
     target.write_bytes(whole[: int(len(whole) * share)])
+    return target
+
+
+def flipped(path: Path, target: Path, places: int = 30) -> Path:
+    """A copy with flipped bytes spread over its last third."""
+    damaged = bytearray(path.read_bytes())
+    draw = random.Random(0)
+    for _ in range(places):
+        damaged[draw.randrange(2 * len(damaged) // 3, len(damaged) - 2000)] ^= 0xFF
+    target.write_bytes(damaged)
     return target

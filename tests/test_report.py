@@ -27,7 +27,8 @@ def road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shard.mkdir(parents=True)
     film(shard / "v_a.mp4", fps="30")
     row = {"video": "v_a", "frames": 60, "fps": 30.0, "width": 96, "height": 64, "audio": False}
-    write_table(shard / "videos.parquet", [row], REENCODED)
+    whole = {"partial": False, "source_s": None, "reason": None}
+    write_table(shard / "videos.parquet", [row | whole], REENCODED)
     write_manifest(shard / "manifest.json", [shard / "videos.parquet", shard / "v_a.mp4"], {})
     for name in ("gt", "learned"):
         write_captions(tmp_path / f"{name}.json", said)

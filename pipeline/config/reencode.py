@@ -27,7 +27,18 @@ class Reencode(Section):
     tolerance_s: float = Field(
         0.2,
         gt=0,
-        description="a file whose frames cover this much less time than its source is rejected, seconds",
+        description="picture or sound may come out this much shorter, or the picture longer, than they were, seconds "
+        "(and one frame of the source); more is damage",
+    )
+    partial: Literal["keep", "reject"] = Field(
+        "keep",
+        description="damaged files: keep, and mark, what comes before the first error, if it is enough; or reject",
+    )
+    least_share: float = Field(
+        0.5, ge=0, le=1, description="share of a damaged file's length that must decode without error for it to be kept"
+    )
+    least_s: float = Field(
+        2.0, ge=0, description="seconds of a damaged file that must decode without error for it to be kept"
     )
     timeout_s: float = Field(600.0, gt=0, description="a video that takes longer is rejected, seconds")
     max_rejected: float = Field(

@@ -12,7 +12,9 @@ from pipeline.store.atomic import read_json, sha256, write_json
 from pipeline.store.stamp import stamp
 
 
-def record(output: Path, stage: str, section: Settings, inputs: list[Path]) -> None:
+def record(
+    output: Path, stage: str, section: Settings, inputs: list[Path], tools: dict[str, str] | None = None
+) -> None:
     """Write `<output's stem>.provenance.json` beside a stage's declared output.
 
     Args:
@@ -20,6 +22,7 @@ def record(output: Path, stage: str, section: Settings, inputs: list[Path]) -> N
         stage: the stage's name, `reencode` say.
         section: the settings it ran with.
         inputs: the declared outputs of earlier stages, and the user's files, that it read.
+        tools: programs outside Python whose version matters to the result.
     """
     write_json(
         beside(output),
@@ -30,6 +33,7 @@ def record(output: Path, stage: str, section: Settings, inputs: list[Path]) -> N
             "config_digest": section.digest(),
             "inputs": {os.path.relpath(path, output.parent): sha256(path) for path in sorted(inputs)},
             "python": platform.python_version(),
+            **({"tools": tools} if tools else {}),
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         },

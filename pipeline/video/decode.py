@@ -22,73 +22,153 @@ class DecodeError(PipelineError):
     """A file whose video cannot be read."""
 
 
+class NoVideoError(DecodeError):
+    """A file that can be read, but holds no picture that moves."""
+
+
 @dataclass(frozen=True)
 class Probe:
     """What a video file says about itself, found out by reading packets, not by trusting its header.
 
     Attributes:
-        frames: packets of the first video stream.
+        frames: packets of the video stream, the first one that is no cover art.
         fps: average frame rate, frames per second.
         start: time of the first frame, seconds.
         duration: from the first frame's start to the last frame's end, seconds.
+        origin: time at which the file says that it begins, seconds.
+        declared_s: how long the file says that it is, seconds; 0 where it does not say.
         cut_s: how much earlier the last packet of any stream ends than the header says, seconds; a file that was
             cut short shows here, whatever its container.
         width: pixels as stored.
         height: pixels as stored.
         codec: ffmpeg's name of the video codec.
-        audio: whether there is an audio stream.
+        audio: whether an audio stream holds packets.
+        picture: number of the video stream in the file.
+        sound: number of the audio stream, the first one that holds packets; None without.
+        sound_s: end of its last packet, seconds from the file's beginning; 0 without.
+        error: what ended the reading before the file's end; None if nothing did.
     """
 
     frames: int
     fps: float
     start: float
     duration: float
+    origin: float
+    declared_s: float
     cut_s: float
     width: int
     height: int
     codec: str
     audio: bool
+    picture: int
+    sound: int | None
+    sound_s: float
+    error: str | None
+
+    @property
+    def end(self) -> float:
+        """Of the last frame, seconds from the file's beginning."""
+        return self.start + self.duration - self.origin
 
 
 def probe(path: Path) -> Probe:
-    """Read all packets, decoding none.
+    """Read all packets, decoding none. What cannot be read to its end is told of as far as it goes.
 
     Raises:
-        DecodeError: not a video, or without frames.
+        DecodeError: nothing can be read.
+        NoVideoError: there is no video stream, or none of its packets.
     """
     with _open(path) as container:
         stream = _video(container, path)
         starts: list[float] = []
-        ends: list[float] = []
-        last = 0.0
+        ends: dict[int, float] = {}
+        stopped = None
         try:
             for packet in container.demux():
                 if packet.pts is None or packet.time_base is None:
                     continue
                 begin = float(packet.pts * packet.time_base)
-                end = begin + float((packet.duration or 0) * packet.time_base)
-                last = max(last, end)
-                if packet.stream is stream:
+                number = packet.stream.index
+                ends[number] = max(ends.get(number, begin), begin + float((packet.duration or 0) * packet.time_base))
+                if packet.stream is stream and not packet.is_discard:  # an edit list cuts those off
                     starts.append(begin)
-                    ends.append(end)
         except av.FFmpegError as error:
-            raise DecodeError(f"{path}: cannot be read to its end ({error})") from None
+            stopped = str(error)
         if not starts:
-            raise DecodeError(f"{path}: has no video frames")
-        declared = ((container.start_time or 0) + (container.duration or 0)) / av.time_base
-        duration = max(ends) - min(starts)
-        rate = float(stream.average_rate) if stream.average_rate else len(starts) / max(duration, 1e-9)
+            raise NoVideoError(f"{path}: has no video frames" + (f" ({stopped})" if stopped else ""))
+        origin, declared = (container.start_time or 0) / av.time_base, (container.duration or 0) / av.time_base
+        duration = ends[stream.index] - min(starts)
+        sound = next((audio.index for audio in container.streams.audio if audio.index in ends), None)
         return Probe(
             frames=len(starts),
-            fps=rate,
+            fps=float(stream.average_rate) if stream.average_rate else len(starts) / max(duration, 1e-9),
             start=min(starts),
             duration=duration,
-            cut_s=declared - last,
+            origin=origin,
+            declared_s=declared,
+            # Some containers count their length from 0, some from where they begin: what is longer is not told from it.
+            cut_s=declared + min(origin, 0.0) - max(ends.values()),
             width=stream.width,
             height=stream.height,
             codec=stream.codec_context.name,
-            audio=bool(container.streams.audio),
+            audio=sound is not None,
+            picture=stream.index,
+            sound=sound,
+            sound_s=0.0 if sound is None else ends[sound] - origin,
+            error=stopped,
         )
+
+
+def good_part(path: Path) -> tuple[int, float]:
+    """How far a damaged video decodes without an error.
+
+    What decoders make of damaged data depends on chance, on one thread too (they read memory that nobody wrote), so
+    the pictures behind the first error are of no use to anybody who wants to see the same ones again.
+
+    Returns:
+        frames before the first error; end of the last of them, seconds from the file's beginning.
+
+    Raises:
+        DecodeError: the file is unreadable.
+    """
+    count, end = 0, 0.0
+    with _open(path) as container:
+        stream = _video(container, path)
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"err_detect": "explode"}
+        frame_s = float(1 / stream.average_rate) if stream.average_rate else 0.0
+        origin = (container.start_time or 0) / av.time_base
+        try:
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    break
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        return count, end
+                    count += 1
+                    end = max(end, (frame.time or 0.0) + frame_s - origin)
+        except av.FFmpegError:
+            pass
+    return count, end
+
+
+def times(path: Path) -> Iterator[float]:
+    """Times of all frames in the order they are shown, seconds, each found out by decoding it.
+
+    Raises:
+        DecodeError: the file is unreadable, holds errors, or has a frame without a time.
+    """
+    with _open(path) as container:
+        stream = _video(container, path)
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"err_detect": "explode"}
+        try:
+            for frame in container.decode(stream):
+                if frame.time is None:
+                    raise DecodeError(f"{path}: a frame without a time")
+                yield frame.time
+        except av.FFmpegError as error:
+            raise DecodeError(f"{path}: decoding failed ({error})") from None
 
 
 def frames(path: Path, *, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
@@ -143,4 +223,4 @@ def _video(container: InputContainer, path: Path) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:  # cover art of audio files
             return stream
-    raise DecodeError(f"{path}: has no video stream")
+    raise NoVideoError(f"{path}: has no video stream")

@@ -1,79 +1,77 @@
-"""Re-encoding to a constant frame rate with ffmpeg, and the checks that its exit status does not make.
+"""Re-encoding to a constant frame rate, and the checks that ffmpeg's exit status does not make.
 
 ffmpeg ends with status 0 on a file that is cut short or has flipped bytes. So it is told to stop at the first error,
-writes under a temporary name, and what it wrote is compared with what the source's packets promise.
+and what it wrote is decoded to its end and compared with the times of the frames that were decoded, and those with what
+the source's packets promise. A file that does not pass is tried again with its errors passed over, and marked.
 """
 
-import re
 import subprocess
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
-import ffmpeg
-
-from pipeline.config.errors import PipelineError
 from pipeline.config.reencode import Reencode
-from pipeline.video.decode import DecodeError, Probe, probe
-from pipeline.video.tools import ffmpeg as ffmpeg_binary
+from pipeline.video.decode import DecodeError, NoVideoError, Probe, good_part, probe, times
+from pipeline.video.transcode import Part, Transcoded, transcode
 
 CUT_S = 1.0
 """Headers are this vague about a whole file's length (seconds), more than any frame's duration."""
+
+CUT_WORDS = ("File ended prematurely", "partial file", "Truncating packet")
+"""How ffmpeg's demuxers say, with status 0, that a file ends before it should."""
 
 
 class RejectedError(Exception):
     """A video that is left out, by its own fault.
 
     Args:
-        reason: a code to count by: unreadable, cut_short, decode_error, timeout, late_start or too_short.
+        reason: a code to count by; docs/reencoding.md lists them.
         detail: what was seen.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
 
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
 
-def command_line(source: Path, target: Path, config: Reencode, *, audio: bool) -> list[str]:
-    """The ffmpeg command, as a list: TSP's `-filter:v fps=fps=30` with its silent defaults made explicit.
 
-    Args:
-        source: any video.
-        target: an .mp4.
-        config: frame rate, quality, size.
-        audio: whether the source has sound to keep.
+@dataclass(frozen=True)
+class Damage:
+    """Why a video is only partly there.
+
+    Attributes:
+        source_s: how long the source should be, seconds.
+        reason: the code that it would have been rejected with.
+        detail: what was seen.
     """
-    opened = ffmpeg.input(f"file:{source}", err_detect="explode")
-    # Where the picture starts later than the sound, its first frame stands for the time before: frame i is at i / fps.
-    picture = opened.video.filter("fps", fps=config.fps, start_time=0)
-    if config.short_side:
-        # -2 keeps the aspect ratio with an even number of pixels, which 4:2:0 needs.
-        picture = picture.filter(
-            "scale",
-            w=f"if(gt(iw,ih),-2,{config.short_side})",
-            h=f"if(gt(iw,ih),{config.short_side},-2)",
-        )
-    else:
-        picture = picture.filter("scale", w="trunc(iw/2)*2", h="trunc(ih/2)*2")
-    options = {
-        "c:v": "libx264",
-        "pix_fmt": "yuv420p",
-        "crf": config.crf,
-        "preset": config.preset,
-        "g": config.gop,
-        "threads": config.encoder_threads,
-        "map_metadata": -1,
-        "movflags": "+faststart",
-    }
-    streams = [picture, opened["a:0"]] if audio else [picture]
-    if audio:
-        options["c:a"] = "aac"
-    output = ffmpeg.output(*streams, f"file:{target}", **options).global_args(
-        "-xerror", "-nostdin", "-hide_banner", "-loglevel", "error", "-y"
-    )
-    words: list[str] = output.compile(cmd=str(ffmpeg_binary()))
-    return words
+
+    source_s: float
+    reason: str
+    detail: str
 
 
-def reencode_video(source: Path, target: Path, config: Reencode) -> Probe:
+@dataclass(frozen=True)
+class Encoded:
+    """A re-encoded video.
+
+    Attributes:
+        frames: their number.
+        width: pixels.
+        height: pixels.
+        audio: whether it has an audio track.
+        damage: what is wrong with it; None if it is whole.
+    """
+
+    frames: int
+    width: int
+    height: int
+    audio: bool
+    damage: Damage | None
+
+
+def reencode_video(source: Path, target: Path, config: Reencode) -> Encoded:
     """Re-encode one video and check the result.
 
     Args:
@@ -81,50 +79,122 @@ def reencode_video(source: Path, target: Path, config: Reencode) -> Probe:
         target: the .mp4 to write; a temporary name that the caller renames.
         config: how.
 
-    Returns:
-        what the new file holds.
-
     Raises:
         RejectedError: with the reason.
         PipelineError: the machine failed, not the video.
     """
+    until = time.monotonic() + config.timeout_s
+    found = _look(source)
     try:
-        before = probe(source)
+        return _strictly(source, target, config, found, until)
+    except RejectedError as error:
+        if config.partial == "reject" or error.reason == "timeout":
+            raise
+        return _leniently(source, target, config, found, until, error)
+
+
+def _look(source: Path) -> Probe:
+    """Find out what a file holds.
+
+    Raises:
+        RejectedError: nothing that could be re-encoded.
+    """
+    try:
+        found = probe(source)
+    except NoVideoError as error:
+        raise RejectedError("no_video", str(error)) from None
     except DecodeError as error:
-        raise RejectedError("unreadable", str(error)) from None
-    if before.cut_s > config.tolerance_s + CUT_S:
-        raise RejectedError("cut_short", f"its header promises {before.cut_s:.1f} s more than there is")
-    try:
-        done = subprocess.run(
-            command_line(source, target, config, audio=before.audio),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=config.timeout_s,
-            check=False,
+        empty = source.is_file() and source.stat().st_size == 0
+        raise RejectedError("empty" if empty else "unreadable", str(error)) from None
+    if found.frames == 1:
+        raise RejectedError("still_image", f"holds a single picture ({found.codec})")
+    return found
+
+
+def _strictly(source: Path, target: Path, config: Reencode, found: Probe, until: float) -> Encoded:
+    """Re-encode a whole video, up to its first error."""
+    if found.error:
+        raise RejectedError("unreadable", f"cannot be read to its end ({found.error})")
+    if found.cut_s > config.tolerance_s + CUT_S:
+        raise RejectedError("cut_short", f"its header promises {found.cut_s:.1f} s more than there is")
+    done = _run(source, target, config, found, until)
+    if done.status != 0 or not done.times:
+        raise RejectedError("decode_error", done.complaint)
+    if any(words in done.said for words in CUT_WORDS):
+        raise RejectedError("cut_short", done.complaint)
+    made = _check(target, config)
+    frame = 1 / found.fps
+    slack = config.tolerance_s + frame  # of AVI, a frame's time is known to a frame
+    decoded, covered = max(done.times) + frame, made.frames / config.fps
+    if min(decoded, covered) < found.end - slack or covered < decoded - slack:
+        raise RejectedError("too_short", f"{found.end:.2f} s, decoded up to {decoded:.2f} s, became {covered:.2f} s")
+    if covered > max(found.end, decoded) + slack:
+        raise RejectedError("too_long", f"{found.end:.2f} s, decoded up to {decoded:.2f} s, became {covered:.2f} s")
+    if found.sound_s - made.sound_s > slack:
+        raise RejectedError("audio_lost", f"{found.sound_s:.2f} s of sound became {made.sound_s:.2f} s")
+    return Encoded(made.frames, made.width, made.height, made.audio, None)
+
+
+def _leniently(
+    source: Path, target: Path, config: Reencode, found: Probe, until: float, strict: RejectedError
+) -> Encoded:
+    """Re-encode a damaged video up to its first error, passing over those of its sound.
+
+    Args:
+        source: the video.
+        target: the .mp4.
+        config: how.
+        found: what it holds.
+        until: when the time is over.
+        strict: what is wrong with it.
+
+    Raises:
+        RejectedError: of what was wrong already, if too little of it decodes.
+    """
+    count, end = good_part(source)
+    whole = max(found.end, found.declared_s)
+    if count == 0 or end < max(config.least_s, config.least_share * whole):
+        raise RejectedError(
+            strict.reason,
+            f"{strict.detail}; of {whole:.1f} s, {end:.1f} s decode before the first error, less than "
+            f"config: reencode.least_share = {config.least_share:g} or reencode.least_s = {config.least_s:g}",
         )
+    done = _run(source, target, config, found, until, Part(count, end))
+    if done.status != 0 or len(done.times) != count:
+        raise strict
+    made = _check(target, config)
+    if end - made.frames / config.fps > config.tolerance_s:
+        raise strict
+    return Encoded(made.frames, made.width, made.height, made.audio, Damage(whole, strict.reason, strict.detail))
+
+
+def _run(
+    source: Path, target: Path, config: Reencode, found: Probe, until: float, part: Part | None = None
+) -> Transcoded:
+    """Run ffmpeg within the time that is left.
+
+    Raises:
+        RejectedError: it took too long.
+    """
+    try:
+        return transcode(source, target, config, found, part, limit_s=max(0.001, until - time.monotonic()))
     except subprocess.TimeoutExpired:
-        raise RejectedError("timeout", f"ffmpeg took longer than {config.timeout_s:g} s") from None
-    if done.returncode < 0 or b"No space left on device" in done.stderr:
-        # Killed from outside, or a full disk: no fault of the video, which must not vanish for it.
-        raise PipelineError(
-            f"{source}: ffmpeg was stopped (status {done.returncode}: {_first_line(done.stderr) or 'no word'}); "
-            "free memory or disk space and run again"
-        )
-    if done.returncode != 0:
-        raise RejectedError("decode_error", _first_line(done.stderr) or f"ffmpeg ended with status {done.returncode}")
+        raise RejectedError("timeout", f"took longer than {config.timeout_s:g} s") from None
+
+
+def _check(target: Path, config: Reencode) -> Probe:
+    """Decode what was written: frame i must be at i / fps, and nothing but frames in it.
+
+    Raises:
+        RejectedError: it is not so.
+    """
     try:
-        after = probe(target)
+        made, shown = probe(target), list(times(target))
     except DecodeError as error:
-        raise RejectedError("decode_error", str(error)) from None
-    if after.start != 0:
-        raise RejectedError("late_start", f"its first frame came out at {after.start:.3f} s")
-    lost = before.start + before.duration - after.frames / config.fps
-    if lost > config.tolerance_s:
-        raise RejectedError("too_short", f"{before.duration:.2f} s became {after.frames / config.fps:.2f} s")
-    return after
-
-
-def _first_line(said: bytes) -> str:
-    """First complaint of ffmpeg, without the memory address in it, which differs from run to run."""
-    lines = said.decode(errors="replace").strip().splitlines()
-    return re.sub(r" @ 0x[0-9a-f]+", "", lines[0]) if lines else ""
+        raise RejectedError("decode_error", f"what came out cannot be read: {error}") from None
+    if made.error or len(shown) != made.frames:
+        raise RejectedError("decode_error", f"of {made.frames} frames that came out, {len(shown)} can be read")
+    for number, shown_at in enumerate(shown):
+        if abs(shown_at - number / config.fps) > 1e-3:
+            raise RejectedError("uneven", f"frame {number} came out at {shown_at:.3f} s")
+    return made

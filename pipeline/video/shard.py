@@ -19,6 +19,9 @@ REENCODED = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("audio", pa.bool_()),
+        ("partial", pa.bool_()),
+        ("source_s", pa.float64()),  # null where the source is whole
+        ("reason", pa.string()),  # likewise
     ]
 )
 
@@ -35,6 +38,9 @@ class VideoRow:
         width: pixels.
         height: pixels.
         audio: whether it has an audio track.
+        partial: whether the source is damaged, and this is what comes before the first error.
+        source_s: how long the source of a partial one should be, seconds.
+        reason: code of what is wrong with a partial one.
     """
 
     video: str
@@ -44,6 +50,9 @@ class VideoRow:
     width: int
     height: int
     audio: bool
+    partial: bool = False
+    source_s: float | None = None
+    reason: str | None = None
 
     @property
     def duration(self) -> float:

@@ -82,7 +82,7 @@ def test_a_broken_video_is_rejected_by_re_encoding_wherever_it_is_broken(plan: V
     for name in ("aaaaaaaaaaa", "bbbbbbbbbbb", "ccccccccccc"):  # the places of the damage follow from the id
         path = film(replace(plan, id=name, suffix=".mp4", broken=way), tmp_path)
         with pytest.raises(RejectedError):
-            reencode_video(path, tmp_path / "reencoded.mp4", Reencode(preset="ultrafast"))
+            reencode_video(path, tmp_path / "reencoded.mp4", Reencode(preset="ultrafast", partial="reject"))
 
 
 def test_the_same_id_in_another_format_is_replaced(plan: Video, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_ten_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     words += ["--concepts", str(filmed.concepts), "--state", str(tmp_path / "state")]
     words += ["--output", str(output / "manifest.json")]
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "killing.py", output, "10", "7", *words],
+        [sys.executable, ROOT / "tests" / "killing.py", "pipeline.pretrain_encoder", output, "10", "7", *words],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -6,7 +6,7 @@ OUTPUTS: results/{dataset}/video/{shard}/manifest.json, beside it the MP4s, thei
 
 
 rule reencode:
-    """Re-encode one shard of raw videos; list those that do not decode."""
+    """Re-encode one shard of raw videos; list those that do not decode; goes on where it was stopped."""
     input:
         code=stamp("reencode"),
         corpus="results/{dataset}/corpus/manifest.json",

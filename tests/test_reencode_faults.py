@@ -1,0 +1,104 @@
+"""A shard over many damaged files, and a shard that is killed again and again."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from corpora import write_corpus
+from films import cut, film
+
+from pipeline.datasets.corpus import REJECTS
+from pipeline.reencode import main
+from pipeline.store.manifest import read_manifest
+from pipeline.store.tables import read_table
+from pipeline.video.shard import Videos
+
+ROOT = Path(__file__).resolve().parents[1]
+BAD = {"empty": 30, "page": 20, "sound": 20, "torn": 20, "cut": 10}
+"""Kinds of bad files, and how many there are of each."""
+
+
+def write_raw(folder: Path, kind: str) -> Path:
+    """One file of a kind."""
+    path = folder / f"{kind}.mp4"
+    small = {"seconds": 1.0, "size": "64x48", "fps": "30"}
+    if kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "page":
+        path.write_text("<html><h1>404 Not Found</h1></html>")
+    elif kind == "sound":
+        film(path, seconds=1, sound=True, options=("-map", "1:a"))
+    elif kind == "torn":  # its index, at the end, is missing
+        cut(film(folder / "whole.mp4", **small), path)
+    elif kind == "cut":
+        cut(film(folder / "fast.mp4", **small, options=("-movflags", "+faststart", "-bf", "0")), path, 0.9)
+    else:
+        film(path, **small)
+    return path
+
+
+def words(**config: object) -> list[str]:
+    settings = json.dumps({"preset": "ultrafast", "least_s": 0.5, **config})
+    return ["--config", settings, "--corpus", "corpus/manifest.json", "--shard", "0", "--output", "video/manifest.json"]
+
+
+def test_a_hundred_bad_files_of_two_hundred_are_named_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("raw").mkdir()
+    kinds = [kind for kind, count in {**BAD, "good": 100}.items() for _ in range(count)]
+    names = {f"v_{(7 * number) % 200:03d}_{kind}": kind for number, kind in enumerate(kinds)}
+    raw = {kind: write_raw(Path("raw"), kind) for kind in {**BAD, "good": 100}}
+    for name, kind in names.items():
+        shutil.copyfile(raw[kind], f"{name}.mp4")
+    write_corpus(Path("corpus"), [(name, "train", True) for name in sorted(names)])
+    assert main(words(max_rejected=0.45)) == 0
+    log = capsys.readouterr().err
+    manifest = read_manifest(Path("video/manifest.json"))
+    assert manifest.facts.items() >= {"videos": 110, "partial": 10, "rejected": 90}.items()
+    rejects = read_table(manifest.payload("rejects.parquet"), REJECTS)
+    rows = Videos.read([Path("video/manifest.json")]).rows
+    assert {row["video"] for row in rejects} | set(rows) == set(names)
+    assert Counter(row["reason"] for row in rejects) == {"empty": 30, "unreadable": 40, "no_video": 20}
+    assert all(f"rejected {row['video']}: {row['reason']} (" in log for row in rejects)
+    for name, row in rows.items():
+        assert row.partial == (names[name] == "cut")
+        assert (f"partial {name}: " in log) == row.partial
+        assert row.reason in ({"cut_short", "decode_error"} if row.partial else {None})
+    good = {Path(f"video/{name}.mp4").read_bytes() for name, kind in names.items() if kind == "good"}
+    assert len(good) == 1
+    assert "shard 0: 110 videos, 10 of them partial, 90 rejected (empty 30, no_video 20, unreadable 40)" in log
+
+    assert main(words(max_rejected=0.44)) == 2, "nothing is done again for that"
+    error = capsys.readouterr().err
+    assert "90 of 200 videos of this shard were rejected" in error
+    assert "reencode.max_rejected = 0.44" in error
+
+
+def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+    for number in range(12):
+        film(tmp_path / f"v_{number}.mp4", size="64x48", seconds=1 + number / 10, sound=number % 2 == 0)
+    cut(film(tmp_path / "whole.mkv", size="64x48", seconds=4), tmp_path / "v_3.mp4", 0.8)
+    (tmp_path / "v_5.mp4").write_bytes(b"")
+    write_corpus(tmp_path / "corpus", [(f"v_{number}", "train", True) for number in range(12)])
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "killing.py", "pipeline.reencode", "video", "8", "3", *words()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(done.stdout)
+    assert told["kills"] == 8
+    assert {status for status, _ in told["ends"]} == {0}
+    undisturbed, *others = (contents for _, contents in told["ends"])
+    assert all(contents == undisturbed for contents in others)
+    assert "were finished by an earlier run" in done.stderr, "kills fell between videos"
+    assert not list((tmp_path / "video").glob(".*")), "nothing half written is left"
