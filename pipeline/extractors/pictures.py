@@ -30,11 +30,16 @@ class Geometry:
         """Whole frames, 0 to 255."""
         height, width = frames.shape[1:3]
         short = min(height, width)
-        size = [self.short_side * side // short for side in (height, width)]
+        size = self.short_side * height // short, self.short_side * width // short
         planar = frames.permute(0, 3, 1, 2).float()
-        if size != [height, width]:
-            planar = F.interpolate(planar, size, mode=self.mode, antialias=self.antialias, align_corners=False)
-        return planar.round_().clamp_(0, 255) if self.antialias else planar
+        if size == (height, width):
+            return planar
+        if not self.antialias:
+            return F.interpolate(planar, size, mode=self.mode, align_corners=False)
+        for step in ((height, size[1]), size):  # PIL makes rows of whole numbers first, then columns of those
+            planar = F.interpolate(planar, step, mode=self.mode, align_corners=False, antialias=True)
+            planar = planar.round_().clamp_(0, 255)
+        return planar
 
     def cropped(self, pictures: Float[Tensor, "frames channels _ _"]) -> Float[Tensor, "frames channels crop crop"]:
         """The centre; halves are rounded as torchvision's CenterCrop does."""
