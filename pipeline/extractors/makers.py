@@ -201,6 +201,7 @@ def r2plus1d(architecture: str, asked: Asked) -> Made:
         return prepare(window, clip, central_crop(clip, clip.resized(height, width)), flip=False)
 
     facts |= {"architecture": architecture, "clip": clip.model_dump(mode="json")}
+    encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return Made(encoder, prepared, facts, encoder.dim, (clip.fps, clip.frames), stack)
 
 

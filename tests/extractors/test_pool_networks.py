@@ -9,7 +9,7 @@ from torch import nn
 from pipeline.encoders.torchvision_shim import torchvision
 from pipeline.extractors.base import Extractor
 from pipeline.extractors.bn_inception import BNInception
-from pipeline.extractors.i3d import I3D
+from pipeline.extractors.i3d import I3D, Unit
 from pipeline.extractors.log_mel import log_mel
 from pipeline.extractors.network import NetworkExtractor
 from pipeline.extractors.options import Options
@@ -64,13 +64,33 @@ def test_shapes_are_the_published_ones() -> None:
         assert network(torch.empty(1, 3, 32, 224, 224)).shape == (1, 2304)
 
 
-def test_i3d_pads_and_averages_as_tensorflow_does() -> None:
+@pytest.mark.parametrize(("length", "before"), [(8, 2), (9, 3), (7, 3), (2, 2)])
+@torch.no_grad()
+def test_i3d_pads_as_tensorflow_does(length: int, before: int) -> None:
+    """SAME: ceil(length / 2) outputs of a convolution of 7 and stride 2; the odd zero comes last."""
+    unit = Unit(1, 1, (7, 7, 7), (2, 2, 2)).eval()
+    unit.bn.running_var.fill_(1 - 1e-3)  # TensorFlow's epsilon: together they are 1
+    x = torch.arange(1.0, length**3 + 1).reshape(1, 1, length, length, length)
+    for tap in range(7):
+        unit.conv3d.weight.zero_()[0, 0, tap, tap, tap] = 1
+        places = [2 * at - before + tap for at in range(-(-length // 2))]
+        found = unit(x)
+        assert found.shape[2:] == (len(places),) * 3
+        for at, place in enumerate(places):
+            expected = float(x[0, 0, place, place, place]) if 0 <= place < length else 0.0
+            assert float(found[0, 0, at, at, at]) == pytest.approx(expected, rel=1e-5)
+
+
+@torch.no_grad()
+def test_i3ds_features_are_averages_of_averages() -> None:
+    """Of two steps of time, then of those: the first and the last step count half."""
     with torch.device("meta"):
         network = I3D(3)
-    assert network.layers["conv3d_1a_7x7"].bn.eps == 1e-3
-    x = torch.empty(1, 3, 64, 224, 224, device="meta")
-    assert network.layers["conv3d_1a_7x7"](x).shape == (1, 64, 32, 112, 112)
-    assert network.layers["conv3d_1a_7x7"](x[:, :, :63, :223]).shape == (1, 64, 32, 112, 112)
+    network.layers = nn.ModuleDict({"last": nn.Identity()})
+    steps = torch.arange(8.0)[None, None, :, None, None].expand(1, 1024, 8, 7, 7)
+    steps = steps**2
+    expected = sum((first**2 + (first + 1) ** 2) / 2 for first in range(7)) / 7
+    torch.testing.assert_close(network(steps), torch.full((1, 1024), expected))
 
 
 def test_slowfast_chooses_frames_as_published() -> None:
@@ -98,7 +118,7 @@ def small_windows(name: str) -> list[torch.Tensor]:
         "tsn_flow": (10, 224, 224),
         "resnet152": (3, 64, 64),
         "vggish": (15_600,),
-        "tac": (8, 56, 56, 3),
+        "tac": (4, 32, 32, 3),
     }[name]
     drawn = torch.Generator().manual_seed(1)
     windows = [torch.randn(shape, generator=drawn) for _ in range(3)]
