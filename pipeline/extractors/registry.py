@@ -223,7 +223,10 @@ def build(
             sha256), damaged, or of another network (names the first keys that differ); a library that is not there.
     """
     entry, options, device = entry_of(name), options or Options(), torch.device(device)
-    made = entry.make(Asked(Source(name, weights), entry.weights, options, device))
+    source = Source(name, weights)
+    if weights != "random":
+        source.find(entry.weights)  # what is not there is said before a network is built
+    made = entry.make(Asked(source, entry.weights, options, device))
     fps, frames = made.frames or (entry.grid.fps, entry.grid.frames)
     grid = ClipGrid(fps, frames, options.stride or entry.grid.stride)
     facts: dict[str, Any] = {"extractor": name, "modality": entry.modality, **made.facts}
