@@ -1,6 +1,7 @@
 """Cross-entropy training, as a command."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pipeline.captioners.decode import greedy
 from pipeline.captioners.learn import Course
 from pipeline.config.errors import PipelineError
 from pipeline.datasets.corpus import Corpus
+from pipeline.store.__main__ import main as exchange
 from pipeline.store.atomic import sha256
 from pipeline.store.features import ClipGrid
 from pipeline.store.manifest import read_manifest
@@ -86,6 +88,18 @@ def test_features_are_combined_as_the_captioner_was_trained_on_them(
     sound(small, "bbb")
     with pytest.raises(PipelineError, match=r"sound.*weights_sha256 is 'bbb', expected 'aaa'"):
         load_captioner(output).open(small.features, 1)
+
+
+def test_features_that_went_out_and_came_back_train_the_same_captioner(tmp_path: Path) -> None:
+    small = write_small(tmp_path, {"train": 4})
+    out, back = tmp_path / "toy.h5", tmp_path / "elsewhere" / "features"
+    assert exchange(["export", str(small.features / "toy"), "--output", str(out)]) == 0
+    grid = ["--fps", "16", "--frames", "16", "--stride", "16", "--corpus", str(small.corpus)]
+    assert exchange(["import", str(out), "--output", str(back / "toy"), *grid]) == 0
+    for folder, used in {"own": small, "imported": replace(small, features=back)}.items():
+        assert run(used, tmp_path / folder, epochs=1) == 0
+    own, imported = (tmp_path / folder / "captioner" / "model.safetensors" for folder in ("own", "imported"))
+    assert own.read_bytes() == imported.read_bytes()
 
 
 def test_it_learns_to_say_what_the_features_tell(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def _check_same_videos(stores: list[FeatureStore]) -> None:
             here, there = (store, first) if video in first.durations else (first, store)
             raise PipelineError(
                 f"{here.path}: knows nothing of video {video}, which {there.path} does; extract (or import, with "
-                "--corpus) all of them from the same videos"
+                "--videos) all of them from the same videos"
             )
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -237,11 +238,15 @@ class Shard:
         """
         row, folder = self.rows[video], self.manifest.path.parent / ARRAY
         try:
-            array = zarr.open_array(folder, mode="r")
-            found: Float[np.ndarray, "clips dim"] = np.asarray(array[row["first"] : row["first"] + row["clips"]])
+            found = np.asarray(self._array[row["first"] : row["first"] + row["clips"]])
         except (ValueError, RuntimeError, OSError) as error:
             # A wrong checksum, an undecodable chunk, an unreadable file.
             raise PipelineError(
                 f"{folder}: features of {video} are damaged ({error}); delete the manifest and run again"
             ) from error
         return found.astype(np.float32, copy=False)
+
+    @cached_property
+    def _array(self) -> zarr.Array:
+        """Opened once: that takes as long as reading a video."""
+        return zarr.open_array(self.manifest.path.parent / ARRAY, mode="r")
