@@ -18,11 +18,12 @@ from typing import get_args
 
 from pipeline.config.command import command, parser
 from pipeline.config.errors import PipelineError
-from pipeline.store.exchange import Wanted, export_h5, export_npy, import_features
+from pipeline.store.exchange import export_h5, export_npy, import_features
 from pipeline.store.grid import ClipGrid
 from pipeline.store.reader import FeatureStore
 from pipeline.store.shard import Dtype
 from pipeline.store.sources import H5
+from pipeline.store.wanted import Wanted
 
 
 @command

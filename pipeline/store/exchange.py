@@ -2,9 +2,10 @@
 
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,56 +15,15 @@ from pipeline.config.errors import PipelineError
 from pipeline.store.atomic import replacing
 from pipeline.store.grid import ClipGrid
 from pipeline.store.ids import check_id
-from pipeline.store.manifest import read_manifest
 from pipeline.store.reader import MANIFEST, FeatureStore
 from pipeline.store.shard import Dtype, Item, check_existing, write_features
 from pipeline.store.sources import NUMBERS, Header, Source, open_source
-from pipeline.store.tables import read_columns
+from pipeline.store.wanted import Wanted
 
 NOT_IN_FILE = "not_in_file"
 NO_ROWS = "no_rows"
 TOLERANCE = 0.2
 """Share by which the rows of all videos together may differ from what their durations tell."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Videos that features are wanted of, by shard: id -> duration in seconds, or None where nobody says."""
-
-    shards: Mapping[str, Mapping[str, float | None]]
-
-    @classmethod
-    def of_corpus(cls, manifest: Path) -> "Wanted":
-        """All videos of a corpus, in its shards, as long as they are annotated to be."""
-        found = read_manifest(manifest)
-        shards: dict[str, dict[str, float | None]] = {f"{shard:04d}": {} for shard in range(found.facts["shards"])}
-        for row in read_columns(found.payload("videos.parquet"), ["video", "shard", "duration"]):
-            shards[f"{row['shard']:04d}"][row["video"]] = row["duration"]
-        return cls(shards)
-
-    @classmethod
-    def of_videos(cls, folder: Path) -> "Wanted":
-        """The re-encoded videos of `results/{dataset}/video`, as long as they were measured to be.
-
-        Raises:
-            PipelineError: there are no shards.
-        """
-        manifests = sorted(folder.glob(f"[0-9]*/{MANIFEST}"))
-        if not manifests:
-            raise PipelineError(f"{folder}: no shards of videos there (0000/{MANIFEST}, ...)")
-        tables = {
-            manifest.parent.name: read_columns(
-                read_manifest(manifest).payload("videos.parquet"), ["video", "frames", "fps"]
-            )
-            for manifest in manifests
-        }
-        return cls(
-            {shard: {row["video"]: row["frames"] / row["fps"] for row in rows} for shard, rows in tables.items()}
-        )
-
-    def all(self) -> dict[str, float | None]:
-        """The videos of all shards."""
-        return {video: duration for videos in self.shards.values() for video, duration in videos.items()}
 
 
 def items(path: Path, videos: Mapping[str, float], suffix: str = "") -> Iterator[Item]:
@@ -106,7 +66,11 @@ def check_grid(path: Path, videos: Mapping[str, float], grid: ClipGrid, suffix: 
         PipelineError: they have not, so that the grid is another one.
     """
     with open_source(path, suffix) as source:
-        there = {video: header.shape[0] for video, header in _survey(source, videos).items() if header.shape[0]}
+        _check_grid(path, _survey(source, videos), videos, grid)
+
+
+def _check_grid(path: Path, found: Mapping[str, Header], videos: Mapping[str, float], grid: ClipGrid) -> None:
+    there = {video: found[video].shape[0] for video in videos if video in found and found[video].shape[0]}
     rows, told = sum(there.values()), sum(grid.clips(videos[video]) for video in there)
     if abs(rows - told) > max(TOLERANCE * told, len(there)):
         raise PipelineError(
@@ -143,42 +107,49 @@ def import_features(
     """
     with open_source(path, suffix) as source:
         known = wanted or Wanted({"0000": dict.fromkeys(source.videos)})
-        found = _survey(source, known.all())
-        others = len(source.videos - known.all().keys())
+        videos = known.all()
+        found = _survey(source, videos)
         if not found:
             raise PipelineError(
-                f"{path}: has none of the {len(known.all())} videos that are wanted, like "
-                f"{next(iter(known.all()), '(none)')}; it has such as {next(iter(source.videos))}"
+                f"{path}: has none of the {len(videos)} videos that are wanted, like {next(iter(videos), '(none)')}; "
+                f"it has such as {next(iter(source.videos))}"
             )
-        dim = _model(source).shape[1]
-    facts = {"feature": output.name, "imported_from": path.name}
-    targets = {shard: output / shard / MANIFEST for shard in known.shards}
+        _check_grid(path, found, {video: seconds for video, seconds in videos.items() if seconds is not None}, grid)
+        feature = _Feature(_model(source).shape[1], grid, {"feature": output.name, "imported_from": path.name}, dtype)
+        targets = {shard: output / shard / MANIFEST for shard in known.shards}
+        _check_output(output, targets.values(), feature, overwrite=overwrite)
+        for shard, manifest in targets.items():
+            rows = (
+                (video, grid.duration(_clips(found, video)) if seconds is None else seconds, _rows(source, video))
+                for video, seconds in known.shards[shard].items()
+            )
+            write_features(manifest, rows, **vars(feature))
+        there = sum(_clips(found, video) > 0 for video in videos)
+        logging.info("%s: %d videos, %d without features", output, len(videos), len(videos) - there)
+        if others := len(source.videos - videos.keys()):
+            logging.info("%s: %d videos that nobody asked for are left out", path, others)
+
+
+@dataclass(frozen=True)
+class _Feature:
+    """What `write_features` and `check_existing` are told of a feature."""
+
+    dim: int
+    grid: ClipGrid
+    facts: dict[str, Any]
+    dtype: Dtype
+
+
+def _check_output(output: Path, targets: Collection[Path], feature: _Feature, *, overwrite: bool) -> None:
     for manifest in output.glob(f"[0-9]*/{MANIFEST}"):
-        if manifest not in targets.values():
+        if manifest not in targets:
             raise PipelineError(f"{manifest}: a shard that would not belong to what is imported; remove {output} first")
-    for manifest in targets.values():
-        check_existing(manifest, dim=dim, grid=grid, facts=facts, dtype=dtype, overwrite=overwrite)
-    measured = {video: seconds for video, seconds in known.all().items() if seconds is not None and video in found}
-    if measured:
-        check_grid(path, measured, grid, suffix)
-    for shard, manifest in targets.items():
-        videos = {
-            video: grid.duration(found[video].shape[0] if video in found else 0) if seconds is None else seconds
-            for video, seconds in known.shards[shard].items()
-        }
-        with open_source(path, suffix) as source:
-            write_features(
-                manifest,
-                ((video, seconds, _rows(source, video)) for video, seconds in videos.items()),
-                dim=dim,
-                grid=grid,
-                facts=facts,
-                dtype=dtype,
-            )
-    absent = len(known.all()) - sum(1 for header in found.values() if header.shape[0])
-    logging.info("%s: %d videos, %d without features", output, len(known.all()), absent)
-    if others:
-        logging.info("%s: %d videos that nobody asked for are left out", path, others)
+    for manifest in targets:
+        check_existing(manifest, **vars(feature), overwrite=overwrite)
+
+
+def _clips(found: Mapping[str, Header], video: str) -> int:
+    return found[video].shape[0] if video in found else 0
 
 
 def export_h5(store: FeatureStore, output: Path) -> None:

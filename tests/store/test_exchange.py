@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow as pa
 import pytest
 from corpora import write_corpus
 from hypothesis import given, settings
@@ -56,7 +57,7 @@ def failed(capsys: pytest.CaptureFixture[str], status: int) -> str:
 
 
 @pytest.mark.parametrize("kind", ["h5", "npy"])
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     arrays=st.dictionaries(
         st.text(st.characters(exclude_characters="/\\", exclude_categories=["C"]), min_size=1, max_size=12).filter(
@@ -114,6 +115,17 @@ def test_a_corpus_says_which_videos_are_wanted_and_how_long_they_are(
     assert store.videos == {"v_a": 3.0, "v_b": 3.0}
     assert store.absent == {"v_c": "not_in_file"}
     assert list(Features.open(tmp_path / "features", ["tsp"], 2).videos) == ["v_a", "v_b"]
+
+
+def test_a_table_without_what_is_asked_of_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "video" / "0000"
+    write_table(folder / "videos.parquet", [{"video": "v_a"}], pa.schema([("video", pa.string())]))
+    write_manifest(folder / "manifest.json", [folder / "videos.parquet"], {})
+    source = h5(tmp_path / "tsp.h5", {"v_a": made(3)})
+    line = failed(capsys, bring(source, tmp_path / "out", "--videos", str(tmp_path / "video")))
+    assert "0000/videos.parquet: has no column frames, only video" in line
+    line = failed(capsys, bring(source, tmp_path / "out", "--videos", str(tmp_path / "none")))
+    assert "none: no shards of videos there" in line
 
 
 def test_where_the_corpus_knows_no_duration_it_follows_from_the_rows(tmp_path: Path) -> None:
