@@ -110,8 +110,7 @@ def main(argv: list[str] | None = None) -> int:
 
     corpus = Corpus.open(args.corpus)
     trained = load_captioner(args.captioner)
-    features = Features.open(args.features, trained.features, corpus.manifest.facts["shards"])
-    trained.check(features)
+    features = trained.open(args.features, corpus.manifest.facts["shards"])
     inputs = [args.corpus, *features.manifests, args.captioner]
     state = TrainingState(args.state, identity(STAGE, config, inputs, seed=args.seed))
     metrics = args.output.with_name(METRICS)
@@ -119,6 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     facts = {
         "stage": STAGE,
         "features": trained.features,
+        "combination": features.facts(),
         "seed": args.seed,
         "started_from_epoch": trained.epoch,
     }

@@ -135,8 +135,7 @@ def main(argv: list[str] | None = None) -> int:
 
     corpus = Corpus.open(args.corpus)
     trained = load_captioner(args.captioner)
-    features = Features.open(args.features, trained.features, corpus.manifest.facts["shards"])
-    trained.check(features)
+    features = trained.open(args.features, corpus.manifest.facts["shards"])
     proposals = to_caption(read_proposals(args.proposals), corpus, features, args.split)
     if not proposals:
         raise PipelineError(

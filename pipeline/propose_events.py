@@ -152,7 +152,8 @@ def write_annotated(config: GroundTruth, corpus: Path, output: Path) -> None:
 def write_learned(config: Boundary, corpus: Path, folder: Path, state_folder: Path, output: Path) -> None:
     """Train a proposer and write what it finds in every video with features."""
     opened = Corpus.open(corpus)
-    features = Features.open(folder, config.features, opened.manifest.facts["shards"])
+    shards = opened.manifest.facts["shards"]
+    features = Features.open(folder, config.features, shards, align=config.align, missing=config.missing)
     inputs = [corpus, *features.manifests]
     state = TrainingState(state_folder, identity(STAGE, config, inputs))
     proposer = Proposer(config, ClipCache(features, config.cache_gb))

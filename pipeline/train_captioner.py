@@ -114,13 +114,14 @@ def main(argv: list[str] | None = None) -> int:
     config = read_config(args.config, TrainCaptioner, STAGE)
 
     corpus = Corpus.open(args.corpus)
-    features = Features.open(args.features, config.features, corpus.manifest.facts["shards"])
+    shards = corpus.manifest.facts["shards"]
+    features = Features.open(args.features, config.features, shards, align=config.align, missing=config.missing)
     vocabulary = Vocabulary.read(args.vocabulary)
     inputs = [args.corpus, *features.manifests, args.vocabulary]
     state = TrainingState(args.state, identity(STAGE, config, inputs, seed=args.seed))
     metrics = args.output.with_name(METRICS)
     captioner, selected = train(config, args.seed, corpus, features, vocabulary, state, metrics)
-    facts = {"stage": STAGE, "features": config.features, "seed": args.seed}
+    facts = {"stage": STAGE, "features": config.features, "combination": features.facts(), "seed": args.seed}
     save_captioner(args.output, captioner, args.vocabulary, selected, facts)
     record(args.output, STAGE, config, inputs)
     state.clear()

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from captioned import Small, die_in_call, write_small
+from stored import made, shard
 
 from pipeline import propose_events
 from pipeline.proposers.proposals import read_proposals
 from pipeline.store.atomic import sha256
+from pipeline.store.features import ClipGrid
 
 BOUNDARY = {"kind": "boundary", "features": ["toy"], "hidden": 16, "batch_size": 4, "lr": 0.01, "epochs": 3}
 
@@ -56,6 +58,17 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path: Path, mon
     assert run(small, tmp_path / "stopped", BOUNDARY) == 0
     for name in ("proposals.json", "proposals.metrics.jsonl"):
         assert sha256(tmp_path / "undisturbed" / name) == sha256(tmp_path / "stopped" / name)
+
+
+def test_a_proposer_reads_several_features_as_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = write_small(tmp_path, {"train": 3})
+    sound = {"v_train0": made(16, dim=3), "v_train1": "no_audio", "v_train2": made(20, dim=3)}
+    shard(small.features, sound, 0, "sound", ClipGrid(16.0, 8, 8))
+    two = BOUNDARY | {"features": ["toy", "sound"], "align": "linear", "epochs": 1}
+    assert run(small, tmp_path, two) == 2
+    assert "sound: 1 of 3 videos lack this feature (v_train1: no_audio)" in capsys.readouterr().err
+    assert run(small, tmp_path, two | {"missing": "zeros"}) == 0
+    assert read_proposals(tmp_path / "proposals.json").keys() == sound.keys()
 
 
 def test_without_val_videos_there_is_no_agreement_to_report(tmp_path: Path) -> None:

@@ -1,19 +1,24 @@
 """Cross-entropy training, as a command."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from captioned import FakeMeteor, Small, die_in_call, fake_tokenize, write_small
+from stored import made, shard
 
 from pipeline import train_captioner
 from pipeline.captioners.bundle import load_captioner
 from pipeline.captioners.data import annotated, collate
 from pipeline.captioners.decode import greedy
 from pipeline.captioners.learn import Course
+from pipeline.config.errors import PipelineError
 from pipeline.datasets.corpus import Corpus
+from pipeline.store.__main__ import main as exchange
 from pipeline.store.atomic import sha256
+from pipeline.store.features import ClipGrid
 from pipeline.store.manifest import read_manifest
 from pipeline.training.clips import ClipCache
 
@@ -55,6 +60,46 @@ def test_it_writes_a_captioner_that_says_what_it_is(tmp_path: Path) -> None:
     made = json.loads((tmp_path / "captioner" / "manifest.provenance.json").read_text())
     assert len(made["inputs"]) == 3
     assert not (tmp_path / "state").exists()
+
+
+def sound(small: Small, weights: str) -> None:
+    """A second feature, two rows a second; of one video there is no sound."""
+    items = {video: made(2 * int(duration), dim=3) for video, duration in small.open_features().videos.items()}
+    shard(small.features, items | {"v_train1": "no_audio"}, 0, "sound", ClipGrid(16.0, 8, 8), weights_sha256=weights)
+
+
+def test_features_are_combined_as_the_captioner_was_trained_on_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = write_small(tmp_path, {"train": 3})
+    sound(small, "aaa")
+    two = {"features": ["toy", "sound"], "align": "linear", "epochs": 1}
+    assert run(small, tmp_path, **two) == 2
+    assert "sound: 1 of 3 videos lack this feature (v_train1: no_audio)" in capsys.readouterr().err
+    assert run(small, tmp_path, **two, missing="zeros") == 0
+    assert "sound: 1 of 3 videos lack this feature" in capsys.readouterr().err
+    output = tmp_path / "captioner" / "manifest.json"
+    facts = read_manifest(output).facts
+    assert facts["combination"]["lacking"] == {"sound": 1}
+    assert facts["architecture"]["dim"] == 6 + 3 + 2
+    features = load_captioner(output).open(small.features, 1)
+    assert (features.align, features.missing, features.dim) == ("linear", "zeros", 11)
+    assert features.grid == small.open_features().grid
+    sound(small, "bbb")
+    with pytest.raises(PipelineError, match=r"sound.*weights_sha256 is 'bbb', expected 'aaa'"):
+        load_captioner(output).open(small.features, 1)
+
+
+def test_features_that_went_out_and_came_back_train_the_same_captioner(tmp_path: Path) -> None:
+    small = write_small(tmp_path, {"train": 4})
+    out, back = tmp_path / "toy.h5", tmp_path / "elsewhere" / "features"
+    assert exchange(["export", str(small.features / "toy"), "--output", str(out)]) == 0
+    grid = ["--fps", "16", "--frames", "16", "--stride", "16", "--corpus", str(small.corpus)]
+    assert exchange(["import", str(out), "--output", str(back / "toy"), *grid]) == 0
+    for folder, used in {"own": small, "imported": replace(small, features=back)}.items():
+        assert run(used, tmp_path / folder, epochs=1) == 0
+    own, imported = (tmp_path / folder / "captioner" / "model.safetensors" for folder in ("own", "imported"))
+    assert own.read_bytes() == imported.read_bytes()
 
 
 def test_it_learns_to_say_what_the_features_tell(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A trained captioner on disk: weights, architecture, vocabulary, metrics, card, and their manifest."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Trained:
         vocabulary: what its ids mean.
         words: the vocabulary's file.
         features: names of the clip features it reads, in the order of its channels.
+        combination: how it reads them (`Features.facts`).
         epoch: that was selected.
     """
 
@@ -36,20 +38,29 @@ class Trained:
     vocabulary: Vocabulary
     words: Path
     features: list[str]
+    combination: Mapping[str, Any]
     epoch: int
 
-    def check(self, features: Features) -> None:
-        """Compare the features at hand with those it was trained on.
+    def open(self, folder: Path, shards: int) -> Features:
+        """Open the features it reads, combined as it was trained on them.
+
+        Args:
+            folder: of all features.
+            shards: how many there are of each.
 
         Raises:
-            PipelineError: another number of channels.
+            PipelineError: absent or damaged; on another time grid, of other weights, or of another number of channels
+                than those it was trained on.
         """
+        rules = {key: self.combination[key] for key in ("align", "missing", "expected") if key in self.combination}
+        features = Features.open(folder, self.features, shards, **rules)
         dim = self.captioner.architecture.dim
         if features.dim != dim:
             raise PipelineError(
                 f"features {'+'.join(self.features)}: {features.dim} channels, the captioner was trained "
                 f"on {dim}; extract the features it was trained on, or train it again"
             )
+        return features
 
 
 def save_captioner(
@@ -62,7 +73,7 @@ def save_captioner(
         captioner: takes the selected weights.
         vocabulary: the vocabulary file it was trained with; copied.
         selected: what is kept.
-        facts: `stage`, `features` and `seed`, and whatever else the card is to tell.
+        facts: `stage`, `features`, `combination` and `seed`, and whatever else the card is to tell.
     """
     folder = output.parent
     captioner.load_state_dict(selected.weights)
@@ -109,6 +120,7 @@ def load_captioner(manifest: Path) -> Trained:
         vocabulary,
         found.payload("vocabulary.json"),
         found.facts["features"],
+        found.facts.get("combination", {}),  # captioners of before there was any choice
         found.facts["epoch"],
     )
 

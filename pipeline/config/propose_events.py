@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, RootModel
 
 from pipeline.config.base import Section, Settings
+from pipeline.config.combination import Align, Missing, align_field, missing_field
 
 
 class Kind(Section):
@@ -27,6 +28,8 @@ class Boundary(Section):
 
     kind: Literal["boundary"] = Field("boundary", description="a small temporal network, trained on caption events")
     features: list[str] = Field(min_length=1, description="entries of `extract_features`, concatenated")
+    align: Align = align_field()
+    missing: Missing = missing_field()
     hidden: int = Field(256, ge=1, description="channels of the temporal network")
     epochs: int = Field(20, ge=1, description="passes over the training videos")
     batch_size: int = Field(16, ge=1, description="videos per step")

@@ -5,12 +5,15 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.config.base import Section
+from pipeline.config.combination import Align, Missing, align_field, missing_field
 
 
 class TrainCaptioner(Section):
     """Cross-entropy training of one event captioner."""
 
     features: list[str] = Field(min_length=1, description="entries of `extract_features`, concatenated along channels")
+    align: Align = align_field()
+    missing: Missing = missing_field()
     hidden: int = Field(512, ge=1, description="size of all hidden layers")
     dropout: float = Field(0.5, ge=0, lt=1, description="on embeddings, events and the output")
     max_words: int = Field(28, ge=1, description="captions are cut to this many words")

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from pipeline.config.errors import PipelineError
-from pipeline.datasets.annotations import Annotated, Segment, check_duration, check_id, check_times
+from pipeline.datasets.annotations import Annotated, Segment, check_duration, check_times
 from pipeline.store.atomic import read_json
+from pipeline.store.ids import check_id
 
 SUBSETS = ("training", "validation", "testing")
 

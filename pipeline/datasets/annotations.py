@@ -44,23 +44,6 @@ class Annotated:
     background: tuple[Segment, ...] | None = None
 
 
-def check_id(video: Any, path: Path) -> str:
-    """A video id becomes a file name, so it must be a plain one.
-
-    Raises:
-        PipelineError: empty, too long, with a path separator or control character, or `.` or `..`.
-    """
-    bad = (
-        not isinstance(video, str)
-        or not 0 < len(video.encode()) <= 200
-        or video in {".", ".."}
-        or any(sign in "/\\" or ord(sign) < 32 for sign in video)
-    )
-    if bad:
-        raise PipelineError(f"{path}: {video!r} cannot be a video id: it must be a plain file name")
-    return str(video)
-
-
 def is_seconds(time: Any) -> bool:
     """Whether a value is a number of seconds that a video can have: not infinite, nor text, nor thirty years."""
     return isinstance(time, int | float) and not isinstance(time, bool) and abs(time) < LONGEST

@@ -5,7 +5,8 @@ import math
 from pathlib import Path
 
 from pipeline.config.errors import PipelineError
-from pipeline.datasets.annotations import Annotated, Segment, check_duration, check_id
+from pipeline.datasets.annotations import Annotated, Segment, check_duration
+from pipeline.store.ids import check_id
 
 COLUMNS = ("video-name", "t-start", "t-end", "action-label", "video-duration", "temporal-region-label")
 

@@ -35,3 +35,22 @@ def read_table(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
         raise PipelineError(f"{path}: has the columns {table.schema.names}, expected {schema.names}; made elsewhere?")
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
+
+
+def read_columns(path: Path, names: list[str]) -> list[dict[str, Any]]:
+    """Read some columns of a table, whatever others it has.
+
+    Raises:
+        PipelineError: absent, not Parquet, or without one of the columns.
+    """
+    if not path.is_file():
+        raise PipelineError(f"{path}: no such table")
+    try:
+        there = pq.read_schema(path).names
+        missing = [name for name in names if name not in there]
+        if missing:
+            raise PipelineError(f"{path}: has no column {missing[0]}, only {', '.join(there)}")
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=names).to_pylist()
+    except pa.ArrowException as error:
+        raise PipelineError(f"{path}: not a readable Parquet table ({error})") from None
+    return rows

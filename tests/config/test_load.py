@@ -1,6 +1,7 @@
 """The configuration: defaults, overlays, and one plain line for whatever is wrong."""
 
 import itertools
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pipeline.config.errors import PipelineError
 from pipeline.config.load import CONFIG, Config, load, merge
 from pipeline.config.schema import config_yaml, generated, main
+from pipeline.config.train_captioner import TrainCaptioner
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / CONFIG
@@ -172,3 +174,14 @@ def test_canonical_text_ignores_the_order_of_keys() -> None:
 def test_global_features_come_from_encoders_that_are_there_before(encoders: dict[str, Any], said: str) -> None:
     with pytest.raises(PipelineError, match=said):
         load("demo", {"pretrain_encoder": encoders, "pool_features": {"pools": ["max"]}}, FOLDER)
+
+
+def test_how_features_are_combined_counts_only_where_it_is_not_as_it_always_was() -> None:
+    plain = TrainCaptioner(features=["a", "b"])
+    assert (plain.align, plain.missing) == ("nearest", "fail")
+    assert plain.digest() == TrainCaptioner(features=["a", "b"], align="nearest", missing="fail").digest()
+    assert not {"align", "missing"} & json.loads(plain.canonical()).keys()
+    for other in ({"align": "linear"}, {"missing": "zeros"}):
+        chosen = TrainCaptioner.parse({"features": ["a", "b"], **other}, "train_captioner.x")
+        assert chosen.digest() != plain.digest()
+        assert TrainCaptioner.parse(json.loads(chosen.canonical()), "") == chosen
