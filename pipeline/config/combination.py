@@ -12,8 +12,6 @@ def align_field() -> Any:
     """The setting `align`."""
     return Field(
         "nearest",
-        # Left out of what is passed on and digested where it is as it always was: no result changes by its being there.
-        exclude_if=lambda value: value == "nearest",
         description="what a row of the first feature is joined with where others lie on another time grid: the row "
         "whose middle is nearest, or the two around, interpolated (linear)",
     )
@@ -23,7 +21,6 @@ def missing_field() -> Any:
     """The setting `missing`."""
     return Field(
         "fail",
-        exclude_if=lambda value: value == "fail",
         description="where a video lacks one of several features: fail, or zeros, with one channel for each feature "
         "that says where it is there (1) or not (0)",
     )
