@@ -59,7 +59,7 @@ def settings_of_today() -> dict[str, str]:
         config, folder = load(f"demo_s{seed}", {}, ROOT / CONFIG), f"results/demo_s{seed}"
         for arm in compared.arms:
             captioner = f"{arm.captioner}/{compared.captioner_seed}/xe"
-            encoder = config.extract_features[arm.feature].encoder
+            encoder = config.extract_features[arm.feature].root.encoder
             found[f"{folder}/encoders/{encoder}/manifest.json"] = config.pretrain_encoder[encoder].digest()
             found[f"{folder}/captioners/{captioner}/manifest.json"] = config.train_captioner[arm.captioner].digest()
     return found

@@ -1,7 +1,7 @@
 """What every extractor is, so that one pass over a video can serve any number of them."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from pipeline.store.features import ClipGrid
 
 
+@runtime_checkable
 class Extractor(Protocol):
     """Makes one feature of each window of a video.
 
