@@ -87,7 +87,7 @@ def extract(
 
 
 def _size(part: Window | End) -> int:
-    return part.piece.nbytes if isinstance(part, Window) else 0
+    return part.nbytes if isinstance(part, Window) else 0
 
 
 class _Batches:
@@ -103,7 +103,8 @@ class _Batches:
 
     def add(self, window: Window) -> None:
         """Prepare a window, and let the network look at the batch that it fills."""
-        prepared = self._extractor.prepare(torch.from_numpy(window.piece).to(self._device))
+        whole = torch.from_numpy(np.concatenate(window.pieces))
+        prepared = self._extractor.prepare(whole.to(self._device))
         self._waiting.append((window.video, prepared))
         self._bytes += prepared.nbytes
         if len(self._waiting) >= self._limit or self._bytes >= BATCH_BYTES:

@@ -7,7 +7,7 @@ from typing import Literal
 from pipeline.config.errors import PipelineError
 from pipeline.extraction.picking import exact, instants, nearest, needed
 from pipeline.extraction.sources import Source
-from pipeline.extraction.windows import Cutter, Piece
+from pipeline.extraction.windows import Cutter, Piece, Pieces
 from pipeline.extractors.base import Extractor
 from pipeline.video.decode import DecodeError
 from pipeline.video.shard import VideoRow
@@ -25,12 +25,17 @@ class Window:
     Attributes:
         video: number of the video.
         feature: number of the extractor.
-        piece: uint8 [size height width 3], or float32 [size] of sound.
+        pieces: to be put together: uint8 [size height width 3], or float32 [size] of sound.
     """
 
     video: int
     feature: int
-    piece: Piece
+    pieces: Pieces
+
+    @property
+    def nbytes(self) -> int:
+        """Of all pieces."""
+        return sum(piece.nbytes for piece in self.pieces)
 
 
 @dataclass(frozen=True)
@@ -109,10 +114,11 @@ def _whole(video: int, windows: Windows, streams: dict[int, _Stream]) -> Iterato
     duration, reason = 0.0, None
     try:
         duration = yield from windows
-    except (PipelineError, OSError, ValueError) as error:
+    except (PipelineError, OSError) as error:
         reason = Reason(_code(error), str(error))
     for feature, stream in streams.items():
-        yield End(video, feature, stream.cutter.windows, duration, reason)
+        empty = None if stream.cutter.windows else Reason("unreadable", "nothing could be decoded")
+        yield End(video, feature, stream.cutter.windows, duration, reason or empty)
 
 
 def _code(error: Exception) -> str:

@@ -10,6 +10,8 @@ from pipeline.config.errors import PipelineError
 
 Piece = Shaped[np.ndarray, "_ ..."]
 """Some frames, or some samples, along the first axis."""
+Pieces = list[Piece]
+"""A window, not yet put together: what several windows share is there once."""
 
 
 class Cutter:
@@ -41,7 +43,7 @@ class Cutter:
         self.total += count
         return True
 
-    def push(self, piece: Piece) -> Iterator[Piece]:
+    def push(self, piece: Piece) -> Iterator[Pieces]:
         """The windows that are whole with this piece.
 
         Raises:
@@ -56,25 +58,33 @@ class Cutter:
         self._held.append(piece[skipped:])
         self._count += len(piece) - skipped
         while self._count >= self._size:
-            joined = self._joined()
-            yield self._cut(joined[: self._size])
-            rest = joined[self._stride :]
-            self._skip = max(0, self._stride - len(joined))
-            self._held, self._count = ([rest] if len(rest) else []), len(rest)
+            window, _ = _split(self._held, self._size)
+            yield self._cut(window)
+            _, self._held = _split(self._held, self._stride)
+            self._skip = max(0, self._stride - self._count)
+            self._count = max(0, self._count - self._stride)
 
-    def end(self) -> Iterator[Piece]:
+    def end(self) -> Iterator[Pieces]:
         """The window that the end gives: of a stream shorter than one window, or as `tail` says."""
         uncovered = self._count > 0 and self.total > self._covered
         if uncovered and (self.windows == 0 or self._tail == "pad"):
-            joined = self._joined()
-            missing = self._size - len(joined)
-            filler = np.zeros_like(joined[:1]) if self._silence else joined[-1:]
-            yield self._cut(np.concatenate([joined, np.repeat(filler, missing, axis=0)]))
+            last = self._held[-1][-1:]
+            filler = np.zeros_like(last) if self._silence else last
+            yield self._cut([*self._held, np.repeat(filler, self._size - self._count, axis=0)])
 
-    def _joined(self) -> Piece:
-        return self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
-
-    def _cut(self, window: Piece) -> Piece:
+    def _cut(self, window: Pieces) -> Pieces:
         self._covered = self.windows * self._stride + self._size
         self.windows += 1
         return window
+
+
+def _split(pieces: Pieces, count: int) -> tuple[Pieces, Pieces]:
+    """The first so many frames or samples, and the rest."""
+    first: Pieces = []
+    for number, piece in enumerate(pieces):
+        if count <= len(piece):
+            rest = [piece[count:]] if count < len(piece) else []
+            return [*first, piece[:count]], [*rest, *pieces[number + 1 :]]
+        first.append(piece)
+        count -= len(piece)
+    return first, []

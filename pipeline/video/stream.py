@@ -100,8 +100,15 @@ class Pixels:
         self._reformatter = VideoReformatter()
 
     def __call__(self, picture: av.VideoFrame) -> Frame:
-        """A frame as RGB, turned as players turn it."""
-        found: Frame = self._reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
+        """A frame as RGB, turned as players turn it.
+
+        Raises:
+            DamagedError: it cannot be converted.
+        """
+        try:
+            found: Frame = self._reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
+        except (av.FFmpegError, ValueError) as error:
+            raise DamagedError(f"a frame of {picture.format.name} cannot be made RGB ({error})") from None
         quarters = round(picture.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(found, quarters)) if quarters else found
 

@@ -14,7 +14,8 @@ from pipeline.extraction.windows import Cutter
 
 def cut(cutter: Cutter, pieces: list[np.ndarray]) -> list[list[int]]:
     found = [window for piece in pieces for window in cutter.push(piece)]
-    return [window.reshape(len(window), -1)[:, 0].tolist() for window in [*found, *cutter.end()]]
+    whole = [np.concatenate(window) for window in [*found, *cutter.end()]]
+    return [window.reshape(len(window), -1)[:, 0].tolist() for window in whole]
 
 
 def frames(count: int) -> list[np.ndarray]:
@@ -71,7 +72,7 @@ def test_what_two_windows_overlap_in_is_not_a_tail() -> None:
 def test_frames_are_asked_for_only_as_windows_need_them() -> None:
     cutter, asked = Cutter(16, 16, "drop", silence=False), 0
 
-    def windows() -> Iterator[np.ndarray]:
+    def windows() -> Iterator[list[np.ndarray]]:
         nonlocal asked
         for frame in frames(200):
             asked += 1
