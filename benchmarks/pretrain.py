@@ -66,10 +66,10 @@ def encode(path: Path, frames: int, gop: int, size: tuple[int, int]) -> Path:
 
 
 class Plain(Dataset[torch.Tensor]):
-    """One clip at a time, as TSP's data set gives it."""
+    """One clip at a time, as TSP's data set gives it: in training every second one is mirrored here."""
 
-    def __init__(self, path: Path, starts: list[int]) -> None:
-        self.path, self.starts = path, starts
+    def __init__(self, path: Path, starts: list[int], *, flip: bool = True) -> None:
+        self.path, self.starts, self.flip = path, starts, flip
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -79,7 +79,7 @@ class Plain(Dataset[torch.Tensor]):
         frames = torch.from_numpy(self._read(start, start + CLIP.seconds))[:: int(FPS / CLIP.fps)][: CLIP.frames]
         video = frames.permute(0, 3, 1, 2).float() / 255
         video = functional.interpolate(video, size=(CLIP.height, CLIP.width), mode="bilinear", align_corners=False)
-        video = video.flip(3) if index % 2 else video
+        video = video.flip(3) if self.flip and index % 2 else video
         mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
         top, left = central_crop(CLIP, (CLIP.height, CLIP.width))
         return ((video - mean) / std)[:, :, top : top + CLIP.crop, left : left + CLIP.crop].permute(1, 0, 2, 3)

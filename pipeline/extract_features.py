@@ -1,48 +1,76 @@
-r"""Clip features of a shard's videos, by a pretrained encoder.
+r"""Features of videos, in one pass over each: by our own encoders, by published networks, by any number of them.
 
-In:  the manifest of an encoder, the manifest of a shard of re-encoded videos.
-Out: a manifest vouching for features.zarr (one array [clips, channels]) and index.parquet (which rows are
-    whose).
+In:  videos (the manifest of a re-encoded shard; or files and folders of any videos, as they are), and encoders or
+    weights.
+Out: for each feature a manifest vouching for features.zarr (one array [clips, channels]) and index.parquet (which
+    rows are whose); beside it rejects.parquet, the videos that have no such feature and why.
 
-Each video is decoded once, in order. A clip begins every `stride` frames (counted at the clip's frame rate);
-what is left at the end and does not fill a clip is dropped, as TSP does. A video shorter than one clip gives
-one clip, its last frame repeated, and is marked `padded` in the index.
+Each video is decoded once, in order, for all features. Frames are taken at the rate that a feature wants, those
+nearest in time. A clip begins every `stride` frames; what is left at the end and does not fill a clip is dropped, as
+TSP does, or padded (`tail`). A video shorter than one clip gives one clip, its last frame repeated (sound: silence
+added), and is marked `padded` in the index. A file that cannot be decoded to its end has no features; the rest goes on.
+
+Videos of any kind, without a dataset; writes OUT/{feature}/0000/manifest.json:
+
+    python -m pipeline.extract_features --features sa_tsp i3d_rgb vggish --videos films/ one_more.mkv \
+        --encoder sa_tsp=results/demo/encoders/sa_tsp/manifest.json --weights i3d_rgb=weights/rgb_imagenet.pt \
+        vggish=random --output OUT
+
+A shard of a dataset, as the rule does it:
 
     python -m pipeline.extract_features --config '{"encoder": "sa_tsp", "stride": 8}' \
         --encoder results/demo/encoders/sa_tsp/manifest.json \
         --videos results/demo/video/0000/manifest.json --output /tmp/features/manifest.json
+
+Exit status: 0 if every video has every feature (of a shard: if not more than `max_rejected` of it could not be decoded;
+a video without sound is no fault), 3 if `--features` had to leave out some videos, 2 if something is to be mended
+first, 1 if we are at fault.
 """
 
+import argparse
 import logging
-from collections.abc import Iterable, Iterator
-from itertools import groupby
-from operator import itemgetter
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
 
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.errors import PipelineError
-from pipeline.config.extract_features import ExtractFeatures
-from pipeline.config.pretrain_encoder import Clip
-from pipeline.encoders.encoder import ClipEncoder
-from pipeline.encoders.geometry import central_crop, prepare, stack
+from pipeline.config.extract_features import AnyVideos, ExtractFeatures, Extraction, OwnFeature, PublishedFeature
 from pipeline.encoders.model import read_encoder
-from pipeline.encoders.reading import frame_step, length, pad
-from pipeline.store.features import ClipGrid, write_features
+from pipeline.extraction.output import Output, is_made, rejected
+from pipeline.extraction.passes import Made, extract
+from pipeline.extraction.reading import NO_SOUND
+from pipeline.extraction.sources import Source, find_sources
+from pipeline.extractors.base import Extractor
+from pipeline.extractors.own import OwnEncoder
+from pipeline.extractors.registry import POOL, build
 from pipeline.store.provenance import record
 from pipeline.training.device import pick
 from pipeline.training.log import Progress
-from pipeline.video.decode import frames
-from pipeline.video.shard import VideoRow, Videos
 
 STAGE = "extract_features"
+SOME_REJECTED = 3
+"""Exit status."""
 
-Prepared = Float[Tensor, "frames crop crop 3"]
-Feature = Float[np.ndarray, "dim"]
+
+@dataclass(frozen=True)
+class Feature:
+    """A feature that is wanted.
+
+    Attributes:
+        section: how it is made.
+        extractor: who makes it.
+        files: what the extractor was made from.
+        manifest: where it goes.
+    """
+
+    section: ExtractFeatures
+    extractor: Extractor
+    files: list[Path]
+    manifest: Path
 
 
 @command
@@ -50,132 +78,165 @@ def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
     arguments = parser(__doc__)
     add_config(arguments, ExtractFeatures, STAGE)
-    arguments.add_argument("--encoder", type=Path, required=True, help="manifest of the encoder")
-    arguments.add_argument("--videos", type=Path, required=True, help="manifest of the shard of videos")
-    arguments.add_argument("--output", type=Path, required=True, help="manifest to write, payloads beside it")
+    add = arguments.add_argument
+    add("--features", nargs="+", metavar="NAME", help="own encoders, and published networks by their names")
+    add("--videos", nargs="+", type=Path, required=True, help="files, folders, manifests of re-encoded shards")
+    add("--encoder", nargs="*", default=[], metavar="[NAME=]MANIFEST", help="own encoders; named as their folders")
+    add("--weights", nargs="+", default=[], metavar="random|NAME=FILE", help="of published networks; random: of all")
+    add("--output", type=Path, required=True, help="folder of all features; without --features the manifest to write")
+    add("--overwrite", action="store_true", help="replace features that were made in another way")
     args = arguments.parse_args(argv)
-    config = read_config(args.config, ExtractFeatures, STAGE)
-    pretrained = read_encoder(args.encoder)
-    clip = pretrained.config.clip
-    rows = [row for _, row in sorted(Videos.read([args.videos]).rows.items())]
-    for row in rows:
-        frame_step(row, clip)  # a rate that does not fit is said before any work
-    device = pick(config.device)
-    encoder = pretrained.encoder.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    write_features(
-        args.output,
-        extract(encoder, clip, rows, config, device),
-        dim=pretrained.encoder.dim,
-        grid=ClipGrid(clip.fps, clip.frames, config.stride),
-        facts={
-            "encoder": config.encoder,
-            "architecture": pretrained.config.architecture,
-            "weights_sha256": pretrained.weights_sha256,
-            "clip": clip.model_dump(mode="json"),
-        },
-    )
-    record(args.output, STAGE, config, [args.encoder, args.videos])
-    return 0
+    options: Extraction
+    if args.features:
+        options = any_videos = read_config(args.config, AnyVideos, STAGE)
+        wanted = _named(args, any_videos)
+    else:
+        section = read_config(args.config, ExtractFeatures, STAGE)
+        options, wanted = section.root, [_of_rule(args, section)]
+    rejects = run(wanted, find_sources(args.videos), args.videos, options, overwrite=args.overwrite)
+    return SOME_REJECTED if rejects and args.features else 0
 
 
-def extract(
-    encoder: ClipEncoder, clip: Clip, rows: list[VideoRow], config: ExtractFeatures, device: torch.device
-) -> Iterator[tuple[str, float, Float[np.ndarray, "_ dim"]]]:
-    """Features of every video in turn; a batch holds clips of several videos where one does not fill it.
+def run(
+    wanted: Sequence[Feature], sources: Sequence[Source], given: Sequence[Path], options: Extraction, *, overwrite: bool
+) -> int:
+    """Extract the features that are not there yet, write them, and say what was left out.
 
     Args:
-        encoder: on the device, in evaluation mode.
-        clip: what it expects.
-        rows: the videos.
-        config: stride and batch size.
-        device: where to compute.
+        wanted: the features.
+        sources: the videos.
+        given: what `sources` were found in.
+        options: for all features.
+        overwrite: whether features that were made in another way are replaced.
 
-    Yields:
-        id, duration in seconds, features.
+    Returns:
+        how many videos lack a feature.
 
     Raises:
-        PipelineError: a video that cannot be decoded.
+        PipelineError: a feature is there and was made in another way; too many videos of a shard cannot be decoded.
     """
-    progress = Progress(f"{STAGE}, videos", len(rows))
-    features = encode(encoder, _prepared(rows, clip, config.stride, device), config.batch_size)
-    for number, of_video in groupby(features, key=itemgetter(0)):
-        yield rows[number].video, rows[number].duration, np.stack([feature for _, feature in of_video])
+    shards = [path for path in given if path.suffix == ".json"]
+    files = [*shards, *(source.path for source in sources if source.row is None and os.access(source.path, os.R_OK))]
+    rejects: list[Reject] = []
+    missing: list[Feature] = []
+    for feature in wanted:
+        if not overwrite and is_made(feature.manifest, STAGE, feature.section, [*feature.files, *files]):
+            logging.info("%s: is there already", feature.manifest)
+            rejects += [(feature.extractor.name, row) for row in rejected(feature.manifest)]
+        else:
+            missing.append(feature)
+    with ExitStack() as opened:
+        outputs = [opened.enter_context(Output(feature.manifest, feature.extractor, STAGE)) for feature in missing]
+        if outputs:
+            _extract(outputs, [feature.extractor for feature in missing], sources, options)
+        for feature, output in zip(missing, outputs, strict=True):
+            output.write(options.tail)
+            record(feature.manifest, STAGE, feature.section, [*feature.files, *files])
+            rejects += [(feature.extractor.name, row) for row in output.rejects]
+    _tell(rejects)
+    return len({row["video"] for _, row in rejects})
+
+
+Reject = tuple[str, dict[str, str]]
+"""A feature, and its row of the table of rejects."""
+
+
+def _extract(
+    outputs: Sequence[Output], extractors: Sequence[Extractor], sources: Sequence[Source], options: Extraction
+) -> None:
+    """One pass over the videos; what it gives goes to the outputs, one for each extractor."""
+    progress, began, seconds = Progress(f"{STAGE}, videos", len(sources)), time.monotonic(), 0.0
+    device = pick(options.device)
+    results = extract(
+        sources, extractors, batch_size=options.batch_size, device=device, tail=options.tail, threads=options.workers
+    )
+    for source, found in results:
+        for output, of_feature in zip(outputs, found, strict=True):
+            output.add(source.video, of_feature)
+        seconds += max((made.duration for made in found if isinstance(made, Made)), default=0.0)
+        _check_budget(options, outputs, len(sources))
         progress.step()
-    logging.info("%s: %d videos", STAGE, progress.done)
+    took, rows = time.monotonic() - began, sum(output.rows for output in outputs)
+    told = (len(sources), rows, took, rows / took, seconds / took)
+    logging.info("%d videos, %d rows in %.1f s: %.1f rows/s, %.1f times as fast as the videos play", *told)
 
 
-def _prepared(rows: list[VideoRow], clip: Clip, stride: int, device: torch.device) -> Iterator[tuple[int, Prepared]]:
-    """Every clip of every video, as the network is to see it, after the number of its video."""
-    for number, row in enumerate(rows):
-        crop = central_crop(clip, clip.resized(row.height, row.width))
-        for found in clips(_whole(row, clip), clip.frames, stride):
-            yield number, prepare(torch.from_numpy(found).to(device), clip, crop, flip=False)
+def _check_budget(options: Extraction, outputs: Sequence[Output], videos: int) -> None:
+    """Re-encoded files were checked: where more of them fail than may, something else is wrong."""
+    if not isinstance(options, OwnFeature | PublishedFeature):
+        return
+    for output in outputs:
+        failed = [row for row in output.rejects if row["reason"] != NO_SOUND]
+        if len(failed) > options.max_rejected * videos:
+            named = "; ".join(row["detail"] for row in failed[:3])
+            raise PipelineError(
+                f"{len(failed)} of {videos} videos of this shard cannot be decoded ({named}), more than config: "
+                f"extract_features max_rejected = {options.max_rejected:g} allows"
+            )
 
 
-def _whole(row: VideoRow, clip: Clip) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-    """Frames of a video at the clip's frame rate; a file that ends too early would otherwise just give fewer."""
-    count = 0
-    for frame in frames(row.path, step=frame_step(row, clip)):
-        yield frame
-        count += 1
-    if count != length(row, clip):
-        raise PipelineError(
-            f"{row.path}: {count} frames could be decoded where {length(row, clip)} were expected; re-encode it"
-        )
+def _tell(rejects: Sequence[Reject]) -> None:
+    """Print a table of what was left out, each fault of a video once."""
+    faults: dict[tuple[str, str, str], list[str]] = {}
+    for feature, row in rejects:
+        faults.setdefault((row["video"], row["reason"], row["detail"]), []).append(feature)
+    if faults:
+        print(f"{len(faults)} left out:\nvideo\tfeatures\treason\tdetail")
+    for (video, reason, detail), features in sorted(faults.items()):
+        print("\t".join([video, ",".join(features), reason, detail]))
 
 
-def clips(
-    decoded: Iterable[UInt8[np.ndarray, "height width 3"]], size: int, stride: int
-) -> Iterator[UInt8[np.ndarray, "size height width 3"]]:
-    """Cut frames into clips, holding no more than one clip's frames.
+def _of_rule(args: argparse.Namespace, section: ExtractFeatures) -> Feature:
+    """The feature that a section of the configuration describes."""
+    root = section.root
+    if isinstance(root, PublishedFeature):
+        return _published(section, root, args.output)
+    if len(args.encoder) != 1:
+        raise PipelineError(f"--encoder: give the manifest of the encoder {root.encoder!r}")
+    return _own(section, root, Path(args.encoder[0].rpartition("=")[2]), args.output)
 
-    Args:
-        decoded: frames of one video, at least one, at the clip's frame rate.
-        size: frames of a clip.
-        stride: frames from one clip's start to the next one's; more than `size` leaves frames out.
 
-    Yields:
-        at least one clip.
-    """
-    held: list[UInt8[np.ndarray, "height width 3"]] = []
-    skip, cut = 0, 0
-    for frame in decoded:
-        if skip:
-            skip -= 1
+def _named(args: argparse.Namespace, options: AnyVideos) -> list[Feature]:
+    """The features that a command line names."""
+    encoders = {name or Path(path).parent.name: path for name, path in map(_assigned, args.encoder)}
+    weights = {name or ALL: path for name, path in map(_assigned, args.weights)}
+    if weights.get(ALL, RANDOM) != RANDOM:
+        raise PipelineError(f"--weights {weights[ALL]}: say of which network: NAME={weights[ALL]}")
+    of_all = {"max_rejected": 1.0, **options.model_dump(exclude={"stride"})}
+    found = []
+    for name in dict.fromkeys(args.features):
+        output = args.output / name / "0000" / "manifest.json"
+        if name in encoders:
+            own = OwnFeature(encoder=name, stride=options.stride, **of_all)
+            found.append(_own(ExtractFeatures(own), own, Path(encoders[name]), output))
             continue
-        held.append(frame)
-        if len(held) == size:
-            yield np.stack(held)
-            cut += 1
-            held, skip = held[stride:], max(0, stride - size)
-    if cut == 0:
-        yield pad(np.stack(held), size)
+        if name not in POOL:
+            known = ", ".join([*encoders, *POOL]) or "none: give one with --encoder NAME=MANIFEST"
+            raise PipelineError(f"--features {name}: not known; known are {known}")
+        if name not in weights and ALL not in weights:
+            raise PipelineError(f"--features {name}: wants --weights {name}=FILE, or {name}=random")
+        published = PublishedFeature(extractor=name, weights=weights.get(name, RANDOM), **of_all)
+        found.append(_published(ExtractFeatures(published), published, output))
+    return found
 
 
-@torch.no_grad()
-def encode(
-    encoder: ClipEncoder, prepared: Iterable[tuple[int, Prepared]], batch_size: int
-) -> Iterator[tuple[int, Feature]]:
-    """Features of clips, in their order, whole batches at a time.
+RANDOM, ALL = "random", ""
 
-    Args:
-        encoder: on the clips' device, in evaluation mode.
-        prepared: clips, each after a number that is passed on.
-        batch_size: clips per forward pass.
-    """
-    waiting: list[tuple[int, Prepared]] = []
 
-    def flush() -> Iterator[tuple[int, Feature]]:
-        features = encoder(stack([clip for _, clip in waiting])).float().cpu().numpy()
-        yield from zip([number for number, _ in waiting], features, strict=True)
-        waiting.clear()
+def _assigned(word: str) -> tuple[str, str]:
+    name, _, value = word.rpartition("=")
+    return name, value
 
-    for item in prepared:
-        waiting.append(item)
-        if len(waiting) == batch_size:
-            yield from flush()
-    if waiting:
-        yield from flush()
+
+def _own(section: ExtractFeatures, root: OwnFeature, encoder: Path, manifest: Path) -> Feature:
+    extractor = OwnEncoder(root.encoder, read_encoder(encoder), root.stride, pick(root.device))
+    return Feature(section, extractor, [encoder], manifest)
+
+
+def _published(section: ExtractFeatures, root: PublishedFeature, manifest: Path) -> Feature:
+    weights = Path(root.weights)
+    extractor = build(root.extractor, "random" if root.weights == RANDOM else weights, pick(root.device))
+    return Feature(section, extractor, [weights] if weights.is_file() else [], manifest)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ def film(
     options: tuple[str, ...] = (),
 ) -> Path:
     """A moving test picture (and a tone), in whatever container the suffix says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     words = [str(ffmpeg()), "-y", "-nostdin", "-loglevel", "error"]
     words += ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={fps}:duration={seconds}"]
     if sound:

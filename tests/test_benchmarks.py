@@ -32,3 +32,12 @@ def test_the_evaluator_agrees_with_the_official_algorithm(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert "ratio" in done.stdout
     assert "in 7 scores" in done.stdout
+
+
+def test_one_pass_gives_the_features_of_the_references_way() -> None:
+    call = [sys.executable, "benchmarks/extract.py", "--videos", "1", "--seconds", "2", "--rounds", "1"]
+    done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    # Two seconds say nothing of speed, so its aims may be missed; but both sides must have computed the same.
+    assert done.returncode == 0 or done.stderr.startswith("missed: "), done.stderr
+    assert "largest difference of the features" in done.stdout
+    assert all(f"\n{side} " in done.stdout for side in ("one pass", "decoding alone", "one pass, free extractor"))

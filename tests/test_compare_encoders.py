@@ -142,10 +142,10 @@ def test_the_demos_arms_are_trained_alike() -> None:
 def test_the_demos_arms_are_read_and_captioned_alike() -> None:
     config = load("demo", {}, FOLDER)
     arms = config.compare_encoders.arms
-    extractions = [config.extract_features[arm.feature].model_dump(exclude={"encoder"}) for arm in arms]
+    extractions = [config.extract_features[arm.feature].root.model_dump(exclude={"encoder"}) for arm in arms]
     captioners = [config.train_captioner[arm.captioner].model_dump(exclude={"features"}) for arm in arms]
     assert all(one == extractions[0] for one in extractions)
     assert all(one == captioners[0] for one in captioners)
-    assert [config.extract_features[arm.feature].encoder for arm in arms] == [arm.feature for arm in arms]
+    assert [config.extract_features[arm.feature].root.encoder for arm in arms] == [arm.feature for arm in arms]
     seeds = {config.make_demo.seed, *(encoder.seed for encoder in config.pretrain_encoder.values())}
     assert not seeds & set(config.compare_encoders.seeds), "settings were settled on these"

@@ -60,7 +60,7 @@ def settings_of_today() -> dict[str, dict[str, Any]]:
         config, folder = load(f"demo_s{seed}", {}, ROOT / CONFIG), f"results/demo_s{seed}"
         for arm in compared.arms:
             captioner = f"{arm.captioner}/{compared.captioner_seed}/xe"
-            encoder = config.extract_features[arm.feature].encoder
+            encoder = config.extract_features[arm.feature].root.encoder
             sections: dict[str, Section] = {
                 f"{folder}/encoders/{encoder}/manifest.json": config.pretrain_encoder[encoder],
                 f"{folder}/captioners/{captioner}/manifest.json": config.train_captioner[arm.captioner],

@@ -1,16 +1,62 @@
 """Section `extract_features`: one entry per feature."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, RootModel, Tag
 
-from pipeline.config.base import Section
+from pipeline.config.base import Section, Settings
 
 
-class ExtractFeatures(Section):
-    """Clip features of every video, by a pretrained encoder."""
+class Extraction(Section):
+    """How windows of videos are cut and looked at, whoever looks."""
+
+    tail: Literal["drop", "pad"] = Field(
+        "drop", description="the end of a video that no whole clip covers: left out, as TSP does, or padded to a clip"
+    )
+    batch_size: int = Field(32, ge=1, description="clips per forward pass, fewer where those take much memory")
+    workers: int = Field(1, ge=1, description="threads that decode; a GPU is worth several, the cores of a CPU are not")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+
+
+class AnyVideos(Extraction):
+    """What `--features` is told of videos that belong to no dataset."""
+
+    stride: int = Field(16, ge=1, description="of our own encoders: frames, at the clip's rate, from clip to clip")
+
+
+class _OfShard(Extraction):
+    max_rejected: float = Field(
+        0.0, ge=0, le=1, description="share of a shard's re-encoded videos that may turn out not to be decodable"
+    )
+
+
+class OwnFeature(_OfShard):
+    """Clip features by an encoder that `pretrain_encoder` made."""
 
     encoder: str = Field(description="the entry of `pretrain_encoder` that makes them")
     stride: int = Field(16, ge=1, description="frames, at the clip's frame rate, from one clip to the next")
-    batch_size: int = Field(32, ge=1, description="clips per forward pass")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+
+
+class PublishedFeature(_OfShard):
+    """Features by a published network, with its own windows."""
+
+    extractor: str = Field(description="name of the network in `pipeline.extractors.registry`")
+    weights: str = Field(min_length=1, description="file of its weights, or the word random")
+
+
+def _kind(entry: Any) -> str:
+    """Which of the two an entry is: it says so by what it names."""
+    named = entry if isinstance(entry, dict) else getattr(entry, "__dict__", {})
+    return "extractor" if "extractor" in named else "encoder"
+
+
+class ExtractFeatures(
+    RootModel[
+        Annotated[
+            Annotated[OwnFeature, Tag("encoder")] | Annotated[PublishedFeature, Tag("extractor")],
+            Discriminator(_kind),
+        ]
+    ],
+    Settings,
+):
+    """One feature: of an own encoder (`encoder`), or of a published network (`extractor`)."""

@@ -13,7 +13,7 @@ from pipeline.config.build_corpus import BuildCorpus
 from pipeline.config.compare_encoders import CompareEncoders
 from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate
-from pipeline.config.extract_features import ExtractFeatures
+from pipeline.config.extract_features import ExtractFeatures, OwnFeature
 from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.config.make_demo import MakeDemo
@@ -56,7 +56,7 @@ class Config(Section):
         "from it",
     )
     extract_features: dict[str, ExtractFeatures] = Field(
-        {"initial": ExtractFeatures(encoder="initial"), "sa_tsp": ExtractFeatures(encoder="sa_tsp")},
+        {name: ExtractFeatures(OwnFeature(encoder=name)) for name in ("initial", "sa_tsp")},
         description="features, by name",
     )
     pool_features: PoolFeatures = Field(PoolFeatures(), description="global features of videos")
@@ -99,8 +99,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        for feature, entry in self.extract_features.items():
-            _known(f"extract_features.{feature}.encoder", [entry.encoder], self.pretrain_encoder)
+        for feature in self.extract_features:
+            _known(f"extract_features.{feature}.encoder", self._encoders(feature), self.pretrain_encoder)
         for name in self.pretrain_encoder:
             self._check_global_feature(name)
         for name, proposer in self.propose_events.items():
@@ -133,7 +133,10 @@ class Config(Section):
             _known(f"{key}.feature", [chosen.feature], self.extract_features)
             if chosen.pool not in self.pool_features.pools:
                 raise ValueError(f"{key}.pool {chosen.pool!r} is none of pool_features.pools")
-            passed.append(self.extract_features[chosen.feature].encoder)
+            own = self._encoders(chosen.feature)
+            if not own:  # a published network needs no encoder of ours
+                break
+            passed += own
             if passed[-1] in passed[:-1]:
                 raise ValueError(f"{key} needs itself: {' needs '.join(passed)}")
 
@@ -150,7 +153,12 @@ class Config(Section):
             if isinstance(proposer.root, Boundary)
             for feature in proposer.root.features
         }
-        return sorted({self.extract_features[feature].encoder for feature in used})
+        return sorted({encoder for feature in used for encoder in self._encoders(feature)})
+
+    def _encoders(self, feature: str) -> list[str]:
+        """The encoder of ours that makes a feature; none of a published network's."""
+        entry = self.extract_features[feature].root
+        return [entry.encoder] if isinstance(entry, OwnFeature) else []
 
 
 def _known(key: str, names: list[str], entries: dict[str, Any]) -> None:

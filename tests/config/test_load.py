@@ -98,6 +98,8 @@ def test_every_key_stands_below_a_comment() -> None:
         ({"build_corpus": {"missing": "maybe"}}, "'fail' or 'allow'"),
         ({"build_corpus": {"fractions": {"test": 0.9}}}, "must not exceed 1"),
         ({"extract_features": {"sa_tsp": {"encoder": "nope"}}}, "names 'nope'; there are initial, sa_tsp"),
+        ({"extract_features": {"i3d": {"extractor": "i3d_rgb"}}}, "i3d.extractor.weights is missing"),
+        ({"extract_features": {"i3d": {"extractor": "i3d_rgb", "weights": "random", "stride": 8}}}, "unknown key"),
         ({"train_captioner": {"sa_tsp": {"features": ["i3d"]}}}, "names 'i3d'"),
         ({"train_captioner": {"sa_tsp": {"features": ["sa_tsp", "sa_tsp"]}}}, "names a feature twice"),
         ({"train_captioner": {"a b": {"features": ["sa_tsp"]}}}, "names are small letters"),

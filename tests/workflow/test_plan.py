@@ -41,6 +41,24 @@ def test_encoders_are_trained_only_where_something_reads_them(clone: Path) -> No
     assert jobs["extract_features"] == 2 * jobs["reencode"]
 
 
+def test_features_of_published_networks_need_their_weights_and_no_encoder(clone: Path) -> None:
+    overlay = {
+        "extract_features": {
+            "i3d": {"extractor": "i3d_rgb", "weights": "weights/rgb.pt"},
+            "vggish": {"extractor": "vggish", "weights": "random"},
+        }
+    }
+    (clone / "mine.yaml").write_text(json.dumps(overlay))
+    targets = [f"results/demo/features/{feature}/0000/manifest.json" for feature in ("i3d", "vggish")]
+    words = ("-n", "-q", "rules", "--configfile", "mine.yaml", "--", *targets)
+    assert "weights/rgb.pt" in snakemake(clone, *words).stdout, "is missing"
+    (clone / "weights").mkdir(exist_ok=True)
+    (clone / "weights" / "rgb.pt").write_bytes(b"")
+    jobs = planned(snakemake(clone, *words).stdout)
+    assert (jobs["extract_features"], jobs["reencode"]) == (2, 1)
+    assert "pretrain_encoder" not in jobs
+
+
 def test_the_comparison_trains_every_arm_once_on_each_seed(clone: Path) -> None:
     done = snakemake(clone, "-n", "results/demo_pretraining.json", "-q", "rules")
     jobs = planned(done.stdout)

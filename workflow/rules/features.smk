@@ -1,19 +1,33 @@
 """Features: clip features of every video, and global ones.
 
-REQUIRED INPUTS: an encoder and the re-encoded videos of a shard; the corpus.
-OUTPUTS: results/{dataset}/features/{feature}/{shard}/manifest.json, beside it the Zarr store and its index;
+REQUIRED INPUTS: an encoder, or the weights of a published network, and the re-encoded videos of a shard; the corpus.
+OUTPUTS: results/{dataset}/features/{feature}/{shard}/manifest.json, beside it the Zarr store, its index and the rejects;
 results/{dataset}/globals/{feature}/manifest.json, beside it one vector for each video.
 """
+
+
+def feature_encoder(wildcards):
+    """Our own encoder that makes a feature, if one does."""
+    made = settings(wildcards.dataset).extract_features[wildcards.feature].root
+    named = getattr(made, "encoder", None)
+    return (
+        [f"results/{wildcards.dataset}/encoders/{named}/manifest.json"] if named else []
+    )
+
+
+def feature_weights(wildcards):
+    """Weights of the published network that makes a feature, if one does and they are not random."""
+    made = settings(wildcards.dataset).extract_features[wildcards.feature].root
+    file = getattr(made, "weights", "random")
+    return [] if file == "random" else [file]
 
 
 rule extract_features:
     """Extract the clip features of one shard."""
     input:
         code=stamp("extract_features"),
-        encoder=lambda wildcards: (
-            f"results/{wildcards.dataset}/encoders/"
-            f"{settings(wildcards.dataset).extract_features[wildcards.feature].encoder}/manifest.json"
-        ),
+        encoder=feature_encoder,
+        weights=feature_weights,
         videos="results/{dataset}/video/{shard}/manifest.json",
     output:
         manifest="results/{dataset}/features/{feature}/{shard}/manifest.json",

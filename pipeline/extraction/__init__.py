@@ -1,0 +1,1 @@
+"""One pass over videos for any number of extractors: frames and sound, windows of them, batches, what is kept."""

@@ -1,0 +1,175 @@
+"""Streaming any video once, from its beginning to its end: frames with their times, and sound.
+
+What `pipeline.video.decode` reads by index out of re-encoded files, this reads by time out of whatever there is. Memory
+stays bounded: one frame at a time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.reformatter import VideoReformatter
+from jaxtyping import Float
+
+from pipeline.video.decode import DecodeError, Frame, _open, _video
+
+Chunk = Float[np.ndarray, "samples"]
+
+CUT = Fraction(6, 5)
+"""Headers are this vague about a whole file's length (seconds), more than any frame's duration."""
+
+
+class DamagedError(DecodeError):
+    """A file that begins well, and then holds errors or ends too early."""
+
+
+class SilentError(DecodeError):
+    """A file without sound."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A decoded frame and when it is shown.
+
+    Attributes:
+        time: from the file's beginning (where its first stream begins), seconds.
+        duration: seconds, as the file says.
+        picture: the frame, not yet converted; see `Pixels`.
+    """
+
+    time: Fraction
+    duration: Fraction
+    picture: av.VideoFrame
+
+
+def timed(path: Path, *, threads: int = 1, wanted: Callable[[Fraction], bool] | None = None) -> Iterator[Timed]:
+    """All frames of any video, in order, each later than the one before.
+
+    Decoding is strict: the first error ends it, where players would show something else instead.
+
+    Args:
+        path: any video.
+        threads: of the decoder; they change no frame.
+        wanted: whether a frame of this time is needed; those that are not are left out where no other is predicted
+            from them, which saves their decoding. None gives all.
+
+    Raises:
+        DecodeError: the file is unreadable.
+        DamagedError: it ends in an error, or earlier than its header promises.
+    """
+    with _open(path) as container:
+        stream = _video(container, path)
+        context = stream.codec_context
+        context.thread_count, context.thread_type = threads, "FRAME"
+        context.options = {"err_detect": "explode"}
+        origin = Fraction(container.start_time or 0, av.time_base)
+        usual = 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
+        base = stream.time_base or Fraction(1, av.time_base)
+        before: Fraction | None = None
+        try:
+            for packet in _packets(container, path):
+                if packet.stream_index != stream.index:
+                    continue
+                if wanted is not None and packet.pts is not None:
+                    context.skip_frame = "DEFAULT" if wanted(packet.pts * base - origin) else "NONREF"
+                for frame in packet.decode():
+                    assert isinstance(frame, av.VideoFrame)
+                    if frame.pts is None:  # containers of streams without times
+                        time = Fraction(0) if before is None else before + usual
+                    else:
+                        time = frame.pts * base - origin
+                    if before is None or time > before:  # one that goes back in time is never shown
+                        before = time
+                        yield Timed(time, frame.duration * base if frame.duration else usual, frame)
+        except av.FFmpegError as error:
+            raise DamagedError(f"{path}: decoding failed ({error})") from None
+
+
+class Pixels:
+    """Turns decoded frames of one video into RGB.
+
+    One converter for all of them: to set one up for each frame would take longer than the conversion.
+    """
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, picture: av.VideoFrame) -> Frame:
+        """A frame as RGB, turned as players turn it.
+
+        Raises:
+            DamagedError: it cannot be converted.
+        """
+        try:
+            found: Frame = self._reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
+        except (av.FFmpegError, ValueError) as error:
+            raise DamagedError(f"a frame of {picture.format.name} cannot be made RGB ({error})") from None
+        quarters = round(picture.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(found, quarters)) if quarters else found
+
+
+def sound(path: Path, rates: Sequence[int]) -> Iterator[tuple[int, Chunk]]:
+    """The sound of any video at some sample rates, in order: a rate, and what comes next at this rate.
+
+    Channels are averaged. Where the sound begins later than the picture, it is preceded by silence.
+
+    Args:
+        path: any video, or a file of sound alone.
+        rates: samples per second.
+
+    Raises:
+        SilentError: there is no sound.
+        DecodeError: the file is unreadable.
+        DamagedError: it ends in an error, or earlier than its header promises.
+    """
+    with _open(path) as container:
+        if not container.streams.audio:
+            raise SilentError(f"{path}: has no sound")
+        stream = container.streams.audio[0]
+        origin = Fraction(container.start_time or 0, av.time_base)
+        resamplers = {rate: av.AudioResampler(format="fltp", rate=rate) for rate in rates}
+        begun = False
+        try:
+            for packet in _packets(container, path):
+                if packet.stream_index != stream.index:
+                    continue
+                for frame in packet.decode():
+                    assert isinstance(frame, av.AudioFrame)
+                    late = (frame.pts or 0) * (frame.time_base or 0) - origin
+                    for rate, resampler in resamplers.items():
+                        if not begun and late > 0:
+                            yield rate, np.zeros(round(late * rate), np.float32)
+                        yield from ((rate, _mono(found)) for found in resampler.resample(frame))
+                    begun = True
+            if not begun:
+                raise SilentError(f"{path}: its sound is empty")
+            for rate, resampler in resamplers.items():
+                yield from ((rate, _mono(found)) for found in resampler.resample(None))
+        except (av.FFmpegError, ValueError) as error:  # the latter where the sound changes its format
+            raise DamagedError(f"{path}: decoding its sound failed ({error})") from None
+
+
+def _mono(frame: av.AudioFrame) -> Chunk:
+    found: Chunk = frame.to_ndarray().mean(axis=0, dtype=np.float32)
+    return found
+
+
+def _packets(container: InputContainer, path: Path) -> Iterator[Packet]:
+    """All packets of a file; at the end it must have come as far as its header says.
+
+    Raises:
+        DamagedError: it was cut short.
+    """
+    last = Fraction(0)
+    for packet in container.demux():
+        if packet.pts is not None and packet.time_base is not None:
+            last = max(last, (packet.pts + (packet.duration or 0)) * packet.time_base)
+        yield packet
+    missing = Fraction((container.start_time or 0) + (container.duration or 0), av.time_base) - last
+    if missing > CUT:
+        raise DamagedError(f"{path}: cut short: its header promises {float(missing):.1f} s more than there is")
