@@ -1,7 +1,7 @@
 r"""Features of videos, in one pass over each: by our own encoders, by published networks, by any number of them.
 
 In:  videos (the manifest of a re-encoded shard; or files and folders of any videos, as they are), and encoders or
-    weights.
+    weights; or, of a shard, a file of features that are there already (docs/exchange.md).
 Out: for each feature a manifest vouching for features.zarr (one array [clips, channels]) and index.parquet (which
     rows are whose); beside it rejects.parquet, the videos that have no such feature and why.
 
@@ -38,13 +38,22 @@ from pathlib import Path
 
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.errors import PipelineError
-from pipeline.config.extract_features import AnyVideos, ExtractFeatures, Extraction, OwnFeature, PublishedFeature
+from pipeline.config.extract_features import (
+    AnyVideos,
+    ExtractFeatures,
+    Extraction,
+    GivenFeature,
+    OwnFeature,
+    PublishedFeature,
+)
 from pipeline.encoders.model import read_encoder
+from pipeline.extraction.given import take
 from pipeline.extraction.output import Output, is_made, rejected
 from pipeline.extraction.passes import Made, extract
 from pipeline.extraction.reading import NO_SOUND
 from pipeline.extraction.sources import Source, find_sources
 from pipeline.extractors.base import Extractor
+from pipeline.extractors.options import Options
 from pipeline.extractors.own import OwnEncoder
 from pipeline.extractors.registry import POOL, build
 from pipeline.store.provenance import record
@@ -92,7 +101,12 @@ def main(argv: list[str] | None = None) -> int:
         wanted = _named(args, any_videos)
     else:
         section = read_config(args.config, ExtractFeatures, STAGE)
-        options, wanted = section.root, [_of_rule(args, section)]
+        if isinstance(section.root, GivenFeature):
+            take(section.root, find_sources(args.videos), args.output)
+            file = Path(section.root.file)
+            record(args.output, STAGE, section, [*args.videos, *([file] if file.is_file() else [])])
+            return 0
+        options, wanted = section.root, [_of_rule(args, section, section.root)]
     rejects = run(wanted, find_sources(args.videos), args.videos, options, overwrite=args.overwrite)
     return SOME_REJECTED if rejects and args.features else 0
 
@@ -152,7 +166,7 @@ def _extract(
     )
     for source, found in results:
         for output, of_feature in zip(outputs, found, strict=True):
-            output.add(source.video, of_feature)
+            output.add(source, of_feature)
         seconds += max((made.duration for made in found if isinstance(made, Made)), default=0.0)
         _check_budget(options, outputs, len(sources))
         progress.step()
@@ -186,9 +200,8 @@ def _tell(rejects: Sequence[Reject]) -> None:
         print("\t".join([video, ",".join(features), reason, detail]))
 
 
-def _of_rule(args: argparse.Namespace, section: ExtractFeatures) -> Feature:
+def _of_rule(args: argparse.Namespace, section: ExtractFeatures, root: OwnFeature | PublishedFeature) -> Feature:
     """The feature that a section of the configuration describes."""
-    root = section.root
     if isinstance(root, PublishedFeature):
         return _published(section, root, args.output)
     if len(args.encoder) != 1:
@@ -214,7 +227,8 @@ def _named(args: argparse.Namespace, options: AnyVideos) -> list[Feature]:
             known = ", ".join([*encoders, *POOL]) or "none: give one with --encoder NAME=MANIFEST"
             raise PipelineError(f"--features {name}: not known; known are {known}")
         if name not in weights and ALL not in weights:
-            raise PipelineError(f"--features {name}: wants --weights {name}=FILE, or {name}=random")
+            wanted = POOL[name].weights.wanted
+            raise PipelineError(f"--features {name}: wants --weights {name}=FILE (or {name}=random): {wanted}")
         published = PublishedFeature(extractor=name, weights=weights.get(name, RANDOM), **of_all)
         found.append(_published(ExtractFeatures(published), published, output))
     return found
@@ -235,7 +249,8 @@ def _own(section: ExtractFeatures, root: OwnFeature, encoder: Path, manifest: Pa
 
 def _published(section: ExtractFeatures, root: PublishedFeature, manifest: Path) -> Feature:
     weights = Path(root.weights)
-    extractor = build(root.extractor, "random" if root.weights == RANDOM else weights, pick(root.device))
+    options = Options(root.stride, root.flow, root.vggish_relu, root.vggish_pca)
+    extractor = build(root.extractor, "random" if root.weights == RANDOM else weights, pick(root.device), options)
     return Feature(section, extractor, [weights] if weights.is_file() else [], manifest)
 
 

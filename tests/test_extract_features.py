@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -23,7 +24,7 @@ from pipeline.extraction.passes import Made, extract
 from pipeline.extraction.sources import Source, find_sources
 from pipeline.extractors.base import Extractor
 from pipeline.extractors.own import OwnEncoder
-from pipeline.store.features import SCHEMA, ClipGrid, Features
+from pipeline.store.features import SCHEMA, ClipGrid, Features, FeatureStore
 from pipeline.store.manifest import read_manifest, write_manifest
 from pipeline.store.tables import read_table
 from pipeline.video.encode import reencode_video
@@ -417,3 +418,29 @@ def test_real_videos_have_the_published_numbers_of_frames_and_rows(
     assert abs(len(untouched) - count) <= 1
     both = min(len(untouched), count)
     np.testing.assert_allclose(untouched[:both], pictures.rows[:both], atol=2.0)
+
+
+def test_features_that_are_there_already_are_taken_for_the_videos_of_the_shard(tmp_path: Path, shard: Path) -> None:
+    given, draw = tmp_path / "tsp.h5", np.random.default_rng(0)
+    rows = {"v_a": 4, "v_b": 8, "v_c": 1, "v_other": 3}
+    arrays = {video: draw.standard_normal((count, 6)).astype(np.float32) for video, count in rows.items()}
+    with h5py.File(given, "w") as file:
+        for video, array in arrays.items():
+            file[video] = array
+    output = tmp_path / "features" / "tsp" / "0000" / "manifest.json"
+    section = json.dumps({"file": str(given), "fps": 15.0, "frames": 4, "stride": 4})
+    words = {"--videos": shard, "--output": output}
+    assert main(["--config", section, *(str(word) for pair in words.items() for word in pair)]) == 0
+    store = FeatureStore(output.parents[1])
+    assert set(store) == {"v_a", "v_b", "v_c"}
+    assert store.absent == {"v_d": "not_in_file"}
+    assert all(np.array_equal(store[video].rows, arrays[video]) for video in store)
+    provenance = json.loads((output.parent / "manifest.provenance.json").read_text())
+    assert any(name.endswith("tsp.h5") for name in provenance["inputs"])
+
+
+def test_given_features_need_durations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = film(tmp_path / "raw.mp4", seconds=1)
+    section = json.dumps({"file": str(tmp_path / "tsp.h5"), "fps": 15.0, "frames": 4, "stride": 4})
+    assert main(["--config", section, "--videos", str(raw), "--output", str(tmp_path / "f" / "manifest.json")]) == 2
+    assert "raw.mp4: features of a file are taken for re-encoded shards" in capsys.readouterr().err

@@ -41,22 +41,43 @@ class PublishedFeature(_OfShard):
     """Features by a published network, with its own windows."""
 
     extractor: str = Field(description="name of the network in `pipeline.extractors.registry`")
-    weights: str = Field(min_length=1, description="file of its weights, or the word random")
+    weights: str = Field(min_length=1, description="file of its weights, a folder of such files, or the word random")
+    stride: int | None = Field(
+        None, ge=1, description="frames (sound: samples), at its own rate, from window to window; null: its own"
+    )
+    flow: Literal["raft", "tvl1"] = Field("raft", description="optical flow of i3d_flow and tsn_flow")
+    vggish_relu: bool = Field(True, description="VGGish's last layer is rectified, as in most published features")
+    vggish_pca: bool = Field(False, description="VGGish's features are whitened and quantised, as AudioSet's own")
+
+
+class GivenFeature(Section):
+    """Features that are there already: TSP's h5, or a folder of .npy (docs/exchange.md)."""
+
+    file: str = Field(min_length=1, description="an HDF5 file, a folder of such, or a folder of .npy files")
+    suffix: str = Field("", description="what stands between a video's id and .npy")
+    fps: float = Field(gt=0, description="frames per second within a clip that they were made with")
+    frames: int = Field(ge=1, description="frames of a clip that they were made with")
+    stride: int = Field(ge=1, description="frames from one clip to the next that they were made with")
+
+
+KINDS = ("extractor", "file", "encoder")
+"""What an entry names says what it is; one that names nothing is asked for an encoder."""
 
 
 def _kind(entry: Any) -> str:
-    """Which of the two an entry is: it says so by what it names."""
     named = entry if isinstance(entry, dict) else getattr(entry, "__dict__", {})
-    return "extractor" if "extractor" in named else "encoder"
+    return next((kind for kind in KINDS if kind in named), KINDS[-1])
 
 
 class ExtractFeatures(
     RootModel[
         Annotated[
-            Annotated[OwnFeature, Tag("encoder")] | Annotated[PublishedFeature, Tag("extractor")],
+            Annotated[OwnFeature, Tag("encoder")]
+            | Annotated[PublishedFeature, Tag("extractor")]
+            | Annotated[GivenFeature, Tag("file")],
             Discriminator(_kind),
         ]
     ],
     Settings,
 ):
-    """One feature: of an own encoder (`encoder`), or of a published network (`extractor`)."""
+    """One feature: of an own encoder (`encoder`), of a published network (`extractor`), or one given (`file`)."""

@@ -10,11 +10,12 @@ import numpy as np
 from pipeline.config.base import Settings
 from pipeline.config.errors import PipelineError
 from pipeline.datasets.corpus import REJECTS
-from pipeline.extraction.passes import Made, Rows
+from pipeline.extraction.passes import Made
 from pipeline.extraction.reading import Reason, Tail
+from pipeline.extraction.sources import Source
 from pipeline.extractors.base import Extractor
 from pipeline.store.atomic import read_json, sha256
-from pipeline.store.features import write_features
+from pipeline.store.features import Item, write_features
 from pipeline.store.provenance import beside
 from pipeline.store.stamp import stamp
 from pipeline.store.tables import read_table, write_table
@@ -36,7 +37,7 @@ class Output:
         self.rows = 0
         self.rejects: list[dict[str, str]] = []
         self._extractor, self._stage = extractor, stage
-        self._index: list[tuple[str, float, int]] = []
+        self._index: list[tuple[str, float, int | str]] = []
         try:
             manifest.parent.mkdir(parents=True, exist_ok=True)
             self._file = tempfile.TemporaryFile(dir=manifest.parent)  # noqa: SIM115, closed when we are left
@@ -49,11 +50,14 @@ class Output:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, video: str, found: Made | Reason) -> None:
+    def add(self, source: Source, found: Made | Reason) -> None:
         """Take over what one video gave."""
+        video = source.video
         if isinstance(found, Reason):
             row = {"video": video, "source": self._stage, "reason": found.code, "detail": found.detail}
             self.rejects.append(row)
+            # Of a raw video that cannot be read nobody knows how long it is.
+            self._index.append((video, source.row.duration if source.row else 0.0, found.code))
             return
         try:
             self._file.write(np.ascontiguousarray(found.rows, dtype=np.float32).tobytes())
@@ -65,12 +69,15 @@ class Output:
     def write(self, tail: Tail) -> None:
         """Write the table of rejects and the shard, its manifest last."""
         write_table(self.manifest.parent / TABLE, self.rejects, REJECTS)
-        facts = {**self._extractor.facts, "tail": tail}
+        facts = {"feature": self._extractor.name, **self._extractor.facts, "tail": tail}
         write_features(self.manifest, self._items(), dim=self._extractor.dim, grid=self._extractor.grid, facts=facts)
 
-    def _items(self) -> Iterator[tuple[str, float, Rows]]:
+    def _items(self) -> Iterator[Item]:
         self._file.seek(0)
         for video, duration, rows in self._index:
+            if isinstance(rows, str):
+                yield video, duration, rows
+                continue
             waiting = self._file.read(rows * self._extractor.dim * 4)
             yield video, duration, np.frombuffer(waiting, dtype=np.float32).reshape(rows, self._extractor.dim)
 

@@ -1,7 +1,6 @@
 """The configuration: defaults, overlays, and one plain line for whatever is wrong."""
 
 import itertools
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from pipeline.config.errors import PipelineError
 from pipeline.config.load import CONFIG, Config, load, merge
 from pipeline.config.schema import config_yaml, generated, main
-from pipeline.config.train_captioner import TrainCaptioner
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / CONFIG
@@ -99,7 +97,7 @@ def test_every_key_stands_below_a_comment() -> None:
         ({"build_corpus": {"fractions": {"test": 0.9}}}, "must not exceed 1"),
         ({"extract_features": {"sa_tsp": {"encoder": "nope"}}}, "names 'nope'; there are initial, sa_tsp"),
         ({"extract_features": {"i3d": {"extractor": "i3d_rgb"}}}, "i3d.extractor.weights is missing"),
-        ({"extract_features": {"i3d": {"extractor": "i3d_rgb", "weights": "random", "stride": 8}}}, "unknown key"),
+        ({"extract_features": {"i3d": {"extractor": "i3d_rgb", "weights": "random", "clip": 8}}}, "unknown key"),
         ({"train_captioner": {"sa_tsp": {"features": ["i3d"]}}}, "names 'i3d'"),
         ({"train_captioner": {"sa_tsp": {"features": ["sa_tsp", "sa_tsp"]}}}, "names a feature twice"),
         ({"train_captioner": {"a b": {"features": ["sa_tsp"]}}}, "names are small letters"),
@@ -176,14 +174,3 @@ def test_canonical_text_ignores_the_order_of_keys() -> None:
 def test_global_features_come_from_encoders_that_are_there_before(encoders: dict[str, Any], said: str) -> None:
     with pytest.raises(PipelineError, match=said):
         load("demo", {"pretrain_encoder": encoders, "pool_features": {"pools": ["max"]}}, FOLDER)
-
-
-def test_how_features_are_combined_counts_only_where_it_is_not_as_it_always_was() -> None:
-    plain = TrainCaptioner(features=["a", "b"])
-    assert (plain.align, plain.missing) == ("nearest", "fail")
-    assert plain.digest() == TrainCaptioner(features=["a", "b"], align="nearest", missing="fail").digest()
-    assert not {"align", "missing"} & json.loads(plain.canonical()).keys()
-    for other in ({"align": "linear"}, {"missing": "zeros"}):
-        chosen = TrainCaptioner.parse({"features": ["a", "b"], **other}, "train_captioner.x")
-        assert chosen.digest() != plain.digest()
-        assert TrainCaptioner.parse(json.loads(chosen.canonical()), "") == chosen

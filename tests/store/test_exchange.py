@@ -137,6 +137,7 @@ def test_reencoded_videos_say_how_they_are_divided_and_how_long_they_are(tmp_pat
     for number, (video, frames) in enumerate({"v_a": 60, "v_b": 20}.items()):
         folder = tmp_path / "video" / f"{number:04d}"
         row = {"video": video, "frames": frames, "fps": 30.0, "width": 8, "height": 8, "audio": False}
+        row |= {"partial": False, "source_s": frames / 30, "reason": None}
         write_table(folder / "videos.parquet", [row], REENCODED)
         write_manifest(folder / "manifest.json", [folder / "videos.parquet"], {"videos": 1})
     source = folder_of(tmp_path / "npy", {"v_a": made(1), "v_b": made(1)}, "_rgb")

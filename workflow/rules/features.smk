@@ -1,6 +1,7 @@
 """Features: clip features of every video, and global ones.
 
-REQUIRED INPUTS: an encoder, or the weights of a published network, and the re-encoded videos of a shard; the corpus.
+REQUIRED INPUTS: an encoder, the weights of a published network or a file of features; the re-encoded videos of a shard;
+the corpus.
 OUTPUTS: results/{dataset}/features/{feature}/{shard}/manifest.json, beside it the Zarr store, its index and the rejects;
 results/{dataset}/globals/{feature}/manifest.json, beside it one vector for each video.
 """
@@ -15,10 +16,10 @@ def feature_encoder(wildcards):
     )
 
 
-def feature_weights(wildcards):
-    """Weights of the published network that makes a feature, if one does and they are not random."""
+def feature_files(wildcards):
+    """Weights of the published network that makes a feature (if one does, and they are not random); or given features."""
     made = settings(wildcards.dataset).extract_features[wildcards.feature].root
-    file = getattr(made, "weights", "random")
+    file = getattr(made, "file", getattr(made, "weights", "random"))
     return [] if file == "random" else [file]
 
 
@@ -27,7 +28,7 @@ rule extract_features:
     input:
         code=stamp("extract_features"),
         encoder=feature_encoder,
-        weights=feature_weights,
+        files=feature_files,
         videos="results/{dataset}/video/{shard}/manifest.json",
     output:
         manifest="results/{dataset}/features/{feature}/{shard}/manifest.json",
