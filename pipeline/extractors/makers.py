@@ -14,7 +14,6 @@ from pipeline.config.pretrain_encoder import Clip
 from pipeline.encoders.architectures import build as build_encoder
 from pipeline.encoders.geometry import central_crop, prepare, stack
 from pipeline.encoders.initial import load_initial
-from pipeline.encoders.model import read_encoder
 from pipeline.encoders.torchvision_shim import torchvision
 from pipeline.extractors import bn_inception, flow, i3d, slowfast, vggish
 from pipeline.extractors.log_mel import log_mel
@@ -42,16 +41,12 @@ class Made:
         network: with its weights, on the CPU.
         prepared: of one window, what the network is to see.
         facts: weights and their sha256, geometry, options.
-        dim: channels, where the entry does not tell (encoders that were pretrained here).
-        frames: of a window and their rate, likewise.
         stacked: prepared windows as the network takes them.
     """
 
     network: nn.Module
     prepared: Callable[[Tensor], Tensor]
     facts: dict[str, Any]
-    dim: int | None = None
-    frames: tuple[float, int] | None = None
     stacked: Callable[..., Tensor] = lambda windows: torch.stack(list(windows))
 
 
@@ -179,22 +174,14 @@ def _image_tower(name: str) -> str | None:
 
 
 def r2plus1d(architecture: str, asked: Asked) -> Made:
-    """A clip encoder: published weights, or one that was pretrained here, by the manifest of it.
-
-    A manifest says itself which architecture and geometry it is of; everything else has TSP's geometry.
-    """
+    """A clip encoder with TSP's geometry; one that was pretrained here has its own, see `pipeline.extractors.own`."""
     clip = Clip()
-    facts: dict[str, Any]
-    if asked.source.given != "random" and (path := asked.source.find(asked.weights)).suffix == ".json":
-        pretrained = read_encoder(path)
-        encoder, clip, architecture = pretrained.encoder, pretrained.config.clip, pretrained.config.architecture
-        facts = {"weights": "model.safetensors", "weights_sha256": pretrained.weights_sha256}
-    else:
-        with asked.source.seeded():
-            encoder = build_encoder(architecture)
-        facts = {"weights": "random", "weights_sha256": None}
-        if asked.source.given != "random":
-            facts = {"weights": path.name, "weights_sha256": load_initial(path, encoder).sha256}
+    with asked.source.seeded():
+        encoder = build_encoder(architecture)
+    facts: dict[str, Any] = {"weights": "random", "weights_sha256": None}
+    if asked.source.given != "random":
+        path = asked.source.find(asked.weights)
+        facts = {"weights": path.name, "weights_sha256": load_initial(path, encoder).sha256}
 
     def prepared(window: Tensor) -> Tensor:
         height, width = window.shape[1:3]
@@ -202,7 +189,7 @@ def r2plus1d(architecture: str, asked: Asked) -> Made:
 
     facts |= {"architecture": architecture, "clip": clip.model_dump(mode="json")}
     encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return Made(encoder, prepared, facts, encoder.dim, (clip.fps, clip.frames), stack)
+    return Made(encoder, prepared, facts, stack)
 
 
 def _picture(geometry: Geometry, colours: Colours, window: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The pool: every extractor of features that can be named, and how to build one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -169,17 +169,17 @@ _ALL = (
     _encoder(
         "sa_tsp",
         WeightFile("sa_tsp.safetensors", "", "your own"),
-        "R(2+1)D-34 pretrained here by SA-TSP, by its manifest or weights; none is published",
+        "R(2+1)D-34 by SA-TSP, weights of your own; none is published",
     ),
     _encoder(
         "tsp",
         _published("r2plus1d_34-tsp_on_activitynet"),
-        "R(2+1)D-34 by TSP on ActivityNet, as published or by the manifest of one that was pretrained here",
+        "R(2+1)D-34 by TSP on ActivityNet, as published",
     ),
     _encoder(
         "tac",
         _published("r2plus1d_34-tac_on_activitynet"),
-        "R(2+1)D-34 by TAC on ActivityNet, as published or by the manifest of one that was pretrained here",
+        "R(2+1)D-34 by TAC on ActivityNet, as published",
     ),
     *(_encoder(name, _published(name), entry.what, entry.architecture) for name, entry in PUBLISHED.items()),
 )
@@ -210,8 +210,7 @@ def build(
     Args:
         name: as `POOL` has it.
         weights: the file, a folder of files under the names that they are published with, or, only by this very word,
-            `random`: the same at every call, and written into the facts. For the R(2+1)D family also the manifest of an
-            encoder that was pretrained here.
+            `random`: the same at every call, and written into the facts.
         device: where it computes.
         options: what else can be chosen.
 
@@ -227,10 +226,7 @@ def build(
     if weights != "random":
         source.find(entry.weights)  # what is not there is said before a network is built
     made = entry.make(Asked(source, entry.weights, options, device))
-    fps, frames = made.frames or (entry.grid.fps, entry.grid.frames)
-    grid = ClipGrid(fps, frames, options.stride or entry.grid.stride)
+    grid = replace(entry.grid, stride=options.stride or entry.grid.stride)
     facts: dict[str, Any] = {"extractor": name, "modality": entry.modality, **made.facts}
     network = made.network.to(device).eval().requires_grad_(requires_grad=False)
-    return NetworkExtractor(
-        name, entry.modality, made.dim or entry.dim, grid, facts, network, made.prepared, made.stacked
-    )
+    return NetworkExtractor(name, entry.modality, entry.dim, grid, facts, network, made.prepared, made.stacked)

@@ -15,14 +15,16 @@ from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.encoders.architectures import build as build_encoder
 from pipeline.encoders.checkpoints import read_state
-from pipeline.encoders.model import PretrainingModel, write_model
+from pipeline.encoders.model import PretrainingModel, read_encoder, write_model
 from pipeline.encoders.torchvision_shim import torchvision
 from pipeline.extractors import i3d
 from pipeline.extractors.flow import RAFT
 from pipeline.extractors.network import NetworkExtractor
 from pipeline.extractors.options import Options
+from pipeline.extractors.own import OwnEncoder
 from pipeline.extractors.registry import build
 from pipeline.extractors.weights import WeightFile
+from pipeline.store.features import ClipGrid
 from pipeline.store.manifest import write_manifest
 
 Shapes = dict[str, tuple[int, ...]]
@@ -301,8 +303,8 @@ def test_an_encoder_of_our_own_comes_with_its_geometry(tmp_path: Path) -> None:
     write_manifest(
         tmp_path / "m.json", write_model(tmp_path, model, config, labels=list("abcde"), concepts=list("abcdefg")), {}
     )
-    extractor = build("sa_tsp", tmp_path / "m.json", options=Options(stride=4))
-    assert (extractor.dim, extractor.grid.fps, extractor.grid.frames, extractor.grid.stride) == (128, 10.0, 8, 4)
+    extractor = OwnEncoder("sa_tsp", read_encoder(tmp_path / "m.json"), 4, torch.device("cpu"))
+    assert (extractor.dim, extractor.grid) == (128, ClipGrid(fps=10.0, frames=8, stride=4))
     window = torch.randint(0, 256, (8, 50, 70, 3), dtype=torch.uint8)
     prepared = extractor.prepare(window)
     assert prepared.shape == (8, 32, 32, 3)
