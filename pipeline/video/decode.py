@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
@@ -78,8 +79,8 @@ def probe(path: Path) -> Probe:
         DecodeError: nothing can be read.
         NoVideoError: there is no video stream, or none of its packets.
     """
-    with _open(path) as container:
-        stream = _video(container, path)
+    with open_file(path) as container:
+        stream = picture_stream(container, path)
         starts: list[float] = []
         ends: dict[int, float] = {}
         stopped = None
@@ -132,8 +133,8 @@ def good_part(path: Path) -> tuple[int, float]:
         DecodeError: the file is unreadable.
     """
     count, end = 0, 0.0
-    with _open(path) as container:
-        stream = _video(container, path)
+    with open_file(path) as container:
+        stream = picture_stream(container, path)
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"err_detect": "explode"}
         frame_s = float(1 / stream.average_rate) if stream.average_rate else 0.0
@@ -158,8 +159,8 @@ def times(path: Path) -> Iterator[float]:
     Raises:
         DecodeError: the file is unreadable, holds errors, or has a frame without a time.
     """
-    with _open(path) as container:
-        stream = _video(container, path)
+    with open_file(path) as container:
+        stream = picture_stream(container, path)
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"err_detect": "explode"}
         try:
@@ -183,12 +184,13 @@ def frames(path: Path, *, start: int = 0, stop: int | None = None, step: int = 1
     Raises:
         DecodeError: the file is unreadable or ends in an error. A video that is merely shorter than `stop` ends early.
     """
-    with _open(path) as container:
-        stream = _video(container, path)
+    with open_file(path) as container:
+        stream = picture_stream(container, path)
         stream.codec_context.thread_count = 1  # many readers run side by side; threads would fight over cores
         rate, base = stream.average_rate, stream.time_base
         if not rate or not base:
             raise DecodeError(f"{path}: states no frame rate; re-encode it first")
+        converter = VideoReformatter()  # one for all frames: to set one up takes as long as to decode a frame
         try:
             if start > 0:
                 container.seek(int(start / rate / base), stream=stream)
@@ -204,12 +206,17 @@ def frames(path: Path, *, start: int = 0, stop: int | None = None, step: int = 1
                     if stop is not None and index >= stop:
                         return
                     if index >= start and (index - start) % step == 0:
-                        yield frame.to_ndarray(format="rgb24")
+                        yield converter.reformat(frame, format="rgb24", threads=1).to_ndarray()
         except av.FFmpegError as error:
             raise DecodeError(f"{path}: decoding failed ({error})") from None
 
 
-def _open(path: Path) -> InputContainer:
+def open_file(path: Path) -> InputContainer:
+    """Open any media file.
+
+    Raises:
+        DecodeError: there is none, or it cannot be read.
+    """
     if not path.is_file():
         raise DecodeError(f"{path}: no such video")
     try:
@@ -219,7 +226,12 @@ def _open(path: Path) -> InputContainer:
         raise DecodeError(f"{path}: not a readable video ({error})") from None
 
 
-def _video(container: InputContainer, path: Path) -> VideoStream:
+def picture_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The first stream of pictures that is not cover art.
+
+    Raises:
+        NoVideoError: there is none.
+    """
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:  # cover art of audio files
             return stream

@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Float
 
-from pipeline.video.decode import DecodeError, Frame, _open, _video
+from pipeline.video.decode import DecodeError, Frame, open_file, picture_stream
 
 Chunk = Float[np.ndarray, "samples"]
 
@@ -62,8 +62,8 @@ def timed(path: Path, *, threads: int = 1, wanted: Callable[[Fraction], bool] | 
         DecodeError: the file is unreadable.
         DamagedError: it ends in an error, or earlier than its header promises.
     """
-    with _open(path) as container:
-        stream = _video(container, path)
+    with open_file(path) as container:
+        stream = picture_stream(container, path)
         context = stream.codec_context
         context.thread_count, context.thread_type = threads, "FRAME"
         context.options = {"err_detect": "explode"}
@@ -127,7 +127,7 @@ def sound(path: Path, rates: Sequence[int]) -> Iterator[tuple[int, Chunk]]:
         DecodeError: the file is unreadable.
         DamagedError: it ends in an error, or earlier than its header promises.
     """
-    with _open(path) as container:
+    with open_file(path) as container:
         if not container.streams.audio:
             raise SilentError(f"{path}: has no sound")
         stream = container.streams.audio[0]
