@@ -68,21 +68,22 @@ def encode(path: Path, frames: int, gop: int, size: tuple[int, int]) -> Path:
 class Plain(Dataset[torch.Tensor]):
     """One clip at a time, as TSP's data set gives it: in training every second one is mirrored here."""
 
-    def __init__(self, path: Path, starts: list[int], *, flip: bool = True) -> None:
-        self.path, self.starts, self.flip = path, starts, flip
+    def __init__(self, path: Path, starts: list[int], clip: Clip, *, flip: bool) -> None:
+        self.path, self.starts, self.clip, self.flip = path, starts, clip, flip
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        start = self.starts[index] / CLIP.fps
-        frames = torch.from_numpy(self._read(start, start + CLIP.seconds))[:: int(FPS / CLIP.fps)][: CLIP.frames]
+        clip = self.clip
+        start = self.starts[index] / clip.fps
+        frames = torch.from_numpy(self._read(start, start + clip.seconds))[:: int(FPS / clip.fps)][: clip.frames]
         video = frames.permute(0, 3, 1, 2).float() / 255
-        video = functional.interpolate(video, size=(CLIP.height, CLIP.width), mode="bilinear", align_corners=False)
+        video = functional.interpolate(video, size=(clip.height, clip.width), mode="bilinear", align_corners=False)
         video = video.flip(3) if self.flip and index % 2 else video
         mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-        top, left = central_crop(CLIP, (CLIP.height, CLIP.width))
-        return ((video - mean) / std)[:, :, top : top + CLIP.crop, left : left + CLIP.crop].permute(1, 0, 2, 3)
+        top, left = central_crop(clip, (clip.height, clip.width))
+        return ((video - mean) / std)[:, :, top : top + clip.crop, left : left + clip.crop].permute(1, 0, 2, 3)
 
     def _read(self, start: float, end: float) -> np.ndarray:
         with av.open(str(self.path)) as container:
@@ -102,7 +103,9 @@ class Plain(Dataset[torch.Tensor]):
 
 def plain(path: Path, starts: list[int], workers: int) -> Callable[[], int]:
     """A run through the clips, the plain way; gives how many there were."""
-    loader = DataLoader(Plain(path, starts), BATCH, num_workers=workers, persistent_workers=workers > 0)
+    loader = DataLoader(
+        Plain(path, starts, CLIP, flip=True), BATCH, num_workers=workers, persistent_workers=workers > 0
+    )
     return lambda: sum(len(batch) for batch in loader)
 
 
