@@ -14,6 +14,12 @@ from pipeline.store.features import ClipGrid
 
 BOUNDARY = {"kind": "boundary", "features": ["toy"], "hidden": 16, "batch_size": 4, "lr": 0.01, "epochs": 3}
 
+BMN = {
+    **{"kind": "bmn", "features": ["toy"], "positions": 24, "samples": 8, "temporal": 32, "combined": 32},
+    **{"confidence": 16, "batch_size": 4, "lr": 0.003, "epochs": 3, "lr_epochs": 2},
+}
+LEARNED = pytest.mark.parametrize("config", [BOUNDARY, BMN], ids=["boundary", "bmn"])
+
 
 def run(small: Small, folder: Path, config: dict[str, object]) -> int:
     places = ["--state", str(folder / "state"), "--output", str(folder / "proposals.json")]
@@ -31,11 +37,14 @@ def test_annotated_events_are_proposals(tmp_path: Path) -> None:
     assert {one.score for these in found.values() for one in these} == {1.0}
 
 
-def test_a_learned_proposer_finds_the_events(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "config", [BOUNDARY | {"epochs": 30}, BMN | {"epochs": 15, "lr_epochs": 12}], ids=["boundary", "bmn"]
+)
+def test_a_learned_proposer_finds_the_events(tmp_path: Path, config: dict[str, object]) -> None:
     small = write_small(tmp_path, {"train": 24, "val": 4, "test": 4})
-    assert run(small, tmp_path, BOUNDARY | {"epochs": 30, "max_proposals": 4, "min_score": 0.5}) == 0
+    assert run(small, tmp_path, config | {"max_proposals": 4, "min_score": 0.5}) == 0
     rows = [json.loads(line) for line in (tmp_path / "proposals.metrics.jsonl").read_text().splitlines()]
-    assert len(rows) == 30
+    assert len(rows) == config["epochs"]
     assert rows[-1]["loss"] < rows[0]["loss"] / 2
     assert rows[-1]["recall@0.7"] > 0.9
     assert rows[-1]["precision@0.7"] > 0.9
@@ -48,14 +57,17 @@ def test_a_learned_proposer_finds_the_events(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@LEARNED
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, object]
+) -> None:
     small = write_small(tmp_path, {"train": 6, "val": 1})
-    assert run(small, tmp_path / "undisturbed", BOUNDARY) == 0
+    assert run(small, tmp_path / "undisturbed", config) == 0
     with monkeypatch.context() as patch:
         die_in_call(patch, propose_events.Proposer, "_epoch", 3)
         with pytest.raises(KeyboardInterrupt):
-            run(small, tmp_path / "stopped", BOUNDARY)
-    assert run(small, tmp_path / "stopped", BOUNDARY) == 0
+            run(small, tmp_path / "stopped", config)
+    assert run(small, tmp_path / "stopped", config) == 0
     for name in ("proposals.json", "proposals.metrics.jsonl"):
         assert sha256(tmp_path / "undisturbed" / name) == sha256(tmp_path / "stopped" / name)
 
@@ -69,6 +81,12 @@ def test_a_proposer_reads_several_features_as_it_is_told(tmp_path: Path, capsys:
     assert "sound: 1 of 3 videos lack this feature (v_train1: no_audio)" in capsys.readouterr().err
     assert run(small, tmp_path, two | {"missing": "zeros"}) == 0
     assert read_proposals(tmp_path / "proposals.json").keys() == sound.keys()
+
+
+def test_all_candidates_are_proposed_where_recall_is_to_be_measured(tmp_path: Path) -> None:
+    small = write_small(tmp_path, {"train": 3})
+    assert run(small, tmp_path, BMN | {"epochs": 1, "candidates": 50, "all_candidates": True}) == 0
+    assert {len(these) for these in read_proposals(tmp_path / "proposals.json").values()} == {50}
 
 
 def test_without_val_videos_there_is_no_agreement_to_report(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ def proposer_features(wildcards):
     """Feature shards that a proposer reads; ground truth reads none."""
     chosen = settings(wildcards.dataset)
     proposer = chosen.propose_events[wildcards.proposer].root
-    names = proposer.features if isinstance(proposer, Boundary) else []
+    names = proposer.features if isinstance(proposer, Learned) else []
     return feature_shards(wildcards.dataset, names)
 
 
