@@ -1,8 +1,9 @@
-r"""Propose events: the annotated ones, or those that a temporal network finds.
+r"""Propose events: the annotated ones, those of a file, or those that a temporal network finds.
 
 In: the corpus; for a learned proposer clip features too. It is trained on the events of the split `train`.
 Out: proposals of every video (annotated ones: of every captioned video) in ActivityNet's format. A learned
-proposer leaves `<name>.metrics.jsonl` beside them: by epoch the loss, and the agreement with `val`'s annotators.
+proposer leaves `<name>.metrics.jsonl` beside them: by epoch the loss, and the agreement with `val`'s annotators;
+a file leaves `<name>.rejects.parquet`: what did not fit the corpus, and why.
 
 A run that is stopped goes on after its last epoch, as if it had not been stopped.
 
@@ -13,7 +14,7 @@ Alone:
 """
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,16 +22,18 @@ import torch
 
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.errors import PipelineError
-from pipeline.config.propose_events import Bmn, Boundary, GroundTruth, Kind, Learned
-from pipeline.datasets.corpus import Corpus
+from pipeline.config.propose_events import Bmn, Boundary, File, GroundTruth, Kind, Learned
+from pipeline.datasets.corpus import REJECTS, Corpus
 from pipeline.proposers.agreement import agreement
 from pipeline.proposers.bmn.learner import BmnLearner
 from pipeline.proposers.boundary import BoundaryLearner
+from pipeline.proposers.given import admit, read_given
 from pipeline.proposers.ground_truth import annotated_events
 from pipeline.proposers.learner import Clips, Learner, Times
 from pipeline.proposers.proposals import Proposal, external_data, write_proposals
 from pipeline.store.features import Features
 from pipeline.store.provenance import record
+from pipeline.store.tables import write_table
 from pipeline.training.clips import ClipCache, batches
 from pipeline.training.device import pick
 from pipeline.training.epochs import Epochs, Metrics, Validation, identity
@@ -140,6 +143,24 @@ def write_annotated(config: GroundTruth, corpus: Path, output: Path) -> None:
     record(output, STAGE, config, [corpus])
 
 
+def write_given(config: File, corpus: Path, output: Path) -> None:
+    """Write the proposals of a file, within their videos, and beside them what was wrong with it.
+
+    Raises:
+        PipelineError: the file is absent or malformed, or nothing in it fits the corpus.
+    """
+    path = Path(config.path)
+    durations = {row["video"]: row["duration"] for row in Corpus.open(corpus).videos}
+    proposals, rejects = admit(read_given(path, config.score), durations, path.name)
+    for reason, count in sorted(Counter(row["reason"] for row in rejects).items()):
+        logging.info("%s: %d x %s", path, count, reason)
+    if not proposals:
+        raise PipelineError(f"{path}: no proposal fits a video of {corpus}; are these its videos, in seconds?")
+    write_table(output.with_name(f"{output.stem}.rejects.parquet"), rejects, REJECTS)
+    write_proposals(output, proposals, {"used": True, "details": f"proposals {path.name}, made elsewhere"})
+    record(output, STAGE, config, [corpus, path])
+
+
 def write_learned(config: Learned, corpus: Path, folder: Path, state_folder: Path, output: Path) -> None:
     """Train a proposer and write what it finds in every video with features."""
     opened = Corpus.open(corpus)
@@ -167,6 +188,8 @@ def main(argv: list[str] | None = None) -> int:
     kind = read_config(args.config, Kind, STAGE).kind
     if kind == "gt":
         write_annotated(read_config(args.config, GroundTruth, STAGE), args.corpus, args.output)
+    elif kind == "file":
+        write_given(read_config(args.config, File, STAGE), args.corpus, args.output)
     else:
         section = Bmn if kind == "bmn" else Boundary
         write_learned(read_config(args.config, section, STAGE), args.corpus, args.features, args.state, args.output)

@@ -8,9 +8,11 @@ from captioned import Small, die_in_call, write_small
 from stored import made, shard
 
 from pipeline import propose_events
-from pipeline.proposers.proposals import read_proposals
+from pipeline.datasets.corpus import REJECTS
+from pipeline.proposers.proposals import Proposal, read_proposals
 from pipeline.store.atomic import sha256
 from pipeline.store.features import ClipGrid
+from pipeline.store.tables import read_table
 
 BOUNDARY = {"kind": "boundary", "features": ["toy"], "hidden": 16, "batch_size": 4, "lr": 0.01, "epochs": 3}
 
@@ -102,12 +104,44 @@ def test_without_training_videos_nothing_can_be_learned(tmp_path: Path, capsys: 
     assert "no video of train has both captions and features" in capsys.readouterr().err
 
 
+def test_proposals_of_a_file_come_with_what_was_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = write_small(tmp_path, {"train": 2, "val": 1})  # of 8, 9 and 10 s
+    given = tmp_path / "given.csv"
+    given.write_text("video,start,end,score\nv_train1,5,20,0.2\ntrain0,1,2,0.5\nv_train0,1,2,0.6\nv_else,1,2,1\n")
+    assert run(small, tmp_path, {"kind": "file", "path": str(given)}) == 0
+    assert read_proposals(tmp_path / "proposals.json") == {
+        "v_train0": [Proposal(1.0, 2.0, 0.6)],
+        "v_train1": [Proposal(5.0, 9.0, 0.2)],
+    }
+    rejects = read_table(tmp_path / "proposals.rejects.parquet", REJECTS)
+    assert {(row["video"], row["reason"]) for row in rejects} == {
+        ("v_train1", "clipped"),
+        ("v_train0", "duplicate"),
+        ("v_else", "unknown_video"),
+        ("v_val0", "no_proposals"),
+    }
+    assert "1 x unknown_video" in capsys.readouterr().err
+    written = json.loads((tmp_path / "proposals.json").read_text())
+    assert written["external_data"] == {"used": True, "details": "proposals given.csv, made elsewhere"}
+
+
+def test_a_file_of_other_videos_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = write_small(tmp_path, {"train": 1})
+    given = tmp_path / "given.json"
+    given.write_text(json.dumps({"results": {"v_else": [{"segment": [1, 2]}], "v_train0": [{"segment": [90, 95]}]}}))
+    assert run(small, tmp_path, {"kind": "file", "path": str(given)}) == 2
+    assert "given.json: no proposal fits a video of" in capsys.readouterr().err
+    assert not (tmp_path / "proposals.json").exists()
+
+
 @pytest.mark.parametrize(
     ("config", "complaint"),
     [
         ({}, "propose_events.kind is missing"),
         ({"kind": "oracle"}, "propose_events.kind = 'oracle'"),
         ({"kind": "gt", "annotator": 3}, "propose_events.annotator = 3"),
+        ({"kind": "file"}, "propose_events.path is missing"),
+        ({"kind": "bmn", "features": ["toy"], "temporal": 6}, "propose_events.temporal = 6"),
         ({"kind": "gt", "hidden": 3}, "unknown key propose_events.hidden"),
     ],
 )

@@ -13,7 +13,7 @@ class Kind(Section):
 
     model_config = ConfigDict(extra="ignore")
 
-    kind: Literal["gt", "boundary", "bmn"]
+    kind: Literal["gt", "file", "boundary", "bmn"]
 
 
 class GroundTruth(Section):
@@ -21,6 +21,18 @@ class GroundTruth(Section):
 
     kind: Literal["gt"] = Field("gt", description="the annotated events themselves")
     annotator: int = Field(1, ge=1, le=2, description="whose events, where several annotated")
+
+
+class File(Section):
+    """Proposals that are there already."""
+
+    kind: Literal["file"] = Field("file", description="proposals made elsewhere, mended by stated rules")
+    path: str = Field(
+        min_length=1, description="ActivityNet's JSON of proposals, or a table (.csv) of video, start, end, score"
+    )
+    score: str = Field(
+        "score", min_length=1, description="key or column of the score; scores are 1 where no proposal has it"
+    )
 
 
 class Learned(Section):
@@ -87,5 +99,5 @@ class Bmn(Learned):
         return self.lr * self.lr_factor ** ((epoch - 1) // self.lr_epochs)
 
 
-class ProposeEvents(RootModel[Annotated[GroundTruth | Boundary | Bmn, Field(discriminator="kind")]], Settings):
-    """One proposer, of either kind."""
+class ProposeEvents(RootModel[Annotated[GroundTruth | File | Boundary | Bmn, Field(discriminator="kind")]], Settings):
+    """One proposer, of whatever kind."""
