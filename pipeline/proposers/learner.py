@@ -45,7 +45,8 @@ class Clips:
 
     def centres(self, video: str) -> Float[np.ndarray, " clips"]:
         """Middles of a video's clips, seconds."""
-        return self._cache.features.grid.centres(len(self._cache.read(video)))
+        features = self._cache.features
+        return features.grid.centres(features.clips(video))
 
     def duration(self, video: str) -> float:
         """Of a video, seconds."""
