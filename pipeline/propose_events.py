@@ -1,8 +1,9 @@
-r"""Propose events: the annotated ones, or those that a temporal network finds.
+r"""Propose events: the annotated ones, those of a file, or those that a temporal network finds.
 
 In: the corpus; for a learned proposer clip features too. It is trained on the events of the split `train`.
 Out: proposals of every video (annotated ones: of every captioned video) in ActivityNet's format. A learned
-proposer leaves `<name>.metrics.jsonl` beside them: by epoch the loss, and the agreement with `val`'s annotators.
+proposer leaves `<name>.metrics.jsonl` beside them: by epoch the loss, and the agreement with `val`'s annotators;
+a file leaves `<name>.rejects.parquet`: what did not fit the corpus, and why.
 
 A run that is stopped goes on after its last epoch, as if it had not been stopped.
 
@@ -13,27 +14,29 @@ Alone:
 """
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float
 
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.errors import PipelineError
-from pipeline.config.propose_events import Boundary, GroundTruth, Kind
-from pipeline.datasets.corpus import Corpus
+from pipeline.config.propose_events import Bmn, Boundary, File, GroundTruth, Kind, Learned
+from pipeline.datasets.corpus import REJECTS, Corpus
 from pipeline.proposers.agreement import agreement
-from pipeline.proposers.boundary import BoundaryNetwork, balanced_loss, boundaries, edges, labels, pad
-from pipeline.proposers.candidates import propose
+from pipeline.proposers.bmn.learner import BmnLearner
+from pipeline.proposers.boundary import BoundaryLearner
+from pipeline.proposers.given import admit, read_given
 from pipeline.proposers.ground_truth import annotated_events
+from pipeline.proposers.learner import Clips, Learner, Times
 from pipeline.proposers.proposals import Proposal, external_data, write_proposals
 from pipeline.store.features import Features
 from pipeline.store.provenance import record
+from pipeline.store.tables import write_table
 from pipeline.training.clips import ClipCache, batches
 from pipeline.training.device import pick
-from pipeline.training.epochs import Epochs, Validation, identity
+from pipeline.training.epochs import Epochs, Metrics, Validation, identity
 from pipeline.training.log import Progress
 from pipeline.training.seeds import generator, seed_all
 from pipeline.training.state import TrainingState
@@ -54,18 +57,28 @@ def annotated(corpus: Corpus, split: str, features: Features) -> Events:
     return {video: list(given.values()) for video, given in sorted(found.items())}
 
 
+def _learner(config: Learned, clips: Clips) -> Learner:
+    match config:
+        case Boundary():
+            return BoundaryLearner(config, clips)
+        case Bmn():
+            return BmnLearner(config, clips)
+    raise TypeError(f"{type(config).__name__} has no network")
+
+
 class Proposer:
-    """A temporal network and how it is used on videos.
+    """A learned proposer: how its network is trained and used on videos.
 
     Args:
         config: its settings.
         cache: clip features of the videos.
     """
 
-    def __init__(self, config: Boundary, cache: ClipCache) -> None:
+    def __init__(self, config: Learned, cache: ClipCache) -> None:
         self.config, self.cache = config, cache
         seed_all(STAGE, config.seed, "weights")
-        self.network = BoundaryNetwork(cache.features.dim, config.hidden, config.dropout)
+        self.learner = _learner(config, Clips(cache))
+        self.network = self.learner.network
 
     def train(self, corpus: Corpus, state: TrainingState, metrics: Path) -> None:
         """Train on the events of `train`, all annotators' together; the last epoch is kept.
@@ -80,19 +93,18 @@ class Proposer:
                 f"{corpus.manifest.path}: no video of train has both captions and features; a learned "
                 "proposer has nothing to train on (look into rejects.parquet beside it)"
             )
-        self.network.standardise.measure(self.cache.read(video) for video in events)
+        self.learner.standardise.measure(self.learner.clips.read(video) for video in events)
         self.network.to(pick(self.config.device))
         optimizer = torch.optim.Adam(
             self.network.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay
         )
-        wanted = {
-            video: labels([event for one in given for event in one], self.edges(video))
-            for video, given in events.items()
-        }
+        wanted = {video: [event for one in given for event in one] for video, given in events.items()}
         val = annotated(corpus, "val", features)
         logging.info("%d videos to train on, %d to look at", len(events), len(val))
 
-        def epoch(number: int) -> dict[str, float]:
+        def epoch(number: int) -> Metrics:
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.lr_in(number)
             order = generator(STAGE, self.config.seed, number).permutation(sorted(events)).tolist()
             return self._epoch(order, wanted, optimizer)
 
@@ -102,42 +114,24 @@ class Proposer:
 
     def propose(self, videos: list[str]) -> dict[str, list[Proposal]]:
         """Proposals of each video, at least one."""
-        proposals = {}
+        proposals: dict[str, list[Proposal]] = {}
         progress = Progress("videos", len(videos))
         for group in batches(videos, self.config.batch_size):
-            said = boundaries(self.network, [self.cache.read(video) for video in group])
-            for video, found in zip(group, said, strict=True):
-                proposals[video] = propose(
-                    found,
-                    self.edges(video),
-                    sigma=self.config.soft_nms_sigma,
-                    keep=self.config.max_proposals,
-                    min_score=self.config.min_score,
-                )
+            proposals |= zip(group, self.learner.propose(group), strict=True)
             progress.step(len(group))
         return proposals
 
-    def edges(self, video: str) -> Float[np.ndarray, " edges"]:
-        """Edges of a video's clips, seconds."""
-        features = self.cache.features
-        return edges(features.grid.centres(len(self.cache.read(video))), features.videos[video])
-
-    def _epoch(
-        self, order: list[str], wanted: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer
-    ) -> dict[str, float]:
+    def _epoch(self, order: list[str], wanted: Mapping[str, Times], optimizer: torch.optim.Optimizer) -> Metrics:
+        """One pass over the videos; gives the means of the losses."""
         self.network.train()
-        device = next(self.network.parameters()).device
-        losses = []
+        steps: list[dict[str, float]] = []
         for group in batches(order, self.config.batch_size):
-            padded = pad([self.cache.read(video) for video in group])
-            truth = pad([wanted[video] for video in group])
-            mask = padded.mask.to(device)
-            loss = balanced_loss(self.network(padded.clips.to(device), mask), truth.clips.to(device), mask)
+            losses = self.learner.losses({video: wanted[video] for video in group})
             optimizer.zero_grad()
-            loss.backward()
+            losses["loss"].backward()
             optimizer.step()
-            losses.append(loss.item())
-        return {"loss": sum(losses) / len(losses)}
+            steps.append({name: loss.item() for name, loss in losses.items()})
+        return {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
 
 
 def write_annotated(config: GroundTruth, corpus: Path, output: Path) -> None:
@@ -149,7 +143,25 @@ def write_annotated(config: GroundTruth, corpus: Path, output: Path) -> None:
     record(output, STAGE, config, [corpus])
 
 
-def write_learned(config: Boundary, corpus: Path, folder: Path, state_folder: Path, output: Path) -> None:
+def write_given(config: File, corpus: Path, output: Path) -> None:
+    """Write the proposals of a file, within their videos, and beside them what was wrong with it.
+
+    Raises:
+        PipelineError: the file is absent or malformed, or nothing in it fits the corpus.
+    """
+    path = Path(config.path)
+    durations = {row["video"]: row["duration"] for row in Corpus.open(corpus).videos}
+    proposals, rejects = admit(read_given(path, config.score), durations, path.name)
+    for reason, count in sorted(Counter(row["reason"] for row in rejects).items()):
+        logging.info("%s: %d x %s", path, count, reason)
+    if not proposals:
+        raise PipelineError(f"{path}: no proposal fits a video of {corpus}; are these its videos, in seconds?")
+    write_table(output.with_name(f"{output.stem}.rejects.parquet"), rejects, REJECTS)
+    write_proposals(output, proposals, {"used": True, "details": f"proposals {path.name}, made elsewhere"})
+    record(output, STAGE, config, [corpus, path])
+
+
+def write_learned(config: Learned, corpus: Path, folder: Path, state_folder: Path, output: Path) -> None:
     """Train a proposer and write what it finds in every video with features."""
     opened = Corpus.open(corpus)
     shards = opened.manifest.facts["shards"]
@@ -176,9 +188,11 @@ def main(argv: list[str] | None = None) -> int:
     kind = read_config(args.config, Kind, STAGE).kind
     if kind == "gt":
         write_annotated(read_config(args.config, GroundTruth, STAGE), args.corpus, args.output)
+    elif kind == "file":
+        write_given(read_config(args.config, File, STAGE), args.corpus, args.output)
     else:
-        config = read_config(args.config, Boundary, STAGE)
-        write_learned(config, args.corpus, args.features, args.state, args.output)
+        section = Bmn if kind == "bmn" else Boundary
+        write_learned(read_config(args.config, section, STAGE), args.corpus, args.features, args.state, args.output)
     return 0
 
 

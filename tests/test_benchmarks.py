@@ -41,3 +41,16 @@ def test_one_pass_gives_the_features_of_the_references_way() -> None:
     assert done.returncode == 0 or done.stderr.startswith("missed: "), done.stderr
     assert "largest difference of the features" in done.stdout
     assert all(f"\n{side} " in done.stdout for side in ("one pass", "decoding alone", "one pass, free extractor"))
+
+
+def test_the_two_ways_of_boundary_matching_agree() -> None:
+    small = ["--positions", "12", "--dim", "8", "--narrow", "16", "--videos", "2", "--rounds", "1", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "benchmarks/bmn.py", *small],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ratio" in done.stdout

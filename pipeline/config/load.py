@@ -21,7 +21,7 @@ from pipeline.config.mine_concepts import MineConcepts
 from pipeline.config.pool_features import PoolFeatures
 from pipeline.config.pretrain_encoder import GlobalFeature, PretrainEncoder
 from pipeline.config.probe_encoder import ProbeEncoder
-from pipeline.config.propose_events import Boundary, GroundTruth, ProposeEvents
+from pipeline.config.propose_events import Boundary, GroundTruth, Learned, ProposeEvents
 from pipeline.config.reencode import Reencode
 from pipeline.config.report import Report
 from pipeline.config.select_captions import Member, SelectCaptions
@@ -104,7 +104,7 @@ class Config(Section):
         for name in self.pretrain_encoder:
             self._check_global_feature(name)
         for name, proposer in self.propose_events.items():
-            if isinstance(proposer.root, Boundary):
+            if isinstance(proposer.root, Learned):
                 _known(f"propose_events.{name}.features", proposer.root.features, self.extract_features)
         for name, captioner in self.train_captioner.items():
             _known(f"train_captioner.{name}.features", captioner.features, self.extract_features)
@@ -150,7 +150,7 @@ class Config(Section):
         used |= {
             feature
             for proposer in self.propose_events.values()
-            if isinstance(proposer.root, Boundary)
+            if isinstance(proposer.root, Learned)
             for feature in proposer.root.features
         }
         return sorted({encoder for feature in used for encoder in self._encoders(feature)})

@@ -1,1 +1,1 @@
-"""Event proposals: ground truth and learned."""
+"""Event proposals: ground truth, given, and learned."""

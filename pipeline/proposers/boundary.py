@@ -1,6 +1,6 @@
 """A small temporal network that says, for each clip, whether an event starts, ends or goes on there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 from torch.nn.utils.rnn import pad_sequence
 
-from pipeline.proposers.candidates import Boundaries
+from pipeline.config.propose_events import Boundary
+from pipeline.proposers.candidates import Boundaries, likely_events, pair
+from pipeline.proposers.learner import Clips, Times
+from pipeline.proposers.proposals import Proposal
 from pipeline.training.clips import Standardise
 
 DILATIONS = (1, 2, 4)
@@ -116,3 +119,46 @@ def boundaries(network: BoundaryNetwork, videos: Sequence[Float[Tensor, "_ dim"]
     return [
         Boundaries(*(row[: len(clips), column] for column in range(3))) for row, clips in zip(said, videos, strict=True)
     ]
+
+
+class BoundaryLearner:
+    """The network as the training loop sees it.
+
+    Args:
+        config: settings.
+        clips: features.
+    """
+
+    def __init__(self, config: Boundary, clips: Clips) -> None:
+        self.config, self.clips = config, clips
+        self.network = BoundaryNetwork(clips.dim, config.hidden, config.dropout)
+
+    @property
+    def standardise(self) -> Standardise:
+        """The network's scale of features."""
+        return self.network.standardise
+
+    def losses(self, events: Mapping[str, Times]) -> dict[str, Float[Tensor, ""]]:
+        """Loss of a batch of videos with these events."""
+        device = next(self.network.parameters()).device
+        padded = pad([self.clips.read(video) for video in events])
+        truth = pad([labels(given, self._edges(video)) for video, given in events.items()])
+        mask = padded.mask.to(device)
+        return {"loss": balanced_loss(self.network(padded.clips.to(device), mask), truth.clips.to(device), mask)}
+
+    def propose(self, videos: list[str]) -> list[list[Proposal]]:
+        """Proposals of a batch of videos, at least one each, in time order."""
+        return [
+            likely_events(
+                *pair(found, self._edges(video)),
+                sigma=self.config.soft_nms_sigma,
+                keep=self.config.max_proposals,
+                min_score=self.config.min_score,
+            )
+            for video, found in zip(
+                videos, boundaries(self.network, [self.clips.read(video) for video in videos]), strict=True
+            )
+        ]
+
+    def _edges(self, video: str) -> Float[np.ndarray, " edges"]:
+        return edges(self.clips.centres(video), self.clips.duration(video))

@@ -63,7 +63,12 @@ def pair(found: Boundaries, edges: Float[np.ndarray, " edges"]) -> tuple[Segment
 
 
 def soft_nms(
-    segments: Segments, scores: Float[np.ndarray, " segments"], *, sigma: float, keep: int
+    segments: Segments,
+    scores: Float[np.ndarray, " segments"],
+    *,
+    sigma: float,
+    keep: int,
+    above: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Int64[np.ndarray, " kept"], Float[np.ndarray, " kept"]]:
     """Gaussian soft-NMS (Bodla et al., 2017): what is chosen lowers the scores of what overlaps it.
 
@@ -72,6 +77,8 @@ def soft_nms(
         scores: theirs.
         sigma: a score is multiplied by exp(-tIoU^2 / sigma).
         keep: how many to choose at most.
+        above: tIoU above which scores are lowered, for a chosen segment of length 0 and for one of length 1; linear
+            in between. BMN's grows with the share of the video that the chosen one takes (segments in [0, 1]).
 
     Returns:
         Indices of the chosen in the order of choice, and their scores when they were chosen.
@@ -83,29 +90,34 @@ def soft_nms(
         best = int(left.argmax())
         chosen.append(best)
         kept.append(float(left[best]))
-        left = left * np.exp(-(tiou(segments[best : best + 1], segments)[0] ** 2) / sigma)
+        overlap = tiou(segments[best : best + 1], segments)[0]
+        limit = above[0] + (above[1] - above[0]) * (segments[best, 1] - segments[best, 0])
+        left = np.where(overlap > limit, left * np.exp(-(overlap**2) / sigma), left)
         left[chosen] = -np.inf
     return np.array(chosen, np.int64), np.array(kept, np.float64)
 
 
-def propose(
-    found: Boundaries, edges: Float[np.ndarray, " edges"], *, sigma: float, keep: int, min_score: float
+def likely_events(
+    segments: Segments, scores: Float[np.ndarray, " segments"], *, sigma: float, keep: int, min_score: float
 ) -> list[Proposal]:
-    """Proposals of one video, at least one, in time order.
+    """The events of one video, at least one, in time order: candidates thinned by soft-NMS, the poor ones left out.
 
     Args:
-        found: what the network says.
-        edges: of the clips, seconds.
+        segments: candidates, at least one.
+        scores: theirs.
         sigma: of soft-NMS.
         keep: how many at most.
         min_score: share of the best score below which a candidate is dropped.
     """
-    segments, scores = pair(found, edges)
     chosen, kept = soft_nms(segments, scores, sigma=sigma, keep=keep)
     enough = kept >= min_score * kept[0]
+    return proposals(segments[chosen[enough]], kept[enough])
+
+
+def proposals(segments: Segments, scores: Float[np.ndarray, " segments"]) -> list[Proposal]:
+    """Segments with their scores as proposals, in time order."""
     return sorted(
-        Proposal(float(segments[index, 0]), float(segments[index, 1]), float(score))
-        for index, score in zip(chosen[enough], kept[enough], strict=True)
+        Proposal(float(start), float(end), float(score)) for (start, end), score in zip(segments, scores, strict=True)
     )
 
 

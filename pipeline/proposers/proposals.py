@@ -49,11 +49,22 @@ def read_proposals(path: Path) -> dict[str, list[Proposal]]:
     Raises:
         PipelineError: absent or malformed; names the video.
     """
+    return {
+        video: sorted(_proposal(path, video, entry) for entry in found) for video, found in read_results(path).items()
+    }
+
+
+def read_results(path: Path) -> dict[str, list[Any]]:
+    """What a file of proposals holds by video, each entry as it stands.
+
+    Raises:
+        PipelineError: absent, or not proposals.
+    """
     data = read_json(path, "proposals")
     results = data.get("results") if isinstance(data, dict) else None
     if not isinstance(results, dict) or not all(isinstance(found, list) for found in results.values()):
         raise PipelineError(f'{path}: not proposals (expected {{"results": {{video: [...]}}}})')
-    return {video: sorted(_proposal(path, video, entry) for entry in found) for video, found in results.items()}
+    return results
 
 
 def _proposal(path: Path, video: str, entry: Any) -> Proposal:

@@ -1,6 +1,7 @@
 """From boundary probabilities to proposals."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.proposers.candidates import BOUNDARIES, Boundaries, pair, propose, soft_nms, tiou
+from pipeline.proposers.candidates import BOUNDARIES, Boundaries, likely_events, pair, soft_nms, tiou
+from pipeline.store.atomic import read_json
 
 probabilities = st.integers(1, 40).flatmap(
     lambda clips: st.tuples(*[arrays(np.float32, clips, elements=st.floats(0, 1, width=32)) for _ in range(3)])
@@ -55,7 +57,7 @@ def test_two_events_give_two_proposals_and_no_third() -> None:
     start, end, inside = (np.full(12, 0.01, np.float32) for _ in range(3))
     start[[1, 7]], end[[4, 10]] = 0.9, 0.9
     inside[1:5], inside[7:11] = 0.95, 0.95
-    found = propose(Boundaries(start, end, inside), np.arange(13.0), sigma=0.4, keep=10, min_score=0.7)
+    found = likely_events(*pair(Boundaries(start, end, inside), np.arange(13.0)), sigma=0.4, keep=10, min_score=0.7)
     assert [(one.start, one.end) for one in found] == [(1.0, 5.0), (7.0, 11.0)]
 
 
@@ -78,7 +80,7 @@ def test_proposals_lie_inside_the_video_in_order(
     duration: float,
 ) -> None:
     edges = np.linspace(0, duration, len(values[0]) + 1)
-    found = propose(Boundaries(*values), edges, sigma=sigma, keep=keep, min_score=min_score)
+    found = likely_events(*pair(Boundaries(*values), edges), sigma=sigma, keep=keep, min_score=min_score)
     assert 1 <= len(found) <= keep
     assert found == sorted(found)
     for one in found:
@@ -93,3 +95,15 @@ def test_soft_nms_never_raises_a_score(values: tuple[np.ndarray, np.ndarray, np.
     assert (kept <= scores[chosen]).all()
     assert len(set(chosen.tolist())) == len(chosen)
     assert (np.diff(kept) <= 0).all()
+
+
+def test_soft_nms_with_a_limit_is_the_published_one(shared: Path) -> None:
+    known = read_json(shared / "golden" / "bmn.json")["softnms"]
+    draw = np.random.RandomState(9)
+    segments, scores = np.sort(draw.rand(300, 2), 1), draw.rand(300)
+    chosen, kept = soft_nms(segments, scores, sigma=0.4, keep=101, above=(0.5, 0.9))
+    found = np.column_stack([kept, segments[chosen]])
+    assert len(found) == known["n_out"]
+    np.testing.assert_allclose(found[:5], known["first5"], atol=1e-12)
+    np.testing.assert_allclose(found[-1], known["last"], atol=1e-12)
+    assert kept.sum() == pytest.approx(known["score_sum"], abs=1e-10)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.config.errors import PipelineError
 from pipeline.config.load import Config, load
-from pipeline.config.propose_events import Boundary
+from pipeline.config.propose_events import File, Learned
 from pipeline.datasets.gather import find_videos
 from workflow.scripts.code_stamp import write_stamp
 

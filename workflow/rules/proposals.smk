@@ -1,24 +1,31 @@
 """Proposals: when something happens.
 
-REQUIRED INPUTS: the corpus, and for learned proposers features of all shards.
+REQUIRED INPUTS: the corpus; for learned proposers features of all shards; for `file` the file.
 OUTPUTS: results/{dataset}/proposals/{proposer}.json, in ActivityNet's format.
 """
 
 
 def proposer_features(wildcards):
-    """Feature shards that a proposer reads; ground truth reads none."""
+    """Feature shards that a proposer reads; only learned ones read any."""
     chosen = settings(wildcards.dataset)
     proposer = chosen.propose_events[wildcards.proposer].root
-    names = proposer.features if isinstance(proposer, Boundary) else []
+    names = proposer.features if isinstance(proposer, Learned) else []
     return feature_shards(wildcards.dataset, names)
 
 
+def given_proposals(wildcards):
+    """The file that a proposer of kind `file` reads."""
+    proposer = settings(wildcards.dataset).propose_events[wildcards.proposer].root
+    return [proposer.path] if isinstance(proposer, File) else []
+
+
 rule propose_events:
-    """Propose the events of every video: annotated or learned, as the config's `kind` says."""
+    """Propose the events of every video: annotated, given or learned, as the config's `kind` says."""
     input:
         code=stamp("propose_events"),
         corpus="results/{dataset}/corpus/manifest.json",
         features=proposer_features,
+        given=given_proposals,
     output:
         proposals="results/{dataset}/proposals/{proposer}.json",
     log:
