@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = sorted((ROOT / "pipeline").rglob("*.py"))
 SOURCES = [*PACKAGE, *sorted((ROOT / "workflow").rglob("*.py"))]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-STAGES = {path.stem for path in (ROOT / "pipeline").glob("*.py")} - {"__init__", "doctor"}
+STAGES = {path.stem for path in (ROOT / "pipeline").glob("*.py")} - {"__init__", "doctor", "explain", "plan"}
 FOUNDATION = {"video", "store", "training", "config"}
 EXECUTING = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve"}
 """Modules that run what they read."""

@@ -1,4 +1,4 @@
-"""What the rule files share: the configuration of a dataset, code stamps, and the names of files.
+"""What all rules share: the configuration of a dataset, code stamps, and the names of files.
 
 A rule passes its stage exactly the stage's own section as canonical JSON, so that a change elsewhere reruns nothing,
 and takes the stamp of the stage's code as an input, so that a change of any module that the stage imports does rerun.
@@ -17,7 +17,9 @@ from pipeline.datasets.gather import find_videos
 from workflow.scripts.code_stamp import write_stamp
 
 # Jobs are to find this environment's python, whether it was activated or not.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+)
 
 
 wildcard_constraints:

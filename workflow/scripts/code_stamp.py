@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.lineage.code import keep_modules
 from pipeline.store.atomic import write_text
 from pipeline.store.stamp import stamp
 
@@ -10,6 +11,7 @@ def write_stamp(stage: str, folder: Path) -> str:
     """Write the stamp of a stage's code, if it is not what the file holds already, and return the file's path."""
     path = folder / f"{stage}.txt"
     text = stamp(f"pipeline.{stage}") + "\n"
+    keep_modules(stage, folder)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
     return path.as_posix()

@@ -1,0 +1,1 @@
+"""Where results come from, how two of them differ, and what would run next and why."""

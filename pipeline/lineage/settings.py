@@ -1,0 +1,55 @@
+"""Settings compared key by key."""
+
+import json
+from typing import Any, NamedTuple
+
+
+class KeyChange(NamedTuple):
+    """A key that differs.
+
+    Attributes:
+        key: path with dots, `loss.gamma_neg` say.
+        before: its value, `(absent)` where there was none.
+        after: likewise.
+    """
+
+    key: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.before} -> {self.after}"
+
+
+ABSENT = "(absent)"
+LONGEST = 60
+"""Characters of a value that are shown."""
+
+
+def changed_keys(before: Any, after: Any, key: str = "") -> list[KeyChange]:
+    """Keys in which two settings differ, each as deep as both are mappings, sorted.
+
+    Args:
+        before: plain data.
+        after: plain data.
+        key: where they stand.
+    """
+    if before == after and type(before) is type(after):
+        return []
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return [KeyChange(key, show(before), show(after))]
+    found = []
+    for name in sorted(before.keys() | after.keys()):
+        inner = f"{key}.{name}".strip(".")
+        if name not in after or name not in before:
+            pair = [show(side[name]) if name in side else ABSENT for side in (before, after)]
+            found.append(KeyChange(inner, pair[0], pair[1]))
+        else:
+            found += changed_keys(before[name], after[name], inner)
+    return found
+
+
+def show(value: Any) -> str:
+    """A value as JSON, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
