@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.load import Config
-from pipeline.store.stamp import _imports
+from pipeline.store.stamp import imports
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = sorted((ROOT / "pipeline").rglob("*.py"))
@@ -31,7 +31,7 @@ def test_every_stage_has_a_section_and_every_section_a_stage() -> None:
 @pytest.mark.parametrize("path", PACKAGE, ids=module_of)
 def test_imports_run_one_way(path: Path) -> None:
     inside = module_of(path).split(".")[1:]
-    for imported in _imports(path):
+    for imported in imports(path):
         target = imported.split(".")[1:]
         assert not (len(target) == 1 and target[0] in STAGES), f"{module_of(path)} imports the stage {imported}"
         if target and len(inside) > 1 and inside[0] in FOUNDATION:

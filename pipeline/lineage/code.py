@@ -4,28 +4,13 @@ Snakemake's run keeps one small file for each stamp that it has seen, `results/.
 fingerprint. Stamps name their content, so such a file is written once and never changes.
 """
 
-import hashlib
 from pathlib import Path
 
 from pipeline.store.atomic import read_json, write_json
-from pipeline.store.stamp import PACKAGE, _exists, _file, _fingerprint, _templates, closure, stamp
+from pipeline.store.stamp import PACKAGE, exists, fingerprints, stamp
 
 STAMPS = ".stamps"
 """Folder of the stamps, below the folder of the results."""
-
-
-def fingerprints(module: str) -> dict[str, str]:
-    """Modules and templates that a stage's stamp is made of -> fingerprint (16 hex digits), sorted.
-
-    Args:
-        module: dotted name such as `pipeline.reencode`.
-    """
-    found = {}
-    for name in sorted(closure(module)):
-        found[name] = _fingerprint(_file(name))[:16]
-        for template in _templates(_file(name)):
-            found[f"{name}/{template.name}"] = hashlib.sha256(template.read_bytes()).hexdigest()[:16]
-    return found
 
 
 def keep_modules(stage: str, stamps: Path) -> None:
@@ -56,7 +41,7 @@ def modules_of(code: str, stamps: Path | None) -> dict[str, str] | None:
 def code_now(stage: str) -> tuple[str, dict[str, str]] | None:
     """Stamp and modules of a stage as the code is now; None if there is no such stage any more."""
     module = f"{PACKAGE}.{stage}"
-    return (stamp(module), fingerprints(module)) if _exists(module) else None
+    return (stamp(module), fingerprints(module)) if exists(module) else None
 
 
 def changed_modules(before: dict[str, str] | None, after: dict[str, str] | None) -> str:

@@ -19,12 +19,22 @@ def stamp(module: str) -> str:
     Args:
         module: dotted name such as `pipeline.reencode`.
     """
-    digest = hashlib.sha256()
+    lines = [f"{name} {fingerprint}\n" for name, fingerprint in fingerprints(module).items()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
+
+
+def fingerprints(module: str) -> dict[str, str]:
+    """What a stamp is made of: first-party modules and the templates beside them -> hex sha256, sorted.
+
+    Args:
+        module: dotted name such as `pipeline.reencode`.
+    """
+    found = {}
     for name in sorted(closure(module)):
-        digest.update(f"{name} {_fingerprint(_file(name))}\n".encode())
+        found[name] = _fingerprint(_file(name))
         for template in _templates(_file(name)):
-            digest.update(f"{template.name} {hashlib.sha256(template.read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()[:16]
+            found[f"{name}/{template.name}"] = hashlib.sha256(template.read_bytes()).hexdigest()
+    return found
 
 
 def closure(module: str) -> set[str]:
@@ -39,7 +49,7 @@ def closure(module: str) -> set[str]:
         parent = name.rpartition(".")[0]
         if parent:
             pending.append(parent)
-        pending.extend(_imports(_file(name)))
+        pending.extend(imports(_file(name)))
     return found
 
 
@@ -54,12 +64,13 @@ def _templates(file: Path) -> list[Path]:
     return sorted(file.parent.glob("*.jinja")) if file.name == "__init__.py" else []
 
 
-def _exists(module: str) -> bool:
+def exists(module: str) -> bool:
+    """Whether there is such a first-party module."""
     return _file(module).is_file()
 
 
 @cache
-def _imports(file: Path) -> tuple[str, ...]:
+def imports(file: Path) -> tuple[str, ...]:
     """First-party modules that a file imports, anywhere in it; this project imports by absolute name only."""
     names: list[str] = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -69,7 +80,7 @@ def _imports(file: Path) -> tuple[str, ...]:
             inside = [f"{node.module}.{alias.name}" for alias in node.names]
             names += [node.module, *inside]
     ours = (name for name in names if name.split(".")[0] == PACKAGE)
-    return tuple(sorted({name for name in ours if _exists(name)}))
+    return tuple(sorted({name for name in ours if exists(name)}))
 
 
 @cache
