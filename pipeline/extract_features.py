@@ -45,10 +45,11 @@ from pipeline.config.extract_features import (
     GivenFeature,
     OwnFeature,
     PublishedFeature,
+    PublishedOptions,
 )
 from pipeline.encoders.model import read_encoder
 from pipeline.extraction.given import take
-from pipeline.extraction.output import Output, is_made, rejected
+from pipeline.extraction.output import Output, facts_of, is_made, rejected
 from pipeline.extraction.passes import Made, extract
 from pipeline.extraction.reading import NO_SOUND
 from pipeline.extraction.sources import Source, find_sources
@@ -57,6 +58,7 @@ from pipeline.extractors.options import Options
 from pipeline.extractors.own import OwnEncoder
 from pipeline.extractors.registry import POOL, build
 from pipeline.store.provenance import record
+from pipeline.store.shard import check_existing
 from pipeline.training.device import pick
 from pipeline.training.log import Progress
 
@@ -102,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         section = read_config(args.config, ExtractFeatures, STAGE)
         if isinstance(section.root, GivenFeature):
-            take(section.root, find_sources(args.videos), args.output)
+            take(section.root, find_sources(args.videos), args.output, overwrite=args.overwrite)
             file = Path(section.root.file)
             record(args.output, STAGE, section, [*args.videos, *([file] if file.is_file() else [])])
             return 0
@@ -134,6 +136,9 @@ def run(
     rejects: list[Reject] = []
     missing: list[Feature] = []
     for feature in wanted:
+        made = feature.extractor
+        facts = facts_of(made, options.tail)
+        check_existing(feature.manifest, dim=made.dim, grid=made.grid, facts=facts, overwrite=overwrite)
         if not overwrite and is_made(feature.manifest, STAGE, feature.section, [*feature.files, *files]):
             logging.info("%s: is there already", feature.manifest)
             rejects += [(feature.extractor.name, row) for row in rejected(feature.manifest)]
@@ -206,7 +211,7 @@ def _of_rule(args: argparse.Namespace, section: ExtractFeatures, root: OwnFeatur
         return _published(section, root, args.output)
     if len(args.encoder) != 1:
         raise PipelineError(f"--encoder: give the manifest of the encoder {root.encoder!r}")
-    return _own(section, root, Path(args.encoder[0].rpartition("=")[2]), args.output)
+    return _own(section, root, Path(args.encoder[0]), args.output)
 
 
 def _named(args: argparse.Namespace, options: AnyVideos) -> list[Feature]:
@@ -215,7 +220,15 @@ def _named(args: argparse.Namespace, options: AnyVideos) -> list[Feature]:
     weights = {name or ALL: path for name, path in map(_assigned, args.weights)}
     if weights.get(ALL, RANDOM) != RANDOM:
         raise PipelineError(f"--weights {weights[ALL]}: say of which network: NAME={weights[ALL]}")
-    of_all = {"max_rejected": 1.0, **options.model_dump(exclude={"stride"})}
+    for name in args.features:
+        if name not in encoders and name not in POOL:
+            raise PipelineError(f"--features {name}: not known; known are {', '.join([*encoders, *POOL])}")
+    for option, names in (("--weights", weights), ("--encoder", encoders)):
+        unasked = sorted(names.keys() - {ALL, *args.features})
+        if unasked:
+            raise PipelineError(f"{option} {unasked[0]}=...: --features does not name it")
+    chosen = set(PublishedOptions.model_fields)
+    of_all = {"max_rejected": 1.0, **options.model_dump(exclude={"stride", *chosen})}
     found = []
     for name in dict.fromkeys(args.features):
         output = args.output / name / "0000" / "manifest.json"
@@ -223,13 +236,12 @@ def _named(args: argparse.Namespace, options: AnyVideos) -> list[Feature]:
             own = OwnFeature(encoder=name, stride=options.stride, **of_all)
             found.append(_own(ExtractFeatures(own), own, Path(encoders[name]), output))
             continue
-        if name not in POOL:
-            known = ", ".join([*encoders, *POOL]) or "none: give one with --encoder NAME=MANIFEST"
-            raise PipelineError(f"--features {name}: not known; known are {known}")
         if name not in weights and ALL not in weights:
             wanted = POOL[name].weights.wanted
             raise PipelineError(f"--features {name}: wants --weights {name}=FILE (or {name}=random): {wanted}")
-        published = PublishedFeature(extractor=name, weights=weights.get(name, RANDOM), **of_all)
+        published = PublishedFeature(
+            extractor=name, weights=weights.get(name, RANDOM), **of_all, **options.model_dump(include=chosen)
+        )
         found.append(_published(ExtractFeatures(published), published, output))
     return found
 
@@ -238,8 +250,8 @@ RANDOM, ALL = "random", ""
 
 
 def _assigned(word: str) -> tuple[str, str]:
-    name, _, value = word.rpartition("=")
-    return name, value
+    name, sign, value = word.partition("=")
+    return (name, value) if sign else ("", name)
 
 
 def _own(section: ExtractFeatures, root: OwnFeature, encoder: Path, manifest: Path) -> Feature:

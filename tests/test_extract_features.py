@@ -20,6 +20,7 @@ from pipeline.encoders.geometry import central_crop, prepare, stack
 from pipeline.encoders.model import PretrainingModel, read_encoder, write_model
 from pipeline.encoders.reading import ClipReader
 from pipeline.extract_features import main
+from pipeline.extraction.output import Output
 from pipeline.extraction.passes import Made, extract
 from pipeline.extraction.sources import Source, find_sources
 from pipeline.extractors.base import Extractor
@@ -349,7 +350,7 @@ def test_one_command_takes_anybodys_videos(tmp_path: Path, capsys: pytest.Captur
     assert read_manifest(tmp_path / "out" / "near" / "0000" / "manifest.json") == before
     words[words.index('{"stride": 2, "device": "cpu"}')] = '{"stride": 3, "device": "cpu"}'
     assert anybody(*words) == 2
-    assert "made with other settings" in capsys.readouterr().err
+    assert "holds another feature: stride is 2, now 3; give another output, or --overwrite" in capsys.readouterr().err
     assert anybody(*words, "--overwrite") == 0
     assert len(Features.open(tmp_path / "out", ["wide", "near"][:1], 1).videos) == 3
 
@@ -444,3 +445,51 @@ def test_given_features_need_durations(tmp_path: Path, capsys: pytest.CaptureFix
     section = json.dumps({"file": str(tmp_path / "tsp.h5"), "fps": 15.0, "frames": 4, "stride": 4})
     assert main(["--config", section, "--videos", str(raw), "--output", str(tmp_path / "f" / "manifest.json")]) == 2
     assert "raw.mp4: features of a file are taken for re-encoded shards" in capsys.readouterr().err
+
+
+def test_given_features_replace_no_others_unasked_and_must_be_of_these_videos(
+    tmp_path: Path, shard: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "features" / "tiny" / "0000" / "manifest.json"
+    assert run(write_encoder(tmp_path / "encoder"), shard, output) == 0
+    before = output.read_bytes()
+    for name, video in (("theirs", "v_a"), ("strangers", "a")):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file[video] = np.zeros((4, 6), np.float32)
+
+    def take(name: str, *more: str) -> int:
+        section = json.dumps({"file": str(tmp_path / f"{name}.h5"), "fps": 15.0, "frames": 4, "stride": 4})
+        return main(["--config", section, "--videos", str(shard), "--output", str(output), *more])
+
+    assert take("theirs") == 2
+    assert "holds another feature" in capsys.readouterr().err
+    assert output.read_bytes() == before
+    assert take("strangers", "--overwrite") == 2
+    assert "strangers.h5: has none of the 4 videos of this shard" in capsys.readouterr().err
+    assert take("theirs", "--overwrite") == 0
+
+
+@pytest.mark.parametrize("option", ["--weights", "--encoder"])
+def test_names_that_nobody_asked_for_are_told(tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--features", "vggish", "--weights", "random", "--videos", str(tmp_path), "--output", str(tmp_path / "o")]
+    words[4:4] = ["vgish=x.pth"] if option == "--weights" else ["--encoder", "vgish=x.json"]
+    assert main(words) == 2
+    assert f"{option} vgish=...: --features does not name it" in capsys.readouterr().err
+
+
+def test_numbers_that_are_none_reject_their_video_alone(tmp_path: Path) -> None:
+    class Failing(OwnEncoder):
+        def __call__(self, windows: Sequence[torch.Tensor]) -> torch.Tensor:
+            return super().__call__(windows) * torch.tensor([[torch.nan if w.mean() > 0 else 1.0] for w in windows])
+
+    encoder = Failing("tiny", read_encoder(write_encoder(tmp_path / "encoder")), 4, CPU)
+    films = {"v_dark": np.zeros((20, 24, 32, 3), np.uint8), "v_light": np.full((20, 24, 32, 3), 255, np.uint8)}
+    sources = find_sources([write_videos(tmp_path / "video" / "0000", films)])
+    output = Output(tmp_path / "f" / "manifest.json", encoder, "extract_features")
+    with output:
+        for source, [found] in extract(sources, [encoder], batch_size=4, device=CPU):
+            output.add(source, found)
+        output.write("drop")
+    store = FeatureStore(tmp_path / "f")
+    assert set(store) == {"v_dark"}
+    assert store.absent == {"v_light": "not_finite"}

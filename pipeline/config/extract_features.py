@@ -18,7 +18,15 @@ class Extraction(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
 
 
-class AnyVideos(Extraction):
+class PublishedOptions(Section):
+    """What may be chosen about published networks; each takes heed of what concerns it."""
+
+    flow: Literal["raft", "tvl1"] = Field("raft", description="optical flow of i3d_flow and tsn_flow")
+    vggish_relu: bool = Field(True, description="VGGish's last layer is rectified, as in most published features")
+    vggish_pca: bool = Field(False, description="VGGish's features are whitened and quantised, as AudioSet's own")
+
+
+class AnyVideos(Extraction, PublishedOptions):
     """What `--features` is told of videos that belong to no dataset."""
 
     stride: int = Field(16, ge=1, description="of our own encoders: frames, at the clip's rate, from clip to clip")
@@ -37,7 +45,7 @@ class OwnFeature(_OfShard):
     stride: int = Field(16, ge=1, description="frames, at the clip's frame rate, from one clip to the next")
 
 
-class PublishedFeature(_OfShard):
+class PublishedFeature(_OfShard, PublishedOptions):
     """Features by a published network, with its own windows."""
 
     extractor: str = Field(description="name of the network in `pipeline.extractors.registry`")
@@ -45,9 +53,6 @@ class PublishedFeature(_OfShard):
     stride: int | None = Field(
         None, ge=1, description="frames (sound: samples), at its own rate, from window to window; null: its own"
     )
-    flow: Literal["raft", "tvl1"] = Field("raft", description="optical flow of i3d_flow and tsn_flow")
-    vggish_relu: bool = Field(True, description="VGGish's last layer is rectified, as in most published features")
-    vggish_pca: bool = Field(False, description="VGGish's features are whitened and quantised, as AudioSet's own")
 
 
 class GivenFeature(Section):

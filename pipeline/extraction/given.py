@@ -1,5 +1,6 @@
 """Features that are there already: taken from their files into the store, for the videos of a shard."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,18 +9,21 @@ from pipeline.config.extract_features import GivenFeature
 from pipeline.extraction.sources import Source
 from pipeline.store.exchange import channels, check_grid, items
 from pipeline.store.features import ClipGrid, write_features
+from pipeline.store.shard import check_existing
 
 
-def take(given: GivenFeature, sources: Sequence[Source], manifest: Path) -> None:
+def take(given: GivenFeature, sources: Sequence[Source], manifest: Path, *, overwrite: bool) -> None:
     """Write a shard of given features; a video that the file does not have stands in the index with that reason.
 
     Args:
         given: the file, and how its features were made.
         sources: videos of a re-encoded shard, whose durations are known.
         manifest: to write.
+        overwrite: whether another feature there is replaced.
 
     Raises:
-        PipelineError: no file of features; rows that do not fit the videos' durations; a raw video.
+        PipelineError: no file of features, or one that has none of the videos; rows that do not fit the videos'
+            durations; a raw video; another feature that is there.
     """
     raw = [source.path for source in sources if source.row is None]
     if raw:
@@ -30,6 +34,11 @@ def take(given: GivenFeature, sources: Sequence[Source], manifest: Path) -> None
     durations = {source.video: source.row.duration for source in sources if source.row}
     path, grid = Path(given.file), ClipGrid(given.fps, given.frames, given.stride)
     check_grid(path, durations, grid, given.suffix)
-    facts = {"feature": path.stem, "imported_from": path.name}
-    found = items(path, durations, given.suffix)
-    write_features(manifest, found, dim=channels(path, given.suffix), grid=grid, facts=facts)
+    facts, dim = {"feature": path.stem, "imported_from": path.name}, channels(path, given.suffix)
+    check_existing(manifest, dim=dim, grid=grid, facts=facts, overwrite=overwrite)
+    found = list(items(path, durations, given.suffix))
+    absent = [video for video, _, rows in found if isinstance(rows, str)]
+    if durations and len(absent) == len(durations):
+        raise PipelineError(f"{path}: has none of the {len(durations)} videos of this shard, like {absent[0]}")
+    logging.info("%s: %d videos, %d of them not there", path, len(durations), len(absent))
+    write_features(manifest, found, dim=dim, grid=grid, facts=facts)

@@ -1,5 +1,6 @@
 """What a pass leaves: the features' shards, and beside each a table of the videos that have none."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,8 +52,10 @@ class Output:
         self._file.close()
 
     def add(self, source: Source, found: Made | Reason) -> None:
-        """Take over what one video gave."""
+        """Take over what one video gave; numbers that are none are as good as a file that cannot be read."""
         video = source.video
+        if isinstance(found, Made) and not np.isfinite(found.rows).all():
+            found = Reason("not_finite", f"{source.path}: the network gives numbers that are not finite")
         if isinstance(found, Reason):
             row = {"video": video, "source": self._stage, "reason": found.code, "detail": found.detail}
             self.rejects.append(row)
@@ -69,8 +72,9 @@ class Output:
     def write(self, tail: Tail) -> None:
         """Write the table of rejects and the shard, its manifest last."""
         write_table(self.manifest.parent / TABLE, self.rejects, REJECTS)
-        facts = {"feature": self._extractor.name, **self._extractor.facts, "tail": tail}
-        write_features(self.manifest, self._items(), dim=self._extractor.dim, grid=self._extractor.grid, facts=facts)
+        beside(self.manifest).unlink(missing_ok=True)  # of what is replaced: a kill must not leave it beside the new
+        facts, made = facts_of(self._extractor, tail), self._extractor
+        write_features(self.manifest, self._items(), dim=made.dim, grid=made.grid, facts=facts)
 
     def _items(self) -> Iterator[Item]:
         self._file.seek(0)
@@ -80,6 +84,11 @@ class Output:
                 continue
             waiting = self._file.read(rows * self._extractor.dim * 4)
             yield video, duration, np.frombuffer(waiting, dtype=np.float32).reshape(rows, self._extractor.dim)
+
+
+def facts_of(extractor: Extractor, tail: Tail) -> dict[str, Any]:
+    """What the manifest says of a feature."""
+    return {"feature": extractor.name, **extractor.facts, "tail": tail}
 
 
 def rejected(manifest: Path) -> list[dict[str, Any]]:
@@ -97,14 +106,19 @@ def is_made(manifest: Path, stage: str, section: Settings, inputs: list[Path]) -
         return False
     record = beside(manifest)
     made: dict[str, Any] = read_json(record, "provenance") if record.is_file() else {}
-    there = {(manifest.parent / name).resolve(): digest for name, digest in made.get("inputs", {}).items()}
+    there = {_plain(manifest.parent / name): digest for name, digest in made.get("inputs", {}).items()}
     differs = {
         "by another stage": made.get("stage") != stage,
         "by another version of the code": made.get("code") != stamp(f"pipeline.{stage}"),
         "with other settings": made.get("config_digest") != section.digest(),
-        "from other files": there != {path.resolve(): sha256(path) for path in inputs},
+        "from other files": there != {_plain(path): sha256(path) for path in inputs},
     }
     if any(differs.values()):
         how = next(word for word, so in differs.items() if so) if made else "nobody knows how"
         raise PipelineError(f"{manifest}: is there already, made {how}; give another --output, or --overwrite")
     return True
+
+
+def _plain(path: Path) -> str:
+    """A path without detours, links left as they are: as records of inputs are written."""
+    return os.path.normpath(path.absolute())

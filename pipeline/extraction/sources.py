@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.config.errors import PipelineError
 from pipeline.datasets.gather import find_videos
+from pipeline.store.ids import check_id
 from pipeline.video.shard import VideoRow, Videos
 
 
@@ -33,6 +34,7 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
     found: dict[str, Source] = {}
     for path in paths:
         for source in _below(path):
+            check_id(source.video, source.path)
             if source.video in found:
                 raise PipelineError(
                     f"{source.path}: {found[source.video].path} has the same name up to the suffix; rename one"

@@ -1,6 +1,7 @@
 """Reading video through PyAV: what a file holds, and its frames in order.
 
-The only module that decodes, so that the decoder can be swapped and timed. Memory stays bounded: one frame at a time.
+With `pipeline.video.stream`, which reads any file by time, the only module that decodes. Memory stays bounded: one
+frame at a time.
 """
 
 from collections.abc import Iterator

@@ -22,6 +22,12 @@ Chunk = Float[np.ndarray, "samples"]
 
 CUT = Fraction(6, 5)
 """Headers are this vague about a whole file's length (seconds), more than any frame's duration."""
+UNTOLD = {"aac", "ac3", "mp3"}
+"""Formats that state no length: what is told of one is guessed from the bit rate."""
+BACK, JUMP = Fraction(1), Fraction(600)
+"""Times that go back by more, or forward by more, are those of files that were joined, seconds."""
+GAP = Fraction(1, 20)
+"""A longer gap in the sound is silence; shorter ones are rounding, seconds."""
 
 
 class DamagedError(DecodeError):
@@ -83,6 +89,11 @@ def timed(path: Path, *, threads: int = 1, wanted: Callable[[Fraction], bool] | 
                         time = Fraction(0) if before is None else before + usual
                     else:
                         time = frame.pts * base - origin
+                    if before is not None and not -BACK <= time - before <= JUMP:
+                        raise DamagedError(
+                            f"{path}: after {float(before):.1f} s comes {float(time):.1f} s: joined of several files? "
+                            "re-encode it"
+                        )
                     if before is None or time > before:  # one that goes back in time is never shown
                         before = time
                         yield Timed(time, frame.duration * base if frame.duration else usual, frame)
@@ -116,7 +127,7 @@ class Pixels:
 def sound(path: Path, rates: Sequence[int]) -> Iterator[tuple[int, Chunk]]:
     """The sound of any video at some sample rates, in order: a rate, and what comes next at this rate.
 
-    Channels are averaged. Where the sound begins later than the picture, it is preceded by silence.
+    Channels are averaged. Where the sound begins later than the picture, or there is a gap in it, there is silence.
 
     Args:
         path: any video, or a file of sound alone.
@@ -133,17 +144,19 @@ def sound(path: Path, rates: Sequence[int]) -> Iterator[tuple[int, Chunk]]:
         stream = container.streams.audio[0]
         origin = Fraction(container.start_time or 0, av.time_base)
         resamplers = {rate: av.AudioResampler(format="fltp", rate=rate) for rate in rates}
-        begun = False
+        begun, end = False, Fraction(0)
         try:
             for packet in _packets(container, path):
                 if packet.stream_index != stream.index:
                     continue
                 for frame in packet.decode():
                     assert isinstance(frame, av.AudioFrame)
-                    late = (frame.pts or 0) * (frame.time_base or 0) - origin
+                    start = end if frame.pts is None else frame.pts * (frame.time_base or 0) - origin
+                    silence = start - end if start - end > (GAP if begun else 0) else Fraction(0)
+                    end = max(end, start) + Fraction(frame.samples, frame.sample_rate)
                     for rate, resampler in resamplers.items():
-                        if not begun and late > 0:
-                            yield rate, np.zeros(round(late * rate), np.float32)
+                        if silence:
+                            yield rate, np.zeros(round(silence * rate), np.float32)
                         yield from ((rate, _mono(found)) for found in resampler.resample(frame))
                     begun = True
             if not begun:
@@ -170,6 +183,8 @@ def _packets(container: InputContainer, path: Path) -> Iterator[Packet]:
         if packet.pts is not None and packet.time_base is not None:
             last = max(last, (packet.pts + (packet.duration or 0)) * packet.time_base)
         yield packet
-    missing = Fraction((container.start_time or 0) + (container.duration or 0), av.time_base) - last
-    if missing > CUT:
+    # Some containers count their length from 0, some from where they begin: what is longer is not told from it.
+    begin, length = (Fraction(value or 0, av.time_base) for value in (container.start_time, container.duration))
+    missing = min(begin, Fraction(0)) + length - last
+    if missing > CUT and container.format.name not in UNTOLD:
         raise DamagedError(f"{path}: cut short: its header promises {float(missing):.1f} s more than there is")

@@ -4,7 +4,6 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from films import cut, film
@@ -101,10 +100,24 @@ def test_errors_within_a_file_end_its_decoding(tmp_path: Path, shared: Path) -> 
         list(timed(shared / "data" / "videos" / "corrupted.mp4"))
 
 
-def test_cover_art_is_no_video(tmp_path: Path) -> None:
-    film(tmp_path / "cover.png", seconds=0.04)
-    film(tmp_path / "tone.m4a", sound=True, options=("-map", "1:a"))
-    with av.open(str(tmp_path / "tone.m4a")) as container:
-        assert not container.streams.video
-    with pytest.raises(DecodeError, match="no video stream"):
-        list(timed(tmp_path / "tone.m4a"))
+def test_joined_files_whose_times_begin_anew_are_damaged(tmp_path: Path) -> None:
+    one = film(tmp_path / "one.ts", seconds=3, sound=True).read_bytes()
+    (tmp_path / "joined.ts").write_bytes(one + one)
+    with pytest.raises(DamagedError, match=r"joined\.ts: after 3\.0 s comes 0\.0 s: joined of several files"):
+        list(timed(tmp_path / "joined.ts"))
+
+
+def test_a_gap_in_the_sound_is_silence(tmp_path: Path) -> None:
+    # The third and fourth second are cut out of the sound; what comes after keeps its time.
+    gap = ("-filter:a", "aselect=not(between(t\\,2\\,3.999))", "-c:a", "flac")
+    path = film(tmp_path / "v.mkv", seconds=6, sound=True, options=gap)
+    heard = np.concatenate([chunk for _, chunk in sound(path, [16000])])
+    assert len(heard) == pytest.approx(6 * 16000, abs=4000)
+    assert np.abs(heard[int(2.4 * 16000) : int(3.6 * 16000)]).max() == 0
+    assert np.abs(heard[int(4.5 * 16000) :]).max() > 0.05
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "webm", "mp4"])
+def test_a_file_that_starts_late_is_whole(tmp_path: Path, suffix: str) -> None:
+    path = film(tmp_path / f"late.{suffix}", options=("-output_ts_offset", "7"))
+    assert len(list(timed(path))) == 50
