@@ -20,9 +20,11 @@ SIZE = (24, 32)
 SECONDS = 6.0
 ACTIONS = {"glow red": (200, 40, 40), "glow blue": (40, 40, 200)}
 GREY = (110, 110, 110)
+CLIP = {"frames": 4, "fps": 7.5, "height": 24, "width": 32, "crop": 16}
+
 SMALL = {
     "architecture": "r2plus1d_narrow",
-    "clip": {"frames": 4, "fps": 7.5, "height": 24, "width": 32, "crop": 16},
+    "clip": CLIP,
     "freeze_stem": False,
     "initial_weights": None,
     "background_gap": 0.6,

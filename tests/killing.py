@@ -44,7 +44,7 @@ def kill_often(main: Main, words: list[str], output: Path, kills: int, seed: int
     shutil.rmtree(output)
     killed = 0
     while killed < kills:
-        status = attempt(main, words, draw.uniform(0.05, 0.5) * whole)
+        status = attempt(main, words, draw.uniform(0.05, 0.9) * whole)
         if status is None:
             killed += 1
         else:

@@ -120,8 +120,9 @@ def _strictly(source: Path, target: Path, config: Reencode, found: Probe, until:
     done = _run(source, target, config, found, until)
     if done.status != 0 or not done.times:
         raise RejectedError("decode_error", done.complaint)
-    if any(words in done.said for words in CUT_WORDS):
-        raise RejectedError("cut_short", done.complaint)
+    cut = next((line for line in done.said.splitlines() if any(words in line for words in CUT_WORDS)), None)
+    if cut:
+        raise RejectedError("cut_short", cut)
     made = _check(target, config)
     frame = 1 / found.fps
     slack = config.tolerance_s + frame  # of AVI, a frame's time is known to a frame

@@ -38,8 +38,14 @@ class Transcoded:
 
     @property
     def complaint(self) -> str:
-        """The first thing that it complained of, or its status."""
-        return (self.said.splitlines() or [f"ffmpeg ended with status {self.status}"])[0]
+        """The first thing that it complained of, or its status.
+
+        Of a part of ffmpeg, such as a decoder, only the name: what it says of damaged data depends on chance (see
+        `pipeline.video.decode.good_part`), and the reasons of rejected videos are to be the same in every run.
+        """
+        first = (self.said.splitlines() or [f"ffmpeg ended with status {self.status}"])[0]
+        part = re.match(r"\[(\w+)[^]]*\]", first)
+        return f"ffmpeg's {part[1]} found errors" if part else first
 
 
 @dataclass(frozen=True)

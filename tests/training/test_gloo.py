@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from filmed import SMALL, Filmed, write_filmed
+from filmed import CLIP, SMALL, Filmed, write_filmed
 from safetensors.torch import load_file
 
 from pipeline.pretrain_encoder import main
@@ -98,8 +98,10 @@ def test_what_one_process_cannot_read_stops_all_with_the_same_words(filmed: Film
     for name in ("v_train0", "v_train1", "v_train2"):
         bad = next(filmed.videos.rglob(f"{name}.mp4"))
         bad.write_bytes(bad.read_bytes()[:300] + bytes(bad.stat().st_size - 300))
-    # One part of a step is one clip: what a process reads, the other does not.
-    given, _ = words(filmed, "bad", replicas=2, processes=2, batch_size=1, epochs=1, clips_per_segment=1)
+    # One part of a step is one clip: what a process reads, the other does not. A crop that leaves the last layer's
+    # batch statistics more than one value of it.
+    one = {"batch_size": 1, "epochs": 1, "clips_per_segment": 1, "clip": {**CLIP, "crop": 24}}
+    given, _ = words(filmed, "bad", replicas=2, processes=2, **one)
     status, said = ended(given)
     assert status != 0
     assert "3 of 3 videos of the epoch are unreadable" in said
