@@ -1,5 +1,6 @@
 """What a pass leaves: the features' shards, and beside each a table of the videos that have none."""
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pipeline.extraction.passes import Made
 from pipeline.extraction.reading import Reason, Tail
 from pipeline.extraction.sources import Source
 from pipeline.extractors.base import Extractor
-from pipeline.store.atomic import read_json, sha256
+from pipeline.store.atomic import read_json, sha256, writing
 from pipeline.store.features import Item, write_features
 from pipeline.store.provenance import beside
 from pipeline.store.stamp import stamp
@@ -49,7 +50,8 @@ class Output:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written then cannot be now
+            self._file.close()
 
     def add(self, source: Source, found: Made | Reason) -> None:
         """Take over what one video gave; numbers that are none are as good as a file that cannot be read."""
@@ -62,10 +64,9 @@ class Output:
             # Of a raw video that cannot be read nobody knows how long it is.
             self._index.append((video, source.row.duration if source.row else 0.0, found.code))
             return
-        try:
+        with writing(self.manifest):
             self._file.write(np.ascontiguousarray(found.rows, dtype=np.float32).tobytes())
-        except OSError as error:
-            raise PipelineError(f"{self.manifest}: cannot be written ({error.strerror})") from None
+            self._file.flush()
         self._index.append((video, found.duration, len(found.rows)))
         self.rows += len(found.rows)
 

@@ -49,7 +49,8 @@ def _below(path: Path) -> Iterable[Source]:
     if path.is_dir():
         return [Source(video, file) for video, file in find_videos(path).items()]
     if path.suffix == ".json":
-        return [Source(row.video, row.path, row) for row in Videos.read([path]).rows.values()]
+        # Each is read from end to end anyway: a flipped bit is found now, which a decoder may pass over.
+        return [Source(row.video, row.path, row) for row in Videos.read([path], check=True).rows.values()]
     if not path.is_file():
         raise PipelineError(f"--videos {path}: no such file or folder")
     return [Source(path.stem, path)]
