@@ -12,7 +12,7 @@ from walked import case_of
 from pipeline.config.errors import PipelineError
 from pipeline.training.state import TrainingState
 
-WRITING = ["build_corpus", "reencode", "extract_features", "train_captioner", "evaluate", "report"]
+WRITING = ["build_corpus", "reencode", "extract_features", "train_captioner", "evaluate"]
 """Stages that write much, or late."""
 
 

@@ -1,4 +1,4 @@
-"""Processes that read clips die, or have no shared memory: one plain line, and the rerun is as if nothing had been."""
+"""Processes that others wait for die, or have no shared memory: one plain line, and the rerun ends as if not."""
 
 import json
 import os
@@ -11,7 +11,9 @@ import pytest
 from filmed import SMALL, Filmed, write_filmed
 from killing import Case, contents
 
+from pipeline.demo.scene import Video
 from pipeline.encoders.reading import ClipReader
+from pipeline.make_demo import main as make_demo
 from pipeline.pretrain_encoder import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,3 +82,18 @@ def test_shared_memory_that_is_too_small_is_told(filmed: Filmed) -> None:
     assert main(plain.words) == 0
     assert main(tiny.words) == 0
     assert weights(tiny) == weights(plain)
+
+
+def die(video: Video, folder: Path) -> Path:
+    """Stands for drawing a video."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+def test_a_killed_process_that_draws_the_demo_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.make_demo.film", die)
+    few = {"train_videos": 1, "val_videos": 3, "test_videos": 0, "broken_videos": 0, "workers": 1}
+    assert make_demo(["--config", json.dumps(few), "--output", str(tmp_path / "demo" / "manifest.json")]) == 2
+    assert "a process that draws videos was killed" in capsys.readouterr().err
