@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,7 +95,7 @@ def rungs(feet: Feet, config: ClimbLadder) -> list[dict[str, Any]]:
 def differences(feet: Feet, config: ClimbLadder) -> list[dict[str, Any]]:
     """How much more each rung has than the one before, on the same videos of each corpus."""
     found = []
-    for than, rung in zip(config.rungs, config.rungs[1:], strict=False):
+    for than, rung in pairwise(config.rungs):
         row: dict[str, Any] = {"rung": rung.name, "than": than.name}
         row["paper"] = {
             kind: None if lower is None or upper is None else round(upper - lower, 2)
