@@ -27,6 +27,9 @@ rule select_captions:
         "results/{dataset}/logs/select_captions/{split}-{proposals}.log",
     benchmark:
         "results/{dataset}/benchmarks/select_captions/{split}-{proposals}.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("select_captions"),
     shell:

@@ -38,7 +38,9 @@ rule extract_features:
         "results/{dataset}/benchmarks/extract_features/{feature}-{shard}.jsonl"
     threads: 1
     resources:
-        gpu=1,
+        gpu=gpus("extract_features", "feature"),
+        mem_mb=growing(16000),
+        runtime=growing(720),
     params:
         config=section("extract_features", "feature"),
     shell:
@@ -61,6 +63,9 @@ rule pool_features:
         "results/{dataset}/logs/pool_features/{feature}.log",
     benchmark:
         "results/{dataset}/benchmarks/pool_features/{feature}.jsonl"
+    resources:
+        mem_mb=growing(16000),
+        runtime=growing(120),
     params:
         config=section("pool_features"),
     shell:

@@ -21,6 +21,9 @@ rule evaluate:
         "results/{dataset}/logs/evaluate/{split}.log",
     benchmark:
         "results/{dataset}/benchmarks/evaluate/{split}.jsonl"
+    resources:
+        mem_mb=growing(16000),
+        runtime=growing(240),
     params:
         config=section("evaluate"),
     shell:
@@ -42,6 +45,9 @@ rule write_submission:
         "results/{dataset}/logs/write_submission.log",
     benchmark:
         "results/{dataset}/benchmarks/write_submission.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("write_submission"),
     shell:
@@ -84,6 +90,9 @@ rule report:
         "results/{dataset}/logs/report.log",
     benchmark:
         "results/{dataset}/benchmarks/report.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("report"),
     shell:
