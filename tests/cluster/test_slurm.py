@@ -128,6 +128,8 @@ def test_no_gpu_is_ever_shared(road: tuple[Path, str], slurm: Slurm) -> None:
     computed = 0
     for rule in LEASING:
         for log in (road[0] / "results" / "demo" / "logs" / rule).glob("*.log"):
+            if log.name == "gt.log":
+                continue  # annotated events are looked up, not computed
             [(gpus, job)] = re.findall(r"^GPUs (\S+) of Slurm job (\d+)$", log.read_text(), flags=re.MULTILINE)
             assert assigned[int(job)] == gpus.split(","), log
             computed += 1

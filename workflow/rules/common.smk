@@ -70,7 +70,7 @@ def section(stage: str, entry: str | None = None):
 
 
 def gpus(stage: str, entry: str | None = None):
-    """Function of a rule's wildcards that gives the GPUs of a job: one for each process, none with `device: cpu`.
+    """Function of a rule's wildcards that gives the GPUs of a job: one for each process, none on the CPU.
 
     `--resources gpu=0` sends jobs to the CPU where the config says `device: auto`; with `cuda` it is an error.
     """
@@ -80,7 +80,7 @@ def gpus(stage: str, entry: str | None = None):
         name = f"{stage}.{wildcards[entry]}" if entry else stage
         found = found[wildcards[entry]] if entry else found
         found = getattr(found, "root", found)
-        device = getattr(found, "device", "auto")
+        device = getattr(found, "device", "cpu")  # what is given needs none
         needed = 0 if device == "cpu" else getattr(found, "processes", 1)
         given = workflow.global_resources.get("gpu").value
         if given == 0 and needed and device == "cuda":
