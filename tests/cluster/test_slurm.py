@@ -66,7 +66,6 @@ def test_a_slurm_of_somebody_else_is_not_touched(slurm: Slurm, tmp_path: Path) -
 def test_two_jobs_at_once_see_two_gpus_and_the_lease_keeps_to_them(slurm: Slurm, tmp_path: Path) -> None:
     # Each job waits for the other before it ends: they do run at the same time.
     shell = """#!/bin/sh
-        mkfifo $1 2>/dev/null
         {python} -m workflow.scripts.gpu_lease --gpus 1 -- sh -c 'echo $CUDA_VISIBLE_DEVICES' > $1.txt 2> $1.err
         if [ $1 = a ]; then echo > a; read line < b; else read line < a; echo > b; fi
     """
