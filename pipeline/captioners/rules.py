@@ -64,12 +64,12 @@ class Rules:
     def _repeating(self, said: Int64[Tensor, "events words"], ids: int) -> Bool[Tensor, "events ids"]:
         """Which words would end a row of words that was said before."""
         size = self.block_ngrams
-        repeating = torch.zeros(len(said), ids, dtype=torch.bool, device=said.device)
+        counts = torch.zeros(len(said), ids, dtype=torch.int32, device=said.device)
         if said.shape[1] < size:
-            return repeating
+            return counts > 0
         rows = said.unfold(1, size, 1)
         again = (rows[..., :-1] == said[:, None, said.shape[1] - size + 1 :]).all(2)
-        return repeating.scatter_reduce(1, rows[..., -1], again, "amax")
+        return counts.scatter_add(1, rows[..., -1], again.to(counts.dtype)) > 0
 
 
 FREE = Rules()
