@@ -17,11 +17,6 @@ class TrainCaptioner(Section):
     )
     align: Align = align_field()
     missing: Missing = missing_field()
-    splits: list[Literal["train", "enlarged"]] = Field(
-        ["train"],
-        min_length=1,
-        description="whose events it learns from; [train, enlarged] is the paper's larger set",
-    )
     relations: bool = Field(True, description="events know of the other events of their video (false: ablation)")
     context: bool = Field(
         True, description="captions know of those before them (false: ablation; all events are worded at once)"
