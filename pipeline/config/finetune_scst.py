@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.base import Section
+from pipeline.config.base import MACHINE, Section
 
 
 class FinetuneScst(Section):
@@ -22,6 +22,11 @@ class FinetuneScst(Section):
     )
     evaluate_every: int = Field(1, ge=1, description="epochs between two looks at `val`")
     cache_gb: float = Field(
-        4.0, ge=0, description="clip features kept in memory, up to this many GB; the rest is reread"
+        4.0,
+        ge=0,
+        description="clip features kept in memory, up to this many GB; the rest is reread",
+        json_schema_extra=MACHINE,
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
+    )

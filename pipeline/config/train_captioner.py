@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.base import Section
+from pipeline.config.base import MACHINE, Section
 from pipeline.config.combination import Align, Missing, align_field, missing_field
 
 
@@ -30,6 +30,11 @@ class TrainCaptioner(Section):
         True, description="whether captions come from the captioner that `finetune_scst` makes of this one"
     )
     cache_gb: float = Field(
-        4.0, ge=0, description="clip features kept in memory, up to this many GB; the rest is reread"
+        4.0,
+        ge=0,
+        description="clip features kept in memory, up to this many GB; the rest is reread",
+        json_schema_extra=MACHINE,
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
+    )

@@ -24,6 +24,7 @@ rule train_captioner:
         gpu=1,
     params:
         config=section("train_captioner", "captioner"),
+        decides=deciding("train_captioner", "captioner"),
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.train_captioner --config {params.config:q} --seed {wildcards.seed}"
@@ -51,6 +52,7 @@ rule finetune_scst:
         gpu=1,
     params:
         config=section("finetune_scst"),
+        decides=deciding("finetune_scst"),
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.finetune_scst --config {params.config:q} --seed {wildcards.seed}"
@@ -84,6 +86,7 @@ rule generate_captions:
         gpu=1,
     params:
         config=section("generate_captions"),
+        decides=deciding("generate_captions"),
         control=lambda wildcards: (
             "--control" if wildcards.proposals == "control" else ""
         ),

@@ -4,16 +4,16 @@ A rule passes its stage exactly the stage's own section as canonical JSON, so th
 and takes the stamp of the stage's code as an input, so that a change of any module that the stage imports does rerun.
 """
 
-import hashlib
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
+from pipeline.config.base import Settings
 from pipeline.config.errors import PipelineError
 from pipeline.config.load import Config, load
-from pipeline.config.propose_events import File, Learned
-from pipeline.datasets.gather import find_videos
+from pipeline.lineage.overlays import idle
 from workflow.scripts.code_stamp import write_stamp
 
 # Jobs are to find this environment's python, whether it was activated or not.
@@ -34,6 +34,7 @@ wildcard_constraints:
     proposals="[a-z][a-z0-9_]*",
 
 
+@cache
 def settings(dataset: str) -> Config:
     """Checked configuration of a dataset: a mistake in it ends snakemake with one plain line."""
     try:
@@ -54,18 +55,33 @@ def named_datasets(words: list[str]) -> set[str]:
 
 # Targets are not known yet while the rule files are read. So the command line is looked at, to tell of mistakes in the
 # configuration before any job, and before snakemake looks for any file.
-for dataset in named_datasets(sys.argv[1:]):
+asked_for = named_datasets(sys.argv[1:])
+for dataset in asked_for:
     settings(dataset)
+for path in idle(asked_for, list(map(Path, workflow.config_settings.configfiles))):
+    print(
+        f"{path} changes nothing for {', '.join(sorted(asked_for))}: all it says is so without it",
+        file=sys.stderr,
+    )
+
+
+def chosen(wildcards, stage: str, entry: str | None) -> Settings:
+    """The stage's section, or the entry of it that a wildcard names."""
+    found = getattr(settings(wildcards.dataset), stage)
+    return found[wildcards[entry]] if entry else found
 
 
 def section(stage: str, entry: str | None = None):
-    """Function of a rule's wildcards that gives the stage's section, or the entry of it that a wildcard names."""
+    """What a command is given: function that gives the stage's section, or the entry of it that a wildcard names.
 
-    def canonical(wildcards):
-        found = getattr(settings(wildcards.dataset), stage)
-        return (found[wildcards[entry]] if entry else found).canonical()
+    Snakemake compares no parameter that depends on resources, so that a change of this one reruns nothing by itself.
+    """
+    return lambda wildcards, resources: chosen(wildcards, stage, entry).canonical()
 
-    return canonical
+
+def deciding(stage: str, entry: str | None = None):
+    """What is compared: the same without the settings that only say how the machine is used."""
+    return lambda wildcards: chosen(wildcards, stage, entry).decides()
 
 
 def stamp(stage: str) -> str:

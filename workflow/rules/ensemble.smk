@@ -5,15 +5,6 @@ OUTPUTS: results/{dataset}/captions/ensemble-{split}-{proposals}.json.
 """
 
 
-def member_captions(wildcards):
-    """Captions of every member, in the order of the config."""
-    return [
-        f"results/{wildcards.dataset}/captions/{member.captioner}-{member.seed}-"
-        f"{wildcards.split}-{wildcards.proposals}.json"
-        for member in settings(wildcards.dataset).select_captions.members
-    ]
-
-
 rule select_captions:
     """Keep, for each proposal, the caption with most concepts, then the rarest words."""
     input:
@@ -29,6 +20,7 @@ rule select_captions:
         "results/{dataset}/benchmarks/select_captions/{split}-{proposals}.jsonl"
     params:
         config=section("select_captions"),
+        decides=deciding("select_captions"),
     shell:
         "python -m pipeline.select_captions --config {params.config:q} --concepts {input.concepts:q}"
         " --idf {input.idf:q} --captions {input.captions:q} --output {output.captions:q} > {log:q} 2>&1"

@@ -23,32 +23,11 @@ rule probe_encoder:
         "results/{dataset}/benchmarks/probe_encoder/{feature}.jsonl"
     params:
         config=section("probe_encoder"),
+        decides=deciding("probe_encoder"),
     shell:
         "python -m pipeline.probe_encoder --config {params.config:q} --feature {wildcards.feature}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
         " --concepts {input.concepts:q} --output {output.scores:q} > {log:q} 2>&1"
-
-
-def compared(dataset: str, kind: str) -> list[str]:
-    """What a comparison reads of each of its corpora: `probes` or `captions` of the arms, `control` of the floor."""
-    chosen = settings(dataset).compare_encoders
-    files = {
-        "probes": [f"probes/{arm.feature}.json" for arm in chosen.arms],
-        "captions": [
-            f"captions/{arm.captioner}-{chosen.captioner_seed}-{chosen.split}-gt.json"
-            for arm in chosen.arms
-        ],
-        "control": [
-            f"captions/{arm.captioner}-{chosen.captioner_seed}-{chosen.split}-control.json"
-            for arm in chosen.arms
-            if arm.feature == chosen.floor
-        ],
-    }
-    return [
-        f"results/{dataset}_s{seed}/{file}"
-        for seed in chosen.seeds
-        for file in files[kind]
-    ]
 
 
 rule compare_encoders:
@@ -67,6 +46,7 @@ rule compare_encoders:
         "results/{dataset}/benchmarks/compare_encoders.jsonl"
     params:
         config=section("compare_encoders"),
+        decides=deciding("compare_encoders"),
     shell:
         "python -m pipeline.compare_encoders --config {params.config:q} --dataset results/{wildcards.dataset}"
         " --output {output.comparison:q} > {log:q} 2>&1"
