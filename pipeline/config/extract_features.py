@@ -23,6 +23,12 @@ class Extraction(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
     )
+    timeout_s: float = Field(
+        300.0,
+        gt=0,
+        description="a video of which the decoder gives nothing for so long is left out, seconds",
+        json_schema_extra=MACHINE,
+    )
 
 
 class PublishedOptions(Section):

@@ -53,6 +53,7 @@ extract_features:
 propose_events:
   bmn: {kind: bmn, features: [sa_tsp]}
   given: {kind: file, path: given.json}
+finetune_scst: {samples: 2}
 select_captions:
   members: [{captioner: sa_tsp, seed: 0}]
 train_captioner:
@@ -105,6 +106,7 @@ UNLIKE: dict[str, Any] = {
     "propose_events.learned.features": ["initial"],
     "propose_events.bmn.features": ["initial"],
     "train_captioner.sa_tsp.features": ["sa_tsp", "initial"],
+    "finetune_scst.proposals": "learned",
     "compare_encoders.arms": [{"feature": "sa_tsp", "captioner": "on_sa_tsp"}],
     "compare_encoders.floor": "initial",
     "compare_encoders.pairs": [{"arm": "sa_tsp", "than": "initial"}],
@@ -248,8 +250,8 @@ def jobs_of(jobs: list[Job], name: str) -> Jobs:
         if job.command and re.fullmatch(rf"{name}(_s[0-9]+)?", job.wildcards["dataset"]):
             words = shlex.split(job.command)
             at = words.index("--config")
-            # How many processes is the machine's affair, as is what `deciding` leaves out.
-            rest = re.sub("--gpus [0-9]+ --processes [0-9]+", "", " ".join([*words[:at], *words[at + 2 :]]))
+            # How many GPUs and processes is the machine's affair, as is what `deciding` leaves out.
+            rest = re.sub("--gpus [0-9]+( --processes [0-9]+)?", "", " ".join([*words[:at], *words[at + 2 :]]))
             files = sorted(map(str, job.input)), sorted(map(str, job.output))
             told = json.dumps([files, deciding(job.rule, job.settings()), rest])
             found[job.rule, _plain(json.dumps(job.wildcards), name)] = Told(_plain(told, name), *files)

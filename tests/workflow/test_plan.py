@@ -41,6 +41,17 @@ def test_encoders_are_trained_only_where_something_reads_them(clone: Path) -> No
     assert jobs["extract_features"] == 2 * jobs["reencode"]
 
 
+def test_self_critical_training_reads_the_proposals_it_learns_from(clone: Path) -> None:
+    target = "results/demo/captioners/sa_tsp/0/scst/manifest.json"
+    for name, planned_too in (("gt", False), ("learned", True)):
+        (clone / "mine.yaml").write_text(json.dumps({"finetune_scst": {"proposals": name, "reward_workers": 1}}))
+        words = ("-n", "-p", "--configfile", "mine.yaml", "--cores", "2", "--", target)
+        told = snakemake(clone, *words).stdout
+        assert ("propose_events" in planned(told)) == planned_too
+        assert ("--proposals results/demo/proposals/learned.json --state" in told) == planned_too
+        assert "threads: 2" in told, "one computes rewards"
+
+
 def test_features_of_published_networks_need_their_weights_and_no_encoder(clone: Path) -> None:
     overlay = {
         "extract_features": {

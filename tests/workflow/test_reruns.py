@@ -49,7 +49,8 @@ def test_every_setting_and_every_module_has_a_row_and_it_is_true() -> None:
 
 def test_what_says_how_the_machine_is_used_reruns_nothing() -> None:
     idle = {name.rpartition(".")[2] for name, rules in table["settings"].items() if not rules}
-    assert idle == {"cache_gb", "device", "processes", "save_every", "timeout_s", "workers"}
+    assert idle == {"cache_gb", "device", "processes", "reward_workers", "save_every", "timeout_s", "workers"}
+    assert table["settings"]["reencode.timeout_s"] == ["reencode"], "videos that took too long are tried anew"
 
 
 def finish(folder: Path, files: list[str]) -> None:

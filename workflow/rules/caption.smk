@@ -35,11 +35,12 @@ rule train_captioner:
 
 
 rule finetune_scst:
-    """Finetune a captioner on METEOR by self-critical training, on the enlarged training set."""
+    """Finetune a captioner by self-critical training: on METEOR, on the enlarged training set, as the config says."""
     input:
         code=stamp("finetune_scst"),
         corpus="results/{dataset}/corpus/manifest.json",
         features=captioner_features,
+        proposals=scst_proposals,
         captioner="results/{dataset}/captioners/{captioner}/{seed}/xe/manifest.json",
     output:
         manifest="results/{dataset}/captioners/{captioner}/{seed}/scst/manifest.json",
@@ -47,17 +48,20 @@ rule finetune_scst:
         "results/{dataset}/logs/finetune_scst/{captioner}-{seed}.log",
     benchmark:
         "results/{dataset}/benchmarks/finetune_scst/{captioner}-{seed}.jsonl"
-    threads: 1
+    threads: scst_threads
     resources:
         gpu=1,
     params:
         config=section("finetune_scst"),
         decides=deciding("finetune_scst"),
+        proposals=lambda wildcards, input: (
+            ["--proposals", *input.proposals] if input.proposals else []
+        ),
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.finetune_scst --config {params.config:q} --seed {wildcards.seed}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
-        " --captioner {input.captioner:q}"
+        " --captioner {input.captioner:q} {params.proposals:q}"
         " --state results/{wildcards.dataset}/state/finetune_scst/{wildcards.captioner}-{wildcards.seed}"
         " --output {output.manifest:q} > {log:q} 2>&1"
 

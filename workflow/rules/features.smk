@@ -22,7 +22,7 @@ rule extract_features:
         "results/{dataset}/benchmarks/extract_features/{feature}-{shard}.jsonl"
     threads: 1
     resources:
-        gpu=1,
+        gpu=feature_gpu,
     params:
         config=section("extract_features", "feature"),
         decides=deciding("extract_features", "feature"),

@@ -86,6 +86,12 @@ def feature_files(wildcards):
     return [] if file == "random" else [file]
 
 
+def feature_gpu(wildcards):
+    """Features that are given, and those that are made on the CPU, need no GPU."""
+    made = settings(wildcards.dataset).extract_features[wildcards.feature].root
+    return int(getattr(made, "device", "cpu") != "cpu")
+
+
 def proposer_features(wildcards):
     """Feature shards that a proposer reads; only learned ones read any."""
     chosen = settings(wildcards.dataset)
@@ -98,6 +104,19 @@ def given_proposals(wildcards):
     """The file that a proposer of kind `file` reads."""
     proposer = settings(wildcards.dataset).propose_events[wildcards.proposer].root
     return [proposer.path] if isinstance(proposer, File) else []
+
+
+def scst_proposals(wildcards) -> list[str]:
+    """The file of proposals that self-critical training matches to the events; none where it takes annotated times."""
+    name = settings(wildcards.dataset).finetune_scst.proposals
+    return (
+        [] if name == "gt" else [f"results/{wildcards.dataset}/proposals/{name}.json"]
+    )
+
+
+def scst_threads(wildcards) -> int:
+    """The training's own thread, and those of the processes that compute rewards."""
+    return 1 + settings(wildcards.dataset).finetune_scst.reward_workers
 
 
 def member_captions(wildcards):
