@@ -91,6 +91,8 @@ def plain_lines(error: ValidationError, where: str) -> list[str]:
             lines.append(f"config: unknown key {key}")
         elif item["type"] == "missing":
             lines.append(f"config: {key} is missing")
+        elif isinstance(item["input"], dict):  # of several keys, which the message names: not all of them are shown
+            lines.append(": ".join(filter(None, ["config", key, item["msg"].removeprefix("Value error, ")])))
         else:
             hint = "; YAML reads 1e-4 as text, write 1.0e-4" if item["type"] in ("float_type", "int_type") else ""
             lines.append(f"config: {key} = {item['input']!r}: {item['msg']}{hint}")
