@@ -1,5 +1,6 @@
 """What CONTRIBUTING.md tells to write is written, in a copy of the project, and the real stages run with it."""
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from captioned import write_small
 from films import film
 
 from pipeline.datasets.corpus import Corpus
@@ -77,6 +79,22 @@ def test_a_feature_is_one_file_and_its_entry(project: Path) -> None:
     assert np.all((rows > 0) & (rows < 1))
 
 
+def test_a_captioner_is_one_file_and_its_line(project: Path) -> None:
+    follow(project, "Add a captioner")
+    small = write_small(project, {"train": 4})
+    config = {"architecture": "blind", "features": ["toy"], "hidden": 8, "epochs": 1, "selection": "last"}
+    made = project / "captioner" / "manifest.json"
+    words = ["--config", json.dumps(config), *small.arguments(), "--vocabulary", str(small.vocabulary), "--seed", "0"]
+    run(project, "pipeline.train_captioner", *words, "--state", "state", "--output", str(made))
+    assert json.loads((made.parent / "config.json").read_text())["name"] == "blind"
+    proposals = project / "gt.json"
+    given = ["--corpus", str(small.corpus), "--features", str(project / "features"), "--state", "state"]
+    run(project, "pipeline.propose_events", "--config", '{"kind": "gt"}', *given, "--output", str(proposals))
+    words = [*small.arguments(), "--captioner", str(made), "--proposals", str(proposals), "--split", "train"]
+    run(project, "pipeline.generate_captions", *words, "--output", "captions.json")
+    assert len(json.loads((project / "captions.json").read_text())["results"]) == 4
+
+
 def test_a_dataset_is_one_file_and_its_line(project: Path) -> None:
     follow(project, "Add a dataset")
     (project / "data" / "mine").mkdir(parents=True)
@@ -90,4 +108,5 @@ def test_a_dataset_is_one_file_and_its_line(project: Path) -> None:
 
 
 def test_every_block_of_the_page_is_tried() -> None:
-    assert TEXT.count("```") == 2 * sum(len(blocks(heading)) for heading in ("Add a feature", "Add a dataset"))
+    headings = ("Add a feature", "Add a captioner", "Add a dataset")
+    assert TEXT.count("```") == 2 * sum(len(blocks(heading)) for heading in headings)

@@ -11,6 +11,9 @@ from pipeline.config.combination import Align, Missing, align_field, missing_fie
 class TrainCaptioner(Section):
     """Cross-entropy training of one event captioner."""
 
+    architecture: str = Field(
+        "events", min_length=1, description="the captioner, by its name in `pipeline.captioners.architectures`"
+    )
     features: list[str] = Field(min_length=1, description="entries of `extract_features`, concatenated along channels")
     align: Align = align_field()
     missing: Missing = missing_field()
