@@ -1,7 +1,7 @@
 r"""Train an event captioner by cross-entropy (sections 1 and 1.4).
 
-In: the corpus (events and captions of the split `train`, for selection those of `val`), clip features, the
-caption vocabulary.
+In: the corpus (events and captions of the split `train`, and of `enlarged` if the settings say so, for selection
+those of `val`), clip features, the caption vocabulary.
 Out, beside the manifest: model.safetensors, config.json, vocabulary.json, metrics.jsonl, card.md. Facts:
 architecture, features, vocabulary digest, seed, selected epoch and its METEOR on `val`.
 
@@ -61,7 +61,7 @@ def train(
     Raises:
         PipelineError: nothing to train on, or nothing to select with.
     """
-    events = training_events(corpus, ["train"], features)
+    events = training_events(corpus, config.splits, features)
     cache = ClipCache(features, config.cache_gb)
     seed_all(STAGE, seed, "weights")
     kind = named(config.architecture)

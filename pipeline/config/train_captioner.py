@@ -15,6 +15,9 @@ class TrainCaptioner(Section):
         "events", min_length=1, description="the captioner, by its name in `pipeline.captioners.architectures`"
     )
     features: list[str] = Field(min_length=1, description="entries of `extract_features`, concatenated along channels")
+    splits: list[Literal["train", "enlarged"]] = Field(
+        ["train"], min_length=1, description="whose videos it learns from; `enlarged` is the paper's part of validation"
+    )
     align: Align = align_field()
     missing: Missing = missing_field()
     hidden: int = Field(512, ge=1, description="size of all hidden layers")

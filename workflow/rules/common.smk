@@ -31,6 +31,8 @@ wildcard_constraints:
     feature="[a-z][a-z0-9_]*",
     proposer="[a-z][a-z0-9_]*",
     captioner="[a-z][a-z0-9_]*",
+    ensemble="[a-z][a-z0-9_]*",
+    before="(-xe)?",
     proposals="[a-z][a-z0-9_]*",
 
 
@@ -47,7 +49,7 @@ def named_datasets(words: list[str]) -> set[str]:
     """Datasets that a command line asks for; the demo's where it names no target."""
     pattern = (
         r"results/([a-z][a-z0-9_]*?)"
-        r"(?:_(?:val|test)_meteor\.json|_submission\.json|_pretraining\.(?:json|png)|/)"
+        r"(?:_(?:val|test)_meteor\.json|_submission\.json|_(?:pretraining|ladder)\.(?:json|png)|/)"
     )
     named = {found[1] for word in words if (found := re.match(pattern, word))}
     return named or (set() if "--target-jobs" in words else {"demo"})
@@ -65,23 +67,31 @@ for path in idle(asked_for, list(map(Path, workflow.config_settings.configfiles)
     )
 
 
-def chosen(wildcards, stage: str, entry: str | None) -> Settings:
-    """The stage's section, or the entry of it that a wildcard names."""
+def chosen(wildcards, stage: str, entry: str | None, changes) -> Settings:
+    """The stage's section, or the entry of it that a wildcard names; see `section`."""
     found = getattr(settings(wildcards.dataset), stage)
-    return found[wildcards[entry]] if entry else found
+    found = found[wildcards[entry]] if entry else found
+    return found.model_copy(update=changes(wildcards)) if changes else found
 
 
-def section(stage: str, entry: str | None = None):
-    """What a command is given: function that gives the stage's section, or the entry of it that a wildcard names.
+def section(stage: str, entry: str | None = None, changes=None):
+    """What a command is given: function of a rule's wildcards that gives the stage's section.
 
     Snakemake compares no parameter that depends on resources, so that a change of this one reruns nothing by itself.
+
+    Args:
+        stage: whose.
+        entry: the wildcard that names an entry of the section.
+        changes: function of the wildcards that gives what is otherwise than in the configuration, by key.
     """
-    return lambda wildcards, resources: chosen(wildcards, stage, entry).canonical()
+    return lambda wildcards, resources: chosen(
+        wildcards, stage, entry, changes
+    ).canonical()
 
 
-def deciding(stage: str, entry: str | None = None):
+def deciding(stage: str, entry: str | None = None, changes=None):
     """What is compared: the same without the settings that only say how the machine is used."""
-    return lambda wildcards: chosen(wildcards, stage, entry).decides()
+    return lambda wildcards: chosen(wildcards, stage, entry, changes).decides()
 
 
 def stamp(stage: str) -> str:
@@ -122,7 +132,10 @@ def captioner_features(wildcards) -> list[str]:
     )
 
 
-def finished_captioner(dataset: str, name: str, seed: int | str) -> str:
-    """Manifest of a captioner that is done with its training."""
-    done = "scst" if settings(dataset).train_captioner[name].self_critical else "xe"
+def finished_captioner(
+    dataset: str, name: str, seed: int | str, before: str = ""
+) -> str:
+    """Manifest of a captioner that is done with its training; `-xe`: with what is before `finetune_scst`."""
+    scst = settings(dataset).train_captioner[name].self_critical and not before
+    done = "scst" if scst else "xe"
     return f"results/{dataset}/captioners/{name}/{seed}/{done}/manifest.json"

@@ -4,7 +4,9 @@ Functions of a rule's wildcards, in the order that the data flows; `settings` an
 """
 
 import hashlib
+import sys
 
+from pipeline.config.climb_ladder import ENSEMBLE
 from pipeline.config.propose_events import File, Learned
 from pipeline.datasets.gather import find_videos
 from pipeline.encoders.registry import weight_file
@@ -119,12 +121,25 @@ def scst_threads(wildcards) -> int:
     return 1 + settings(wildcards.dataset).finetune_scst.reward_workers
 
 
+def ensembled(wildcards) -> dict[str, list]:
+    """Members of an ensemble: those of the section for `ensemble`, those of a rung of the ladder for others."""
+    chosen = settings(wildcards.dataset)
+    if wildcards.ensemble == ENSEMBLE:
+        return {"members": chosen.select_captions.members}
+    found = chosen.climb_ladder.members(wildcards.ensemble)
+    if not found:
+        sys.exit(
+            f"error: climb_ladder has no rung {wildcards.ensemble!r} of several captioners"
+        )
+    return {"members": found}
+
+
 def member_captions(wildcards):
     """Captions of every member, in the order of the config."""
     return [
-        f"results/{wildcards.dataset}/captions/{member.captioner}-{member.seed}-"
+        f"results/{wildcards.dataset}/captions/{member.label}-"
         f"{wildcards.split}-{wildcards.proposals}.json"
-        for member in settings(wildcards.dataset).select_captions.members
+        for member in ensembled(wildcards)["members"]
     ]
 
 
@@ -166,4 +181,22 @@ def compared(dataset: str, kind: str) -> list[str]:
         f"results/{dataset}_s{seed}/{file}"
         for seed in chosen.seeds
         for file in files[kind]
+    ]
+
+
+def climbed(wildcards) -> list[str]:
+    """What a ladder reads of each of its corpora: the corpus, and captions of every rung."""
+    chosen = settings(wildcards.dataset).climb_ladder
+    files = [
+        "corpus/manifest.json",
+        *(
+            f"captions/{rung.label}-{chosen.split}-{proposals}.json"
+            for rung in chosen.rungs
+            for proposals in ("gt", "learned")
+        ),
+    ]
+    return [
+        f"results/{dataset}/{file}"
+        for dataset in chosen.datasets(wildcards.dataset)
+        for file in files
     ]
