@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pipeline.captioners.architectures import named
 from pipeline.captioners.bundle import METRICS, parameters, save_captioner
 from pipeline.captioners.data import Batch, sentences_of, targets
 from pipeline.captioners.learn import Course, selection_events, training_events
@@ -63,7 +64,8 @@ def train(
     events = training_events(corpus, config.splits, features)
     cache = ClipCache(features, config.cache_gb)
     seed_all(STAGE, seed, "weights")
-    captioner = Captioner(
+    kind = named(config.architecture)
+    captioner = kind(
         Architecture(
             features.dim,
             config.hidden,
