@@ -23,6 +23,7 @@ rule mine_concepts:
         runtime=growing(120),
     params:
         config=section("mine_concepts"),
+        decides=deciding("mine_concepts"),
     shell:
         "python -m pipeline.mine_concepts --config {params.config:q} --corpus {input.corpus:q}"
         " --concepts {output.concepts:q} --vocabulary {output.vocabulary:q} --idf {output.idf:q} > {log:q} 2>&1"

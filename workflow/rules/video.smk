@@ -22,6 +22,7 @@ rule reencode:
         runtime=growing(720),
     params:
         config=section("reencode"),
+        decides=deciding("reencode"),
     shell:
         "python -m pipeline.reencode --config {params.config:q} --corpus {input.corpus:q}"
         " --shard {wildcards.shard} --output {output.manifest:q} > {log:q} 2>&1"
