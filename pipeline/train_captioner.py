@@ -1,7 +1,7 @@
 r"""Train an event captioner by cross-entropy (sections 1 and 1.4).
 
-In: the corpus (events and captions of `splits`, for selection those of the split `val`), clip features, the
-caption vocabulary.
+In: the corpus (events and captions of the split `train`, and of `enlarged` if the settings say so, for selection
+those of `val`), clip features, the caption vocabulary.
 Out, beside the manifest: model.safetensors, config.json, vocabulary.json, metrics.jsonl, card.md. Facts:
 architecture, features, vocabulary digest, seed, selected epoch and its METEOR on `val`.
 

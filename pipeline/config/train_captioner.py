@@ -12,13 +12,11 @@ class TrainCaptioner(Section):
     """Cross-entropy training of one event captioner."""
 
     features: list[str] = Field(min_length=1, description="entries of `extract_features`, concatenated along channels")
+    splits: list[Literal["train", "enlarged"]] = Field(
+        ["train"], min_length=1, description="whose videos it learns from; `enlarged` is the paper's part of validation"
+    )
     align: Align = align_field()
     missing: Missing = missing_field()
-    splits: list[Literal["train", "enlarged"]] = Field(
-        ["train"],
-        min_length=1,
-        description="whose events it learns from; [train, enlarged] is the paper's larger set",
-    )
     relations: bool = Field(True, description="events know of the other events of their video (false: ablation)")
     context: bool = Field(
         True, description="captions know of those before them (false: ablation; all events are worded at once)"

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline.config.errors import PipelineError
 from pipeline.store.manifest import Manifest, read_manifest
 from pipeline.store.tables import read_table
-from pipeline.video.shard import shard_manifest
+from pipeline.video.shard import REENCODED, shard_manifest
 
 SPLITS = ("train", "enlarged", "val", "test", "submission")
 """`train` is the official training set; `enlarged`, `val` and `test` divide the official validation set; `submission`
@@ -103,8 +103,19 @@ class Corpus:
         Args:
             videos: folder of the re-encoded shards.
         """
+        return self._of_shards(videos, "rejects.parquet", REJECTS)
+
+    def partial(self, videos: Path) -> list[dict[str, Any]]:
+        """Rows of `REENCODED`: the videos of which re-encoding kept only what comes before the first error.
+
+        Args:
+            videos: folder of the re-encoded shards.
+        """
+        return [row for row in self._of_shards(videos, "videos.parquet", REENCODED) if row["partial"]]
+
+    def _of_shards(self, videos: Path, table: str, schema: pa.Schema) -> list[dict[str, Any]]:
         manifests = (read_manifest(shard_manifest(videos, shard)) for shard in range(self.manifest.facts["shards"]))
-        return [row for manifest in manifests for row in read_table(manifest.payload("rejects.parquet"), REJECTS)]
+        return [row for manifest in manifests for row in read_table(manifest.payload(table), schema)]
 
     def references(self, split: str) -> list[Path]:
         """Reference files of a split in ActivityNet Captions' own format, one per annotator, times as annotated."""

@@ -24,7 +24,8 @@ def test_bare_snakemake_plans_the_whole_road(clone: Path) -> None:
     assert done.returncode == 0, done.stdout
     jobs = planned(done.stdout)
     assert jobs["total"] > 15
-    assert set(Config.model_fields) - jobs.keys() == {"write_submission", "probe_encoder", "compare_encoders"}
+    unasked = {"write_submission", "probe_encoder", "compare_encoders", "climb_ladder"}
+    assert set(Config.model_fields) - jobs.keys() == unasked
     # The encoder as it begins, for the global features, and the one that is trained: encoders are compared only where
     # that is asked for.
     assert (jobs["pretrain_encoder"], jobs["train_captioner"]) == (2, 2)
@@ -91,6 +92,35 @@ def test_a_comparison_may_be_small(clone: Path) -> None:
     assert (jobs["pretrain_encoder"], jobs["generate_captions"], jobs["make_demo"]) == (4, 6, 2)
     words = snakemake(clone, "-n", "results/anet_pretraining.json").stdout
     assert "error: there is no dataset anet_s31: only a corpus that the pipeline makes itself" in words
+
+
+def test_the_ladder_trains_every_captioner_once_on_each_seed(clone: Path) -> None:
+    done = snakemake(clone, "-n", "results/demo_ladder.json", "-q", "rules")
+    jobs = planned(done.stdout)
+    ladder = load("demo", {}, ROOT / CONFIG).climb_ladder
+    seeds = len(ladder.seeds)
+    assert seeds >= 3
+    members = [member for rung in ladder.rungs for member in rung.members]
+    captioners = {(member.captioner, member.seed) for member in members}
+    finetuned = {(member.captioner, member.seed) for member in members if not member.before_scst}
+    assert jobs["make_demo"] == seeds, done.stdout
+    assert (jobs["train_captioner"], jobs["finetune_scst"]) == (seeds * len(captioners), seeds * len(finetuned))
+    assert jobs["generate_captions"] == seeds * len({member.label for member in members}) * 2, "gt and learned"
+    assert jobs["select_captions"] == seeds * 2, "the five"
+    assert jobs["climb_ladder"] == 1
+
+
+def test_a_ladder_without_seeds_stands_on_the_dataset_itself(clone: Path) -> None:
+    (clone / "mine.yaml").write_text('{"climb_ladder": {"rungs": [{"name": "ensemble"}], "seeds": []}}')
+    jobs = planned(
+        snakemake(clone, "-n", "results/demo_ladder.json", "-q", "rules", "--configfile", "mine.yaml").stdout
+    )
+    assert (jobs["make_demo"], jobs["select_captions"], jobs["train_captioner"]) == (1, 2, 2)
+
+
+def test_captions_of_an_ensemble_that_is_no_rung_are_refused(clone: Path) -> None:
+    done = snakemake(clone, "-n", "results/demo/captions/nobody-test-gt.json")
+    assert "error: climb_ladder has no rung 'nobody' of several captioners" in done.stdout
 
 
 def test_a_dataset_without_captions_needs_no_concepts(clone: Path) -> None:

@@ -2,7 +2,8 @@
 
 REQUIRED INPUTS: the corpus, features of all shards, the vocabulary; for generating, proposals.
 OUTPUTS: results/{dataset}/captioners/{captioner}/{seed}/{xe,scst}/manifest.json, and
-results/{dataset}/captions/{captioner}-{seed}-{split}-{proposals}.json in ActivityNet's submission format.
+results/{dataset}/captions/{captioner}-{seed}-{split}-{proposals}.json in ActivityNet's submission format; with -xe after
+the seed, the captions of a captioner as it was before finetune_scst.
 """
 
 
@@ -84,18 +85,21 @@ rule generate_captions:
         corpus="results/{dataset}/corpus/manifest.json",
         features=captioner_features,
         captioner=lambda wildcards: finished_captioner(
-            wildcards.dataset, wildcards.captioner, wildcards.seed
+            wildcards.dataset,
+            wildcards.captioner,
+            wildcards.seed,
+            wildcards.before,
         ),
         proposals=lambda wildcards: (
             f"results/{wildcards.dataset}/proposals/"
             f"{'gt' if wildcards.proposals == 'control' else wildcards.proposals}.json"
         ),
     output:
-        captions="results/{dataset}/captions/{captioner}-{seed}-{split}-{proposals}.json",
+        captions="results/{dataset}/captions/{captioner}-{seed}{before}-{split}-{proposals}.json",
     log:
-        "results/{dataset}/logs/generate_captions/{captioner}-{seed}-{split}-{proposals}.log",
+        "results/{dataset}/logs/generate_captions/{captioner}-{seed}{before}-{split}-{proposals}.log",
     benchmark:
-        "results/{dataset}/benchmarks/generate_captions/{captioner}-{seed}-{split}-{proposals}.jsonl"
+        "results/{dataset}/benchmarks/generate_captions/{captioner}-{seed}{before}-{split}-{proposals}.jsonl"
     threads: 1
     resources:
         gpu=1,

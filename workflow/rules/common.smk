@@ -31,6 +31,8 @@ wildcard_constraints:
     feature="[a-z][a-z0-9_]*",
     proposer="[a-z][a-z0-9_]*",
     captioner="[a-z][a-z0-9_]*",
+    ensemble="[a-z][a-z0-9_]*",
+    before="(-xe)?",
     proposals="[a-z][a-z0-9_]*",
 
 
@@ -46,7 +48,7 @@ def named_datasets(words: list[str]) -> set[str]:
     """Datasets that a command line asks for; the demo's where it names no target."""
     pattern = (
         r"results/([a-z][a-z0-9_]*?)"
-        r"(?:_(?:val|test)_meteor\.json|_submission\.json|_pretraining\.(?:json|png)|/)"
+        r"(?:_(?:val|test)_meteor\.json|_submission\.json|_(?:pretraining|ladder)\.(?:json|png)|/)"
     )
     named = {found[1] for word in words if (found := re.match(pattern, word))}
     return named or (set() if "--target-jobs" in words else {"demo"})
@@ -58,12 +60,21 @@ for dataset in named_datasets(sys.argv[1:]):
     settings(dataset)
 
 
-def section(stage: str, entry: str | None = None):
-    """Function of a rule's wildcards that gives the stage's section, or the entry of it that a wildcard names."""
+def section(stage: str, entry: str | None = None, changes=None):
+    """Function of a rule's wildcards that gives the stage's section.
+
+    Args:
+        stage: whose.
+        entry: the wildcard that names an entry of the section.
+        changes: function of the wildcards that gives what is otherwise than in the configuration, by key.
+    """
 
     def canonical(wildcards):
         found = getattr(settings(wildcards.dataset), stage)
-        return (found[wildcards[entry]] if entry else found).canonical()
+        found = found[wildcards[entry]] if entry else found
+        return (
+            found.model_copy(update=changes(wildcards)) if changes else found
+        ).canonical()
 
     return canonical
 
@@ -106,7 +117,10 @@ def captioner_features(wildcards) -> list[str]:
     )
 
 
-def finished_captioner(dataset: str, name: str, seed: int | str) -> str:
-    """Manifest of a captioner that is done with its training."""
-    done = "scst" if settings(dataset).train_captioner[name].self_critical else "xe"
+def finished_captioner(
+    dataset: str, name: str, seed: int | str, before: str = ""
+) -> str:
+    """Manifest of a captioner that is done with its training; `-xe`: with what is before `finetune_scst`."""
+    scst = settings(dataset).train_captioner[name].self_critical and not before
+    done = "scst" if scst else "xe"
     return f"results/{dataset}/captioners/{name}/{seed}/{done}/manifest.json"

@@ -1,8 +1,8 @@
-"""Study: what encoders are worth, beside one another.
+"""Study: what encoders are worth, beside one another, and what each step of captioning adds.
 
 REQUIRED INPUTS: the corpus, the concepts, features of all shards; for the comparison, all that of several corpora, and
-captions of their ground-truth events.
-OUTPUTS: results/{dataset}/probes/{feature}.json, results/{dataset}_pretraining.json.
+captions of their ground-truth events; for the ladder, captions of ground-truth and learned proposals by every rung.
+OUTPUTS: results/{dataset}/probes/{feature}.json, results/{dataset}_pretraining.json, results/{dataset}_ladder.json.
 """
 
 
@@ -70,3 +70,40 @@ rule compare_encoders:
     shell:
         "python -m pipeline.compare_encoders --config {params.config:q} --dataset results/{wildcards.dataset}"
         " --output {output.comparison:q} > {log:q} 2>&1"
+
+
+def climbed(wildcards) -> list[str]:
+    """What a ladder reads of each of its corpora: the corpus, and captions of every rung."""
+    chosen = settings(wildcards.dataset).climb_ladder
+    files = [
+        "corpus/manifest.json",
+        *(
+            f"captions/{rung.label}-{chosen.split}-{proposals}.json"
+            for rung in chosen.rungs
+            for proposals in ("gt", "learned")
+        ),
+    ]
+    return [
+        f"results/{dataset}/{file}"
+        for dataset in chosen.datasets(wildcards.dataset)
+        for file in files
+    ]
+
+
+rule climb_ladder:
+    """Put the rungs of the paper's Table 2 beside one another: what each adds to the one before."""
+    input:
+        code=stamp("climb_ladder"),
+        captions=climbed,
+    output:
+        ladder="results/{dataset}_ladder.json",
+        picture="results/{dataset}_ladder.png",
+    log:
+        "results/{dataset}/logs/climb_ladder.log",
+    benchmark:
+        "results/{dataset}/benchmarks/climb_ladder.jsonl"
+    params:
+        config=section("climb_ladder"),
+    shell:
+        "python -m pipeline.climb_ladder --config {params.config:q} --dataset results/{wildcards.dataset}"
+        " --output {output.ladder:q} > {log:q} 2>&1"
