@@ -1,7 +1,7 @@
 r"""Train an event captioner by cross-entropy (sections 1 and 1.4).
 
-In: the corpus (events and captions of the split `train`, and of `enlarged` if the settings say so, for selection
-those of `val`), clip features, the caption vocabulary.
+In: the corpus (events and captions of `splits`, for selection those of the split `val`), clip features, the
+caption vocabulary.
 Out, beside the manifest: model.safetensors, config.json, vocabulary.json, metrics.jsonl, card.md. Facts:
 architecture, features, vocabulary digest, seed, selected epoch and its METEOR on `val`.
 
@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pipeline.captioners.architectures import named
 from pipeline.captioners.bundle import METRICS, parameters, save_captioner
 from pipeline.captioners.data import Batch, sentences_of, targets
 from pipeline.captioners.learn import Course, selection_events, training_events
@@ -63,7 +64,8 @@ def train(
     events = training_events(corpus, config.splits, features)
     cache = ClipCache(features, config.cache_gb)
     seed_all(STAGE, seed, "weights")
-    captioner = Captioner(
+    kind = named(config.architecture)
+    captioner = kind(
         Architecture(
             features.dim,
             config.hidden,

@@ -4,13 +4,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.base import Section
+from pipeline.config.base import MACHINE, Section
 from pipeline.config.combination import Align, Missing, align_field, missing_field
 
 
 class TrainCaptioner(Section):
     """Cross-entropy training of one event captioner."""
 
+    architecture: str = Field(
+        "events", min_length=1, description="the captioner, by its name in `pipeline.captioners.architectures`"
+    )
     features: list[str] = Field(min_length=1, description="entries of `extract_features`, concatenated along channels")
     splits: list[Literal["train", "enlarged"]] = Field(
         ["train"], min_length=1, description="whose videos it learns from; `enlarged` is the paper's part of validation"
@@ -43,6 +46,11 @@ class TrainCaptioner(Section):
         True, description="whether captions come from the captioner that `finetune_scst` makes of this one"
     )
     cache_gb: float = Field(
-        4.0, ge=0, description="clip features kept in memory, up to this many GB; the rest is reread"
+        4.0,
+        ge=0,
+        description="clip features kept in memory, up to this many GB; the rest is reread",
+        json_schema_extra=MACHINE,
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
+    )

@@ -25,6 +25,7 @@ rule train_captioner:
         gpu=1,
     params:
         config=section("train_captioner", "captioner"),
+        decides=deciding("train_captioner", "captioner"),
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.train_captioner --config {params.config:q} --seed {wildcards.seed}"
@@ -32,19 +33,6 @@ rule train_captioner:
         " --vocabulary {input.vocabulary:q}"
         " --state results/{wildcards.dataset}/state/train_captioner/{wildcards.captioner}-{wildcards.seed}"
         " --output {output.manifest:q} > {log:q} 2>&1"
-
-
-def scst_proposals(wildcards) -> list[str]:
-    """The file of proposals that self-critical training matches to the events; none where it takes annotated times."""
-    name = settings(wildcards.dataset).finetune_scst.proposals
-    return (
-        [] if name == "gt" else [f"results/{wildcards.dataset}/proposals/{name}.json"]
-    )
-
-
-def scst_threads(wildcards) -> int:
-    """The training's own thread, and those of the processes that compute rewards."""
-    return 1 + settings(wildcards.dataset).finetune_scst.reward_workers
 
 
 rule finetune_scst:
@@ -66,6 +54,7 @@ rule finetune_scst:
         gpu=1,
     params:
         config=section("finetune_scst"),
+        decides=deciding("finetune_scst"),
         proposals=lambda wildcards, input: (
             ["--proposals", *input.proposals] if input.proposals else []
         ),
@@ -105,6 +94,7 @@ rule generate_captions:
         gpu=1,
     params:
         config=section("generate_captions"),
+        decides=deciding("generate_captions"),
         control=lambda wildcards: (
             "--control" if wildcards.proposals == "control" else ""
         ),

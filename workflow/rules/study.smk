@@ -23,32 +23,11 @@ rule probe_encoder:
         "results/{dataset}/benchmarks/probe_encoder/{feature}.jsonl"
     params:
         config=section("probe_encoder"),
+        decides=deciding("probe_encoder"),
     shell:
         "python -m pipeline.probe_encoder --config {params.config:q} --feature {wildcards.feature}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
         " --concepts {input.concepts:q} --output {output.scores:q} > {log:q} 2>&1"
-
-
-def compared(dataset: str, kind: str) -> list[str]:
-    """What a comparison reads of each of its corpora: `probes` or `captions` of the arms, `control` of the floor."""
-    chosen = settings(dataset).compare_encoders
-    files = {
-        "probes": [f"probes/{arm.feature}.json" for arm in chosen.arms],
-        "captions": [
-            f"captions/{arm.captioner}-{chosen.captioner_seed}-{chosen.split}-gt.json"
-            for arm in chosen.arms
-        ],
-        "control": [
-            f"captions/{arm.captioner}-{chosen.captioner_seed}-{chosen.split}-control.json"
-            for arm in chosen.arms
-            if arm.feature == chosen.floor
-        ],
-    }
-    return [
-        f"results/{dataset}_s{seed}/{file}"
-        for seed in chosen.seeds
-        for file in files[kind]
-    ]
 
 
 rule compare_encoders:
@@ -67,27 +46,10 @@ rule compare_encoders:
         "results/{dataset}/benchmarks/compare_encoders.jsonl"
     params:
         config=section("compare_encoders"),
+        decides=deciding("compare_encoders"),
     shell:
         "python -m pipeline.compare_encoders --config {params.config:q} --dataset results/{wildcards.dataset}"
         " --output {output.comparison:q} > {log:q} 2>&1"
-
-
-def climbed(wildcards) -> list[str]:
-    """What a ladder reads of each of its corpora: the corpus, and captions of every rung."""
-    chosen = settings(wildcards.dataset).climb_ladder
-    files = [
-        "corpus/manifest.json",
-        *(
-            f"captions/{rung.label}-{chosen.split}-{proposals}.json"
-            for rung in chosen.rungs
-            for proposals in ("gt", "learned")
-        ),
-    ]
-    return [
-        f"results/{dataset}/{file}"
-        for dataset in chosen.datasets(wildcards.dataset)
-        for file in files
-    ]
 
 
 rule climb_ladder:
@@ -104,6 +66,7 @@ rule climb_ladder:
         "results/{dataset}/benchmarks/climb_ladder.jsonl"
     params:
         config=section("climb_ladder"),
+        decides=deciding("climb_ladder"),
     shell:
         "python -m pipeline.climb_ladder --config {params.config:q} --dataset results/{wildcards.dataset}"
         " --output {output.ladder:q} > {log:q} 2>&1"
