@@ -12,11 +12,17 @@ min_version("9.20")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
 
 
 # Before the first job, not on day three: what is missing on this machine (Java, ffmpeg, a place to write), and its cure.
 onstart:
     shell("python -m pipeline.doctor")
+
+
+# After an error, or Ctrl-C: what is done stays done, and training goes on from its last state.
+onerror:
+    print(f"To go on from here: {same_command()}", file=sys.stderr)
 
 
 rule all:

@@ -22,9 +22,12 @@ rule train_captioner:
         "results/{dataset}/benchmarks/train_captioner/{captioner}-{seed}.jsonl"
     threads: 1
     resources:
-        gpu=1,
+        gpu=gpus("train_captioner", "captioner"),
+        mem_mb=growing(32000),
+        runtime=growing(1440),
     params:
         config=section("train_captioner", "captioner"),
+        decides=deciding("train_captioner", "captioner"),
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.train_captioner --config {params.config:q} --seed {wildcards.seed}"
@@ -32,19 +35,6 @@ rule train_captioner:
         " --vocabulary {input.vocabulary:q}"
         " --state results/{wildcards.dataset}/state/train_captioner/{wildcards.captioner}-{wildcards.seed}"
         " --output {output.manifest:q} > {log:q} 2>&1"
-
-
-def scst_proposals(wildcards) -> list[str]:
-    """The file of proposals that self-critical training matches to the events; none where it takes annotated times."""
-    name = settings(wildcards.dataset).finetune_scst.proposals
-    return (
-        [] if name == "gt" else [f"results/{wildcards.dataset}/proposals/{name}.json"]
-    )
-
-
-def scst_threads(wildcards) -> int:
-    """The training's own thread, and those of the processes that compute rewards."""
-    return 1 + settings(wildcards.dataset).finetune_scst.reward_workers
 
 
 rule finetune_scst:
@@ -63,9 +53,12 @@ rule finetune_scst:
         "results/{dataset}/benchmarks/finetune_scst/{captioner}-{seed}.jsonl"
     threads: scst_threads
     resources:
-        gpu=1,
+        gpu=gpus("finetune_scst"),
+        mem_mb=growing(32000),
+        runtime=growing(2880),
     params:
         config=section("finetune_scst"),
+        decides=deciding("finetune_scst"),
         proposals=lambda wildcards, input: (
             ["--proposals", *input.proposals] if input.proposals else []
         ),
@@ -102,9 +95,12 @@ rule generate_captions:
         "results/{dataset}/benchmarks/generate_captions/{captioner}-{seed}{before}-{split}-{proposals}.jsonl"
     threads: 1
     resources:
-        gpu=1,
+        gpu=gpus("generate_captions"),
+        mem_mb=growing(16000),
+        runtime=growing(240),
     params:
         config=section("generate_captions"),
+        decides=deciding("generate_captions"),
         control=lambda wildcards: (
             "--control" if wildcards.proposals == "control" else ""
         ),

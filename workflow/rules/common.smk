@@ -4,16 +4,17 @@ A rule passes its stage exactly the stage's own section as canonical JSON, so th
 and takes the stamp of the stage's code as an input, so that a change of any module that the stage imports does rerun.
 """
 
-import hashlib
 import os
 import re
+import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
+from pipeline.config.base import Settings
 from pipeline.config.errors import PipelineError
 from pipeline.config.load import Config, load
-from pipeline.config.propose_events import File, Learned
-from pipeline.datasets.gather import find_videos
+from pipeline.lineage.overlays import idle
 from workflow.scripts.code_stamp import write_stamp
 
 # Jobs are to find this environment's python, whether it was activated or not.
@@ -36,6 +37,7 @@ wildcard_constraints:
     proposals="[a-z][a-z0-9_]*",
 
 
+@cache
 def settings(dataset: str) -> Config:
     """Checked configuration of a dataset: a mistake in it ends snakemake with one plain line."""
     try:
@@ -56,27 +58,83 @@ def named_datasets(words: list[str]) -> set[str]:
 
 # Targets are not known yet while the rule files are read. So the command line is looked at, to tell of mistakes in the
 # configuration before any job, and before snakemake looks for any file.
-for dataset in named_datasets(sys.argv[1:]):
+asked_for = named_datasets(sys.argv[1:])
+for dataset in asked_for:
     settings(dataset)
+for path in idle(asked_for, list(map(Path, workflow.config_settings.configfiles))):
+    print(
+        f"{path} changes nothing for {', '.join(sorted(asked_for))}: all it says is so without it",
+        file=sys.stderr,
+    )
+
+
+def chosen(wildcards, stage: str, entry: str | None, changes) -> Settings:
+    """The stage's section, or the entry of it that a wildcard names; see `section`."""
+    found = getattr(settings(wildcards.dataset), stage)
+    found = found[wildcards[entry]] if entry else found
+    return found.model_copy(update=changes(wildcards)) if changes else found
 
 
 def section(stage: str, entry: str | None = None, changes=None):
-    """Function of a rule's wildcards that gives the stage's section.
+    """What a command is given: function of a rule's wildcards that gives the stage's section.
+
+    Snakemake compares no parameter that depends on resources, so that a change of this one reruns nothing by itself.
 
     Args:
         stage: whose.
         entry: the wildcard that names an entry of the section.
         changes: function of the wildcards that gives what is otherwise than in the configuration, by key.
     """
+    return lambda wildcards, resources: chosen(
+        wildcards, stage, entry, changes
+    ).canonical()
 
-    def canonical(wildcards):
+
+def deciding(stage: str, entry: str | None = None, changes=None):
+    """What is compared: the same without the settings that only say how the machine is used."""
+    return lambda wildcards: chosen(wildcards, stage, entry, changes).decides()
+
+
+def gpus(stage: str, entry: str | None = None):
+    """Function of a rule's wildcards that gives the GPUs of a job: one for each process, none on the CPU.
+
+    `--resources gpu=0` sends jobs to the CPU where the config says `device: auto`; with `cuda` it is an error.
+    """
+
+    def count(wildcards):
         found = getattr(settings(wildcards.dataset), stage)
+        name = f"{stage}.{wildcards[entry]}" if entry else stage
         found = found[wildcards[entry]] if entry else found
-        return (
-            found.model_copy(update=changes(wildcards)) if changes else found
-        ).canonical()
+        found = getattr(found, "root", found)
+        device = getattr(found, "device", "cpu")  # what is given needs none
+        needed = 0 if device == "cpu" else getattr(found, "processes", 1)
+        given = workflow.global_resources.get("gpu").value
+        if given == 0 and needed and device == "cuda":
+            raise PipelineError(
+                f"config: {name}.device = cuda, but --resources gpu=0 gives no GPU: give some, or set"
+                f" {name}.device = auto, which computes on the CPU where there are none"
+            )
+        if given and given < needed:
+            raise PipelineError(
+                f"config: {name}.processes = {needed} take a GPU each, but --resources gpu={given}: give more, or"
+                " set fewer processes"
+            )
+        return needed
 
-    return canonical
+    return count
+
+
+def growing(amount: int):
+    """Resource that grows: every attempt at a job gets the amount once more. For clusters; without them, no limit."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def same_command() -> str:
+    """The command that started this run, to be given once more."""
+    program, *words = sys.argv
+    if Path(program).name == "__main__.py":
+        return shlex.join([sys.executable, "-m", "snakemake", *words])
+    return shlex.join([program, *words])
 
 
 def stamp(stage: str) -> str:

@@ -18,8 +18,12 @@ rule mine_concepts:
         "results/{dataset}/logs/mine_concepts.log",
     benchmark:
         "results/{dataset}/benchmarks/mine_concepts.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         config=section("mine_concepts"),
+        decides=deciding("mine_concepts"),
     shell:
         "python -m pipeline.mine_concepts --config {params.config:q} --corpus {input.corpus:q}"
         " --concepts {output.concepts:q} --vocabulary {output.vocabulary:q} --idf {output.idf:q} > {log:q} 2>&1"

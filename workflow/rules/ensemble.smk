@@ -5,30 +5,6 @@ OUTPUTS: results/{dataset}/captions/ensemble-{split}-{proposals}.json, and for e
 captioners results/{dataset}/captions/{rung}-{split}-{proposals}.json.
 """
 
-from pipeline.config.climb_ladder import ENSEMBLE
-
-
-def ensembled(wildcards) -> dict[str, list]:
-    """Members of an ensemble: those of the section for `ensemble`, those of a rung of the ladder for others."""
-    chosen = settings(wildcards.dataset)
-    if wildcards.ensemble == ENSEMBLE:
-        return {"members": chosen.select_captions.members}
-    found = chosen.climb_ladder.members(wildcards.ensemble)
-    if not found:
-        sys.exit(
-            f"error: climb_ladder has no rung {wildcards.ensemble!r} of several captioners"
-        )
-    return {"members": found}
-
-
-def member_captions(wildcards):
-    """Captions of every member, in the order of the config."""
-    return [
-        f"results/{wildcards.dataset}/captions/{member.label}-"
-        f"{wildcards.split}-{wildcards.proposals}.json"
-        for member in ensembled(wildcards)["members"]
-    ]
-
 
 rule select_captions:
     """Keep, for each proposal, the caption with most concepts, then the rarest words."""
@@ -43,8 +19,12 @@ rule select_captions:
         "results/{dataset}/logs/select_captions/{ensemble}-{split}-{proposals}.log",
     benchmark:
         "results/{dataset}/benchmarks/select_captions/{ensemble}-{split}-{proposals}.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("select_captions", changes=ensembled),
+        decides=deciding("select_captions", changes=ensembled),
     shell:
         "python -m pipeline.select_captions --config {params.config:q} --concepts {input.concepts:q}"
         " --idf {input.idf:q} --captions {input.captions:q} --output {output.captions:q} > {log:q} 2>&1"

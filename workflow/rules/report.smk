@@ -21,8 +21,12 @@ rule evaluate:
         "results/{dataset}/logs/evaluate/{split}.log",
     benchmark:
         "results/{dataset}/benchmarks/evaluate/{split}.jsonl"
+    resources:
+        mem_mb=growing(16000),
+        runtime=growing(240),
     params:
         config=section("evaluate"),
+        decides=deciding("evaluate"),
     shell:
         "python -m pipeline.evaluate road --config {params.config:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --gt {input.gt:q} --learned {input.learned:q}"
@@ -42,30 +46,15 @@ rule write_submission:
         "results/{dataset}/logs/write_submission.log",
     benchmark:
         "results/{dataset}/benchmarks/write_submission.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("write_submission"),
+        decides=deciding("write_submission"),
     shell:
         "python -m pipeline.write_submission --config {params.config:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --captions {input.captions:q} --output {output.submission:q} > {log:q} 2>&1"
-
-
-def trained(wildcards):
-    """Manifests of the encoders and captioners that were trained, for their curves."""
-    chosen = settings(wildcards.dataset)
-    folder = f"results/{wildcards.dataset}"
-    captioners = [
-        f"{member.captioner}/{member.seed}/{stage}"
-        for member in chosen.select_captions.members
-        for stage in (
-            ("xe", "scst")
-            if chosen.train_captioner[member.captioner].self_critical
-            else ("xe",)
-        )
-    ]
-    return [
-        f"{folder}/encoders/{encoder}/manifest.json"
-        for encoder in chosen.feature_encoders()
-    ] + [f"{folder}/captioners/{captioner}/manifest.json" for captioner in captioners]
 
 
 rule report:
@@ -84,8 +73,12 @@ rule report:
         "results/{dataset}/logs/report.log",
     benchmark:
         "results/{dataset}/benchmarks/report.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("report"),
+        decides=deciding("report"),
     shell:
         "python -m pipeline.report --config {params.config:q} --scores {input.scores:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --gt {input.gt:q} --learned {input.learned:q}"

@@ -21,34 +21,16 @@ rule probe_encoder:
         "results/{dataset}/logs/probe_encoder/{feature}.log",
     benchmark:
         "results/{dataset}/benchmarks/probe_encoder/{feature}.jsonl"
+    resources:
+        mem_mb=growing(32000),
+        runtime=growing(240),
     params:
         config=section("probe_encoder"),
+        decides=deciding("probe_encoder"),
     shell:
         "python -m pipeline.probe_encoder --config {params.config:q} --feature {wildcards.feature}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
         " --concepts {input.concepts:q} --output {output.scores:q} > {log:q} 2>&1"
-
-
-def compared(dataset: str, kind: str) -> list[str]:
-    """What a comparison reads of each of its corpora: `probes` or `captions` of the arms, `control` of the floor."""
-    chosen = settings(dataset).compare_encoders
-    files = {
-        "probes": [f"probes/{arm.feature}.json" for arm in chosen.arms],
-        "captions": [
-            f"captions/{arm.captioner}-{chosen.captioner_seed}-{chosen.split}-gt.json"
-            for arm in chosen.arms
-        ],
-        "control": [
-            f"captions/{arm.captioner}-{chosen.captioner_seed}-{chosen.split}-control.json"
-            for arm in chosen.arms
-            if arm.feature == chosen.floor
-        ],
-    }
-    return [
-        f"results/{dataset}_s{seed}/{file}"
-        for seed in chosen.seeds
-        for file in files[kind]
-    ]
 
 
 rule compare_encoders:
@@ -65,29 +47,15 @@ rule compare_encoders:
         "results/{dataset}/logs/compare_encoders.log",
     benchmark:
         "results/{dataset}/benchmarks/compare_encoders.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("compare_encoders"),
+        decides=deciding("compare_encoders"),
     shell:
         "python -m pipeline.compare_encoders --config {params.config:q} --dataset results/{wildcards.dataset}"
         " --output {output.comparison:q} > {log:q} 2>&1"
-
-
-def climbed(wildcards) -> list[str]:
-    """What a ladder reads of each of its corpora: the corpus, and captions of every rung."""
-    chosen = settings(wildcards.dataset).climb_ladder
-    files = [
-        "corpus/manifest.json",
-        *(
-            f"captions/{rung.label}-{chosen.split}-{proposals}.json"
-            for rung in chosen.rungs
-            for proposals in ("gt", "learned")
-        ),
-    ]
-    return [
-        f"results/{dataset}/{file}"
-        for dataset in chosen.datasets(wildcards.dataset)
-        for file in files
-    ]
 
 
 rule climb_ladder:
@@ -102,8 +70,12 @@ rule climb_ladder:
         "results/{dataset}/logs/climb_ladder.log",
     benchmark:
         "results/{dataset}/benchmarks/climb_ladder.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("climb_ladder"),
+        decides=deciding("climb_ladder"),
     shell:
         "python -m pipeline.climb_ladder --config {params.config:q} --dataset results/{wildcards.dataset}"
         " --output {output.ladder:q} > {log:q} 2>&1"

@@ -17,8 +17,12 @@ rule reencode:
         "results/{dataset}/logs/reencode/{shard}.log",
     benchmark:
         "results/{dataset}/benchmarks/reencode/{shard}.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(720),
     params:
         config=section("reencode"),
+        decides=deciding("reencode"),
     shell:
         "python -m pipeline.reencode --config {params.config:q} --corpus {input.corpus:q}"
         " --shard {wildcards.shard} --output {output.manifest:q} > {log:q} 2>&1"
