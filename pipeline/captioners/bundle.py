@@ -133,6 +133,11 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def _built(architecture: dict[str, Any]) -> str:
+    parts = {"relations": "events related by self-attention", "context": "one after another, a sentence LSTM over them"}
+    return "".join(f", {text}" for key, text in parts.items() if architecture[key])
+
+
 def card(facts: dict[str, Any]) -> str:
     """The model card: what the captioner is, what it was made with, what it is good for and what not."""
     told = "\n".join(f"- {name}: {json.dumps(value)}" for name, value in facts.items())
@@ -143,8 +148,8 @@ def card(facts: dict[str, Any]) -> str:
     )
     return f"""# Event captioner
 
-Words the events of an untrimmed video from clip features: events related by self-attention, a word LSTM with
-attention over each event's clips. Made by the stage `{facts["stage"]}`; kept is {chosen}.
+Words the events of an untrimmed video from clip features{_built(facts["architecture"])}: a word LSTM with attention
+over each event's clips. Made by the stage `{facts["stage"]}`; kept is {chosen}.
 
 {told}
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config.errors import PipelineError
+from pipeline.store.ids import check_id
 from pipeline.store.manifest import Manifest, read_manifest
 from pipeline.store.tables import read_table
 from pipeline.video.shard import REENCODED, shard_manifest
@@ -63,7 +64,11 @@ class Corpus:
     @cached_property
     def videos(self) -> list[dict[str, Any]]:
         """Rows of `VIDEOS`, sorted by id: all videos, those whose file is missing too (`path` is None)."""
-        return read_table(self.manifest.payload("videos.parquet"), VIDEOS)
+        path = self.manifest.payload("videos.parquet")
+        rows = read_table(path, VIDEOS)
+        for row in rows:
+            check_id(row["video"], path)
+        return rows
 
     @cached_property
     def segments(self) -> list[dict[str, Any]]:

@@ -15,10 +15,10 @@ from pipeline.captioners.vocabulary import END
 GOOD, BAD, OTHER = 2, 3, 4
 
 
-def world(max_words: int) -> Captioner:
-    """A captioner with three words."""
+def world(max_words: int, *, context: bool = False) -> Captioner:
+    """A captioner with three words; without context the events of a video are alike, and worded at once."""
     torch.manual_seed(0)
-    return Captioner(Architecture(5, 16, 5, max_words, 0.0))
+    return Captioner(Architecture(5, 16, 5, max_words, 0.0, context=context))
 
 
 def at_once(reward: Callable[[Sequence[int]], float]) -> Reward:
@@ -151,7 +151,7 @@ def test_the_baseline_of_samples_is_the_mean_of_the_others() -> None:
 
 
 def test_copies_of_a_batch_know_nothing_of_each_other() -> None:
-    model, batch = world(4).eval(), batch_of([4, 6], [[(0, 2), (2, 4)], [(1, 5)]])
+    model, batch = world(4, context=True).eval(), batch_of([4, 6], [[(0, 2), (2, 4)], [(1, 5)]])
     alone, several = greedy(model, batch), greedy(model, repeated(batch, 3))
     assert several.ids() == alone.ids() * 3
     torch.testing.assert_close(several.log_probs, alone.log_probs.repeat(3, 1))
