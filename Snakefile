@@ -20,6 +20,11 @@ onstart:
     shell("python -m pipeline.doctor")
 
 
+# After an error, or Ctrl-C: what is done stays done, and training goes on from its last state.
+onerror:
+    print(f"To go on from here: {same_command()}", file=sys.stderr)
+
+
 rule all:
     """The demo: its score and its report."""
     input:

@@ -135,11 +135,12 @@ def test_processes_do_not_share_a_device(
     assert "2 GPUs are asked for, there are 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("assigned", ["SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "GPU_DEVICE_ORDINAL"])
 def test_jobs_of_slurm_have_their_own_devices_though_names_are_alike(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    assigned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A cluster that shows each job its own devices alone calls them 0 in both.
-    monkeypatch.setenv("SLURM_JOB_GPUS", "3")
+    monkeypatch.setenv(assigned, "0")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     first = lease(tmp_path, 1, HOLD, devices="0")
     assert first.stdout

@@ -22,7 +22,9 @@ rule train_captioner:
         "results/{dataset}/benchmarks/train_captioner/{captioner}-{seed}.jsonl"
     threads: 1
     resources:
-        gpu=1,
+        gpu=gpus("train_captioner", "captioner"),
+        mem_mb=growing(32000),
+        runtime=growing(1440),
     params:
         config=section("train_captioner", "captioner"),
         decides=deciding("train_captioner", "captioner"),
@@ -51,7 +53,9 @@ rule finetune_scst:
         "results/{dataset}/benchmarks/finetune_scst/{captioner}-{seed}.jsonl"
     threads: scst_threads
     resources:
-        gpu=1,
+        gpu=gpus("finetune_scst"),
+        mem_mb=growing(32000),
+        runtime=growing(2880),
     params:
         config=section("finetune_scst"),
         decides=deciding("finetune_scst"),
@@ -91,7 +95,9 @@ rule generate_captions:
         "results/{dataset}/benchmarks/generate_captions/{captioner}-{seed}{before}-{split}-{proposals}.jsonl"
     threads: 1
     resources:
-        gpu=1,
+        gpu=gpus("generate_captions"),
+        mem_mb=growing(16000),
+        runtime=growing(240),
     params:
         config=section("generate_captions"),
         decides=deciding("generate_captions"),

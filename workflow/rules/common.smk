@@ -6,6 +6,7 @@ and takes the stamp of the stage's code as an input, so that a change of any mod
 
 import os
 import re
+import shlex
 import sys
 from functools import cache
 from pathlib import Path
@@ -92,6 +93,48 @@ def section(stage: str, entry: str | None = None, changes=None):
 def deciding(stage: str, entry: str | None = None, changes=None):
     """What is compared: the same without the settings that only say how the machine is used."""
     return lambda wildcards: chosen(wildcards, stage, entry, changes).decides()
+
+
+def gpus(stage: str, entry: str | None = None):
+    """Function of a rule's wildcards that gives the GPUs of a job: one for each process, none on the CPU.
+
+    `--resources gpu=0` sends jobs to the CPU where the config says `device: auto`; with `cuda` it is an error.
+    """
+
+    def count(wildcards):
+        found = getattr(settings(wildcards.dataset), stage)
+        name = f"{stage}.{wildcards[entry]}" if entry else stage
+        found = found[wildcards[entry]] if entry else found
+        found = getattr(found, "root", found)
+        device = getattr(found, "device", "cpu")  # what is given needs none
+        needed = 0 if device == "cpu" else getattr(found, "processes", 1)
+        given = workflow.global_resources.get("gpu").value
+        if given == 0 and needed and device == "cuda":
+            raise PipelineError(
+                f"config: {name}.device = cuda, but --resources gpu=0 gives no GPU: give some, or set"
+                f" {name}.device = auto, which computes on the CPU where there are none"
+            )
+        if given and given < needed:
+            raise PipelineError(
+                f"config: {name}.processes = {needed} take a GPU each, but --resources gpu={given}: give more, or"
+                " set fewer processes"
+            )
+        return needed
+
+    return count
+
+
+def growing(amount: int):
+    """Resource that grows: every attempt at a job gets the amount once more. For clusters; without them, no limit."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def same_command() -> str:
+    """The command that started this run, to be given once more."""
+    program, *words = sys.argv
+    if Path(program).name == "__main__.py":
+        return shlex.join([sys.executable, "-m", "snakemake", *words])
+    return shlex.join([program, *words])
 
 
 def stamp(stage: str) -> str:

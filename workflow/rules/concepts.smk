@@ -18,6 +18,9 @@ rule mine_concepts:
         "results/{dataset}/logs/mine_concepts.log",
     benchmark:
         "results/{dataset}/benchmarks/mine_concepts.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         config=section("mine_concepts"),
         decides=deciding("mine_concepts"),

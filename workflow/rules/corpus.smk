@@ -21,6 +21,9 @@ rule make_demo:
     benchmark:
         "results/{dataset}/benchmarks/make_demo.jsonl"
     threads: 2
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         config=section("make_demo"),
         decides=deciding("make_demo"),
@@ -41,6 +44,9 @@ rule build_corpus:
         "results/{dataset}/logs/build_corpus.log",
     benchmark:
         "results/{dataset}/benchmarks/build_corpus.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("build_corpus"),
         decides=deciding("build_corpus"),

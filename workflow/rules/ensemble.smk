@@ -19,6 +19,9 @@ rule select_captions:
         "results/{dataset}/logs/select_captions/{ensemble}-{split}-{proposals}.log",
     benchmark:
         "results/{dataset}/benchmarks/select_captions/{ensemble}-{split}-{proposals}.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("select_captions", changes=ensembled),
         decides=deciding("select_captions", changes=ensembled),

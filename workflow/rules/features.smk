@@ -22,7 +22,9 @@ rule extract_features:
         "results/{dataset}/benchmarks/extract_features/{feature}-{shard}.jsonl"
     threads: 1
     resources:
-        gpu=feature_gpu,
+        gpu=gpus("extract_features", "feature"),
+        mem_mb=growing(16000),
+        runtime=growing(720),
     params:
         config=section("extract_features", "feature"),
         decides=deciding("extract_features", "feature"),
@@ -46,6 +48,9 @@ rule pool_features:
         "results/{dataset}/logs/pool_features/{feature}.log",
     benchmark:
         "results/{dataset}/benchmarks/pool_features/{feature}.jsonl"
+    resources:
+        mem_mb=growing(16000),
+        runtime=growing(120),
     params:
         config=section("pool_features"),
         decides=deciding("pool_features"),

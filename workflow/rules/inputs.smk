@@ -88,12 +88,6 @@ def feature_files(wildcards):
     return [] if file == "random" else [file]
 
 
-def feature_gpu(wildcards):
-    """Features that are given, and those that are made on the CPU, need no GPU."""
-    made = settings(wildcards.dataset).extract_features[wildcards.feature].root
-    return int(getattr(made, "device", "cpu") != "cpu")
-
-
 def proposer_features(wildcards):
     """Feature shards that a proposer reads; only learned ones read any."""
     chosen = settings(wildcards.dataset)

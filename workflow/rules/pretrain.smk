@@ -23,7 +23,9 @@ rule pretrain_encoder:
         "results/{dataset}/benchmarks/pretrain_encoder/{encoder}.jsonl"
     threads: 8
     resources:
-        gpu=processes,
+        gpu=gpus("pretrain_encoder", "encoder"),
+        mem_mb=growing(64000),
+        runtime=growing(2880),
     params:
         config=section("pretrain_encoder", "encoder"),
         decides=deciding("pretrain_encoder", "encoder"),

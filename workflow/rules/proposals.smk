@@ -20,7 +20,9 @@ rule propose_events:
         "results/{dataset}/benchmarks/propose_events/{proposer}.jsonl"
     threads: 1
     resources:
-        gpu=1,
+        gpu=gpus("propose_events", "proposer"),
+        mem_mb=growing(32000),
+        runtime=growing(1440),
     params:
         config=section("propose_events", "proposer"),
         decides=deciding("propose_events", "proposer"),

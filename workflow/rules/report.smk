@@ -21,6 +21,9 @@ rule evaluate:
         "results/{dataset}/logs/evaluate/{split}.log",
     benchmark:
         "results/{dataset}/benchmarks/evaluate/{split}.jsonl"
+    resources:
+        mem_mb=growing(16000),
+        runtime=growing(240),
     params:
         config=section("evaluate"),
         decides=deciding("evaluate"),
@@ -43,6 +46,9 @@ rule write_submission:
         "results/{dataset}/logs/write_submission.log",
     benchmark:
         "results/{dataset}/benchmarks/write_submission.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("write_submission"),
         decides=deciding("write_submission"),
@@ -67,6 +73,9 @@ rule report:
         "results/{dataset}/logs/report.log",
     benchmark:
         "results/{dataset}/benchmarks/report.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("report"),
         decides=deciding("report"),

@@ -21,6 +21,9 @@ rule probe_encoder:
         "results/{dataset}/logs/probe_encoder/{feature}.log",
     benchmark:
         "results/{dataset}/benchmarks/probe_encoder/{feature}.jsonl"
+    resources:
+        mem_mb=growing(32000),
+        runtime=growing(240),
     params:
         config=section("probe_encoder"),
         decides=deciding("probe_encoder"),
@@ -44,6 +47,9 @@ rule compare_encoders:
         "results/{dataset}/logs/compare_encoders.log",
     benchmark:
         "results/{dataset}/benchmarks/compare_encoders.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("compare_encoders"),
         decides=deciding("compare_encoders"),
@@ -64,6 +70,9 @@ rule climb_ladder:
         "results/{dataset}/logs/climb_ladder.log",
     benchmark:
         "results/{dataset}/benchmarks/climb_ladder.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         config=section("climb_ladder"),
         decides=deciding("climb_ladder"),

@@ -17,6 +17,9 @@ rule reencode:
         "results/{dataset}/logs/reencode/{shard}.log",
     benchmark:
         "results/{dataset}/benchmarks/reencode/{shard}.jsonl"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(720),
     params:
         config=section("reencode"),
         decides=deciding("reencode"),

@@ -41,7 +41,8 @@ def scheduled() -> str:
     Slurm gives no device to two jobs, but may count each job's own from 0. So a device of a job is another than the
     device of the same name of another job, and only jobs in one allocation have to share.
     """
-    assigned = os.environ.get("SLURM_STEP_GPUS") or os.environ.get("SLURM_JOB_GPUS")
+    # Any one of them will do: Snakemake's executor takes some of Slurm's variables away from some of its jobs.
+    assigned = {"SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "GPU_DEVICE_ORDINAL"} & os.environ.keys()
     return os.environ.get("SLURM_JOB_ID", "") if assigned else ""
 
 
