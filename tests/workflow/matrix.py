@@ -168,7 +168,7 @@ def _guesses(key: str, value: Any, name: str) -> list[Any]:
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):
-        return [value + 1, value - 1, value * 2]
+        return [value + 1, value - 1, value * 2, value + 3]
     if isinstance(value, float):
         return [value / 2, value + 1]
     if isinstance(value, list) and len(value) > 1:
