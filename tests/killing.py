@@ -28,8 +28,8 @@ ATTEMPTS = 25
 """To land one kill before giving up."""
 SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of Linux's prctl: whoever loses its parent becomes ours."""
-TELLS_OF_TIME = (".provenance.json", "card.md")
-"""Ends of the names of files that say when, or how fast, something was made."""
+TELLS_OF_TIME = (".provenance.json", "card.md", "finished.jsonl")
+"""Ends of the names of files that say when, how fast or in how many runs something was made."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -89,5 +89,5 @@ def read_manifest(path: Path) -> Manifest:
 def _inside(name: str) -> bool:
     """Whether a payload's name leads to a file below the manifest's folder, spelled in the one plain way."""
     path = PurePosixPath(name)
-    plain = name.isprintable() and path.as_posix() == name and "\\" not in name
+    plain = path.as_posix() == name and not any(sign == "\\" or ord(sign) < 32 for sign in name)
     return plain and not path.is_absolute() and not {".", ".."} & {name, *path.parts}
