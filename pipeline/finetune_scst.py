@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.captioners.bundle import METRICS, Trained, load_captioner, save_captioner
+from pipeline.captioners.bundle import METRICS, Trained, cut_short, load_captioner, save_captioner
 from pipeline.captioners.data import Batch, sentences_of
 from pipeline.captioners.learn import Course, selection_events, training_events
 from pipeline.captioners.scst import self_critical
@@ -66,7 +66,8 @@ def finetune(
     cache = ClipCache(features, config.cache_gb)
     captioner.to(pick(config.device))
     optimizer = torch.optim.Adam(captioner.parameters(), lr=config.lr)
-    course = Course(captioner, optimizer, events, cache, config.batch_videos, config.clip_gradient)
+    limits = (config.batch_videos, config.clip_gradient, config.steps_per_epoch)
+    course = Course(captioner, optimizer, events, cache, *limits)
     logging.info("%d sequences of %d events", len(events), len(sentences_of(events)))
 
     with Meteor() as meteor:
@@ -122,6 +123,7 @@ def main(argv: list[str] | None = None) -> int:
         "seed": args.seed,
         "started_from_epoch": trained.epoch,
     }
+    facts |= cut_short(config.steps_per_epoch)
     save_captioner(args.output, trained.captioner, trained.words, selected, facts)
     record(args.output, STAGE, config, inputs)
     state.clear()

@@ -16,7 +16,7 @@ settings.register_profile("steady", derandomize=True, deadline=None, suppress_he
 settings.load_profile("steady")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of real annotations, videos and golden numbers that may stand beside the project."""
     folder = ROOT.parent / "shared"

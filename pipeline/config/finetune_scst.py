@@ -4,13 +4,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.base import Section
+from pipeline.config.base import Section, steps_field
 
 
 class FinetuneScst(Section):
     """Self-critical sequence training with METEOR as reward, from the weights of `train_captioner`."""
 
     epochs: int = Field(40, ge=1, description="passes over the enlarged training set")
+    steps_per_epoch: int | None = steps_field()
     batch_videos: int = Field(1, ge=1, description="videos per step, all their events each")
     lr: float = Field(3.0e-5, gt=0, description="of Adam")
     lr_decay: float = Field(0.8, gt=0, le=1, description="factor on the rate ...")
