@@ -27,13 +27,10 @@ a video without sound is no fault), 3 if `--features` had to leave out some vide
 first, 1 if we are at fault.
 """
 
-import argparse
 import logging
-import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.command import add_config, command, parser, read_config
@@ -45,18 +42,16 @@ from pipeline.config.extract_features import (
     GivenFeature,
     OwnFeature,
     PublishedFeature,
-    PublishedOptions,
 )
-from pipeline.encoders.model import read_encoder
+from pipeline.extraction.asked import Feature, named, of_rule
+from pipeline.extraction.digests import Digests
 from pipeline.extraction.given import take
-from pipeline.extraction.output import Output, facts_of, is_made, rejected
+from pipeline.extraction.output import Output, check_made, facts_of, identity_of, lacking_of, rejected, sweep
 from pipeline.extraction.passes import Made, extract
-from pipeline.extraction.reading import NO_SOUND
-from pipeline.extraction.sources import Source, find_sources
+from pipeline.extraction.reading import NO_SOUND, Reason
+from pipeline.extraction.sources import Source, find_sources, shards_of
+from pipeline.extraction.suspects import Marker, suspicion
 from pipeline.extractors.base import Extractor
-from pipeline.extractors.options import Options
-from pipeline.extractors.own import OwnEncoder
-from pipeline.extractors.registry import POOL, build
 from pipeline.store.provenance import record
 from pipeline.store.shard import check_existing
 from pipeline.training.device import pick
@@ -65,23 +60,6 @@ from pipeline.training.log import Progress
 STAGE = "extract_features"
 SOME_REJECTED = 3
 """Exit status."""
-
-
-@dataclass(frozen=True)
-class Feature:
-    """A feature that is wanted.
-
-    Attributes:
-        section: how it is made.
-        extractor: who makes it.
-        files: what the extractor was made from.
-        manifest: where it goes.
-    """
-
-    section: ExtractFeatures
-    extractor: Extractor
-    files: list[Path]
-    manifest: Path
 
 
 @command
@@ -100,15 +78,15 @@ def main(argv: list[str] | None = None) -> int:
     options: Extraction
     if args.features:
         options = any_videos = read_config(args.config, AnyVideos, STAGE)
-        wanted = _named(args, any_videos)
+        wanted = named(args, any_videos)
     else:
         section = read_config(args.config, ExtractFeatures, STAGE)
         if isinstance(section.root, GivenFeature):
-            take(section.root, find_sources(args.videos), args.output, overwrite=args.overwrite)
+            take(section.root, find_sources(args.videos), args.output, shards_of(args.videos), overwrite=args.overwrite)
             file = Path(section.root.file)
             record(args.output, STAGE, section, [*args.videos, *([file] if file.is_file() else [])])
             return 0
-        options, wanted = section.root, [_of_rule(args, section, section.root)]
+        options, wanted = section.root, [of_rule(args, section, section.root)]
     rejects = run(wanted, find_sources(args.videos), args.videos, options, overwrite=args.overwrite)
     return SOME_REJECTED if rejects and args.features else 0
 
@@ -131,26 +109,38 @@ def run(
     Raises:
         PipelineError: a feature is there and was made in another way; too many videos of a shard cannot be decoded.
     """
-    shards = [path for path in given if path.suffix == ".json"]
-    files = [*shards, *(source.path for source in sources if source.row is None and os.access(source.path, os.R_OK))]
+    digests = Digests()
+
+    def inputs(feature: Feature) -> dict[Path, str]:
+        raw = {source.path: digest for source in sources if source.row is None and (digest := digests.of(source))}
+        listed = (*feature.files, *(path for path in given if path.suffix == ".json"))
+        return raw | {path: digests.of_file(path) for path in listed}
+
     rejects: list[Reject] = []
     missing: list[Feature] = []
     for feature in wanted:
         made = feature.extractor
         facts = facts_of(made, options.tail)
         check_existing(feature.manifest, dim=made.dim, grid=made.grid, facts=facts, overwrite=overwrite)
-        if not overwrite and is_made(feature.manifest, STAGE, feature.section, [*feature.files, *files]):
-            logging.info("%s: is there already", feature.manifest)
-            rejects += [(feature.extractor.name, row) for row in rejected(feature.manifest)]
-        else:
+        if overwrite or not feature.manifest.is_file():
             missing.append(feature)
+            continue
+        check_made(feature.manifest, STAGE, feature.section, inputs(feature))
+        sweep(feature.manifest)
+        logging.info("%s: is there already", feature.manifest)
+        rejects += [(feature.extractor.name, row) for row in rejected(feature.manifest)]
     with ExitStack() as opened:
-        outputs = [opened.enter_context(Output(feature.manifest, feature.extractor, STAGE)) for feature in missing]
+        outputs = []
+        for feature in missing:
+            identity = identity_of(feature.extractor, options.tail, STAGE, feature.section)
+            outputs.append(opened.enter_context(Output(feature.manifest, feature.extractor, STAGE, identity)))
         if outputs:
-            _extract(outputs, [feature.extractor for feature in missing], sources, options)
+            marker = opened.enter_context(Marker([output.manifest.parent for output in outputs]))
+            _extract(outputs, [feature.extractor for feature in missing], sources, options, digests, marker)
         for feature, output in zip(missing, outputs, strict=True):
-            output.write(options.tail)
-            record(feature.manifest, STAGE, feature.section, [*feature.files, *files])
+            output.write(options.tail, shards_of(given))
+            record(feature.manifest, STAGE, feature.section, inputs(feature))
+            output.clear()
             rejects += [(feature.extractor.name, row) for row in output.rejects]
     _tell(rejects)
     return len({row["video"] for _, row in rejects})
@@ -161,22 +151,59 @@ Reject = tuple[str, dict[str, str]]
 
 
 def _extract(
-    outputs: Sequence[Output], extractors: Sequence[Extractor], sources: Sequence[Source], options: Extraction
+    outputs: Sequence[Output],
+    extractors: Sequence[Extractor],
+    sources: Sequence[Source],
+    options: Extraction,
+    digests: Digests,
+    marker: Marker,
 ) -> None:
-    """One pass over the videos; what it gives goes to the outputs, one for each extractor."""
-    progress, began, seconds = Progress(f"{STAGE}, videos", len(sources)), time.monotonic(), 0.0
-    device = pick(options.device)
-    results = extract(
-        sources, extractors, batch_size=options.batch_size, device=device, tail=options.tail, threads=options.workers
-    )
-    for source, found in results:
-        for output, of_feature in zip(outputs, found, strict=True):
-            output.add(source, of_feature)
-        seconds += max((made.duration for made in found if isinstance(made, Made)), default=0.0)
-        _check_budget(options, outputs, len(sources))
-        progress.step()
+    """One pass over the videos that an earlier run has not finished; what it gives goes to the outputs.
+
+    Args:
+        outputs: one for each extractor.
+        extractors: who looks at the videos.
+        sources: the videos.
+        options: how.
+        digests: of the videos' files.
+        marker: says which video is read.
+    """
+    lacking = lacking_of(outputs, sources, digests)
+    suspects = marker.left()
+    progress, began, seconds = Progress(f"{STAGE}, videos", sum(map(len, lacking.values()))), time.monotonic(), 0.0
+    for numbers, of_group in lacking.items():
+        into = [outputs[number] for number in numbers]
+        read = []
+        for source in of_group:
+            reason = suspicion(source, options.timeout_s) if source.video in suspects else None
+            if reason is None:
+                read.append(source)
+                continue
+            for output in into:
+                output.add(source, reason, digests.of(source))
+            progress.step()
+        results = extract(
+            read,
+            [extractors[number] for number in numbers],
+            batch_size=options.batch_size,
+            device=pick(options.device),
+            tail=options.tail,
+            threads=options.workers,
+            timeout_s=options.timeout_s,
+            begin=marker.set,
+        )
+        for source, found in results:
+            digest = digests.of(source)
+            for output, of_feature in zip(into, found, strict=True):
+                # What was read is of no use if nobody can say what it was read from.
+                lost = isinstance(of_feature, Made) and digest is None
+                kept = Reason("unreadable", digests.trouble(source)) if lost else of_feature
+                output.add(source, kept, digest)
+            seconds += max((made.duration for made in found if isinstance(made, Made)), default=0.0)
+            _check_budget(options, into, len(sources))
+            progress.step()
     took, rows = time.monotonic() - began, sum(output.rows for output in outputs)
-    told = (len(sources), rows, took, rows / took, seconds / took)
+    told = (sum(map(len, lacking.values())), rows, took, rows / took, seconds / took)
     logging.info("%d videos, %d rows in %.1f s: %.1f rows/s, %.1f times as fast as the videos play", *told)
 
 
@@ -203,67 +230,6 @@ def _tell(rejects: Sequence[Reject]) -> None:
         print(f"{len(faults)} left out:\nvideo\tfeatures\treason\tdetail")
     for (video, reason, detail), features in sorted(faults.items()):
         print("\t".join([video, ",".join(features), reason, detail]))
-
-
-def _of_rule(args: argparse.Namespace, section: ExtractFeatures, root: OwnFeature | PublishedFeature) -> Feature:
-    """The feature that a section of the configuration describes."""
-    if isinstance(root, PublishedFeature):
-        return _published(section, root, args.output)
-    if len(args.encoder) != 1:
-        raise PipelineError(f"--encoder: give the manifest of the encoder {root.encoder!r}")
-    return _own(section, root, Path(args.encoder[0]), args.output)
-
-
-def _named(args: argparse.Namespace, options: AnyVideos) -> list[Feature]:
-    """The features that a command line names."""
-    encoders = {name or Path(path).parent.name: path for name, path in map(_assigned, args.encoder)}
-    weights = {name or ALL: path for name, path in map(_assigned, args.weights)}
-    if weights.get(ALL, RANDOM) != RANDOM:
-        raise PipelineError(f"--weights {weights[ALL]}: say of which network: NAME={weights[ALL]}")
-    for name in args.features:
-        if name not in encoders and name not in POOL:
-            raise PipelineError(f"--features {name}: not known; known are {', '.join([*encoders, *POOL])}")
-    for option, names in (("--weights", weights), ("--encoder", encoders)):
-        unasked = sorted(names.keys() - {ALL, *args.features})
-        if unasked:
-            raise PipelineError(f"{option} {unasked[0]}=...: --features does not name it")
-    chosen = set(PublishedOptions.model_fields)
-    of_all = {"max_rejected": 1.0, **options.model_dump(exclude={"stride", *chosen})}
-    found = []
-    for name in dict.fromkeys(args.features):
-        output = args.output / name / "0000" / "manifest.json"
-        if name in encoders:
-            own = OwnFeature(encoder=name, stride=options.stride, **of_all)
-            found.append(_own(ExtractFeatures(own), own, Path(encoders[name]), output))
-            continue
-        if name not in weights and ALL not in weights:
-            wanted = POOL[name].weights.wanted
-            raise PipelineError(f"--features {name}: wants --weights {name}=FILE (or {name}=random): {wanted}")
-        published = PublishedFeature(
-            extractor=name, weights=weights.get(name, RANDOM), **of_all, **options.model_dump(include=chosen)
-        )
-        found.append(_published(ExtractFeatures(published), published, output))
-    return found
-
-
-RANDOM, ALL = "random", ""
-
-
-def _assigned(word: str) -> tuple[str, str]:
-    name, sign, value = word.partition("=")
-    return (name, value) if sign else ("", name)
-
-
-def _own(section: ExtractFeatures, root: OwnFeature, encoder: Path, manifest: Path) -> Feature:
-    extractor = OwnEncoder(root.encoder, read_encoder(encoder), root.stride, pick(root.device))
-    return Feature(section, extractor, [encoder], manifest)
-
-
-def _published(section: ExtractFeatures, root: PublishedFeature, manifest: Path) -> Feature:
-    weights = Path(root.weights)
-    options = Options(root.stride, root.flow, root.vggish_relu, root.vggish_pca)
-    extractor = build(root.extractor, "random" if root.weights == RANDOM else weights, pick(root.device), options)
-    return Feature(section, extractor, [weights] if weights.is_file() else [], manifest)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,8 @@ def reencode_shard(config: Reencode, corpus_manifest: Path, shard: int, output: 
         payloads = [folder / "videos.parquet", folder / "rejects.parquet"]
         payloads += [folder / f"{row['video']}.mp4" for row in accepted]
         partial = sum(row["partial"] for row in accepted)
-        facts = {"fps": config.fps, "gop": config.gop, "videos": len(accepted), "partial": partial}
+        shards = corpus.manifest.facts["shards"]
+        facts = {"fps": config.fps, "gop": config.gop, "shards": shards, "videos": len(accepted), "partial": partial}
         write_manifest(output, payloads, {**facts, "rejected": len(rejects)})
         record(output, STAGE, config, [corpus_manifest], {"ffmpeg": ffmpeg_version()})
     counted = Counter(row["reason"] for row in rejects)

@@ -181,6 +181,14 @@ def test_a_file_that_ends_early_is_named(tmp_path: Path, shard: Path, capsys: py
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+@pytest.mark.parametrize(("fps", "frames"), [("30000/1001", 30), ("25", 25), ("24", 25), ("50", 51)])
+def test_the_mark_of_a_padded_video_is_what_was_done(tmp_path: Path, fps: str, frames: int) -> None:
+    path = film(tmp_path / "v.mp4", seconds=9, fps=fps, options=("-frames:v", str(frames)))
+    [made] = made_by([Means(Clip())], [Source("v", path)])["v"]
+    [bright] = made_by([Brightness("b", 15.0, 1, 1)], [Source("v", path)])["v"]
+    assert made.padded == (len(bright.rows) < 16)
+
+
 class Brightness:
     """Stands for an extractor of any geometry: gives each frame of a window its mean brightness."""
 
@@ -485,11 +493,11 @@ def test_numbers_that_are_none_reject_their_video_alone(tmp_path: Path) -> None:
     encoder = Failing("tiny", read_encoder(write_encoder(tmp_path / "encoder")), 4, CPU)
     films = {"v_dark": np.zeros((20, 24, 32, 3), np.uint8), "v_light": np.full((20, 24, 32, 3), 255, np.uint8)}
     sources = find_sources([write_videos(tmp_path / "video" / "0000", films)])
-    output = Output(tmp_path / "f" / "manifest.json", encoder, "extract_features")
+    output = Output(tmp_path / "f" / "manifest.json", encoder, "extract_features", {})
     with output:
         for source, [found] in extract(sources, [encoder], batch_size=4, device=CPU):
-            output.add(source, found)
-        output.write("drop")
+            output.add(source, found, "digest")
+        output.write("drop", 1)
     store = FeatureStore(tmp_path / "f")
     assert set(store) == {"v_dark"}
     assert store.absent == {"v_light": "not_finite"}

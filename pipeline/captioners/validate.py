@@ -29,14 +29,18 @@ class Judge:
         tokenize: the tokenizer of the official evaluator.
         vocabulary: of the captions.
         sentences: all references that will be asked for.
+
+    Attributes:
+        words: tokens of each word of the vocabulary, possibly none.
+        references: tokens of each sentence.
     """
 
     def __init__(self, score: Score, tokenize: Tokenize, vocabulary: Vocabulary, sentences: Sequence[str]) -> None:
         distinct = list(dict.fromkeys(sentences))
         tokens = tokenize([*vocabulary.words, *distinct])
         self.score = score
-        self._words = tokens[: len(vocabulary.words)]
-        self._references = dict(zip(distinct, tokens[len(vocabulary.words) :], strict=True))
+        self.words = tokens[: len(vocabulary.words)]
+        self.references = dict(zip(distinct, tokens[len(vocabulary.words) :], strict=True))
         # METEOR looks its words up now, all at once, and answers quickly later.
         score([(text, text) for text in tokens if text])
 
@@ -44,13 +48,13 @@ class Judge:
         """Score of each caption (ids of its words, no END) against the sentence in its place."""
         return self.score(
             [
-                (self._text(caption), self._references[sentence])
+                (self._text(caption), self.references[sentence])
                 for caption, sentence in zip(captions, sentences, strict=True)
             ]
         )
 
     def _text(self, caption: Sequence[int]) -> str:
-        return " ".join(tokens for word in caption if (tokens := self._words[word - FIRST]))
+        return " ".join(tokens for word in caption if (tokens := self.words[word - FIRST]))
 
 
 def validate(

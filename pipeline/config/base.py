@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.config.errors import PipelineError
 
-MACHINE = frozenset({"cache_gb", "device", "processes", "save_every", "timeout_s", "workers"})
+MACHINE = frozenset({"cache_gb", "device", "processes", "reward_workers", "save_every", "timeout_s", "workers"})
 """Names of settings that never change a result, in whatever section."""
 
 

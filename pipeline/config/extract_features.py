@@ -16,6 +16,9 @@ class Extraction(Section):
     batch_size: int = Field(32, ge=1, description="clips per forward pass, fewer where those take much memory")
     workers: int = Field(1, ge=1, description="threads that decode; a GPU is worth several, the cores of a CPU are not")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+    timeout_s: float = Field(
+        300.0, gt=0, description="a video of which the decoder gives nothing for so long is left out, seconds"
+    )
 
 
 class PublishedOptions(Section):

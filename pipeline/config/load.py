@@ -108,6 +108,7 @@ class Config(Section):
                 _known(f"propose_events.{name}.features", proposer.root.features, self.extract_features)
         for name, captioner in self.train_captioner.items():
             _known(f"train_captioner.{name}.features", captioner.features, self.extract_features)
+        _known("finetune_scst.proposals", [self.finetune_scst.proposals], self.propose_events)
         _known(
             "select_captions.members",
             [member.captioner for member in self.select_captions.members],

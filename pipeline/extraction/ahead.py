@@ -1,5 +1,6 @@
 """Work that is done ahead, in a thread of its own, as far as memory allows."""
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -8,22 +9,42 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-def ahead(items: Iterable[T], size: Callable[[T], int], limit: int) -> Iterator[T]:
+class StalledError(Exception):
+    """The next item does not come."""
+
+
+def ahead(items: Iterable[T], size: Callable[[T], int], limit: int, timeout_s: float = math.inf) -> Iterator[T]:
     """Give items in their order; the next ones are made meanwhile.
 
     Args:
         items: what is made; an exception that ends it is raised here, in its turn.
         size: of an item.
         limit: no more are made while those that were made and not yet taken have this size together.
+        timeout_s: how long to wait for an item.
+
+    Raises:
+        StalledError: that was not long enough. The thread is left behind, and ends if it ever gets on.
     """
     shelf = _Shelf(size, limit)
     thread = threading.Thread(target=shelf.fill, args=(items,), name="ahead", daemon=True)
     thread.start()
+    stalled = False
     try:
-        yield from shelf
+        while shelf.wait(timeout_s):
+            yield shelf.take()
+        stalled = not shelf.full
+        if stalled:
+            raise StalledError
     finally:
         shelf.close()
-        thread.join()
+        if not stalled:
+            thread.join()
+    shelf.check()
+
+
+def patiently(changed: threading.Condition, ready: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait until something is so; gives whether it came to that in time."""
+    return changed.wait_for(ready, None if math.isinf(timeout_s) else timeout_s)
 
 
 class _Shelf(Generic[T]):
@@ -55,16 +76,28 @@ class _Shelf(Generic[T]):
                 self._full = True
                 self._changed.notify_all()
 
-    def __iter__(self) -> Iterator[T]:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._items or self._full)
-                if not self._items:
-                    break
-                item = self._items.popleft()
-                self._held -= self._size(item)
-                self._changed.notify_all()
-            yield item
+    @property
+    def full(self) -> bool:
+        """Whether all items were made."""
+        with self._changed:
+            return self._full
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for an item; gives whether there is one, not only the end of all or of the time."""
+        with self._changed:
+            patiently(self._changed, lambda: bool(self._items) or self._full, timeout_s)
+            return bool(self._items)
+
+    def take(self) -> T:
+        """The next item, which is there."""
+        with self._changed:
+            item = self._items.popleft()
+            self._held -= self._size(item)
+            self._changed.notify_all()
+            return item
+
+    def check(self) -> None:
+        """Raise what ended the making of items, if something did."""
         if self._failure is not None:
             raise self._failure
 

@@ -12,13 +12,16 @@ from pipeline.store.features import ClipGrid, write_features
 from pipeline.store.shard import check_existing
 
 
-def take(given: GivenFeature, sources: Sequence[Source], manifest: Path, *, overwrite: bool) -> None:
+def take(
+    given: GivenFeature, sources: Sequence[Source], manifest: Path, shards: int | None, *, overwrite: bool
+) -> None:
     """Write a shard of given features; a video that the file does not have stands in the index with that reason.
 
     Args:
         given: the file, and how its features were made.
         sources: videos of a re-encoded shard, whose durations are known.
         manifest: to write.
+        shards: how many of them are one feature, if that is known.
         overwrite: whether another feature there is replaced.
 
     Raises:
@@ -41,4 +44,4 @@ def take(given: GivenFeature, sources: Sequence[Source], manifest: Path, *, over
     if durations and len(absent) == len(durations):
         raise PipelineError(f"{path}: has none of the {len(durations)} videos of this shard, like {absent[0]}")
     logging.info("%s: %d videos, %d of them not there", path, len(durations), len(absent))
-    write_features(manifest, found, dim=dim, grid=grid, facts=facts)
+    write_features(manifest, found, dim=dim, grid=grid, facts=facts, shards=shards)

@@ -1,48 +1,65 @@
 """What a pass leaves: the features' shards, and beside each a table of the videos that have none."""
 
+import json
+import logging
 import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from pipeline.config.base import Settings
 from pipeline.config.errors import PipelineError
 from pipeline.datasets.corpus import REJECTS
+from pipeline.extraction.digests import Digests
 from pipeline.extraction.passes import Made
 from pipeline.extraction.reading import Reason, Tail
 from pipeline.extraction.sources import Source
 from pipeline.extractors.base import Extractor
-from pipeline.store.atomic import read_json, sha256
+from pipeline.store.atomic import read_json
 from pipeline.store.features import Item, write_features
 from pipeline.store.provenance import beside
 from pipeline.store.stamp import stamp
 from pipeline.store.tables import read_table, write_table
+from pipeline.video.journal import Journal
 
 TABLE = "rejects.parquet"
+FINISHED, WAITING = "finished.jsonl", "finished.rows"
+BY_CHANCE = ("timeout",)
+"""Reasons that depend on the machine: such videos are tried again."""
 
 
 class Output:
-    """One feature on its way to disk, in a `with` block. Rows wait in a file without a name, not in memory.
+    """One feature on its way to disk, in a `with` block.
+
+    Rows wait in a file beside the manifest, not in memory, and `finished.jsonl` says whose they are: a run that was
+    stopped goes on where it was. Both are gone when the shard is written.
 
     Args:
         manifest: to be written; the payloads stand beside it.
         extractor: whose feature it is.
         stage: that rejects videos.
+        identity: what the feature depends on besides the videos; rows of another one are forgotten.
+
+    Raises:
+        PipelineError: nothing can be written there, or another process does.
     """
 
-    def __init__(self, manifest: Path, extractor: Extractor, stage: str) -> None:
+    def __init__(self, manifest: Path, extractor: Extractor, stage: str, identity: dict[str, str]) -> None:
         self.manifest = manifest
         self.rows = 0
-        self.rejects: list[dict[str, str]] = []
         self._extractor, self._stage = extractor, stage
-        self._index: list[tuple[str, float, int | str]] = []
+        self._index: dict[str, dict[str, Any]] = {}
+        self._journal = Journal(manifest.parent / FINISHED, identity)
         try:
-            manifest.parent.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=manifest.parent)  # noqa: SIM115, closed when we are left
+            self._file = (manifest.parent / WAITING).open("ab+")
+            if self._journal.empty:
+                self._file.truncate(0)
         except OSError as error:
+            self._journal.__exit__(None, None, None)
             raise PipelineError(f"{manifest}: cannot be written ({error.strerror})") from None
 
     def __enter__(self) -> "Output":
@@ -50,40 +67,112 @@ class Output:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+        self._journal.__exit__(None, None, None)
 
-    def add(self, source: Source, found: Made | Reason) -> None:
-        """Take over what one video gave; numbers that are none are as good as a file that cannot be read."""
-        video = source.video
+    @property
+    def rejects(self) -> list[dict[str, str]]:
+        """Videos that have no such feature, and why."""
+        return [
+            {"video": video, "source": self._stage, "reason": row["reason"], "detail": row["detail"]}
+            for video, row in self._index.items()
+            if row["reason"] is not None
+        ]
+
+    def knows(self, source: Source) -> bool:
+        """Whether an earlier run made something of a video of this id."""
+        return source.video in self._journal
+
+    def resume(self, source: Source, digest: str) -> bool:
+        """Take over what an earlier run made of a video; gives whether it did.
+
+        Args:
+            source: the video.
+            digest: sha256 of its file.
+        """
+        found = self._journal.find(source.video, digest)
+        if found is None or found["at"] + self._bytes(found["rows"]) > os.fstat(self._file.fileno()).st_size:
+            return False
+        self._index[source.video] = found
+        return True
+
+    def add(self, source: Source, found: Made | Reason, digest: str | None) -> None:
+        """Take over what one video gave; numbers that are none are as good as a file that cannot be read.
+
+        Args:
+            source: the video.
+            found: its feature, or why it has none.
+            digest: sha256 of its file; None of one that cannot be read.
+        """
         if isinstance(found, Made) and not np.isfinite(found.rows).all():
             found = Reason("not_finite", f"{source.path}: the network gives numbers that are not finite")
+        row: dict[str, Any] = {"at": 0, "rows": 0, "padded": False, "reason": None, "detail": ""}
         if isinstance(found, Reason):
-            row = {"video": video, "source": self._stage, "reason": found.code, "detail": found.detail}
-            self.rejects.append(row)
             # Of a raw video that cannot be read nobody knows how long it is.
-            self._index.append((video, source.row.duration if source.row else 0.0, found.code))
-            return
+            seconds = source.row.duration if source.row else 0.0
+            row |= {"duration": seconds, "reason": found.code, "detail": found.detail}
+        else:
+            row |= {"at": self._append(found.rows), "rows": len(found.rows)}
+            row |= {"duration": found.duration, "padded": found.padded}
+            self.rows += len(found.rows)
+        self._index[source.video] = row
+        if digest is not None and row["reason"] not in BY_CHANCE:
+            self._journal.add(source.video, digest, row, made=False)
+
+    def write(self, tail: Tail, shards: int | None) -> None:
+        """Write the table of rejects and the shard, its manifest last.
+
+        Args:
+            tail: as for `facts_of`.
+            shards: how many of them are one feature, if that is known.
+        """
+        folder, made = self.manifest.parent, self._extractor
+        self._index = dict(sorted(self._index.items()))
+        write_table(folder / TABLE, self.rejects, REJECTS)
+        beside(self.manifest).unlink(missing_ok=True)  # of what is replaced: a kill must not leave it beside the new
+        padded = {video for video, row in self._index.items() if row["padded"]}
+        write_features(
+            self.manifest,
+            self._items(),
+            dim=made.dim,
+            grid=made.grid,
+            facts=facts_of(made, tail),
+            padded=padded,
+            shards=shards,
+        )
+
+    def clear(self) -> None:
+        """Everything is written: nothing needs to be gone on with."""
+        sweep(self.manifest)
+
+    def _append(self, rows: Float[np.ndarray, "clips dim"]) -> int:
+        """Have rows on the disk before they are spoken of; gives where they begin."""
         try:
-            self._file.write(np.ascontiguousarray(found.rows, dtype=np.float32).tobytes())
+            at = self._file.seek(0, os.SEEK_END)
+            self._file.write(np.ascontiguousarray(rows, dtype=np.float32).tobytes())
+            self._file.flush()
+            os.fsync(self._file.fileno())
         except OSError as error:
             raise PipelineError(f"{self.manifest}: cannot be written ({error.strerror})") from None
-        self._index.append((video, found.duration, len(found.rows)))
-        self.rows += len(found.rows)
+        return at
 
-    def write(self, tail: Tail) -> None:
-        """Write the table of rejects and the shard, its manifest last."""
-        write_table(self.manifest.parent / TABLE, self.rejects, REJECTS)
-        beside(self.manifest).unlink(missing_ok=True)  # of what is replaced: a kill must not leave it beside the new
-        facts, made = facts_of(self._extractor, tail), self._extractor
-        write_features(self.manifest, self._items(), dim=made.dim, grid=made.grid, facts=facts)
+    def _bytes(self, rows: int) -> int:
+        return rows * self._extractor.dim * 4
 
     def _items(self) -> Iterator[Item]:
-        self._file.seek(0)
-        for video, duration, rows in self._index:
-            if isinstance(rows, str):
-                yield video, duration, rows
+        for video, row in self._index.items():
+            if row["reason"] is not None:
+                yield video, row["duration"], row["reason"]
                 continue
-            waiting = self._file.read(rows * self._extractor.dim * 4)
-            yield video, duration, np.frombuffer(waiting, dtype=np.float32).reshape(rows, self._extractor.dim)
+            self._file.seek(row["at"])
+            waiting = self._file.read(self._bytes(row["rows"]))
+            found = np.frombuffer(waiting, dtype=np.float32).reshape(row["rows"], self._extractor.dim)
+            yield video, row["duration"], found
+
+
+def sweep(manifest: Path) -> None:
+    """Remove what a run leaves beside a manifest to be gone on with."""
+    for name in (FINISHED, WAITING):
+        (manifest.parent / name).unlink(missing_ok=True)
 
 
 def facts_of(extractor: Extractor, tail: Tail) -> dict[str, Any]:
@@ -91,19 +180,48 @@ def facts_of(extractor: Extractor, tail: Tail) -> dict[str, Any]:
     return {"feature": extractor.name, **extractor.facts, "tail": tail}
 
 
+def identity_of(extractor: Extractor, tail: Tail, stage: str, section: Settings) -> dict[str, str]:
+    """What a feature depends on, besides the videos."""
+    facts = json.dumps([asdict(extractor.grid), facts_of(extractor, tail)], sort_keys=True)
+    return {"feature": facts, "settings": section.digest(), "code": stamp(f"pipeline.{stage}")}
+
+
+def lacking_of(
+    outputs: Sequence[Output], sources: Sequence[Source], digests: Digests
+) -> dict[tuple[int, ...], list[Source]]:
+    """Which videos are still to be read, by the numbers of the outputs that lack them."""
+    found: dict[tuple[int, ...], list[Source]] = {}
+    for source in sources:
+        there = []
+        for output in outputs:
+            # Files are read for their sha256 only where something was made of them.
+            digest = digests.of(source) if output.knows(source) else None
+            there.append(digest is not None and output.resume(source, digest))
+        numbers = tuple(number for number, so in enumerate(there) if not so)
+        if numbers:
+            found.setdefault(numbers, []).append(source)
+    if resumed := len(sources) - len({source.video for of_group in found.values() for source in of_group}):
+        logging.info("%d of %d videos were finished by an earlier run", resumed, len(sources))
+    return found
+
+
 def rejected(manifest: Path) -> list[dict[str, Any]]:
     """The rejects of a feature that is there already."""
     return read_table(manifest.parent / TABLE, REJECTS)
 
 
-def is_made(manifest: Path, stage: str, section: Settings, inputs: list[Path]) -> bool:
-    """Whether a feature is there already, made in the same way from the same files.
+def check_made(manifest: Path, stage: str, section: Settings, inputs: Mapping[Path, str]) -> None:
+    """See that a feature that is there was made in the same way from the same files.
+
+    Args:
+        manifest: the feature's.
+        stage: that makes it.
+        section: how.
+        inputs: from what, with sha256.
 
     Raises:
-        PipelineError: it is there, but made in another way; says what differs.
+        PipelineError: made in another way; says what differs.
     """
-    if not manifest.is_file():
-        return False
     record = beside(manifest)
     made: dict[str, Any] = read_json(record, "provenance") if record.is_file() else {}
     there = {_plain(manifest.parent / name): digest for name, digest in made.get("inputs", {}).items()}
@@ -111,12 +229,11 @@ def is_made(manifest: Path, stage: str, section: Settings, inputs: list[Path]) -
         "by another stage": made.get("stage") != stage,
         "by another version of the code": made.get("code") != stamp(f"pipeline.{stage}"),
         "with other settings": made.get("config_digest") != section.digest(),
-        "from other files": there != {_plain(path): sha256(path) for path in inputs},
+        "from other files": there != {_plain(path): digest for path, digest in inputs.items()},
     }
     if any(differs.values()):
         how = next(word for word, so in differs.items() if so) if made else "nobody knows how"
         raise PipelineError(f"{manifest}: is there already, made {how}; give another --output, or --overwrite")
-    return True
 
 
 def _plain(path: Path) -> str:

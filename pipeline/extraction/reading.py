@@ -1,6 +1,6 @@
 """From videos to windows: each video is decoded once, in order, whoever looks at it."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +55,7 @@ class End:
         feature: number of the extractor.
         windows: how many there were.
         duration: of what was decoded, seconds; 0 where that failed.
+        padded: whether what there is does not fill one window.
         reason: why the video is left out; None if it is not.
     """
 
@@ -62,11 +63,17 @@ class End:
     feature: int
     windows: int
     duration: float
+    padded: bool = False
     reason: Reason | None = None
 
 
 def read(
-    sources: Sequence[Source], extractors: Sequence[Extractor], tail: Tail, threads: int
+    sources: Sequence[Source],
+    extractors: Sequence[Extractor],
+    tail: Tail,
+    threads: int,
+    begin: Callable[[int], None],
+    first: int = 0,
 ) -> Iterator[Window | End]:
     """All windows of all videos, video by video, those of each extractor in order; then how each video ended.
 
@@ -75,8 +82,11 @@ def read(
         extractors: who looks at them.
         tail: what becomes of the end that no window covers.
         threads: of the decoder.
+        begin: is told the number of each video before anything of it is read.
+        first: number of the video to begin with.
     """
-    for video, source in enumerate(sources):
+    for video, source in enumerate(sources[first:], first):
+        begin(video)
         for modality, windows in (("frames", _of_frames), ("sound", _of_sound)):
             streams = {
                 number: _Stream(video, number, item, tail)
@@ -118,7 +128,7 @@ def _whole(video: int, windows: Windows, streams: dict[int, _Stream]) -> Iterato
         reason = Reason(_code(error), str(error))
     for feature, stream in streams.items():
         empty = None if stream.cutter.windows else Reason("unreadable", "nothing could be decoded")
-        yield End(video, feature, stream.cutter.windows, duration, reason or empty)
+        yield End(video, feature, stream.cutter.windows, duration, stream.cutter.padded, reason or empty)
 
 
 def _code(error: Exception) -> str:

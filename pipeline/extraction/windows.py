@@ -35,6 +35,11 @@ class Cutter:
         self.windows = 0
         """So far."""
 
+    @property
+    def padded(self) -> bool:
+        """Whether the stream so far does not fill one window."""
+        return self.total < self._size
+
     def passes(self, count: int) -> bool:
         """Whether the next so many frames or samples lie between windows. If so they count as seen: none need come."""
         if count > self._skip:

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import Clip
 from pipeline.encoders.architectures import build as build_encoder
-from pipeline.encoders.geometry import central_crop, prepare, stack
+from pipeline.encoders.geometry import stack
 from pipeline.encoders.initial import load_initial
 from pipeline.encoders.torchvision_shim import torchvision
 from pipeline.extractors import bn_inception, flow, i3d, slowfast, vggish
 from pipeline.extractors.log_mel import log_mel
 from pipeline.extractors.options import Options
+from pipeline.extractors.own import prepared
 from pipeline.extractors.pictures import CAFFE, CLIP, IMAGENET, SLOWFAST, SYMMETRIC, Colours, Geometry
 from pipeline.extractors.weights import Rename, Source, WeightFile, without
 
@@ -183,13 +184,9 @@ def r2plus1d(architecture: str, asked: Asked) -> Made:
         path = asked.source.find(asked.weights)
         facts = {"weights": path.name, "weights_sha256": load_initial(path, encoder).sha256}
 
-    def prepared(window: Tensor) -> Tensor:
-        height, width = window.shape[1:3]
-        return prepare(window, clip, central_crop(clip, clip.resized(height, width)), flip=False)
-
     facts |= {"architecture": architecture, "clip": clip.model_dump(mode="json")}
     encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return Made(encoder, prepared, facts, stack)
+    return Made(encoder, partial(prepared, clip=clip), facts, stack)
 
 
 def _picture(geometry: Geometry, colours: Colours, window: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,6 +20,7 @@ class NetworkExtractor:
         network: on its device, in evaluation mode.
         prepared: of one window.
         stacked: prepared windows as the network takes them.
+        files: of weights, that it was made from.
     """
 
     name: str
@@ -29,6 +31,7 @@ class NetworkExtractor:
     network: nn.Module
     prepared: Callable[[Tensor], Tensor]
     stacked: Callable[[Sequence[Tensor]], Tensor] = lambda windows: torch.stack(list(windows))
+    files: Sequence[Path] = ()
 
     @torch.no_grad()
     def prepare(self, window: Tensor) -> Tensor:

@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from pipeline.config.pretrain_encoder import Clip
 from pipeline.encoders.geometry import central_crop, prepare, stack
 from pipeline.encoders.model import Pretrained
+from pipeline.extractors.pictures import pictures_at_once
 from pipeline.store.features import ClipGrid
 
 
@@ -38,11 +40,18 @@ class OwnEncoder:
 
     def prepare(self, window: UInt8[Tensor, "frames height width 3"]) -> Float[Tensor, "frames crop crop 3"]:
         """A clip: resized, its middle cut out, normalised, as in validation."""
-        height, width = window.shape[1:3]
-        return prepare(window, self._clip, central_crop(self._clip, self._clip.resized(height, width)), flip=False)
+        return prepared(window, self._clip)
 
     @torch.no_grad()
     def __call__(self, windows: Sequence[Float[Tensor, "frames crop crop 3"]]) -> Float[Tensor, "batch dim"]:
         """Features of prepared clips."""
         features: Tensor = self._encoder(stack(windows))
         return features.float()
+
+
+def prepared(window: UInt8[Tensor, "frames height width 3"], clip: Clip) -> Float[Tensor, "frames crop crop 3"]:
+    """A clip as in validation, a few frames at a time where they are large."""
+    height, width = window.shape[1:3]
+    crop = central_crop(clip, clip.resized(height, width))
+    parts = [prepare(some, clip, crop, flip=False) for some in window.split(pictures_at_once(height, width))]
+    return torch.cat(parts) if len(parts) > 1 else parts[0]

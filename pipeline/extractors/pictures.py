@@ -8,6 +8,19 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+_AT_ONCE_BYTES = 32 * 2**20
+"""Of frames in floating point that are resized together."""
+
+
+def pictures_at_once(height: int, width: int) -> int:
+    """How many decoded frames are resized together, at least one, so that large ones do not take much memory.
+
+    Args:
+        height: pixels.
+        width: pixels.
+    """
+    return max(1, _AT_ONCE_BYTES // (height * width * 3 * 4))
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -31,6 +44,14 @@ class Geometry:
         height, width = frames.shape[1:3]
         short = min(height, width)
         size = self.short_side * height // short, self.short_side * width // short
+        # A window of large frames, in floating point, would take gigabytes; each frame is resized by itself anyway.
+        some = frames.split(pictures_at_once(height, width))
+        return torch.cat([self._resized(part, size) for part in some]) if len(some) > 1 else self._resized(frames, size)
+
+    def _resized(
+        self, frames: UInt8[Tensor, "frames height width 3"], size: tuple[int, int]
+    ) -> Float[Tensor, "frames 3 _ _"]:
+        height, width = frames.shape[1:3]
         planar = frames.permute(0, 3, 1, 2).float()
         if size == (height, width):
             return planar

@@ -10,7 +10,6 @@ import torch
 from pipeline.config.errors import PipelineError
 from pipeline.encoders.registry import PUBLISHED
 from pipeline.extractors import makers
-from pipeline.extractors.base import Extractor
 from pipeline.extractors.flow import RAFT
 from pipeline.extractors.log_mel import RATE
 from pipeline.extractors.makers import Asked, Maker
@@ -204,7 +203,7 @@ def build(
     weights: Path | Literal["random"],
     device: torch.device | str = "cpu",
     options: Options | None = None,
-) -> Extractor:
+) -> NetworkExtractor:
     """Build an extractor.
 
     Args:
@@ -229,4 +228,6 @@ def build(
     grid = replace(entry.grid, stride=options.stride or entry.grid.stride)
     facts: dict[str, Any] = {"extractor": name, "modality": entry.modality, **made.facts}
     network = made.network.to(device).eval().requires_grad_(requires_grad=False)
-    return NetworkExtractor(name, entry.modality, entry.dim, grid, facts, network, made.prepared, made.stacked)
+    return NetworkExtractor(
+        name, entry.modality, entry.dim, grid, facts, network, made.prepared, made.stacked, source.files
+    )

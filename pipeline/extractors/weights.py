@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,10 +55,12 @@ class Source:
         name: of the extractor.
         given: the main file, or a folder of files under the names that they are published with, or `random`. Further
             files (of optical flow, of a PCA) stand in the same folder as the main one.
+        files: those that were read, so far.
     """
 
     name: str
     given: Path | Literal["random"]
+    files: list[Path] = field(default_factory=list)
 
     @contextmanager
     def seeded(self) -> Iterator[None]:
@@ -81,6 +83,8 @@ class Source:
         path = self.given if main and folder != self.given else folder / wanted.file
         if not path.is_file():
             raise PipelineError(f"{path}: no such weight file; {self.name} wants {wanted.wanted}")
+        if path not in self.files:
+            self.files.append(path)
         return path
 
     def load(self, network: nn.Module, wanted: WeightFile, rename: Rename, *, main: bool = True) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def import_features(
                 (video, grid.duration(_clips(found, video)) if seconds is None else seconds, _rows(source, video))
                 for video, seconds in known.shards[shard].items()
             )
-            write_features(manifest, rows, **vars(feature))
+            write_features(manifest, rows, **vars(feature), shards=len(targets))
         there = sum(_clips(found, video) > 0 for video in videos)
         logging.info("%s: %d videos, %d without features", output, len(videos), len(videos) - there)
         if others := len(source.videos - videos.keys()):

@@ -14,12 +14,13 @@ from pipeline.config.errors import PipelineError
 from pipeline.store.alignment import METHODS, covered, positions
 from pipeline.store.grid import ClipGrid
 from pipeline.store.reader import SHOWN, FeatureStore
-from pipeline.store.shard import SCHEMA, Item, write_features
+from pipeline.store.shard import SCHEMA, SHARDS, Item, write_features
 
 __all__ = ["SCHEMA", "ClipGrid", "FeatureStore", "Features", "Item", "write_features"]
 
-IDENTITY = ("fps", "frames", "stride", "weights_sha256")
-"""Facts of a feature that who learned from it must find again."""
+NAMES = frozenset({"feature", "encoder", "weights", "imported_from", "dtype", SHARDS})
+"""Facts of a feature that decide none of its values: names, how it is kept. Who learned from it must find all others
+again (grid, geometry, sha256 of weights, options)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Features:
         dim: channels of all together.
         grid: where rows lie in time: the first one's.
         manifests: of every shard of every feature.
-        videos: id -> duration in seconds, of the videos that have at least one of the features.
+        videos: id -> duration in seconds, of the videos that have at least one of the features: as the first one says,
+            or, where it is missing, the longest of the others.
         align: how the others are brought to the first one's times.
         missing: what becomes of videos that lack a feature.
         lacking: feature -> videos that lack it (`no rows`, or not to the end), and why. Features that none lacks are
@@ -80,9 +82,9 @@ class Features:
         _check_same_videos(list(stores.values()))
         first = next(iter(stores.values()))
         videos = {
-            video: duration
+            video: duration if video in first else max(known)
             for video, duration in first.durations.items()
-            if any(video in store for store in stores.values())
+            if (known := [store.durations[video] for store in stores.values() if video in store])
         }
         opened = cls(
             dim=sum(store.dim for store in stores.values()) + _marks(stores, missing),
@@ -105,10 +107,7 @@ class Features:
             "align": self.align,
             "missing": self.missing,
             "lacking": {name: len(videos) for name, videos in self.lacking.items()},
-            "expected": {
-                name: {key: store.facts[key] for key in IDENTITY if key in store.facts}
-                for name, store in self._stores.items()
-            },
+            "expected": {name: identity(store.facts) for name, store in self._stores.items()},
         }
 
     def clips(self, video: str) -> int:
@@ -180,6 +179,15 @@ class Features:
             elif not (there := self._there(store, video)).all():
                 found[video] = f"none for {len(there) - int(there.sum())} of {len(there)} rows"
         return found
+
+
+def identity(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a feature's facts those that decide its values, at whatever depth."""
+    return {
+        key: identity(value) if isinstance(value, Mapping) else value
+        for key, value in facts.items()
+        if key not in NAMES
+    }
 
 
 def _marks(stores: Mapping[str, FeatureStore], missing: Missing) -> int:

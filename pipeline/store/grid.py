@@ -13,8 +13,9 @@ _ROUNDING = 1e-6
 class ClipGrid:
     """Where the rows of a video lie in time: row i begins at i * stride / fps and lasts frames / fps seconds.
 
-    Time is counted from the video's first frame (or sample). A row whose clip was filled up at the end of the video
-    lasts as long as the others.
+    Time is counted from the file's beginning, where its first stream begins: of a re-encoded video, from its first
+    frame. (What was made elsewhere counts as whoever made it did.) A row whose clip was filled up at the end of the
+    video lasts as long as the others.
 
     Attributes:
         fps: frames per second within a clip; of sound, samples.

@@ -4,6 +4,7 @@ import datetime
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from pipeline.store.stamp import stamp
 
 
 def record(
-    output: Path, stage: str, section: Settings, inputs: list[Path], tools: dict[str, str] | None = None
+    output: Path,
+    stage: str,
+    section: Settings,
+    inputs: list[Path] | Mapping[Path, str],
+    tools: dict[str, str] | None = None,
 ) -> None:
     """Write `<output's stem>.provenance.json` beside a stage's declared output.
 
@@ -21,9 +26,11 @@ def record(
         output: the manifest or file that the rule declares.
         stage: the stage's name, `reencode` say.
         section: the settings it ran with.
-        inputs: the declared outputs of earlier stages, and the user's files, that it read.
+        inputs: the declared outputs of earlier stages, and the user's files, that it read; with their sha256 if that
+            is known.
         tools: programs outside Python whose version matters to the result.
     """
+    digests = inputs if isinstance(inputs, Mapping) else {path: sha256(path) for path in inputs}
     write_json(
         beside(output),
         {
@@ -31,7 +38,7 @@ def record(
             "code": stamp(f"pipeline.{stage}"),
             "config": section.model_dump(mode="json"),
             "config_digest": section.digest(),
-            "inputs": {os.path.relpath(path, output.parent): sha256(path) for path in sorted(inputs)},
+            "inputs": {os.path.relpath(path, output.parent): digests[path] for path in sorted(digests)},
             "python": platform.python_version(),
             **({"tools": tools} if tools else {}),
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],

@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from pipeline.config.errors import PipelineError
 from pipeline.store.grid import ClipGrid
-from pipeline.store.shard import Shard, of_feature
+from pipeline.store.manifest import read_manifest
+from pipeline.store.shard import SHARDS, Shard, of_feature
 
 MANIFEST = "manifest.json"
 SHOWN = 3
@@ -33,7 +34,8 @@ class FeatureStore:
 
     Args:
         path: `results/{dataset}/features/{feature}`, or the folder of one of its shards.
-        shards: how many shards there must be; without it, those that are there are read.
+        shards: how many shards there must be; without it, as many as the manifests say, or, where they do not say (of
+            older ones), those that are there.
         expected: what the feature's manifests must say (`weights_sha256`, say, or `**asdict(grid)`).
 
     Attributes:
@@ -47,8 +49,8 @@ class FeatureStore:
         absent: id -> why it has no features, of those that have none.
 
     Raises:
-        PipelineError: a shard is absent or damaged; the shards are not of the same feature, or not of the one that is
-            expected; a video stands in two shards.
+        PipelineError: a shard is absent or damaged, or there should be more or fewer; the shards are not of the same
+            feature, or not of the one that is expected; a video stands in two shards.
     """
 
     def __init__(self, path: Path, *, shards: int | None = None, expected: Mapping[str, Any] | None = None) -> None:
@@ -56,10 +58,14 @@ class FeatureStore:
         opened = [Shard.open(manifest) for manifest in _manifests(path, shards)]
         self.manifests = [shard.manifest.path for shard in opened]
         self.facts = of_feature(opened[0].manifest)
+        if shards is not None and self.facts.get(SHARDS, shards) != shards:
+            raise PipelineError(
+                f"{self.manifests[0]}: one of {self.facts[SHARDS]} shards, of which {shards} are asked for; remove "
+                f"{path} and make the feature again"
+            )
         for shard in opened[1:]:
             _compare(of_feature(shard.manifest), self.facts, shard.manifest.path, f"in {self.manifests[0]}")
-        given = {key: value for key, value in self.facts.items() if key in (expected or {})}
-        _compare(given, expected or {}, self.manifests[0], "expected")
+        _compare(_asked(self.facts, expected or {}), expected or {}, self.manifests[0], "expected")
         self.grid = ClipGrid(self.facts["fps"], self.facts["frames"], self.facts["stride"])
         self.dim: int = self.facts["dim"]
         self._places: dict[str, Shard] = {}
@@ -122,8 +128,17 @@ def _manifests(path: Path, shards: int | None) -> list[Path]:
         there = sorted(found.parent.name for found in path.glob(f"[0-9]*/{MANIFEST}"))
         if not there:
             raise PipelineError(f"{path}: no feature there: neither {MANIFEST} nor 0000/{MANIFEST}")
-        shards = int(there[-1]) + 1
+        shards = read_manifest(path / there[0] / MANIFEST).facts.get(SHARDS, int(there[-1]) + 1)
     return [path / f"{shard:04d}" / MANIFEST for shard in range(shards)]
+
+
+def _asked(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What is wanted of some facts, at whatever depth, as far as it is there."""
+    return {
+        key: _asked(found[key], value) if isinstance(value, Mapping) and isinstance(found[key], Mapping) else found[key]
+        for key, value in wanted.items()
+        if key in found
+    }
 
 
 def _compare(found: Mapping[str, Any], wanted: Mapping[str, Any], manifest: Path, where: str) -> None:

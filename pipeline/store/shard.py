@@ -6,7 +6,7 @@ takes a missing file for zeros), and every chunk carries a CRC-32C that is check
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,13 @@ ROWS_PER_CHUNK = 128
 ROWS_PER_FILE = 64 * ROWS_PER_CHUNK
 COUNTS = ("videos", "absent", "clips")
 """Facts of a manifest that tell of the shard; all others tell of the feature, and are the same in all its shards."""
-TIMES = "row i lasts from i * stride / fps to (i * stride + frames) / fps seconds after the video's first frame"
+SHARDS = "shards"
+"""Fact that tells how many shards are one feature."""
+TIMES = (
+    "row i lasts from i * stride / fps to (i * stride + frames) / fps seconds after the file's beginning, which is "
+    "where its first stream begins, picture or sound; a first frame that comes later stands for the time before it"
+)
+"""Of a re-encoded video the first frame is at the beginning."""
 
 SCHEMA = pa.schema(
     [
@@ -58,6 +64,8 @@ def write_features(
     grid: ClipGrid,
     facts: dict[str, Any],
     dtype: Dtype = "float32",
+    padded: Collection[str] | None = None,
+    shards: int | None = None,
 ) -> None:
     """Write one shard: features.zarr, index.parquet and, last, the manifest that vouches for them.
 
@@ -71,16 +79,18 @@ def write_features(
         facts: what else the manifest and the array are to say of the feature, the same in every shard (its name, the
             weights' sha256, the geometry).
         dtype: of the numbers on disk. Half precision takes half the room and keeps three digits.
+        padded: videos that are shorter than one clip; None tells them by their durations.
+        shards: how many of them are one feature, so that a reader misses one; None where nobody knows.
 
     Raises:
         PipelineError: a feature is not finite, or too large for `dtype`; names the video.
     """
-    described = _described(dim, grid, facts, dtype)
+    described = _described(dim, grid, facts, dtype) | ({} if shards is None else {SHARDS: shards})
     final = manifest.parent / ARRAY
     temporary = manifest.parent / f".{ARRAY}.{os.getpid()}.tmp"
     rows: list[dict[str, Any]] = []
     try:
-        _write_array(temporary, _indexed(items, grid, rows, manifest, dtype), described)
+        _write_array(temporary, _indexed(items, grid, rows, manifest, dtype, padded), described)
         manifest.unlink(missing_ok=True)  # it would vouch for what is no longer there if we were stopped here
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
@@ -119,7 +129,7 @@ def check_existing(
         return
     found = of_feature(read_manifest(manifest))
     wanted = _described(dim, grid, facts, dtype)
-    for key in [*wanted, *found]:
+    for key in [*wanted, *(key for key in found if key != SHARDS)]:
         if found.get(key) != wanted.get(key):
             raise PipelineError(
                 f"{manifest}: holds another feature: {key} is {found.get(key)!r}, now {wanted.get(key)!r}; "
@@ -137,7 +147,12 @@ def _described(dim: int, grid: ClipGrid, facts: dict[str, Any], dtype: Dtype) ->
 
 
 def _indexed(
-    items: Iterable[Item], grid: ClipGrid, rows: list[dict[str, Any]], manifest: Path, dtype: Dtype
+    items: Iterable[Item],
+    grid: ClipGrid,
+    rows: list[dict[str, Any]],
+    manifest: Path,
+    dtype: Dtype,
+    padded: Collection[str] | None,
 ) -> Iterator[Rows]:
     """Pass the features on as they are to be stored, and note in `rows` which video they are of."""
     first = 0
@@ -156,7 +171,8 @@ def _indexed(
         with np.errstate(over="ignore"):  # becomes infinite, which is looked for
             features = found.astype(dtype, copy=False)
         _check_finite(features, found, video, manifest)
-        rows.append(row | {"clips": clips, "padded": grid.padded(duration)})
+        short = grid.padded(duration) if padded is None else video in padded
+        rows.append(row | {"clips": clips, "padded": short})
         first += clips
         yield features
 

@@ -8,8 +8,10 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -38,6 +40,10 @@ class CrashedError(Exception):
     def __str__(self) -> str:
         name = f"signal {signal.Signals(-self.status).name}" if self.status < 0 else f"status {self.status}"
         return f"the process ended with {name}"
+
+
+class ForeignError(Exception):
+    """What a call raised or returned cannot be sent from process to process; says what it was. Our own fault."""
 
 
 class Apart(Generic[P, R]):
@@ -71,6 +77,7 @@ class Apart(Generic[P, R]):
         Raises:
             TooLongError: it was killed.
             CrashedError: it ended otherwise.
+            ForeignError: what the function raised or returned cannot be told in another way.
         """
         line = self._line or self._start()
         try:
@@ -99,8 +106,11 @@ class Apart(Generic[P, R]):
         self._process = _SPAWN.Process(target=_serve, args=(other, self._function), daemon=True)
         self._process.start()
         other.close()
-        # Starting may take long on a busy machine and is nobody's fault.
-        self._line.recv()
+        try:
+            self._line.recv()  # starting may take long on a busy machine and is nobody's fault
+        except EOFError:
+            self._end()
+            raise ForeignError(f"a process for {self._function.__qualname__} did not start") from None
         return self._line
 
     def _end(self) -> None:
@@ -130,9 +140,20 @@ def _serve(line: Connection, function: Callable[..., Any]) -> None:
         except Exception as error:
             answer = (False, error)
         try:
-            line.send(answer)
+            line.send_bytes(_packed(answer))
         except BrokenPipeError:
             return  # nobody waits for it any more
+
+
+def _packed(answer: tuple[bool, Any]) -> bytes:
+    """An answer that can be read on the other side: what cannot is told in words, with where it came from."""
+    try:
+        packed = bytes(ForkingPickler.dumps(answer))
+        ForkingPickler.loads(packed)  # some errors can be written, but not read again
+    except Exception as trouble:
+        told = "".join(traceback.format_exception(answer[1])) if isinstance(answer[1], BaseException) else repr(answer)
+        packed = bytes(ForkingPickler.dumps((False, ForeignError(f"{told}\n({trouble})"))))
+    return packed
 
 
 def _end_with_parent() -> None:

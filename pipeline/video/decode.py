@@ -28,6 +28,10 @@ class NoVideoError(DecodeError):
     """A file that can be read, but holds no picture that moves."""
 
 
+class UntimedError(DecodeError):
+    """A file whose pictures have no times."""
+
+
 @dataclass(frozen=True)
 class Probe:
     """What a video file says about itself, found out by reading packets, not by trusting its header.
@@ -79,15 +83,17 @@ def probe(path: Path) -> Probe:
     Raises:
         DecodeError: nothing can be read.
         NoVideoError: there is no video stream, or none of its packets.
+        UntimedError: its packets have no times: a bare stream, in no container.
     """
     with open_file(path) as container:
         stream = picture_stream(container, path)
         starts: list[float] = []
         ends: dict[int, float] = {}
-        stopped = None
+        stopped, untimed = None, 0
         try:
             for packet in container.demux():
                 if packet.pts is None or packet.time_base is None:
+                    untimed += packet.stream is stream and packet.size > 0
                     continue
                 begin = float(packet.pts * packet.time_base)
                 number = packet.stream.index
@@ -96,6 +102,11 @@ def probe(path: Path) -> Probe:
                     starts.append(begin)
         except av.FFmpegError as error:
             stopped = str(error)
+        if not starts and untimed:
+            raise UntimedError(
+                f"{path}: a bare stream of {stream.codec_context.name}, whose frames have no times; put it into a "
+                f"container at its frame rate, such as: ffmpeg -r 25 -i {path.name} -c copy {path.stem}.mp4"
+            )
         if not starts:
             raise NoVideoError(f"{path}: has no video frames" + (f" ({stopped})" if stopped else ""))
         origin, declared = (container.start_time or 0) / av.time_base, (container.duration or 0) / av.time_base

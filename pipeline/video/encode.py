@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.reencode import Reencode
-from pipeline.video.decode import DecodeError, NoVideoError, Probe, good_part, probe, times
+from pipeline.video.decode import DecodeError, NoVideoError, Probe, UntimedError, good_part, probe, times
 from pipeline.video.transcode import Part, Transcoded, transcode
 
 CUT_S = 1.0
@@ -103,6 +103,8 @@ def _look(source: Path) -> Probe:
         found = probe(source)
     except NoVideoError as error:
         raise RejectedError("no_video", str(error)) from None
+    except UntimedError as error:
+        raise RejectedError("no_times", str(error)) from None
     except DecodeError as error:
         empty = source.is_file() and source.stat().st_size == 0
         raise RejectedError("empty" if empty else "unreadable", str(error)) from None

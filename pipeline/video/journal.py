@@ -48,6 +48,14 @@ class Journal:
     ) -> None:
         self._file.close()
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is finished."""
+        return not self._finished
+
+    def __contains__(self, video: str) -> bool:
+        return video in self._finished
+
     def find(self, video: str, source: str) -> dict[str, Any] | None:
         """What was written of a video, if its file is still as it was then.
 

@@ -19,6 +19,9 @@ from pipeline.video.tools import ffmpeg as ffmpeg_binary
 FROM_OUTSIDE = (-2, -9, -15)
 """Statuses of a process that was interrupted, killed (by the system when memory ends, say) or asked to end."""
 
+GAP_S = 0.05
+"""A longer gap in the sound becomes silence, as `pipeline.video.stream` has it; shorter ones are rounding."""
+
 _TIME = re.compile(rb"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)")
 
 
@@ -102,7 +105,8 @@ def command_line(source: Path, target: Path, config: Reencode, found: Probe, par
     }
     streams = [picture]
     if found.sound is not None:
-        streams.append(opened[str(found.sound)])
+        # Silence where the sound has a gap: without it, all that follows would come too early.
+        streams.append(opened[str(found.sound)].filter("aresample", **{"async": 1, "min_hard_comp": GAP_S}))
         options["c:a"] = "aac"
     words = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
     if part:

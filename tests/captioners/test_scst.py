@@ -1,14 +1,16 @@
 """Self-critical training, in worlds small enough to know what is right."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 from test_captioner_model import batch_of
 
-from pipeline.captioners.decode import greedy
+from pipeline.captioners.data import Batch
+from pipeline.captioners.decode import greedy, sample
 from pipeline.captioners.model import Architecture, Captioner
-from pipeline.captioners.scst import policy_loss, self_critical
+from pipeline.captioners.scst import Reward, of_others, policy_loss, repeated, said, self_critical
+from pipeline.captioners.vocabulary import END
 
 GOOD, BAD, OTHER = 2, 3, 4
 
@@ -19,8 +21,12 @@ def world(max_words: int) -> Captioner:
     return Captioner(Architecture(5, 16, 5, max_words, 0.0))
 
 
-def says_good(captions: Sequence[Sequence[int]], sentences: Sequence[str]) -> list[float]:
-    return [1.0 if list(caption) == [GOOD] else 0.0 for caption in captions]
+def at_once(reward: Callable[[Sequence[int]], float]) -> Reward:
+    """Rewards that depend on the caption alone, its END included."""
+    return lambda captions, _: lambda: [reward(list(caption)) for caption in captions]
+
+
+says_good = at_once(lambda caption: float(caption in ([GOOD], [GOOD, END])))
 
 
 def test_the_loss_is_the_published_one() -> None:
@@ -30,7 +36,7 @@ def test_the_loss_is_the_published_one() -> None:
     assert policy_loss(log_probs, mask, advantage).item() == pytest.approx(-(0.5 * -3 - 1.0 * -3) / 3)
 
 
-def test_what_beats_the_greedy_caption_becomes_likelier() -> None:
+def test_what_beats_the_baseline_becomes_likelier() -> None:
     log_probs = torch.tensor([[-1.0, -1.0], [-1.0, -1.0]], requires_grad=True)
     policy_loss(log_probs, torch.ones(2, 2, dtype=torch.bool), torch.tensor([0.4, -0.4])).backward()
     assert log_probs.grad is not None
@@ -38,29 +44,56 @@ def test_what_beats_the_greedy_caption_becomes_likelier() -> None:
     assert (log_probs.grad[1] > 0).all()
 
 
-def test_a_step_towards_the_better_word() -> None:
+@pytest.mark.parametrize("baseline", [0.0, 0.3])
+def test_in_a_world_of_three_words_the_gradient_is_that_of_the_expected_reward(baseline: float) -> None:
+    """d E[r] / d logit_j = p_j (r_j - E[r]), whatever the baseline; the samples are as frequent as they are likely."""
+    likely, worth = torch.tensor([0.5, 0.25, 0.25]), torch.tensor([0.2, 1.0, 0.4])
+    logits = likely.log().requires_grad_()
+    drawn = torch.tensor([0, 0, 1, 2])
+    log_probs = logits.log_softmax(0)[drawn][:, None]
+    policy_loss(log_probs, torch.ones(4, 1, dtype=torch.bool), worth[drawn] - baseline).backward()
+    assert logits.grad is not None
+    expected = likely * (worth - (likely * worth).sum())
+    torch.testing.assert_close(-logits.grad, expected)
+    assert torch.equal(logits.grad < 0, torch.tensor([False, True, False])), "only the best word is to be likelier"
+
+
+SCHEMES = [{"baseline": "greedy"}, {"baseline": "greedy", "samples": 3}, {"baseline": "samples", "samples": 4}]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_step_towards_the_better_word(scheme: dict) -> None:
+    worth = {GOOD: 1.0, OTHER: 0.5, BAD: 0.0}
     model, batch = world(1), batch_of([3], [[(0, 3)] * 64])
-    before = probability(model, GOOD)
+    before = probabilities(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for _ in range(5):
         optimizer.zero_grad()
-        self_critical(model, batch, [""] * 64, says_good, 1.0).loss.backward()
+        reward = at_once(lambda caption: worth[caption[0]])
+        self_critical(model, batch, [""] * 64, reward, temperature=1.0, **scheme).loss.backward()
         optimizer.step()
-    assert probability(model, GOOD) > before
+    after = probabilities(model)
+    assert after[GOOD] > before[GOOD]
+    assert after[BAD] < before[BAD]
 
 
-def probability(model: Captioner, word: int) -> float:
-    return model(batch_of([3], [[(0, 3)]]), torch.tensor([[word]]))[0, 0, word].exp().item()
+def probabilities(model: Captioner) -> dict[int, float]:
+    """Of the first words that are drawn in 64 draws."""
+    with torch.no_grad():
+        drawn = sample(model, batch_of([3], [[(0, 3)] * 64]), 1.0)
+    first = zip(drawn.words[:, 0].tolist(), drawn.log_probs[:, 0].exp().tolist(), strict=True)
+    return dict(first)
 
 
-def test_the_reward_rises() -> None:
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_reward_rises(scheme: dict) -> None:
     model, batch = world(4), batch_of([4], [[(0, 2), (2, 4)] * 16])
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     torch.manual_seed(3)
     rewards = []
     for _ in range(60):
-        step = self_critical(model, batch, [""] * 32, says_good, 1.0)
-        rewards.append(sum(step.sampled) / 32)
+        step = self_critical(model, batch, [""] * 32, says_good, temperature=1.0, **scheme)
+        rewards.append(step.sampled)
         optimizer.zero_grad()
         step.loss.backward()
         optimizer.step()
@@ -69,23 +102,56 @@ def test_the_reward_rises() -> None:
     assert greedy(model, batch).ids() == [[GOOD]] * 32
 
 
-def test_equal_rewards_teach_nothing() -> None:
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_equal_rewards_teach_nothing(scheme: dict) -> None:
     model, batch = world(3), batch_of([4], [[(0, 4)] * 3])
-    self_critical(model, batch, [""] * 3, lambda captions, _: [0.7] * len(captions), 1.0).loss.backward()
-    assert all(parameter.grad is None or parameter.grad.abs().max() == 0 for parameter in model.parameters())
+    self_critical(model, batch, [""] * 3, at_once(lambda _: 0.7), temperature=1.0, **scheme).loss.backward()
+    # Three times 0.7 divided by 3 is not quite 0.7.
+    assert all(parameter.grad is None or parameter.grad.abs().max() < 1e-12 for parameter in model.parameters())
 
 
-def test_one_call_asks_for_samples_and_greedy_captions_with_their_sentences() -> None:
+def test_samples_are_asked_for_before_the_greedy_captions_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = world(3), batch_of([4], [[(0, 2), (2, 4)]])
+    order: list[str] = []
     calls = []
 
-    def reward(captions: Sequence[Sequence[int]], sentences: Sequence[str]) -> list[float]:
-        calls.append((list(captions), list(sentences)))
-        return [0.1, 0.2, 0.3, 0.4]
+    def decode(captioner: Captioner, batch: Batch) -> object:
+        order.append("greedy")
+        return greedy(captioner, batch)
 
-    step = self_critical(model, batch, ["one", "two"], reward, 1.0)
-    [(captions, sentences)] = calls
-    assert captions[2:] == greedy(model, batch).ids()
-    assert captions[:2] == step.captions
-    assert sentences == ["one", "two", "one", "two"]
-    assert (step.sampled, step.baseline) == ([0.1, 0.2], [0.3, 0.4])
+    def reward(captions: Sequence[Sequence[int]], sentences: Sequence[str]) -> Callable[[], list[float]]:
+        calls.append((list(captions), list(sentences)))
+        order.append("asked")
+        return lambda: order.append("waited") or [0.1 * (len(calls) + index) for index in range(len(captions))]
+
+    monkeypatch.setattr("pipeline.captioners.scst.greedy", decode)
+    step = self_critical(model, batch, ["one", "two"], reward, temperature=1.0, samples=2)
+    assert order == ["asked", "greedy", "asked", "waited", "waited"]
+    assert calls[1] == (said(greedy(model, batch)), ["one", "two"])
+    assert calls[0][1] == ["one", "two", "one", "two"]
+    assert [[word for word in caption if word != END] for caption in calls[0][0]] == step.captions
+
+
+def test_captions_carry_their_end_if_they_have_one() -> None:
+    model, batch = world(3), batch_of([4], [[(0, 4)] * 40])
+    torch.manual_seed(0)
+    drawn = sample(model, batch, 1.0)
+    captions = said(drawn)
+    assert {caption[-1] == END for caption in captions} == {True, False}
+    assert all(len(caption) == 3 for caption in captions if caption[-1] != END)
+    assert [[word for word in caption if word != END] for caption in captions] == drawn.ids()
+    step = self_critical(model, batch, [""] * 40, says_good, temperature=1.0)
+    assert 0 < step.unended < 1
+
+
+def test_the_baseline_of_samples_is_the_mean_of_the_others() -> None:
+    rewards = torch.tensor([[0.0, 1.0], [0.3, 1.0], [0.9, 0.4]], dtype=torch.float64)
+    expected = torch.tensor([[0.6, 0.7], [0.45, 0.7], [0.15, 1.0]], dtype=torch.float64)
+    torch.testing.assert_close(of_others(rewards), expected)
+
+
+def test_copies_of_a_batch_know_nothing_of_each_other() -> None:
+    model, batch = world(4).eval(), batch_of([4, 6], [[(0, 2), (2, 4)], [(1, 5)]])
+    alone, several = greedy(model, batch), greedy(model, repeated(batch, 3))
+    assert several.ids() == alone.ids() * 3
+    torch.testing.assert_close(several.log_probs, alone.log_probs.repeat(3, 1))

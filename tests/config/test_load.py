@@ -108,6 +108,8 @@ def test_every_key_stands_below_a_comment() -> None:
         ({"pretrain_encoder": {"sa_tsp": {"keep_heads": True}}}, "keep_heads: true needs initial_weights"),
         ({"select_captions": {"members": [{"captioner": "sa_tsp"}, {"captioner": "sa_tsp"}]}}, "same seed twice"),
         ({"select_captions": {"members": []}}, "select_captions.members"),
+        ({"finetune_scst": {"proposals": "dbg"}}, "finetune_scst.proposals names 'dbg'; there are gt, learned"),
+        ({"finetune_scst": {"baseline": "samples"}}, "needs samples: 2 or more"),
         ({"propose_events": {"learned": None}}, "lacks learned"),
         ({"pretrain_encoder": {"sa_tsp": {"clip": {"crop": 500}}}}, "crop 500 exceeds"),
     ],

@@ -231,7 +231,9 @@ def test_flow_networks_take_further_files_from_the_same_folder(tmp_path: Path, m
     path.rename(tmp_path / published.file)
     monkeypatch.setattr("pipeline.extractors.flow.RAFT", published)
     for given in (tmp_path, tmp_path / "flow_imagenet.pt"):
-        facts = build("i3d_flow", given).facts
+        extractor = build("i3d_flow", given)
+        facts = extractor.facts
+        assert extractor.files == [tmp_path / "flow_imagenet.pt", tmp_path / published.file], "for the provenance"
         assert facts["weights"] == "flow_imagenet.pt"
         assert facts["flow"]["weights_sha256"] == digest
 
@@ -250,6 +252,7 @@ def test_the_pca_is_read_from_numpy_arrays(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "pca.pth").rename(tmp_path / f"pca-{digest[:8]}.pth")
     extractor = build("vggish", tmp_path / "mine.pth", options=Options(vggish_pca=True))
     assert extractor.facts["pca"] == {"weights": f"pca-{digest[:8]}.pth", "weights_sha256": digest}
+    assert extractor.files == [tmp_path / "mine.pth", tmp_path / f"pca-{digest[:8]}.pth"]
     features = extractor([extractor.prepare(torch.zeros(15_600))])
     assert set(features.flatten().tolist()) <= set(range(256))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stored import DIM, GRID, made, shard
 
 from pipeline.config.errors import PipelineError
-from pipeline.store.features import ClipGrid, Features
+from pipeline.store.features import ClipGrid, Features, write_features
 
 DENSE = ClipGrid(15.0, 16, 8)
 SOUND = ClipGrid(16000.0, 15360, 15360)
@@ -116,6 +116,16 @@ def test_a_video_that_lacks_the_first_feature_has_the_rows_it_would_have(silent:
     assert features.lacking["sound"] == {"v_deaf": "no_audio"}
 
 
+def test_where_only_the_others_know_how_long_a_video_is_they_are_asked(tmp_path: Path) -> None:
+    # Of a raw video without sound, sound does not tell how long it is.
+    for name, grid, item in (("sound", SOUND, ("v_a", 0.0, "no_sound")), ("rgb", GRID, ("v_a", 11.0, made(10)))):
+        write_features(tmp_path / name / "0000" / "manifest.json", [item], dim=DIM, grid=grid, facts={})
+    features = Features.open(tmp_path, ["sound", "rgb"], 1, missing="zeros")
+    assert features.clips("v_a") == 11
+    assert (features.read("v_a")[:, -2:] == [0, 1]).all()
+    assert features.facts()["lacking"] == {"sound": 1}
+
+
 def test_a_video_that_lacks_them_all_is_not_there(tmp_path: Path) -> None:
     shard(tmp_path, {"v_a": made(3), "v_b": "no_audio"})
     for missing in ("fail", "zeros"):
@@ -143,3 +153,25 @@ def test_who_learned_from_other_weights_or_another_grid_is_told(tmp_path: Path) 
     shard(tmp_path, {"v_a": made(4)}, weights_sha256="bbb")
     with pytest.raises(PipelineError, match=r"rgb/0000/manifest.json: weights_sha256 is 'bbb', expected 'aaa'"):
         Features.open(tmp_path, ["rgb", "flow"], 1, expected=learned["expected"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"relu": False},
+        {"geometry": {"short_side": 224}},
+        {"flow": {"method": "tvl1", "weights": "raft.pth"}},
+        {"tail": "pad"},
+        {"extractor": "vggish2"},
+    ],
+)
+def test_who_learned_from_other_options_is_told(tmp_path: Path, other: dict[str, object]) -> None:
+    facts = {"extractor": "vggish", "relu": True, "geometry": {"short_side": 256}, "tail": "drop"}
+    facts |= {"flow": {"method": "raft", "weights": "raft.pth"}, "weights_sha256": None}
+    shard(tmp_path, {"v_a": made(4)}, **facts)
+    expected = Features.open(tmp_path, ["rgb"], 1).facts()["expected"]
+    shard(tmp_path, {"v_a": made(4)}, **{**facts, "feature": "renamed", "weights": "moved.pth"})
+    Features.open(tmp_path, ["rgb"], 1, expected=expected)
+    shard(tmp_path, {"v_a": made(4)}, **{**facts, **other})
+    with pytest.raises(PipelineError, match=f"{next(iter(other))} is .*, expected"):
+        Features.open(tmp_path, ["rgb"], 1, expected=expected)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stored import DIM, GRID, made, shard
 
 from pipeline.config.errors import PipelineError
-from pipeline.store.features import SCHEMA, ClipGrid, Features, write_features
+from pipeline.store.features import SCHEMA, ClipGrid, Features, FeatureStore, write_features
 from pipeline.store.manifest import read_manifest
 from pipeline.store.shard import ROWS_PER_FILE, TIMES
 from pipeline.store.tables import read_table
@@ -94,6 +94,14 @@ def test_a_video_shorter_than_a_clip_is_marked(tmp_path: Path, frames: int, padd
     assert [row["padded"] for row in read_table(manifest.parent / "index.parquet", SCHEMA)] == [padded]
 
 
+def test_who_counted_the_frames_knows_what_is_padded(tmp_path: Path) -> None:
+    # 30 frames at 29.97 per second last 15.015 instants at 15 per second, and 15 of them have a frame.
+    items = [("v_a", 30 * 1.001 / 30, made(1)), ("v_b", 30 * 1.001 / 30, made(1))]
+    manifest = tmp_path / "manifest.json"
+    write_features(manifest, items, dim=DIM, grid=GRID, facts={}, padded={"v_a"})
+    assert [row["padded"] for row in read_table(tmp_path / "index.parquet", SCHEMA)] == [True, False]
+
+
 @settings(max_examples=40, deadline=None)
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_any_flipped_bit_is_found_and_the_error_names_video_and_shard(
@@ -132,6 +140,19 @@ def test_a_shard_that_is_absent_and_a_video_that_is_absent_are_named(tmp_path: P
         opened(tmp_path, shards=2)
     with pytest.raises(PipelineError, match="no features of video v_x"):
         opened(tmp_path).read("v_x")
+
+
+def test_a_lost_last_shard_is_named(tmp_path: Path) -> None:
+    for number in range(3):
+        manifest = tmp_path / "rgb" / f"{number:04d}" / "manifest.json"
+        write_features(manifest, [(f"v_{number}", 2.0, made(1))], dim=DIM, grid=GRID, facts={}, shards=3)
+    assert sorted(FeatureStore(tmp_path / "rgb")) == ["v_0", "v_1", "v_2"]
+    assert list(FeatureStore(tmp_path / "rgb" / "0001")) == ["v_1"]
+    with pytest.raises(PipelineError, match=r"0000/manifest\.json: one of 3 shards, of which 2 are asked for"):
+        opened(tmp_path, shards=2)
+    manifest.unlink()
+    with pytest.raises(PipelineError, match=r"rgb/0002/manifest\.json: no such manifest"):
+        FeatureStore(tmp_path / "rgb")
 
 
 def test_a_video_in_two_shards_is_refused(tmp_path: Path) -> None:

@@ -10,10 +10,24 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.errors import PipelineError
-from pipeline.video.apart import Apart, CrashedError, TooLongError
+from pipeline.video.apart import Apart, CrashedError, ForeignError, TooLongError
 from pipeline.video.encode import RejectedError
 
 HANG = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+class UnreadableError(Exception):
+    """Can be written, but not read again: that takes two arguments."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} {two}")
+
+
+class Unsendable:
+    """Cannot be written."""
+
+    def __reduce__(self) -> str:
+        raise TypeError("ours alone")
 
 
 def work(what: str, path: Path | None = None) -> str:
@@ -28,6 +42,14 @@ def work(what: str, path: Path | None = None) -> str:
         os._exit(3)
     if what == "reject":
         raise RejectedError("empty", "nothing in it")
+    if what == "local":
+        raise type("LocalError", (Exception,), {})("ours alone")
+    if what == "unreadable":
+        raise UnreadableError("ours", "alone")
+    if what == "unsendable":
+        return Unsendable()  # type: ignore[return-value]
+    if what == "ours":
+        raise TypeError("ours alone")
     if what == "mend":
         raise PipelineError("a.mp4: mend it")
     return f"{what} {os.getpid()}"
@@ -48,6 +70,15 @@ def test_errors_come_back_as_they_were() -> None:
         assert (error.value.reason, error.value.detail) == ("empty", "nothing in it")
         with pytest.raises(PipelineError, match=r"^a\.mp4: mend it$"):
             apart.call(60.0, "mend")
+
+
+@pytest.mark.parametrize("what", ["local", "unreadable", "unsendable", "ours"])
+def test_what_is_wrong_with_our_own_code_is_no_crash(what: str) -> None:
+    with Apart(work) as apart:
+        before = apart.call(60.0, "a")
+        with pytest.raises(TypeError if what == "ours" else ForeignError, match="ours alone"):
+            apart.call(60.0, what)
+        assert apart.call(60.0, "a") == before, "the process goes on"
 
 
 def test_a_process_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:

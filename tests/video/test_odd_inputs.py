@@ -5,12 +5,14 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from films import film
 
 from pipeline.config.reencode import Reencode
 from pipeline.video.decode import frames, times
 from pipeline.video.encode import Encoded, RejectedError, reencode_video
+from pipeline.video.stream import sound
 from pipeline.video.tools import ffmpeg
 
 FAST = Reencode(preset="ultrafast")
@@ -129,6 +131,21 @@ def test_what_is_whole_comes_out_whole(name: str, tmp_path: Path, monkeypatch: p
     assert [round(time * 30, 3) for time in times(Path("-out put.mp4"))] == list(range(made.frames))
 
 
+@pytest.mark.parametrize(("name", "codec"), [("gap.mkv", "flac"), ("gap.mp4", "aac"), ("gap.webm", "libopus")])
+def test_a_gap_in_the_sound_does_not_move_what_follows(name: str, codec: str, tmp_path: Path) -> None:
+    """Two seconds are cut out of the sound: the tone is silent there, and sounds again at its time."""
+    cut = ("-filter:a", "aselect=not(between(t\\,1\\,2.999))")
+    source = film(tmp_path / name, size=SIZE, seconds=4, sound=True, options=(*cut, "-c:a", codec, "-ar", "48000"))
+    made = reencode_video(source, tmp_path / "o.mp4", FAST)
+    assert (made.audio, made.damage) == (True, None)
+    after = np.concatenate([chunk for _, chunk in sound(tmp_path / "o.mp4", [16000])])
+    loud = np.flatnonzero(np.abs(after) > 0.05) / 16000
+    assert len(after) == pytest.approx(4 * 16000, abs=4000)
+    assert ((loud < 1.2) | (loud > 2.8)).all()
+    assert loud.min() < 0.2
+    assert loud.max() > 3.7
+
+
 def test_the_first_picture_and_the_first_sound_are_taken(tmp_path: Path) -> None:
     reencode_video(several(tmp_path / "s.mkv"), tmp_path / "s.mp4", FAST)
     reencode_video(tmp_path / f"{SIZE}.mp4", tmp_path / "one.mp4", FAST)
@@ -137,6 +154,7 @@ def test_the_first_picture_and_the_first_sound_are_taken(tmp_path: Path) -> None
 
 
 NO_VIDEO: dict[str, tuple[Callable[[Path], object], str]] = {
+    "bare.h264": (lambda path: film(path, **SMALL), "no_times"),
     "tone.m4a": (lambda path: film(path, seconds=1, sound=True, options=("-map", "1:a")), "no_video"),
     "song.m4a": (song, "no_video"),
     "subtitles.srt": (lambda path: path.write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n"), "no_video"),

@@ -41,6 +41,17 @@ def test_encoders_are_trained_only_where_something_reads_them(clone: Path) -> No
     assert jobs["extract_features"] == 2 * jobs["reencode"]
 
 
+def test_self_critical_training_reads_the_proposals_it_learns_from(clone: Path) -> None:
+    target = "results/demo/captioners/sa_tsp/0/scst/manifest.json"
+    for name, planned_too in (("gt", False), ("learned", True)):
+        (clone / "mine.yaml").write_text(json.dumps({"finetune_scst": {"proposals": name, "reward_workers": 1}}))
+        words = ("-n", "-p", "--configfile", "mine.yaml", "--cores", "2", "--", target)
+        told = snakemake(clone, *words).stdout
+        assert ("propose_events" in planned(told)) == planned_too
+        assert ("--proposals results/demo/proposals/learned.json --state" in told) == planned_too
+        assert "threads: 2" in told, "one computes rewards"
+
+
 def test_features_of_published_networks_need_their_weights_and_no_encoder(clone: Path) -> None:
     overlay = {
         "extract_features": {
@@ -127,7 +138,8 @@ PAPER = {
     "pool_features": 1,
     # Theirs, and those that the ensemble reads: VGGish, I3D and TSN in two streams each, SlowFast.
     "extract_features": (2 + 6) * 64,
-    "propose_events": 2,
+    # Ground truth, those that are scored, and those that SCST draws from.
+    "propose_events": 3,
     "train_captioner": 5,
     "finetune_scst": 5,
     # Ground-truth proposals, learned ones, and the control.

@@ -118,14 +118,14 @@ def members(road: Road) -> list[tuple[str, int]]:
 @pytest.fixture(scope="module")
 def proposals(road: Road) -> dict[str, Path]:
     found = {}
-    for name in ("gt", "learned"):
+    for name in ("gt", "learned", road.config.finetune_scst.proposals):
         section = road.config.propose_events[name].canonical()
         found[name] = road.run(propose_events, section, f"proposals/{name}.json", state=road.state(name))
     return found
 
 
 @pytest.fixture(scope="module")
-def captioners(road: Road) -> list[Path]:
+def captioners(road: Road, proposals: dict[str, Path]) -> list[Path]:
     """Trained by cross-entropy, then by SCST."""
     found = []
     for name, seed in members(road):
@@ -133,8 +133,9 @@ def captioners(road: Road) -> list[Path]:
         told = {"seed": str(seed), "state": road.state(f"{name}-{seed}")}
         manifest = f"captioners/{name}/{seed}/{{}}/manifest.json"
         trained = road.run(train_captioner, section, manifest.format("xe"), vocabulary=vocabulary, **told)
-        section = road.config.finetune_scst.canonical()
-        found.append(road.run(finetune_scst, section, manifest.format("scst"), captioner=trained, **told))
+        scst = road.config.finetune_scst
+        told |= {"captioner": trained, "proposals": proposals[scst.proposals]}
+        found.append(road.run(finetune_scst, scst.canonical(), manifest.format("scst"), **told))
     return found
 
 
@@ -165,7 +166,8 @@ def test_the_ensemble_says_something_about_every_event(
     road: Road, proposals: dict[str, Path], captioners: list[Path]
 ) -> None:
     section = road.config.generate_captions.canonical()
-    for kind, given in proposals.items():
+    for kind in ("gt", "learned"):
+        given = proposals[kind]
         told = {"proposals": given, "split": "test"}
         said = [
             road.run(generate_captions, section, f"captions/{number}-{kind}.json", captioner=captioner, **told)

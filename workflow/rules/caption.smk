@@ -33,12 +33,26 @@ rule train_captioner:
         " --output {output.manifest:q} > {log:q} 2>&1"
 
 
+def scst_proposals(wildcards) -> list[str]:
+    """The file of proposals that self-critical training matches to the events; none where it takes annotated times."""
+    name = settings(wildcards.dataset).finetune_scst.proposals
+    return (
+        [] if name == "gt" else [f"results/{wildcards.dataset}/proposals/{name}.json"]
+    )
+
+
+def scst_threads(wildcards) -> int:
+    """The training's own thread, and those of the processes that compute rewards."""
+    return 1 + settings(wildcards.dataset).finetune_scst.reward_workers
+
+
 rule finetune_scst:
-    """Finetune a captioner on METEOR by self-critical training, on the enlarged training set."""
+    """Finetune a captioner by self-critical training: on METEOR, on the enlarged training set, as the config says."""
     input:
         code=stamp("finetune_scst"),
         corpus="results/{dataset}/corpus/manifest.json",
         features=captioner_features,
+        proposals=scst_proposals,
         captioner="results/{dataset}/captioners/{captioner}/{seed}/xe/manifest.json",
     output:
         manifest="results/{dataset}/captioners/{captioner}/{seed}/scst/manifest.json",
@@ -46,16 +60,19 @@ rule finetune_scst:
         "results/{dataset}/logs/finetune_scst/{captioner}-{seed}.log",
     benchmark:
         "results/{dataset}/benchmarks/finetune_scst/{captioner}-{seed}.jsonl"
-    threads: 1
+    threads: scst_threads
     resources:
         gpu=1,
     params:
         config=section("finetune_scst"),
+        proposals=lambda wildcards, input: (
+            ["--proposals", *input.proposals] if input.proposals else []
+        ),
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.finetune_scst --config {params.config:q} --seed {wildcards.seed}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
-        " --captioner {input.captioner:q}"
+        " --captioner {input.captioner:q} {params.proposals:q}"
         " --state results/{wildcards.dataset}/state/finetune_scst/{wildcards.captioner}-{wildcards.seed}"
         " --output {output.manifest:q} > {log:q} 2>&1"
 

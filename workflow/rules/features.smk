@@ -23,6 +23,12 @@ def feature_files(wildcards):
     return [] if file == "random" else [file]
 
 
+def feature_gpu(wildcards):
+    """Features that are given, and those that are made on the CPU, need no GPU."""
+    made = settings(wildcards.dataset).extract_features[wildcards.feature].root
+    return int(getattr(made, "device", "cpu") != "cpu")
+
+
 rule extract_features:
     """Extract the clip features of one shard."""
     input:
@@ -38,7 +44,7 @@ rule extract_features:
         "results/{dataset}/benchmarks/extract_features/{feature}-{shard}.jsonl"
     threads: 1
     resources:
-        gpu=1,
+        gpu=feature_gpu,
     params:
         config=section("extract_features", "feature"),
     shell:

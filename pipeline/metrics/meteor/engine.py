@@ -68,8 +68,11 @@ class Meteor(Scorer):
         def work(batch: Int[np.ndarray, " batch"]) -> Stats:
             return _batch(material, caption[batch], reference[batch])
 
-        with ThreadPoolExecutor(self.workers) as pool:
-            found = np.concatenate(list(pool.map(work, batches)))
+        if min(self.workers, len(batches)) == 1:  # a thread would cost more than a few pairs do
+            found = np.concatenate([work(batch) for batch in batches])
+        else:
+            with ThreadPoolExecutor(self.workers) as pool:
+                found = np.concatenate(list(pool.map(work, batches)))
         every = np.empty_like(found)
         every[order] = found
         return every[rows]
