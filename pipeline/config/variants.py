@@ -67,7 +67,8 @@ def rehearsed(config: dict[str, Any], base: str) -> dict[str, Any]:
         if entry.get("epochs"):  # others do not train: given and annotated events, encoders as they begin
             entry |= {"epochs": 1, "steps_per_epoch": FEW}
     for encoder in moved["pretrain_encoder"].values():
-        encoder |= {"clips_per_segment": 1, "empty_classes": "allow"}
+        # Steps as full as the real ones, which the memory of a GPU has to hold, from however few segments.
+        encoder |= {"clips_per_segment": encoder["batch_size"] * encoder["replicas"], "empty_classes": "allow"}
     return moved
 
 

@@ -56,6 +56,13 @@ def test_a_rehearsal_differs_in_how_much_it_takes_alone(dataset: str) -> None:
     assert (rehearsal["finetune_scst"]["epochs"], rehearsal["finetune_scst"]["steps_per_epoch"]) == (1, 2)
 
 
+def test_rehearsed_steps_are_as_full_as_the_real_ones() -> None:
+    encoder = load("anet_smoke", {}, FOLDER).pretrain_encoder["sa_tsp"]
+    assert encoder.clips_per_segment == encoder.batch_size * encoder.replicas == 64
+    small = {"pretrain_encoder": {"sa_tsp": {"batch_size": 1}}}
+    assert load("anet_smoke", small, FOLDER).pretrain_encoder["sa_tsp"].clips_per_segment == 2
+
+
 def test_users_entries_are_rehearsed_too_and_their_limits_hold() -> None:
     mine = {"train_captioner": {"mine": {"features": ["tsp"]}}, "build_corpus": {"limit_videos": 7, "shards": 1}}
     rehearsal = load("anet_smoke", mine, FOLDER)
