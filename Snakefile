@@ -12,6 +12,7 @@ min_version("9.20")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
 
 
 # Before the first job, not on day three: what is missing on this machine (Java, ffmpeg, a place to write), and its cure.

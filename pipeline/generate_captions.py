@@ -1,4 +1,4 @@
-r"""Caption the proposals of a split, greedily.
+r"""Caption the proposals of a split: greedily, by beam search, or by drawing words.
 
 In: the corpus (which videos), clip features, a captioner, proposals.
 Out: captions in ActivityNet's submission format, each with the log-probability of its words and its end.
@@ -19,10 +19,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from pipeline.captioners.beam import Beams
 from pipeline.captioners.bundle import Trained, load_captioner
-from pipeline.captioners.data import EventSequence, collate
-from pipeline.captioners.decode import greedy
+from pipeline.captioners.data import Batch, EventSequence, collate
+from pipeline.captioners.decode import Captions, beam, greedy, sample
 from pipeline.captioners.donors import derange, lend
+from pipeline.captioners.rules import Rules
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.errors import PipelineError
 from pipeline.config.generate_captions import GenerateCaptions
@@ -34,6 +39,7 @@ from pipeline.store.provenance import record
 from pipeline.training.clips import ClipCache, batches
 from pipeline.training.device import pick
 from pipeline.training.log import Progress
+from pipeline.training.seeds import generator
 
 STAGE = "generate_captions"
 TOLERANCE_S = 1.0
@@ -80,29 +86,53 @@ def to_caption(proposals: Proposals, corpus: Corpus, features: Features, split: 
 def caption(
     trained: Trained, sequences: Mapping[str, EventSequence], cache: ClipCache, config: GenerateCaptions
 ) -> dict[str, list[tuple[str, float]]]:
-    """Caption events greedily.
+    """Caption events.
 
     Args:
         trained: the captioner.
         sequences: by the video that is captioned, which need not be the one that is looked at.
         cache: clip features.
-        config: batch size and device.
+        config: how words are chosen, batch size and device.
 
     Returns:
         For each video a sentence and its log-probability for each of its events.
     """
     device = pick(config.device)
-    captioner = trained.captioner.to(device)
+    trained.captioner.to(device)
     said: dict[str, list[tuple[str, float]]] = {}
     progress = Progress("videos", len(sequences))
     for group in batches(list(sequences), config.batch_videos):
-        captions = greedy(captioner, collate([sequences[video] for video in group], cache).to(device))
+        sizes = {video: len(sequences[video].times) for video in group}
+        batch = collate([sequences[video] for video in group], cache).to(device)
+        captions = decoded(trained, batch, sizes, config)
         sentences = [trained.vocabulary.decode(ids) for ids in captions.ids()]
         spoken = iter(zip(sentences, captions.log_probs.sum(1).tolist(), strict=True))
-        for video in group:
-            said[video] = [next(spoken) for _ in sequences[video].times]
+        for video, size in sizes.items():
+            said[video] = [next(spoken) for _ in range(size)]
         progress.step(len(group))
     return said
+
+
+@torch.no_grad()
+def decoded(trained: Trained, batch: Batch, sizes: Mapping[str, int], config: GenerateCaptions) -> Captions:
+    """Captions of a batch, by the decoding that is asked for.
+
+    Args:
+        trained: the captioner, on the batch's device.
+        batch: the events.
+        sizes: how many of them are of each video, in their order. What is drawn for a video depends on its id and the
+            seed alone.
+        config: how words are chosen.
+    """
+    captioner, rules = trained.captioner, Rules.of(trained.vocabulary, config.block_ngrams)
+    if config.decoding == "beam":
+        return beam(captioner, batch, Beams(config.beam, config.length_power), rules)
+    if config.decoding == "sample":
+        words = captioner.architecture.max_words
+        drawn = [generator(STAGE, config.seed, video).random((size, words)) for video, size in sizes.items()]
+        draws = torch.tensor(np.concatenate(drawn)).to(batch.clips.device)
+        return sample(captioner, batch, config.temperature, rules, draws)
+    return greedy(captioner, batch, rules)
 
 
 def rows(proposals: Sequence[Proposal], said: Sequence[tuple[str, float]]) -> Rows:

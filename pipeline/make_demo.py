@@ -14,10 +14,12 @@ import logging
 import multiprocessing
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, command, heed_sigterm, parser, read_config
+from pipeline.config.errors import PipelineError
 from pipeline.config.make_demo import MakeDemo
 from pipeline.demo.annotations import (
     action_annotations,
@@ -59,13 +61,18 @@ def film_all(videos: list[Video], folder: Path, workers: int) -> list[Path]:
     # Fresh processes on every system: a fork would inherit the parent's threads and locks.
     context = multiprocessing.get_context("spawn")
     files = []
-    with ProcessPoolExecutor(min(workers, len(videos)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(videos)), context, initializer=heed_sigterm) as pool:
         pending = [pool.submit(film, video, folder) for video in videos]
         try:
             for done, future in enumerate(as_completed(pending), start=1):
                 files.append(future.result())
                 if done % 20 == 0 or done == len(videos):
                     log.info("%d of %d videos made", done, len(videos))
+        except BrokenProcessPool:
+            raise PipelineError(
+                f"{folder}: a process that draws videos was killed, by the system if memory is short; free some and "
+                "run again, or config: make_demo.workers: 1"
+            ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -2,7 +2,7 @@
 
 In: the corpus (sentences of the split `train`), or caption files as ActivityNet Captions has them.
 Out: concepts.json (`[{"word", "pos", "count", "idf", "forms"}, ...]`), vocabulary.json, idf.json. No word of a
-validation or test sentence enters any of them.
+validation or test sentence enters any of them, unless `vocabulary_splits` names such a split.
 
 Alone:
     python -m pipeline.mine_concepts --captions train.json --size 1000 --tagger lexicon --output concepts.json
@@ -10,6 +10,7 @@ Alone:
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.concepts.mine import concepts, inverse_document_frequency, vocabulary
@@ -24,22 +25,22 @@ from pipeline.store.provenance import record
 STAGE = "mine_concepts"
 
 
-def read_sentences(corpus: Path | None, captions: list[Path]) -> list[str]:
-    """Training sentences of a corpus, or all sentences of caption files.
+def read_sentences(corpus: Path | None, captions: list[Path], splits: Sequence[str]) -> list[str]:
+    """Sentences of some splits of a corpus, or all sentences of caption files.
 
     Raises:
         PipelineError: there are none.
     """
     if corpus:
         opened = Corpus.open(corpus)
-        train = {row["video"] for row in opened.videos if row["split"] == "train"}
-        sentences = [row["sentence"] for row in opened.captions if row["video"] in train]
+        inside = {row["video"] for row in opened.videos if row["split"] in splits}
+        sentences = [row["sentence"] for row in opened.captions if row["video"] in inside]
     else:
         sentences = [
             segment.text for path in captions for video in read_captions(path).values() for segment in video.segments
         ]
     if not sentences:
-        raise PipelineError(f"{corpus or ', '.join(map(str, captions))}: no training sentences to mine")
+        raise PipelineError(f"{corpus or ', '.join(map(str, captions))}: no sentences to mine ({', '.join(splits)})")
     return sentences
 
 
@@ -62,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     config = MineConcepts.parse({**config.model_dump(mode="json"), **instead}, STAGE)
     inputs = [args.corpus] if args.corpus else args.captions
 
-    sentences = read_sentences(args.corpus, args.captions)
+    sentences = read_sentences(args.corpus, args.captions, ["train"])
     mined = concepts(
         sentences,
         size=config.size,
@@ -73,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     write_json(args.concepts, mined)
     record(args.concepts, STAGE, config, inputs)
     if args.vocabulary:
-        kept = vocabulary(sentences, config.min_count)
+        said = read_sentences(args.corpus, args.captions, config.vocabulary_splits)
+        kept = vocabulary(said, config.min_count)
         write_json(args.vocabulary, {"min_count": config.min_count, "words": kept})
         record(args.vocabulary, STAGE, config, inputs)
     if args.idf:

@@ -35,7 +35,7 @@ from pipeline.encoders.concept_labels import read_concepts
 from pipeline.encoders.data import Data, gather
 from pipeline.encoders.fitting import Fitting, optimiser
 from pipeline.encoders.initial import load_initial
-from pipeline.encoders.loading import Loader
+from pipeline.encoders.loading import Loader, readers_told
 from pipeline.encoders.model import PretrainingModel, write_model
 from pipeline.encoders.reading import ClipReader
 from pipeline.encoders.registry import weight_file
@@ -93,7 +93,8 @@ def main(argv: list[str] | None = None) -> int:
         metrics = args.output.parent / "metrics.jsonl" if group.first else None
         loader = load(data, config, known, device)
         begun = config.epochs > 0
-        best, seconds = pretrain(model, data, config, state, metrics, group, loader) if begun else ({}, 0.0)
+        with readers_told():
+            best, seconds = pretrain(model, data, config, state, metrics, group, loader) if begun else ({}, 0.0)
     if not group.first:
         return 0
     if not config.epochs:

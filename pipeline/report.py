@@ -83,7 +83,8 @@ def main(argv: list[str] | None = None) -> int:
     curves = draw_all_curves(args.trained, folder)
     write_json(folder / "scores.json", score_rows(scores))
     write_text(folder / "scores.md", markdown(scores))
-    write_page(args.output, config.title, scores, films, curves)
+    partial = sum(videos.rows[video].partial for video in captioned)
+    write_page(args.output, config.title, scores, films, partial, curves)
     inputs = [args.scores, args.corpus, *videos.manifests, args.gt, args.learned, *args.trained]
     record(args.output, STAGE, config, inputs)
     logging.info("report: %d videos, %d sets of curves: %s", len(films), len(curves), args.output)

@@ -1,6 +1,6 @@
 r"""Train an event captioner by cross-entropy (sections 1 and 1.4).
 
-In: the corpus (events and captions of the split `train`, for selection those of `val`), clip features, the
+In: the corpus (events and captions of `splits`, for selection those of the split `val`), clip features, the
 caption vocabulary.
 Out, beside the manifest: model.safetensors, config.json, vocabulary.json, metrics.jsonl, card.md. Facts:
 architecture, features, vocabulary digest, seed, selected epoch and its METEOR on `val`.
@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pipeline.captioners.architectures import named
 from pipeline.captioners.bundle import METRICS, cut_short, parameters, save_captioner
 from pipeline.captioners.data import Batch, sentences_of, targets
 from pipeline.captioners.learn import Course, selection_events, training_events
@@ -60,10 +61,21 @@ def train(
     Raises:
         PipelineError: nothing to train on, or nothing to select with.
     """
-    events = training_events(corpus, ["train"], features)
+    events = training_events(corpus, config.splits, features)
     cache = ClipCache(features, config.cache_gb)
     seed_all(STAGE, seed, "weights")
-    captioner = Captioner(Architecture(features.dim, config.hidden, vocabulary.size, config.max_words, config.dropout))
+    kind = named(config.architecture)
+    captioner = kind(
+        Architecture(
+            features.dim,
+            config.hidden,
+            vocabulary.size,
+            config.max_words,
+            config.dropout,
+            relations=config.relations,
+            context=config.context,
+        )
+    )
     captioner.standardise.measure(cache.read(video) for video in dict.fromkeys(one.video for one in events))
     captioner.to(pick(config.device))
     optimizer = torch.optim.Adam(captioner.parameters(), lr=config.lr, weight_decay=config.weight_decay)
@@ -78,12 +90,14 @@ def train(
         parameters(captioner),
     )
 
-    def step(batch: Batch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
-        words = targets(sentences, vocabulary, config.max_words).to(batch.rows.device)
-        loss = cross_entropy(captioner(batch, words), words)
-        return loss, {"loss": loss.item()}
-
     def epoch(number: int) -> dict[str, float]:
+        sampled = scheduled(config, number)
+
+        def step(batch: Batch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
+            words = targets(sentences, vocabulary, config.max_words).to(batch.rows.device)
+            loss = cross_entropy(captioner(batch, words, sampled), words)
+            return loss, {"loss": loss.item()}
+
         order = generator(STAGE, seed, number).permutation(len(events)).tolist()
         return course.one_pass(order, step, dropout=True)
 
@@ -98,6 +112,11 @@ def train(
         epochs = Epochs(captioner, optimizer, state, metrics, (STAGE, seed))
         selected = epochs.run(config.epochs, epoch, validation)
     return captioner, selected
+
+
+def scheduled(config: TrainCaptioner, epoch: int) -> float:
+    """Share of words that are read as drawn in an epoch, counted from 1."""
+    return config.scheduled_sampling * min(1.0, (epoch - 1) / config.scheduled_sampling_epochs)
 
 
 @command

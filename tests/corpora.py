@@ -85,11 +85,17 @@ def write_captions(path: Path, said: Mapping[str, Sequence[Spoken]], **other: An
     return path
 
 
-def write_shard(folder: Path, number: int, rejects: Sequence[tuple[str, str]] = ()) -> Path:
-    """Write a shard of re-encoded videos that holds nothing but its rejects (video and reason)."""
+def write_shard(
+    folder: Path, number: int, rejects: Sequence[tuple[str, str]] = (), partial: Sequence[tuple[str, str]] = ()
+) -> Path:
+    """Write a shard of re-encoded videos that holds nothing but tables of rejects and partial videos, with reasons."""
     shard = folder / f"{number:04d}"
     lost = [{"video": video, "source": "reencode", "reason": reason, "detail": ""} for video, reason in rejects]
-    write_table(shard / "videos.parquet", [], REENCODED)
+    size = {"frames": 60, "fps": 30.0, "width": 96, "height": 64, "audio": False}
+    damaged = [
+        {"video": video, **size, "partial": True, "source_s": 4.0, "reason": reason} for video, reason in partial
+    ]
+    write_table(shard / "videos.parquet", damaged, REENCODED)
     write_table(shard / "rejects.parquet", lost, REJECTS)
     manifest = shard / "manifest.json"
     write_manifest(manifest, [shard / "videos.parquet", shard / "rejects.parquet"], {"videos": 0})

@@ -1,5 +1,6 @@
 """The benchmarks run, and compare equal things."""
 
+import json
 import os
 import subprocess
 import sys
@@ -41,6 +42,23 @@ def test_one_pass_gives_the_features_of_the_references_way() -> None:
     assert done.returncode == 0 or done.stderr.startswith("missed: "), done.stderr
     assert "largest difference of the features" in done.stdout
     assert all(f"\n{side} " in done.stdout for side in ("one pass", "decoding alone", "one pass, free extractor"))
+
+
+def test_a_step_of_self_critical_training_is_timed_with_the_jars_own_rewards(tmp_path: Path) -> None:
+    video = {"duration": 9.0, "timestamps": [[0.0, 4.0], [3.0, 9.5]], "sentences": ["A man runs.", " He doesn't stop."]}
+    (tmp_path / "train.json").write_text(json.dumps({f"v_{name}": video for name in "abc"}))
+    small = ["--steps", "2", "--dim", "6", "--hidden", "16", "--vocabulary", "8", "--samples", "2", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "benchmarks/scst.py", "--captions", str(tmp_path / "train.json"), *small],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    # A captioner this small takes no time, beside which the reward may take more than its share.
+    assert done.returncode == 0 or done.stderr.startswith("missed: "), done.stderr
+    assert all(f"\n{part} " in done.stdout for part in ("sampling", "reward", "backward", "the jar, pair by pair"))
+    assert "largest difference of rewards 0.0e+00" in done.stdout
 
 
 def test_the_two_ways_of_boundary_matching_agree() -> None:

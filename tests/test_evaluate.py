@@ -41,7 +41,7 @@ def road(tmp_path: Path) -> list[str]:
         shards=2,
     )
     write_shard(tmp_path / "video", 0, [("v_bad", "undecodable")])
-    write_shard(tmp_path / "video", 1, [("v_train", "undecodable")])
+    write_shard(tmp_path / "video", 1, [("v_train", "undecodable")], [("v_b", "cut_short"), ("v_other", "cut_short")])
     captioner = tmp_path / "captioners/c/7/xe/manifest.json"
     write_manifest(captioner, [], {"seed": 7})
     record(captioner, "train_captioner", TrainCaptioner(features=["f"]), [corpus])
@@ -81,12 +81,14 @@ def test_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
             "listed": 4,
             "missing": 1,
             "rejected": 1,
+            "partial": 1,
             "scored": 3,
             "predicted": {"gt": 2, "learned": 1, "control": 2},
         },
         "events": 5,
         "captions": {"gt": 3, "learned": 2, "control": 3},
         "rejects": {"empty_segment": 1, "missing": 1, "undecodable": 2},
+        "partial": {"cut_short": 2},
     }
 
     assert got["evaluator"]["variant"] == "2021"

@@ -122,16 +122,15 @@ def beginner(tmp_path_factory: pytest.TempPathFactory) -> tuple[Small, Path]:
     [
         {"temperature": 0.5},  # sharp samples, that come near the greedy captions
         {"baseline": "samples", "samples": 4},
-        {"baseline": "samples", "samples": 4, "reward_strings": "indices"},
-        {"baseline": "samples", "samples": 4, "reward": {"meteor": 0.5, "cider_d": 0.1}},
+        {"baseline": "samples", "samples": 4, "reward_strings": "indices", "reward": {"meteor": 0.5, "cider_d": 0.1}},
     ],
-    ids=["as published", "samples", "indices", "weighted"],
+    ids=["as published", "samples", "indices, weighted"],
 )
 def test_the_reward_rises_and_captions_end_well(
     tmp_path: Path, beginner: tuple[Small, Path], scheme: dict[str, object]
 ) -> None:
     small, start = beginner
-    assert run(small, start, tmp_path, epochs=40, lr=0.01, **scheme) == 0
+    assert run(small, start, tmp_path, epochs=24, lr=0.01, **scheme) == 0
     rows = metrics(tmp_path)
     first, last = (sum(row["reward_sampled"] for row in part) / len(part) for part in (rows[:2], rows[-2:]))
     assert last > 1.2 * first
@@ -143,7 +142,7 @@ def test_the_reward_rises_and_captions_end_well(
     assert bad_endings(captions.ids(), trained.vocabulary) < 0.02
     assert (captions.words == END).any(1).all()
     facts = read_manifest(tmp_path / "scst" / "manifest.json").facts
-    assert (facts["stage"], facts["started_from_epoch"], facts["epoch"]) == ("finetune_scst", 6, 40)
+    assert (facts["stage"], facts["started_from_epoch"], facts["epoch"]) == ("finetune_scst", 6, 24)
 
 
 @pytest.mark.usefixtures("no_java")

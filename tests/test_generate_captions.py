@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from captioned import Small, write_small
+from captioned import GRID, Small, write_small
+from stored import made, shard
 
 from pipeline import generate_captions
 from pipeline.captioners.bundle import METRICS, save_captioner
 from pipeline.captioners.model import Architecture, Captioner
 from pipeline.captioners.vocabulary import Vocabulary
+from pipeline.metrics.diversity import BAD_ENDINGS
 from pipeline.proposers.proposals import Proposal, write_proposals
 from pipeline.training.epochs import Selected, copy_of
 from pipeline.training.seeds import seed_all
@@ -84,15 +86,59 @@ def test_proposals_of_the_split_are_captioned(
     assert "1 of 3 videos of test have no proposals: v_test2" in log
 
 
-def test_batches_do_not_matter(small: Small, captioner: Path) -> None:
-    assert run(small, captioner, PROPOSALS, batch_videos=1) == 0
+DECODINGS: list[dict[str, object]] = [
+    {"decoding": "greedy"},
+    {"decoding": "beam", "beam": 3, "length_power": 0.5, "block_ngrams": 3},
+    {"decoding": "sample", "temperature": 2.0, "seed": 4},
+]
+
+
+@pytest.mark.parametrize("how", DECODINGS, ids=str)
+def test_batches_do_not_matter(small: Small, captioner: Path, how: dict[str, object]) -> None:
+    assert run(small, captioner, PROPOSALS, batch_videos=1, **how) == 0
     one_by_one = captions(captioner)
-    assert run(small, captioner, PROPOSALS, batch_videos=16) == 0
+    assert run(small, captioner, PROPOSALS, batch_videos=16, **how) == 0
     together = captions(captioner)
     for video, rows in one_by_one.items():
         for one, other in zip(rows, together[video], strict=True):
             assert one["sentence"] == other["sentence"]
             assert one["log_prob"] == pytest.approx(other["log_prob"], abs=1e-4)
+
+
+def test_seeds_draw_other_captions(small: Small, captioner: Path) -> None:
+    said = []
+    for seed in (1, 1, 2):
+        assert run(small, captioner, PROPOSALS, decoding="sample", seed=seed) == 0
+        said.append(captions(captioner))
+    assert said[0] == said[1] != said[2]
+
+
+@pytest.mark.parametrize("how", DECODINGS, ids=str)
+def test_no_caption_ends_badly_however_it_is_decoded(small: Small, captioner: Path, how: dict[str, object]) -> None:
+    assert run(small, captioner, PROPOSALS, **how) == 0
+    for rows in captions(captioner).values():
+        for row in rows:
+            words = row["sentence"].split()
+            assert words[-1] not in BAD_ENDINGS or BAD_ENDINGS.issuperset(words)
+
+
+def test_rows_of_two_words_may_repeat(small: Small, captioner: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(small, captioner, PROPOSALS, block_ngrams=2) == 2
+    assert "block_ngrams must be 0, or 3 at least" in capsys.readouterr().err
+
+
+def test_an_event_of_no_length_is_captioned(small: Small, captioner: Path) -> None:
+    assert run(small, captioner, {"v_test0": [(3.0, 3.0, 1.0), (0.0, 0.0, 1.0)]}) == 0
+    assert [row["timestamp"] for row in captions(captioner)["v_test0"]] == [[0.0, 0.0], [3.0, 3.0]]
+
+
+def test_features_of_other_weights_or_size_are_refused(
+    small: Small, captioner: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrow = {video: made(int(duration), dim=4) for video, duration in small.open_features().videos.items()}
+    shard(small.features, narrow, 0, "toy", GRID)
+    assert run(small, captioner, PROPOSALS) == 2
+    assert "4 channels, the captioner was trained on 6" in capsys.readouterr().err
 
 
 def test_the_control_keeps_times_but_looks_elsewhere(small: Small, captioner: Path) -> None:

@@ -3,6 +3,7 @@
 import ast
 import re
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,40 @@ from pipeline.store.stamp import imports
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = sorted((ROOT / "pipeline").rglob("*.py"))
 SOURCES = [*PACKAGE, *sorted((ROOT / "workflow").rglob("*.py"))]
+RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 STAGES = {path.stem for path in (ROOT / "pipeline").glob("*.py")} - {"__init__", "doctor", "explain", "plan"}
 FOUNDATION = {"video", "store", "training", "config"}
 EXECUTING = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve"}
 """Modules that run what they read."""
+FORBIDDEN = {
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "np.load",
+    "numpy.load",
+    "torch.jit.load",
+    "pandas.read_pickle",
+} | {
+    f"{module}.{name}"
+    for module, names in {
+        "os": ("system", "popen"),
+        "pickle": ("load", "loads"),
+        "marshal": ("load", "loads"),
+        "subprocess": ("getoutput", "getstatusoutput"),
+        "yaml": ("load", "load_all", "full_load", "unsafe_load"),
+    }.items()
+    for name in names
+}
+"""What runs data, or hands it to a shell."""
+SHELLS = {"sh", "bash", "dash", "zsh", "cmd"}
+NETWORK = {"urllib", "http", "ftplib", "smtplib", "ssl", "requests", "httpx", "aiohttp", "urllib3", "huggingface_hub"}
+"""Modules that talk to other machines."""
+FETCHING = "pipeline.encoders.fetch"
+"""The one module that does."""
+OUR_WORDS = {"params.control", "params.processes"}
+"""What rules put into commands unquoted: words of their own, and wildcards, which are letters and digits."""
 
 
 def module_of(path: Path) -> str:
@@ -44,19 +74,70 @@ def test_modules_are_small() -> None:
     assert statistics.median(lengths.values()) < 200
 
 
+def called(tree: ast.AST) -> Iterator[tuple[ast.Call, str, dict[str, str]]]:
+    """Every call of a module: what is called, and the arguments that have names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            words = {word.arg or "**": ast.unparse(word.value) for word in node.keywords}
+            yield node, ast.unparse(node.func), words
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
 def test_nothing_from_outside_is_executed(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node, name, words in called(tree):
+        assert words.get("shell", "False") == "False", f"line {node.lineno}: a shell"
+        assert name not in FORBIDDEN, f"line {node.lineno}: {name}"
+        if name == "torch.load":
+            assert words.get("weights_only") == "True", f"line {node.lineno}: torch.load"
+        if name == "torchvision" or (name == "importlib.import_module" and path.name != "torchvision_shim.py"):
+            assert all(isinstance(word, ast.Constant) for word in node.args), (
+                f"line {node.lineno}: a module that data could name"
+            )
+    loads = sum(name == "torch.load" for _, name, _ in called(tree))
+    for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"line {node.lineno}: a bare except"
-        if isinstance(node, ast.Call):
-            words = {word.arg: ast.unparse(word.value) for word in node.keywords}
-            assert words.get("shell", "False") == "False", f"line {node.lineno}: a shell"
-            called = ast.unparse(node.func)
-            assert called not in {"os.system", "eval", "exec", "np.load"}, f"line {node.lineno}: {called}"
-            assert not called.startswith("pickle."), f"line {node.lineno}: {called}"
-            if called == "torch.load":
-                assert words.get("weights_only") == "True", f"line {node.lineno}: torch.load"
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "torch.load":
+            loads -= 1
+        if isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            assert not names & {*FORBIDDEN, "torch.load", "importlib.import_module"}, f"line {node.lineno}: {names}"
+        if isinstance(node, ast.List | ast.Tuple) and node.elts and isinstance(node.elts[0], ast.Constant):
+            assert Path(str(node.elts[0].value)).name not in SHELLS, f"line {node.lineno}: a shell"
+    assert loads == 0, "torch.load is called where it is named, with weights_only"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_nothing_is_fetched_unless_the_user_asks(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names}
+            names = {f"{node.module}.{name}" for name in names} if isinstance(node, ast.ImportFrom) else names
+            if module_of(path) != FETCHING:
+                assert not {name.partition(".")[0] for name in names} & NETWORK, f"line {node.lineno}: {names}"
+            if any(name.startswith(FETCHING) for name in names):
+                assert path.name == "__main__.py", f"line {node.lineno}: only a command that the user gives may fetch"
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "socket":
+            assert node.attr == "gethostname", f"line {node.lineno}: socket.{node.attr}"
+    for node, name, words in called(tree):
+        assert "torch.hub" not in name, f"line {node.lineno}: {name}"
+        for word in ("pretrained", "download"):
+            assert words.get(word, "None") in ("None", "False"), f"line {node.lineno}: {word}"
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+def test_rules_quote_what_users_write_and_run_nothing_but_python(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for command in re.findall(r'shell:\n((?: +".*"\n)+)', text):
+        words = "".join(re.findall(r'"(.*)"', command))
+        assert words.startswith("python -m ")
+        for name in re.findall(r"\{([^}]+)\}", words):
+            plain = name.endswith(":q") or name.startswith(("wildcards.", "resources.")) or name in OUR_WORDS
+            assert plain, f"{{{name}}} is not quoted"
+        outside = re.sub(r"> \{log:q\} 2>&1$", "", words)
+        assert not re.search(r"[|;&<>`$]|\b(curl|wget)\b", outside), outside
 
 
 @pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=module_of)

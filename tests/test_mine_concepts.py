@@ -9,9 +9,13 @@ from typing import Any
 import lemminflect
 import pytest
 import spacy
+from captioned import write_small
 from spacy.lang.en.stop_words import STOP_WORDS
 
+from pipeline.concepts.mine import vocabulary
 from pipeline.datasets.captions import read_captions
+from pipeline.datasets.corpus import Corpus
+from pipeline.datasets.text import words as split_words
 from pipeline.encoders.concept_labels import read_concepts
 from pipeline.mine_concepts import main
 
@@ -81,6 +85,29 @@ def test_a_word_nobody_repeats_leaves_no_vocabulary(
     target = ["--concepts", str(tmp_path / "c.json"), "--vocabulary", str(tmp_path / "v.json")]
     assert main(["--captions", str(captions), "--config", '{"tagger": "lexicon", "min_count": 9}', *target]) == 2
     assert "no word occurs 9 times in 3 training sentences" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("splits", "leaked"), [(["train"], False), (["train", "enlarged"], True)])
+def test_words_of_other_splits_stay_outside_unless_asked_in(tmp_path: Path, splits: list[str], leaked: bool) -> None:
+    small = write_small(tmp_path, {"train": 1, "enlarged": 8})
+    names = [tmp_path / f"{name}.json" for name in ("c", "v", "i")]
+    words = ["--concepts", str(names[0]), "--vocabulary", str(names[1]), "--idf", str(names[2])]
+    config = json.dumps({"tagger": "lexicon", "min_count": 1, "vocabulary_splits": splits})
+    assert main(["--corpus", str(small.corpus), "--config", config, *words]) == 0
+    opened = Corpus.open(small.corpus)
+    train = {word for row in opened.captions if row["video"] == "v_train0" for word in split_words(row["sentence"])}
+    every = {word for row in opened.captions for word in split_words(row["sentence"])}
+    assert train < every, "or the test shows nothing"
+    found = [json.loads(name.read_text()) for name in names]
+    assert set(found[1]["words"]) == (every if leaked else train)
+    assert set(found[2]["idf"]) == train
+    assert {form for concept in found[0] for form in concept["forms"]} <= train
+
+
+def test_the_known_vocabularies_of_the_real_sentences(shared: Path) -> None:
+    files = [shared / "data" / "activitynet_captions" / f"{name}.json" for name in ("train", "val_1", "val_2")]
+    sentences = [one.text for file in files for video in read_captions(file).values() for one in video.segments]
+    assert [len(vocabulary(sentences, min_count)) for min_count in (4, 2)] == [5744, 8514]
 
 
 def test_an_absent_model_says_how_to_get_it(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from claims import differing
 
 from pipeline.config.base import Section
 from pipeline.config.load import CONFIG, load
@@ -69,18 +70,13 @@ def settings_of_today() -> dict[str, dict[str, Any]]:
     return found
 
 
-def differing(measured: Any, today: Any, key: str = "") -> list[str]:
-    """Keys of settings that are not what they were; those that came since have defaults that change nothing."""
-    if not isinstance(measured, dict) or not isinstance(today, dict):
-        return [] if measured == today else [key]
-    return [at for name in measured for at in differing(measured[name], today.get(name), f"{key}.{name}")]
-
-
 def test_settings_that_changed_are_found() -> None:
     measured = {"a": {"clip": {"frames": 8}, "lr": [0.1]}}
     assert differing(measured, {"a": {"clip": {"frames": 8, "new": None}, "lr": [0.1]}, "b": {}}) == []
-    assert differing(measured, {"a": {"clip": {"frames": 9}, "lr": [0.2]}}) == [".a.clip.frames", ".a.lr"]
+    assert differing(measured, {"a": {"clip": {"frames": 9}, "lr": [0.2]}}) == [".a.clip.frames", ".a.lr.0"]
     assert differing(measured, {}) == [".a"]
+    assert differing({"a": [{"b": 1}]}, {"a": [{"b": 1, "new": None}]}) == []
+    assert differing({"a": [1, 2]}, {"a": [1]}) == [".a"]
 
 
 def test_the_numbers_in_the_documents_bear_the_claims_out() -> None:

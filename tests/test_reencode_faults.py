@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from corpora import write_corpus
 from films import cut, film
+from killing import Case
 
 from pipeline.datasets.corpus import REJECTS
 from pipeline.reencode import main
@@ -87,10 +89,12 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     cut(film(tmp_path / "whole.mkv", size="64x48", seconds=4), tmp_path / "v_3.mp4", 0.8)
     (tmp_path / "v_5.mp4").write_bytes(b"")
     write_corpus(tmp_path / "corpus", [(f"v_{number}", "train", True) for number in range(12)])
+    case = Case("pipeline.reencode", words(), ["video/manifest.json"], ["video"], kills=8, seed=3)
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "killing.py", "pipeline.reencode", "video", "8", "3", *words()],
+        [sys.executable, ROOT / "tests" / "killing.py"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=json.dumps([asdict(case)]),
         capture_output=True,
         text=True,
         check=True,

@@ -61,6 +61,17 @@ def test_the_page_shows_what_there_is(road: Path) -> None:
         assert (road / "report" / name).is_file()
 
 
+def test_partial_videos_are_told(road: Path) -> None:
+    shard = road / "video" / "0000"
+    row = {"video": "v_a", "frames": 60, "fps": 30.0, "width": 96, "height": 64, "audio": False}
+    write_table(shard / "videos.parquet", [row | {"partial": True, "source_s": 5.0, "reason": "cut_short"}], REENCODED)
+    write_manifest(shard / "manifest.json", [shard / "videos.parquet", shard / "v_a.mp4"], {})
+    assert run() == 0
+    page = " ".join((road / "report" / "index.html").read_text().split())
+    assert "v_a, 2.0 s (partial: damaged, cut_short; 5.0 s should be there)" in page
+    assert "1 of the videos are damaged and only partly there." in page
+
+
 def test_text_from_data_is_only_text(road: Path) -> None:
     run()
     assert EVIL not in (road / "report" / "index.html").read_text()

@@ -1,14 +1,13 @@
-"""The ensemble keeps the caption with most concepts, then the rarest word, then the earlier member's."""
+"""Selecting captions, as a command: what is written, what is told, what is refused."""
 
 import json
 from pathlib import Path
 
 import pytest
 from corpora import Spoken, write_captions
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pipeline.select_captions import choose, main, read_concepts
+from pipeline.metrics.predictions import read_predictions
+from pipeline.select_captions import main
 
 CONCEPT_OF = {"man": "man", "men": "man", "run": "run", "runs": "run", "dog": "dog", "red": "red"}
 IDF = {"a": 0.1, "the": 0.2, "man": 1.0, "runs": 2.0, "dog": 3.0, "red": 2.5}
@@ -24,61 +23,25 @@ CONCEPTS = [
 ]
 
 
-def test_most_distinct_concepts_win() -> None:
-    assert choose(["a dog, a dog!", "The man runs.", "a man, two men"], CONCEPT_OF, IDF) == {
-        "member": 1,
-        "concepts": 2,
-        "idf": 2.0,
-    }
-
-
-def test_of_equals_the_rarest_word_wins() -> None:
-    assert choose(["the man runs", "a red dog", "the red man"], CONCEPT_OF, IDF) == {
-        "member": 1,
-        "concepts": 2,
-        "idf": 3.0,
-    }
-
-
-def test_of_full_equals_the_earlier_member_wins() -> None:
-    assert choose(["nothing here", "a dog", "the dog", "dog"], CONCEPT_OF, IDF)["member"] == 1
-
-
-def test_a_word_that_training_never_had_earns_nothing() -> None:
-    assert choose(["zzzz man", "a man"], CONCEPT_OF, IDF) == {"member": 0, "concepts": 1, "idf": 1.0}
-    assert choose(["", "zzzz"], CONCEPT_OF, IDF) == {"member": 0, "concepts": 0, "idf": 0.0}
-
-
-def test_the_order_of_the_criteria_is_the_settings() -> None:
-    captions = ["the man runs", "a dog"]
-    assert choose(captions, CONCEPT_OF, IDF, ["concepts", "idf"])["member"] == 0
-    assert choose(captions, CONCEPT_OF, IDF, ["idf", "concepts"])["member"] == 1
-    assert choose(captions[::-1], CONCEPT_OF, IDF, [])["member"] == 0
-
-
-@given(st.lists(st.lists(st.sampled_from([*CONCEPT_OF, "a", "the", "zzzz"]), max_size=5).map(" ".join), min_size=1))
-def test_no_other_caption_is_better_and_no_earlier_one_as_good(captions: list[str]) -> None:
-    chosen = choose(captions, CONCEPT_OF, IDF)
-    worth = [tuple(list(choose([caption], CONCEPT_OF, IDF).values())[1:]) for caption in captions]
-    assert (chosen["concepts"], chosen["idf"]) == worth[chosen["member"]] == max(worth)
-    assert worth.index(max(worth)) == chosen["member"]
-
-
 def run(
-    tmp_path: Path, members: list[dict[str, list[Spoken]]], *, concepts: object = CONCEPTS, count: int | None = None
+    tmp_path: Path,
+    said: list[dict[str, list[Spoken]]],
+    *,
+    concepts: object = CONCEPTS,
+    count: int | None = None,
+    **settings: object,
 ) -> int:
     """Run the command; the captions of member i stand in i.json."""
     (tmp_path / "concepts.json").write_text(json.dumps(concepts))
     (tmp_path / "idf.json").write_text(json.dumps({"sentences": 30, "idf": IDF}))
     paths = []
-    for number, said in enumerate(members):
+    for number, captions in enumerate(said):
         external = {"used": number > 0, "details": f"data {number}." if number > 0 else ""}
-        paths.append(str(write_captions(tmp_path / f"{number}.json", said, external_data=external)))
-    config = {"members": [{"captioner": "c", "seed": seed} for seed in range(count or len(members))]}
+        paths.append(str(write_captions(tmp_path / f"{number}.json", captions, external_data=external)))
+    members = [{"captioner": "c", "seed": seed} for seed in range(count or len(said))]
     options = ["--concepts", str(tmp_path / "concepts.json"), "--idf", str(tmp_path / "idf.json")]
-    return main(
-        ["--config", json.dumps(config), *options, "--captions", *paths, "--output", str(tmp_path / "ensemble.json")]
-    )
+    options += ["--captions", *paths, "--output", str(tmp_path / "ensemble.json")]
+    return main(["--config", json.dumps({"members": members} | settings), *options])
 
 
 ONE: dict[str, list[Spoken]] = {"v_a": [(0.0, 5.0, "a man"), (5.0, 9.0, "the man runs")], "v_b": [(1.0, 2.0, "a man")]}
@@ -138,6 +101,7 @@ def test_as_many_files_as_members_are_asked_for(tmp_path: Path, capsys: pytest.C
         ({}, "expected a list"),
         ([{"forms": ["man"]}], "has no word and forms"),
         ([{"word": "man", "forms": "man"}], "has no word and forms"),
+        ([{"word": "man", "forms": [["man"]]}], "has no word and forms"),
         (
             [{"word": "man", "forms": ["saw"]}, {"word": "see", "forms": ["saw"]}],
             "'saw' is a form of 'man' and of 'see'",
@@ -151,7 +115,74 @@ def test_malformed_concepts_are_refused(
     assert says in capsys.readouterr().err
 
 
-def test_concepts_without_forms_are_their_words(tmp_path: Path) -> None:
-    path = tmp_path / "concepts.json"
-    path.write_text('[{"word": "man", "pos": "NOUN", "count": 3, "idf": 1.0}]')
-    assert read_concepts(path) == {"man": "man"}
+def test_an_explained_caption_tells_what_it_won_by_and_against(tmp_path: Path) -> None:
+    assert run(tmp_path, [ONE, TWO], explain=True) == 0
+    path = tmp_path / "ensemble.json"
+    results = json.loads(path.read_text())["results"]
+    won = [*results["v_a"], *results["v_b"]]
+    assert [caption["explained"]["by"] for caption in won] == ["concepts", "concepts", "idf"]
+    assert results["v_b"][0]["explained"] == {
+        "name": "c-1",
+        "by": "idf",
+        "concepts": ["red"],
+        "word": "red",
+        "idf": 2.5,
+        "losers": [{"name": "c-0", "sentence": "a man", "concepts": 1, "word": "man", "idf": 1.0}],
+    }
+    # It stays what the evaluator and the next ensemble read, and without its reasons it is the same.
+    assert read_predictions(path).results == results
+    for captions in results.values():
+        for caption in captions:
+            del caption["explained"]
+    assert run(tmp_path, [ONE, TWO]) == 0
+    assert json.loads(path.read_text())["results"] == results
+
+
+def test_a_member_that_says_nothing_loses_is_counted_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent: dict[str, list[Spoken]] = {"v_a": [(0.0, 5.0, ""), (5.0, 9.0, "a dog")], "v_b": [(1.0, 2.0, " . ")]}
+    strange: dict[str, list[Spoken]] = {
+        "v_a": [(0.0, 5.0, "zzzz"), (5.0, 9.0, "zzzz")],
+        "v_b": [(1.0, 2.0, "")],
+    }
+    assert run(tmp_path, [silent, strange]) == 0
+    results = json.loads((tmp_path / "ensemble.json").read_text())["results"]
+    assert results["v_a"][0]["sentence"] == "zzzz"
+    assert results["v_a"][0]["selected"] == {"member": 1, "concepts": 0, "idf": 0.0, "empty": [0]}
+    assert "empty" not in results["v_a"][1]["selected"]
+    assert results["v_b"][0]["selected"]["empty"] == [0, 1]
+    told = capsys.readouterr().err
+    assert "without words, by member: c-0: 2, c-1: 1" in told
+    assert "1 proposals have an empty caption, since no member says a word: video v_b, caption 0 first" in told
+
+
+def test_a_member_whose_file_is_missing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, [ONE, TWO]) == 0
+    (tmp_path / "1.json").unlink()
+    words = ["--concepts", str(tmp_path / "concepts.json"), "--idf", str(tmp_path / "idf.json")]
+    words += ["--captions", str(tmp_path / "0.json"), str(tmp_path / "1.json"), "--output", str(tmp_path / "new.json")]
+    assert main(["--config", '{"members": [{"captioner": "a"}, {"captioner": "b"}]}', *words]) == 2
+    assert "1.json: no such captions" in capsys.readouterr().err
+    assert not (tmp_path / "new.json").exists()
+
+
+@pytest.mark.parametrize("idf", [{"idf": [1.0]}, {"idf": {"man": "1"}}, {"idf": {"man": float("nan")}}])
+def test_malformed_idf_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], idf: object) -> None:
+    assert run(tmp_path, [ONE]) == 0
+    (tmp_path / "idf.json").write_text(json.dumps(idf))
+    words = ["--concepts", str(tmp_path / "concepts.json"), "--idf", str(tmp_path / "idf.json")]
+    words += ["--captions", str(tmp_path / "0.json"), "--output", str(tmp_path / "new.json")]
+    assert main(["--config", '{"members": [{"captioner": "a"}]}', *words]) == 2
+    assert "idf.json: " in capsys.readouterr().err
+
+
+def test_settings_that_name_a_criterion_or_a_member_twice_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, [ONE], criteria=["idf", "idf"]) == 2
+    assert "criteria names one twice" in capsys.readouterr().err
+    again = {"captioner": "c", "seed": 0}
+    assert run(tmp_path, [ONE, ONE], members=[again, again]) == 2
+    assert "with the same seed twice" in capsys.readouterr().err
+    assert run(tmp_path, [ONE, ONE], members=[again, again | {"before_scst": True}]) == 0

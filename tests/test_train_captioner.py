@@ -15,11 +15,13 @@ from pipeline.captioners.data import annotated, collate
 from pipeline.captioners.decode import greedy
 from pipeline.captioners.learn import Course
 from pipeline.config.errors import PipelineError
+from pipeline.config.train_captioner import TrainCaptioner
 from pipeline.datasets.corpus import Corpus
 from pipeline.store.__main__ import main as exchange
 from pipeline.store.atomic import sha256
 from pipeline.store.features import ClipGrid
 from pipeline.store.manifest import read_manifest
+from pipeline.train_captioner import scheduled
 from pipeline.training.clips import ClipCache
 
 CONFIG = {"features": ["toy"], "hidden": 16, "lr": 0.01, "dropout": 0.2, "batch_videos": 4, "max_words": 6}
@@ -169,6 +171,37 @@ def test_every_epoch_and_every_seed_has_its_own_order(tmp_path: Path, monkeypatc
         assert run(small, tmp_path, seed=seed, epochs=3) == 0
     assert len(set(orders)) == 6
     assert {tuple(sorted(order)) for order in orders} == {tuple(range(8))}
+
+
+def test_the_enlarged_set_is_learned_from_where_that_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = write_small(tmp_path, {"train": 3, "enlarged": 2})
+    assert run(small, tmp_path, epochs=1) == 0
+    assert "3 sequences of 6 events" in capsys.readouterr().err
+    assert run(small, tmp_path, epochs=1, splits=["train", "enlarged"]) == 0
+    assert "7 sequences of 14 events" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [{"relations": False}, {"context": False}])
+def test_ablations_are_what_they_say(tmp_path: Path, kind: dict[str, bool]) -> None:
+    small = write_small(tmp_path, {"train": 3})
+    assert run(small, tmp_path, epochs=1, **kind) == 0
+    built = load_captioner(tmp_path / "captioner" / "manifest.json").captioner.architecture
+    assert (built.relations, built.context) == (kind.get("relations", True), kind.get("context", True))
+
+
+def test_scheduled_sampling_rises_from_none(tmp_path: Path) -> None:
+    config = TrainCaptioner(features=["toy"], scheduled_sampling=0.25, scheduled_sampling_epochs=5)
+    assert [scheduled(config, epoch) for epoch in (1, 2, 6, 40)] == pytest.approx([0, 0.05, 0.25, 0.25])
+    small = write_small(tmp_path, {"train": 3})
+    losses = []
+    for share in (0.0, 1.0):
+        assert run(small, tmp_path, epochs=2, scheduled_sampling=share, scheduled_sampling_epochs=1) == 0
+        rows = (tmp_path / "captioner" / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(row)["loss"] for row in rows])
+    assert losses[0][0] == losses[1][0]
+    assert losses[0][1] != losses[1][1]
 
 
 def test_without_val_videos_meteor_cannot_select(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

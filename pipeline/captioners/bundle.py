@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from pipeline.captioners.architectures import name_of, named
 from pipeline.captioners.model import Architecture, Captioner
 from pipeline.captioners.vocabulary import Vocabulary
 from pipeline.config.errors import PipelineError
@@ -86,7 +87,7 @@ def save_captioner(
         "meteor": selected.score,
     }
     save_weights(folder / "model.safetensors", captioner)
-    write_json(folder / "config.json", asdict(captioner.architecture))
+    write_json(folder / "config.json", {"name": name_of(captioner), **asdict(captioner.architecture)})
     write_json(folder / "vocabulary.json", read_json(vocabulary, "vocabulary"))
     write_text(folder / "card.md", card(facts))
     names = ("model.safetensors", "config.json", "vocabulary.json", "card.md", METRICS)
@@ -102,9 +103,11 @@ def load_captioner(manifest: Path) -> Trained:
     found = read_manifest(manifest)
     vocabulary = Vocabulary.read(found.payload("vocabulary.json"))
     path = found.payload("config.json")
+    told = read_json(path, "architecture")
     try:
-        architecture = Architecture(**read_json(path, "architecture"))
-    except TypeError as error:
+        kind = named(told.pop("name", "events"))  # of before there was any choice
+        architecture = Architecture(**told)
+    except (AttributeError, TypeError) as error:
         raise PipelineError(f"{path}: not the architecture of an event captioner ({error})") from None
     if (vocabulary.digest, vocabulary.size) != (found.facts["vocabulary"], architecture.vocabulary):
         raise PipelineError(
@@ -112,7 +115,7 @@ def load_captioner(manifest: Path) -> Trained:
             f"not the one it was trained with ({found.facts['vocabulary']}, {architecture.vocabulary} ids); "
             "train it again"
         )
-    captioner = Captioner(architecture)
+    captioner = kind(architecture)
     load_weights(found.payload("model.safetensors"), captioner)
     captioner.eval()
     return Trained(
@@ -135,6 +138,11 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def _built(architecture: dict[str, Any]) -> str:
+    parts = {"relations": "events related by self-attention", "context": "one after another, a sentence LSTM over them"}
+    return "".join(f", {text}" for key, text in parts.items() if architecture[key])
+
+
 def card(facts: dict[str, Any]) -> str:
     """The model card: what the captioner is, what it was made with, what it is good for and what not."""
     told = "\n".join(f"- {name}: {json.dumps(value)}" for name, value in facts.items())
@@ -145,8 +153,8 @@ def card(facts: dict[str, Any]) -> str:
     )
     return f"""# Event captioner
 
-Words the events of an untrimmed video from clip features: events related by self-attention, a word LSTM with
-attention over each event's clips. Made by the stage `{facts["stage"]}`; kept is {chosen}.
+Words the events of an untrimmed video from clip features{_built(facts["architecture"])}: a word LSTM with attention
+over each event's clips. Made by the stage `{facts["stage"]}`; kept is {chosen}.
 
 {told}
 

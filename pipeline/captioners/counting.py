@@ -24,6 +24,12 @@ Counts = Float[np.ndarray, "pairs 24"]
 """METEOR's statistics and CIDEr-D of each pair; 0 where nobody asked for them."""
 
 
+def lookups(texts: Sequence[str]) -> list[str]:
+    """What METEOR must have seen to know all words of texts: each by itself, and what is not plain as it stands."""
+    words = {word for text in texts for word in text.split(" ") if word}
+    return [*sorted(words), *(text for text in texts if not PLAIN.fullmatch(text))]
+
+
 class Counter:
     """Counts pairs. It can be sent to another process, where it opens METEOR for itself.
 
@@ -35,8 +41,7 @@ class Counter:
 
     def __init__(self, meteor: Callable[[], Scorer] | None, cider_d: CiderD | None, texts: Sequence[str]) -> None:
         self._open, self._cider_d = meteor, cider_d
-        words = {word for text in texts for word in text.split(" ")}
-        self._texts = [*sorted(words), *(text for text in texts if not PLAIN.fullmatch(text))]
+        self._texts = lookups(texts)
         self._meteor: Scorer | None = None
 
     def __call__(self, pairs: Sequence[Pair]) -> Counts:

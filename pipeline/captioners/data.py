@@ -17,6 +17,8 @@ from pipeline.training.clips import ClipCache
 
 SHOWN = 3
 """How many videos a log line names."""
+SHORTEST_S = 0.1
+"""Events count as this long at least, seconds."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Batch:
         clips: features of each sequence's video, zeros after its last clip.
         sequence: which sequence an event belongs to.
         rows: first clip of each event, and the clip after its last.
-        spans: start, end and length of each event, relative to its video's duration.
+        spans: start, end and length of each event, relative to its video's duration. Lengths are at least those of
+            `SHORTEST_S`, so that they may divide and have logarithms.
     """
 
     clips: Float[Tensor, "sequences clips dim"]
@@ -102,7 +105,7 @@ def collate(sequences: Sequence[EventSequence], cache: ClipCache) -> Batch:
             first, last = (min(max(time / duration, 0.0), 1.0) for time in (start, end))
             owners.append(index)
             rows.append(features.rows(sequence.video, start, end))
-            spans.append((first, last, last - first))
+            spans.append((first, last, max(last - first, SHORTEST_S / duration)))
     clips = pad_sequence([cache.read(sequence.video) for sequence in sequences], batch_first=True)
     return Batch(clips, torch.tensor(owners), torch.tensor(rows), torch.tensor(spans))
 

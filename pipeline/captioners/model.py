@@ -1,12 +1,12 @@
-"""The event captioner: events of a video in their context, worded by an LSTM that looks at their clips.
+"""The event captioner that the paper builds on (Wang et al., 2020, its [9]; section 1.4 of the paper).
 
-Of the family of the captioner the paper builds on [9]: mean-pooled events related by self-attention among the
-events of the same video, their place in the video, and a word LSTM with additive attention over an event's
-clip features.
+Events are mean-pooled clips, related to the other events of their video (`relations`). A sentence-level LSTM goes from
+event to event (`story`), a word-level LSTM words each of them (`words`). docs/captioning.md tells what is as published
+and what is not.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import gcd
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -14,11 +14,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 
 from pipeline.captioners.data import Batch
+from pipeline.captioners.relations import Relations
+from pipeline.captioners.story import SentenceLevel, Story
+from pipeline.captioners.turns import Order, Turn, in_time
 from pipeline.captioners.vocabulary import END, UNK
+from pipeline.captioners.words import Clips, State, WordLevel, until_end
 from pipeline.training.clips import Standardise
 
-State = tuple[Tensor, Tensor]
-"""Output and cell of the word LSTM, each [events, hidden]."""
+WIDE = 1024
+"""Features of more channels than this are brought to the hidden size first."""
+BINS = 100
+"""Of the vector that tells which part of its video an event is."""
+
+Speak = Callable[[Turn, Clips, State], Tensor]
+"""Words the events of a turn, given their clips and the word LSTM's state before the first word; gives its output after
+the last word of each, [turn, hidden]."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class Architecture:
         vocabulary: number of ids, END and UNK among them.
         max_words: captions end here at the latest.
         dropout: share of units left out in training.
+        relations: whether events know of the other events of their sequence.
+        context: whether a caption knows of those before it; else all are worded at once.
     """
 
     dim: int
@@ -38,6 +50,8 @@ class Architecture:
     vocabulary: int
     max_words: int
     dropout: float
+    relations: bool = True
+    context: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,16 +59,16 @@ class Events:
     """Encoded events.
 
     Attributes:
-        clips: encoded clips of each event.
-        keys: what attention compares them by.
-        mask: which of them are there.
-        context: each event, what it means among the others, and where it lies.
+        clips: of each event.
+        context: each event, what it takes from the others, and where it lies.
+        turns: in which order they are worded.
+        stories: how many there are.
     """
 
-    clips: Float[Tensor, "events clips hidden"]
-    keys: Float[Tensor, "events clips hidden"]
-    mask: Bool[Tensor, "events clips"]
+    clips: Clips
     context: Float[Tensor, "events context"]
+    turns: Sequence[Turn]
+    stories: int
 
 
 class Captioner(nn.Module):
@@ -62,108 +76,104 @@ class Captioner(nn.Module):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        hidden = architecture.hidden
+        hidden, dim = architecture.hidden, architecture.dim
+        width, context = (hidden if dim > WIDE else dim), hidden * (1 + architecture.relations) + BINS
         self.architecture = architecture
-        self.standardise = Standardise(architecture.dim)
-        self.clip = nn.Linear(architecture.dim, hidden)
-        self.event = nn.Linear(hidden, hidden)
-        self.span = nn.Linear(3, hidden)
-        self.relations = Relations(hidden)
-        self.words = WordDecoder(hidden, 2 * hidden, architecture.vocabulary, architecture.dropout)
+        self.standardise = Standardise(dim)
+        self.narrow = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU()) if dim > WIDE else nn.Identity()
+        self.event = nn.Linear(width, hidden)
+        self.relations = Relations(hidden) if architecture.relations else None
+        self.sentences = SentenceLevel(context, hidden)
+        self.words = WordLevel(width, hidden, architecture.vocabulary, architecture.dropout)
         self.dropout = nn.Dropout(architecture.dropout)
 
     def encode(self, batch: Batch) -> Events:
         """Encode the events of a batch."""
-        clips = self.dropout(F.relu(self.clip(self.standardise(batch.clips))))
-        own, mask = of_events(clips, batch.sequence, batch.rows)
-        pooled = (own * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        clips = self.narrow(self.standardise(batch.clips))
+        own, there = of_events(clips, batch.sequence, batch.rows)
+        pooled = own.sum(1) / there.sum(1, keepdim=True)
         event = self.dropout(F.relu(self.event(pooled)))
-        placed = event + self.span(batch.spans)
-        related = self.relations(placed, batch.sequence[:, None] == batch.sequence)
-        return Events(own, self.words.key(own), mask, torch.cat([placed, self.dropout(related)], 1))
+        order = in_time(batch)
+        parts = [event]
+        if self.relations is not None:
+            related = self.relations(event[order.grid], batch.spans[order.grid], order.there)
+            parts = [flat(related, order), event]
+        context = torch.cat([self.dropout(torch.cat(parts, 1)), bins(batch.spans)], 1)
+        alone = not self.architecture.context
+        return Events(
+            Clips(own, self.words.key(own), there),
+            context,
+            order.at_once() if alone else order.turns(),
+            len(context) if alone else len(order.grid),
+        )
 
-    def forward(self, batch: Batch, words: Int64[Tensor, "events words"]) -> Float[Tensor, "events words ids"]:
-        """Log-probabilities of every word id at each place, given the words before it."""
-        events = self.encode(batch)
-        state = self.words.begin(events)
-        outputs = []
-        for place in range(words.shape[1]):
-            before = words[:, place - 1] if place else torch.full_like(words[:, 0], END)
-            state = self.words.advance(events, state, before)
-            outputs.append(self.words.scores(state, first=place == 0))
-        return torch.stack(outputs, 1).log_softmax(2)
-
-
-class Relations(nn.Module):
-    """Self-attention of many heads among the events that may see one another."""
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.heads = gcd(hidden, 16)
-        self.project = nn.Linear(hidden, 3 * hidden)
-        self.merge = nn.Linear(hidden, hidden)
+    def tell(self, events: Events, speak: Speak) -> None:
+        """Word events turn by turn; what is said of one enters the next of its story."""
+        story = self.sentences.begin(events.stories)
+        for turn in events.turns:
+            told = self.sentences(story.of(turn.rows), events.context[turn.events])
+            said = speak(turn, events.clips.of(turn.events), self.words.begin(told.cell))
+            story = story.after(turn, Story(told.output, told.cell, said))
 
     def forward(
-        self, events: Float[Tensor, "events hidden"], visible: Bool[Tensor, "events events"]
-    ) -> Float[Tensor, "events hidden"]:
-        """What each event takes from the events visible to it, itself among them."""
-        query, key, value = self.project(events).view(len(events), 3, self.heads, -1).permute(1, 2, 0, 3)
-        taken = F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
-        related: Tensor = F.relu(self.merge(taken.transpose(0, 1).flatten(1)))
-        return related
+        self, batch: Batch, words: Int64[Tensor, "events words"], sampled: float = 0.0
+    ) -> Float[Tensor, "events words ids"]:
+        """Log-probabilities of every word id at each place, given the words before it.
 
+        Args:
+            batch: the events.
+            words: a caption of each, which ends with its first END; what is told of places behind it means nothing.
+            sampled: chance of a word to be read as the captioner would have said it (scheduled sampling).
+        """
+        events = self.encode(batch)
+        outputs: list[Tensor] = []
 
-class WordDecoder(nn.Module):
-    """Word LSTM that attends, before each word, to the clips of its event."""
+        def read(turn: Turn, clips: Clips, state: State) -> Tensor:
+            found, last = self.words.read(clips, state, words[turn.events], sampled)
+            outputs.append(found[:, : words.shape[1]])
+            return last
 
-    def __init__(self, hidden: int, context: int, vocabulary: int, dropout: float) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(vocabulary, hidden)
-        self.start = nn.Linear(context, 2 * hidden)
-        self.key = nn.Linear(hidden, hidden)
-        self.query = nn.Linear(hidden, hidden, bias=False)
-        self.energy = nn.Linear(hidden, 1, bias=False)
-        self.cell = nn.LSTMCell(2 * hidden + context, hidden)
-        self.output = nn.Linear(hidden, vocabulary)
-        self.dropout = nn.Dropout(dropout)
-
-    def begin(self, events: Events) -> State:
-        """State before the first word, from the events' context."""
-        output, cell = torch.tanh(self.start(events.context)).chunk(2, 1)
-        return output, cell
-
-    def advance(self, events: Events, state: State, word: Int64[Tensor, " events"]) -> State:
-        """State after reading one word of each event."""
-        energy = self.energy(torch.tanh(events.keys + self.query(state[0])[:, None])).squeeze(2)
-        weights = energy.masked_fill(~events.mask, -torch.inf).softmax(1)
-        seen = (weights[..., None] * events.clips).sum(1)
-        read = torch.cat([self.dropout(self.embedding(word)), seen, events.context], 1)
-        output, cell = self.cell(read, state)
-        return output, cell
-
-    def scores(self, state: State, *, first: bool) -> Float[Tensor, "events ids"]:
-        """Unnormalised log-probabilities of the next word; never UNK, and no END where a caption begins."""
-        scores = self.output(self.dropout(state[0]))
-        barred = torch.tensor([END, UNK] if first else [UNK], device=scores.device)
-        return scores.index_fill(1, barred, -torch.inf)
+        self.tell(events, read)
+        scores = self.words.scores(in_batch(outputs, events.turns, words.shape[1]))
+        empty = torch.zeros(scores.shape[1:], dtype=torch.bool, device=scores.device)
+        empty[0, END] = True  # a caption has a word at least
+        return scores.masked_fill(empty, -torch.inf).log_softmax(2)
 
 
 def of_events(
-    clips: Float[Tensor, "sequences clips hidden"],
+    clips: Float[Tensor, "sequences clips width"],
     sequence: Int64[Tensor, " events"],
     rows: Int64[Tensor, "events 2"],
-) -> tuple[Float[Tensor, "events length hidden"], Bool[Tensor, "events length"]]:
-    """The clips of each event, up to the longest event, and which of them are there."""
+) -> tuple[Float[Tensor, "events length width"], Bool[Tensor, "events length"]]:
+    """The clips of each event, up to the longest event, zeros behind its last; and which of them are there."""
     lengths = rows[:, 1] - rows[:, 0]
     steps = torch.arange(int(lengths.max()), device=rows.device)
     places = (rows[:, :1] + steps).clamp_max(clips.shape[1] - 1)
-    return clips[sequence[:, None], places], steps < lengths[:, None]
+    there = steps < lengths[:, None]
+    return clips[sequence[:, None], places].masked_fill(~there[..., None], 0.0), there
 
 
-def until_end(words: Int64[Tensor, "events words"]) -> Bool[Tensor, "events words"]:
-    """Which places belong to a caption: its words and its first END."""
-    ended = (words == END).cumsum(1)
-    return (ended == 0) | ((ended == 1) & (words == END))
+def bins(spans: Float[Tensor, "events 3"]) -> Float[Tensor, "events bins"]:
+    """Ones for the hundredths of its video in which an event lies, zeros for the others."""
+    first, last = (spans[:, :2] * (BINS - 1)).floor().T
+    steps = torch.arange(BINS, device=spans.device)
+    return ((steps >= first[:, None]) & (steps <= last[:, None])).to(spans.dtype)
+
+
+def flat(grid: Float[Tensor, "sequences places hidden"], order: Order) -> Float[Tensor, "events hidden"]:
+    """What stands on the grid, in the order of the batch."""
+    return grid[order.there][order.grid[order.there].argsort()]
+
+
+def in_batch(parts: Sequence[Tensor], turns: Sequence[Turn], words: int, filler: int = 0) -> Tensor:
+    """What the turns gave, each [turn, words of the turn, ...], as [events, words, ...] in the order of the batch."""
+    wide = [_filled(part, words, filler) for part in parts]
+    return torch.cat(wide)[torch.cat([turn.events for turn in turns]).argsort()]
+
+
+def _filled(part: Tensor, words: int, filler: int) -> Tensor:
+    missing = part.new_full((part.shape[0], words - part.shape[1], *part.shape[2:]), filler)
+    return torch.cat([part, missing], 1)
 
 
 def cross_entropy(

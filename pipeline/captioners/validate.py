@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from pipeline.captioners.counting import lookups
 from pipeline.captioners.data import EventSequence, collate, sentences_of
 from pipeline.captioners.decode import greedy
 from pipeline.captioners.model import Captioner
@@ -42,7 +43,7 @@ class Judge:
         self.words = tokens[: len(vocabulary.words)]
         self.references = dict(zip(distinct, tokens[len(vocabulary.words) :], strict=True))
         # METEOR looks its words up now, all at once, and answers quickly later.
-        score([(text, text) for text in tokens if text])
+        score([(text, text) for text in lookups(tokens)])
 
     def __call__(self, captions: Sequence[Sequence[int]], sentences: Sequence[str]) -> list[float]:
         """Score of each caption (ids of its words, no END) against the sentence in its place."""

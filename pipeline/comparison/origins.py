@@ -13,26 +13,39 @@ from pipeline.store.atomic import sha256
 from pipeline.store.provenance import trace
 from pipeline.store.stamp import stamp
 
-STAGE = "compare_encoders"
-TRAINED = ("pretrain_encoder", "train_captioner")
+TRAINED = ("pretrain_encoder", "train_captioner", "finetune_scst")
 
 
 def origins(seeds: Seeds, config: CompareEncoders) -> dict[str, Any]:
     """What was compared, by what code and settings.
 
     Returns:
-        settings of the comparison; made: for each corpus the digests of encoders and captions, and seconds; code:
-        stage -> stamps; config_digests: output -> digest of its stage's settings; trained: for what was trained, the
-        settings themselves; python, libraries.
+        settings of the comparison; made: for each corpus the digests of encoders and captions, and seconds; besides,
+        what `beginnings` gives.
     """
-    traced = trace([path for seed in seeds for path in seed.inputs])
-    stages = {path: entry for path, entry in traced.items() if "stage" in entry}
-    codes: dict[str, set[str]] = {STAGE: {stamp(f"pipeline.{STAGE}")}}
-    for entry in stages.values():
-        codes.setdefault(entry["stage"], set()).add(entry["code"])
     return {
         "settings": config.model_dump(mode="json"),
         "made": {seed.folder.name: {arm: _made(seed, arm, config) for arm in seed.captions} for seed in seeds},
+        **beginnings("compare_encoders", [path for seed in seeds for path in seed.inputs]),
+    }
+
+
+def beginnings(stage: str, inputs: list[Path]) -> dict[str, Any]:
+    """By what code and settings the inputs of a comparison were made.
+
+    Args:
+        stage: that compares.
+        inputs: declared outputs of earlier stages.
+
+    Returns:
+        code: stage -> stamps; config_digests: output -> digest of its stage's settings; trained: for what was trained,
+        the settings themselves; python, libraries.
+    """
+    stages = {path: entry for path, entry in trace(inputs).items() if "stage" in entry}
+    codes: dict[str, set[str]] = {stage: {stamp(f"pipeline.{stage}")}}
+    for entry in stages.values():
+        codes.setdefault(entry["stage"], set()).add(entry["code"])
+    return {
         "code": {stage: " ".join(sorted(found)) for stage, found in sorted(codes.items())},
         "config_digests": {path: entry["config_digest"] for path, entry in stages.items()},
         "trained": {path: entry["config"] for path, entry in stages.items() if entry["stage"] in TRAINED},
@@ -48,13 +61,19 @@ def _made(seed: Seed, arm: str, config: CompareEncoders) -> dict[str, Any]:
         captioner = next(each.captioner for each in config.arms if each.feature == arm)
         jobs = {"pretrain_encoder": encoder, "train_captioner": f"{captioner}-{config.captioner_seed}"}
         found["weights_sha256"] = seed.probes[arm]["weights_sha256"]
-        found["seconds"] = {stage: _seconds(seed.folder / "benchmarks" / stage / job) for stage, job in jobs.items()}
+        found["seconds"] = {stage: seconds(seed.folder, stage, job) for stage, job in jobs.items()}
     return found
 
 
-def _seconds(job: Path) -> float | None:
-    """What snakemake has noted of a job, its last run; None where it was not run by snakemake."""
-    noted = job.with_suffix(".jsonl")
+def seconds(folder: Path, stage: str, job: str) -> float | None:
+    """What snakemake has noted of a job, its last run; None where it was not run by snakemake.
+
+    Args:
+        folder: results of the dataset.
+        stage: of the job.
+        job: what its files of logs and benchmarks are called.
+    """
+    noted = folder / "benchmarks" / stage / f"{job}.jsonl"
     if not noted.is_file():
         return None
     return round(float(json.loads(noted.read_text(encoding="utf-8").splitlines()[-1])["s"]), 1)

@@ -82,11 +82,12 @@ def markdown(found: dict[str, Any]) -> str:
         values = [row.get("probe", {}).get(name) for name in probes] + [row[name] for name in metrics]
         lines.append([arm, *("" if value is None else f"{100 * value['mean']:.1f}" for value in values)])
     for row in found["differences"]:
-        lines.append([f"{row['arm']} - {row['than']}", *[""] * len(probes), *(_gain(row[name]) for name in metrics)])
+        lines.append([f"{row['arm']} - {row['than']}", *[""] * len(probes), *(gain(row[name]) for name in metrics)])
     lines.insert(1, ["---", *["---:"] * (len(lines[0]) - 1)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _gain(value: dict[str, Any]) -> str:
+def gain(value: dict[str, Any]) -> str:
+    """A difference with its interval, in points of 100."""
     between = " to ".join(f"{100 * edge:.1f}" for edge in value.get("interval", []))
     return f"{100 * value['mean']:.1f}" + (f" ({between})" if between else "")

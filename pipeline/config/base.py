@@ -4,12 +4,14 @@ import hashlib
 import json
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+from pydantic.config import JsonDict
 
 from pipeline.config.errors import PipelineError
 
-MACHINE = frozenset({"cache_gb", "device", "processes", "reward_workers", "save_every", "timeout_s", "workers"})
-"""Names of settings that never change a result, in whatever section."""
+MACHINE: JsonDict = {"machine": True}
+"""Mark (`json_schema_extra`) of settings that only say how the machine is used: they never change a result, so a change
+of them reruns nothing."""
 
 
 class Settings(BaseModel):
@@ -35,14 +37,20 @@ class Settings(BaseModel):
         """The section as JSON with sorted keys: equal settings give equal text."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
+    def deciding(self) -> Any:
+        """The settings that decide the result, plain data: without what only says how the machine is used."""
+        return _deciding(self, self.model_dump(mode="json"))
+
+    def decides(self) -> str:
+        """Those as JSON with sorted keys."""
+        return json.dumps(self.deciding(), sort_keys=True, separators=(",", ":"))
+
     def digest(self) -> str:
         """First 16 hex digits of a sha256 over the settings that decide the result.
 
-        What only says how the machine is used (`MACHINE`) is left out, so that a run that ran out of memory can go on
-        with other such settings.
+        So a run that ran out of memory can go on with other settings of the machine.
         """
-        deciding = {name: value for name, value in self.model_dump(mode="json").items() if name not in MACHINE}
-        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.deciding(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Section(Settings):
@@ -59,6 +67,26 @@ def steps_field() -> Any:
     return Field(None, ge=1, description="an epoch ends after this many steps, for a rehearsal; null: all of them")
 
 
+def _deciding(value: Any, plain: Any) -> Any:
+    """Plain data without the settings of the machine, at whatever depth.
+
+    Args:
+        value: settings, or what they hold.
+        plain: the same as plain data.
+    """
+    if isinstance(value, RootModel):
+        return _deciding(value.root, plain)
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        kept = (name for name, field in fields.items() if field.json_schema_extra != MACHINE)
+        return {name: _deciding(getattr(value, name), plain[name]) for name in kept}
+    if isinstance(value, dict):
+        return {name: _deciding(inner, plain[name]) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_deciding(inner, data) for inner, data in zip(value, plain, strict=True)]
+    return plain
+
+
 def plain_lines(error: ValidationError, where: str) -> list[str]:
     """One plain sentence for each thing that pydantic found wrong."""
     lines = []
@@ -68,6 +96,8 @@ def plain_lines(error: ValidationError, where: str) -> list[str]:
             lines.append(f"config: unknown key {key}")
         elif item["type"] == "missing":
             lines.append(f"config: {key} is missing")
+        elif isinstance(item["input"], dict):  # of several keys, which the message names: not all of them are shown
+            lines.append(": ".join(filter(None, ["config", key, item["msg"].removeprefix("Value error, ")])))
         else:
             hint = "; YAML reads 1e-4 as text, write 1.0e-4" if item["type"] in ("float_type", "int_type") else ""
             lines.append(f"config: {key} = {item['input']!r}: {item['msg']}{hint}")

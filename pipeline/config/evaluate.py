@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.config.base import Section
+from pipeline.config.base import MACHINE, Section
 
 Metric = Literal["METEOR", "CIDEr", "Bleu", "ROUGE_L", "SODA_c"]
 
@@ -31,8 +31,12 @@ class Evaluate(Section):
     meteor: Literal["own", "jar"] = Field(
         "own", description="own computes what METEOR's jar does; jar asks it, which takes longer and gives the same"
     )
-    workers: int = Field(1, ge=1, description="threads: metrics beside one another, and METEOR's own")
-    timeout_s: float = Field(600.0, gt=0, description="Java that stays silent for longer is stopped, seconds")
+    workers: int = Field(
+        1, ge=1, description="threads: metrics beside one another, and METEOR's own", json_schema_extra=MACHINE
+    )
+    timeout_s: float = Field(
+        600.0, gt=0, description="Java that stays silent for longer is stopped, seconds", json_schema_extra=MACHINE
+    )
 
     @field_validator("metrics", "tious")
     @classmethod

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, RootModel, Tag
 
-from pipeline.config.base import Section, Settings
+from pipeline.config.base import MACHINE, Section, Settings
 
 
 class Extraction(Section):
@@ -14,10 +14,20 @@ class Extraction(Section):
         "drop", description="the end of a video that no whole clip covers: left out, as TSP does, or padded to a clip"
     )
     batch_size: int = Field(32, ge=1, description="clips per forward pass, fewer where those take much memory")
-    workers: int = Field(1, ge=1, description="threads that decode; a GPU is worth several, the cores of a CPU are not")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+    workers: int = Field(
+        1,
+        ge=1,
+        description="threads that decode; a GPU is worth several, the cores of a CPU are not",
+        json_schema_extra=MACHINE,
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
+    )
     timeout_s: float = Field(
-        300.0, gt=0, description="a video of which the decoder gives nothing for so long is left out, seconds"
+        300.0,
+        gt=0,
+        description="a video of which the decoder gives nothing for so long is left out, seconds",
+        json_schema_extra=MACHINE,
     )
 
 

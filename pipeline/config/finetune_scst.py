@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import Section, steps_field
+from pipeline.config.base import MACHINE, Section, steps_field
 
 
 class Weights(Section):
@@ -49,7 +49,7 @@ class FinetuneScst(Section):
         description="what the metrics see: words, or the words' numbers, of which only equal ones match (the reference "
         "implementation)",
     )
-    reward_workers: int = Field(1, ge=0, description="processes that compute rewards; never changes them")
+    reward_workers: int = Field(1, ge=0, description="processes that compute rewards", json_schema_extra=MACHINE)
     lr: float = Field(3.0e-5, gt=0, description="of Adam")
     lr_decay: float = Field(0.8, gt=0, le=1, description="factor on the rate ...")
     lr_decay_every: int = Field(4, ge=1, description="... every this many epochs")
@@ -60,9 +60,14 @@ class FinetuneScst(Section):
     )
     evaluate_every: int = Field(1, ge=1, description="epochs between two looks at `val`")
     cache_gb: float = Field(
-        4.0, ge=0, description="clip features kept in memory, up to this many GB; the rest is reread"
+        4.0,
+        ge=0,
+        description="clip features kept in memory, up to this many GB; the rest is reread",
+        json_schema_extra=MACHINE,
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
+    )
 
     @model_validator(mode="after")
     def _enough_samples(self) -> Self:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
 from pipeline.config.build_corpus import BuildCorpus
+from pipeline.config.climb_ladder import ClimbLadder
 from pipeline.config.compare_encoders import CompareEncoders
 from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate
@@ -78,6 +79,7 @@ class Config(Section):
     write_submission: WriteSubmission = Field(WriteSubmission(), description="the file for the challenge's test set")
     report: Report = Field(Report(), description="tables, pictures, page")
     compare_encoders: CompareEncoders = Field(CompareEncoders(), description="encoders beside one another")
+    climb_ladder: ClimbLadder = Field(ClimbLadder(), description="the ladder of the paper's Table 2")
 
     @model_validator(mode="after")
     def _names_are_plain(self) -> Self:
@@ -114,6 +116,9 @@ class Config(Section):
             [member.captioner for member in self.select_captions.members],
             self.train_captioner,
         )
+        for rung in self.climb_ladder.rungs:
+            captioners = [member.captioner for member in rung.members]
+            _known(f"climb_ladder.rungs ({rung.name})", captioners, self.train_captioner)
         for arm in self.compare_encoders.arms:
             _known("compare_encoders.arms", [arm.captioner], self.train_captioner)
             features = self.train_captioner[arm.captioner].features

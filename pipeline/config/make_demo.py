@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import Section
+from pipeline.config.base import MACHINE, Section
 
 
 class MakeDemo(Section):
@@ -15,7 +15,7 @@ class MakeDemo(Section):
     val_videos: int = Field(56, ge=3, description="videos of the official validation set, captioned by two annotators")
     test_videos: int = Field(6, ge=0, description="videos of the official test set, without annotations")
     broken_videos: int = Field(4, ge=0, description="training videos (of the number above) broken on purpose")
-    workers: int = Field(2, ge=1, description="processes that draw and encode")
+    workers: int = Field(2, ge=1, description="processes that draw and encode", json_schema_extra=MACHINE)
 
     @model_validator(mode="after")
     def _broken_among_training(self) -> Self:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import Section, steps_field
+from pipeline.config.base import MACHINE, Section, steps_field
 from pipeline.config.pool_features import Pool
 
 
@@ -116,7 +116,10 @@ class PretrainEncoder(Section):
         description="parts of a step, each normalised by itself; the rates below are multiplied by it. TSP's: 2 GPUs",
     )
     processes: int = Field(
-        1, ge=1, description="processes (and GPUs) that share the parts of a step; divides replicas, changes no result"
+        1,
+        ge=1,
+        description="processes (and GPUs) that share the parts of a step; divides replicas",
+        json_schema_extra=MACHINE,
     )
     backbone_lr: float = Field(1.0e-4, ge=0, description="peak learning rate of the backbone, for one part")
     head_lr: list[Annotated[float, Field(ge=0)]] = Field(
@@ -136,9 +139,18 @@ class PretrainEncoder(Section):
     )
     channels_last: bool = Field(True, description="channels beside each other in memory; faster on most devices")
     compile: bool = Field(False, description="torch.compile; pays for long runs, needs a C++ compiler")
-    cache_gb: float = Field(0.0, ge=0, description="decoded frames kept in memory, up to this many GB; 0 decodes anew")
-    workers: int = Field(6, ge=0, description="processes that read clips; 0 reads in the training process")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+    cache_gb: float = Field(
+        0.0,
+        ge=0,
+        description="decoded frames kept in memory, up to this many GB; 0 decodes anew",
+        json_schema_extra=MACHINE,
+    )
+    workers: int = Field(
+        6, ge=0, description="processes that read clips; 0 reads in the training process", json_schema_extra=MACHINE
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
+    )
 
     @model_validator(mode="after")
     def _something_is_learned(self) -> Self:
@@ -160,5 +172,7 @@ class PretrainEncoder(Section):
             raise ValueError("keep_heads: true needs initial_weights that have heads")
         return self
 
-    save_every: int = Field(500, ge=1, description="steps after which the state is saved within an epoch too")
+    save_every: int = Field(
+        500, ge=1, description="steps after which the state is saved within an epoch too", json_schema_extra=MACHINE
+    )
     seed: int = Field(0, description="of the initial weights, the sampling and the augmentation")

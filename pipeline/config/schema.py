@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, RootModel
 
+from pipeline.config.base import MACHINE
 from pipeline.config.command import command, parser
 from pipeline.config.errors import PipelineError
 from pipeline.config.load import CONFIG, Config
@@ -46,7 +47,8 @@ def _lines(section: BaseModel, depth: int) -> list[str]:
         if depth == 0:
             lines.append("\n")
         assert field.description, f"{type(section).__name__}.{name} lacks a description"
-        lines += [f"{indent}# {line}\n" for line in textwrap.wrap(field.description, 110 - len(indent))]
+        said = field.description + (" (changes no result)" if field.json_schema_extra == MACHINE else "")
+        lines += [f"{indent}# {line}\n" for line in textwrap.wrap(said, 110 - len(indent))]
         lines += _entry(name, getattr(section, name), depth)
     return lines
 

@@ -12,9 +12,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config.errors import PipelineError
+from pipeline.store.ids import check_id
 from pipeline.store.manifest import Manifest, read_manifest
 from pipeline.store.tables import read_table
-from pipeline.video.shard import shard_manifest
+from pipeline.video.shard import REENCODED, shard_manifest
 
 SPLITS = ("train", "enlarged", "val", "test", "submission")
 """`train` is the official training set; `enlarged`, `val` and `test` divide the official validation set; `submission`
@@ -63,7 +64,11 @@ class Corpus:
     @cached_property
     def videos(self) -> list[dict[str, Any]]:
         """Rows of `VIDEOS`, sorted by id: all videos, those whose file is missing too (`path` is None)."""
-        return read_table(self.manifest.payload("videos.parquet"), VIDEOS)
+        path = self.manifest.payload("videos.parquet")
+        rows = read_table(path, VIDEOS)
+        for row in rows:
+            check_id(row["video"], path)
+        return rows
 
     @cached_property
     def segments(self) -> list[dict[str, Any]]:
@@ -103,8 +108,19 @@ class Corpus:
         Args:
             videos: folder of the re-encoded shards.
         """
+        return self._of_shards(videos, "rejects.parquet", REJECTS)
+
+    def partial(self, videos: Path) -> list[dict[str, Any]]:
+        """Rows of `REENCODED`: the videos of which re-encoding kept only what comes before the first error.
+
+        Args:
+            videos: folder of the re-encoded shards.
+        """
+        return [row for row in self._of_shards(videos, "videos.parquet", REENCODED) if row["partial"]]
+
+    def _of_shards(self, videos: Path, table: str, schema: pa.Schema) -> list[dict[str, Any]]:
         manifests = (read_manifest(shard_manifest(videos, shard)) for shard in range(self.manifest.facts["shards"]))
-        return [row for manifest in manifests for row in read_table(manifest.payload("rejects.parquet"), REJECTS)]
+        return [row for manifest in manifests for row in read_table(manifest.payload(table), schema)]
 
     def references(self, split: str) -> list[Path]:
         """Reference files of a split in ActivityNet Captions' own format, one per annotator, times as annotated."""

@@ -1,7 +1,7 @@
 """From annotation files to the rows of the corpus: joins ids, divides, clips, and keeps account of what it left out."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,12 @@ from pipeline.datasets.tsp import read_tsp
 from pipeline.store.atomic import read_json
 
 Row = dict[str, Any]
+
+ADAPTERS: dict[str, Callable[[Path], dict[str, Annotated]]] = {
+    ".json": read_activitynet,
+    ".csv": read_tsp,
+}
+"""Who reads a file of action annotations, by how its name ends; the longest end counts."""
 
 
 @dataclass
@@ -104,12 +110,18 @@ def _read_actions(config: BuildCorpus, known: set[str]) -> dict[str, Annotated]:
     joined: dict[str, Annotated] = {}
     for path in (Path(path) for path in config.actions):
         subset = config.subsets.get(path.as_posix())
-        for video, entry in (read_tsp if path.suffix == ".csv" else read_activitynet)(path).items():
+        for video, entry in _adapter(path)(path).items():
             name = _joined_name(video, known)
             if name in joined:
                 raise PipelineError(f"{path}: video {video} is annotated in another file too")
             joined[name] = replace(entry, subset=subset or entry.subset)
     return joined
+
+
+def _adapter(path: Path) -> Callable[[Path], dict[str, Annotated]]:
+    """Who reads a file; ActivityNet's adapter where no other does."""
+    ends = [end for end in ADAPTERS if path.name.endswith(end)]
+    return ADAPTERS[max(ends, key=len, default=".json")]
 
 
 def _joined_name(video: str, known: set[str]) -> str:

@@ -3,7 +3,9 @@
 A clip that cannot be read never ends an epoch: its row of the batch is masked, and its video is kept account of.
 """
 
+import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -153,7 +155,7 @@ class Loader:
                 pin_memory=self.device.type == "cuda",
             )
         self._order.parts = parts
-        return (_unpack(packed, self.device) for packed in self._persistent)
+        return (_unpack(packed, self.device) for packed in _taken_over(self._persistent))
 
     def _ahead(self, read: Iterator[tuple[list[Sample], Read]]) -> Iterator[Batch]:
         """On a GPU the next batch is copied and prepared on a stream of its own while the network is at work."""
@@ -237,6 +239,38 @@ class _Reading(Dataset[Tensor | Unreadable]):
             return torch.from_numpy(self._reader.read(sample.video, sample.first))
         except (PipelineError, OSError, ValueError) as error:
             return Unreadable(str(error))
+
+
+@contextlib.contextmanager
+def readers_told() -> Iterator[None]:
+    """Tell of workers that die, and of shared memory that ends, in the course of the block.
+
+    PyTorch raises the error of a worker's death wherever the training is when the system reports it.
+
+    Raises:
+        PipelineError: either.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not re.search(r"DataLoader worker \(pid|shared memory|\bshm\b|/torch_\d+", str(error)):
+            raise
+        raise _lost(str(error).strip().splitlines()[-1]) from error
+
+
+def _taken_over(batches: Iterable[Packed]) -> Iterator[Packed]:
+    """What the workers hand over, through a socket of theirs."""
+    try:
+        yield from batches
+    except (OSError, EOFError) as error:
+        raise _lost(repr(error)) from error
+
+
+def _lost(why: str) -> PipelineError:
+    return PipelineError(
+        f"a process that reads clips is gone ({why}); is memory or /dev/shm short (python -m pipeline.doctor)? Run "
+        "again, which goes on from the last state; if this happens again, with config: pretrain_encoder.workers: 0"
+    )
 
 
 def _pack(clips: Read) -> Packed:

@@ -1,5 +1,6 @@
 """What a pass leaves: the features' shards, and beside each a table of the videos that have none."""
 
+import contextlib
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from pipeline.extraction.passes import Made
 from pipeline.extraction.reading import Reason, Tail
 from pipeline.extraction.sources import Source
 from pipeline.extractors.base import Extractor
-from pipeline.store.atomic import read_json
+from pipeline.store.atomic import read_json, writing
 from pipeline.store.features import Item, write_features
 from pipeline.store.provenance import beside
 from pipeline.store.stamp import stamp
@@ -66,7 +67,8 @@ class Output:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written then cannot be now
+            self._file.close()
         self._journal.__exit__(None, None, None)
 
     @property
@@ -146,13 +148,11 @@ class Output:
 
     def _append(self, rows: Float[np.ndarray, "clips dim"]) -> int:
         """Have rows on the disk before they are spoken of; gives where they begin."""
-        try:
+        with writing(self.manifest):
             at = self._file.seek(0, os.SEEK_END)
             self._file.write(np.ascontiguousarray(rows, dtype=np.float32).tobytes())
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise PipelineError(f"{self.manifest}: cannot be written ({error.strerror})") from None
         return at
 
     def _bytes(self, rows: int) -> int:

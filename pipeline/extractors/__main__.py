@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pipeline.config.command import command, parser
 from pipeline.encoders.registry import FOLDER
-from pipeline.extractors.registry import POOL, Entry, entry_of
+from pipeline.extractors.entry import Entry
+from pipeline.extractors.registry import POOL, entry_of
 from pipeline.extractors.weights import WeightFile
 
 

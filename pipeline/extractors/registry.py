@@ -1,6 +1,6 @@
 """The pool: every extractor of features that can be named, and how to build one."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -10,41 +10,14 @@ import torch
 from pipeline.config.errors import PipelineError
 from pipeline.encoders.registry import PUBLISHED
 from pipeline.extractors import makers
+from pipeline.extractors.entry import Entry
 from pipeline.extractors.flow import RAFT
 from pipeline.extractors.log_mel import RATE
-from pipeline.extractors.makers import Asked, Maker
+from pipeline.extractors.makers import Asked
 from pipeline.extractors.network import NetworkExtractor
 from pipeline.extractors.options import Options
 from pipeline.extractors.weights import Source, WeightFile
 from pipeline.store.features import ClipGrid
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One extractor.
-
-    Attributes:
-        name: of the extractor, and of its feature.
-        modality: `frames` or `sound`.
-        dim: channels.
-        grid: its windows: frames (sound: samples) per second, of a window, from one to the next.
-        sees: what the network is given of a window, in words.
-        weights: the file that it wants.
-        what: the network, and what it was trained on.
-        make: puts it together.
-        more: files that it wants besides, by default or by an option.
-    """
-
-    name: str
-    modality: Literal["frames", "sound"]
-    dim: int
-    grid: ClipGrid
-    sees: str
-    weights: WeightFile
-    what: str
-    make: Maker
-    more: tuple[WeightFile, ...] = ()
-
 
 _EACH_HALF_SECOND = ClipGrid(fps=30.0, frames=1, stride=15)
 _FLOWS = ClipGrid(fps=30.0, frames=makers.FRAMES_OF_FLOW + 1, stride=15)

@@ -1,6 +1,7 @@
 """What a user's configuration files change."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,16 @@ def changes(dataset: str, overlays: list[Path]) -> dict[Path, list[KeyChange]]:
         found[path] = changed_keys(before, after)
         before = after
     return found
+
+
+def idle(datasets: Iterable[str], overlays: list[Path]) -> list[Path]:
+    """Those of a user's files that change nothing for any of some datasets: a wrong file, or one too many.
+
+    Raises:
+        PipelineError: a file is absent, no YAML, or holds a wrong setting.
+    """
+    found = [changes(dataset, overlays) for dataset in datasets] if overlays else []
+    return [path for path in overlays if found and not any(each[path] for each in found)]
 
 
 def _read(path: Path) -> dict[str, Any]:

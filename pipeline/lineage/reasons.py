@@ -9,7 +9,7 @@ from pipeline.lineage.benchmarks import last_run
 from pipeline.lineage.code import STAMPS, changed_modules, code_now, modules_of, stamps_of
 from pipeline.lineage.jobs import Job
 from pipeline.lineage.records import Record, read_record
-from pipeline.lineage.settings import changed_keys
+from pipeline.lineage.settings import changed_keys, deciding
 from pipeline.store.atomic import sha256
 
 FILES = re.compile(
@@ -60,11 +60,11 @@ def why(job: Job, makers: dict[Path, str]) -> list[Reason]:
 
 def _settings(job: Job, record: Record | None) -> list[Reason]:
     """Settings that are not what the output was made with."""
-    if record and (changes := changed_keys(record.config, job.settings(), job.rule)):
+    if record and (changes := changed_keys(record.deciding, deciding(job.rule, job.settings()), job.rule)):
         return [Reason("setting", str(change)) for change in changes]
     if "Params have changed" not in job.reason:
         return []
-    before = {name: value for name, value in _noted(job).get("params", {}).items() if name != "config"}
+    before = {name: value for name, value in _noted(job).get("params", {}).items() if name not in ("config", "decides")}
     return [Reason("what the rule tells its command beside the settings has changed; it was", json.dumps(before))]
 
 

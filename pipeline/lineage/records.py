@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.base import MACHINE
 from pipeline.config.errors import PipelineError
+from pipeline.lineage.settings import deciding, machine_names
 from pipeline.store.atomic import read_json
 from pipeline.store.provenance import beside
 
@@ -51,11 +51,12 @@ class Record:
     @property
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the result: without those that say how the machine is used."""
-        return {name: value for name, value in self.config.items() if name not in MACHINE}
+        return deciding(self.stage, self.config)
 
     @property
     def arguments(self) -> dict[str, str]:
         """What the command line said besides the settings, files and the machine: `{"--seed": "3"}`, say."""
+        machine = machine_names()
         found: dict[str, list[str]] = {}
         name = ""
         for word in self.command[1:]:
@@ -65,7 +66,7 @@ class Record:
             else:
                 found.setdefault(name, []).append(word)
         for name, words in list(found.items()):
-            if name == "--config" or name.strip("-").replace("-", "_") in MACHINE or any(map(_is_file, words)):
+            if name == "--config" or name.strip("-").replace("-", "_") in machine or any(map(_is_file, words)):
                 del found[name]
         return {name: " ".join(words) for name, words in found.items()}
 

@@ -1,7 +1,12 @@
-"""Settings compared key by key."""
+"""Settings compared key by key, and those of them that decide a result."""
 
 import json
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, NamedTuple, get_args
+
+from pipeline.config.base import MACHINE
+from pipeline.config.errors import PipelineError
+from pipeline.config.load import Config
 
 
 class KeyChange(NamedTuple):
@@ -53,3 +58,32 @@ def show(value: Any) -> str:
     """A value as JSON, cut where it is long."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def deciding(stage: str, config: Any) -> Any:
+    """Of a stage's settings those that decide its result; told by their names where the stage has other settings now.
+
+    Args:
+        stage: name of a stage.
+        config: its section, or an entry of it, plain data.
+    """
+    field = Config.model_fields.get(stage)
+    section: Any = field.annotation if field else None
+    entry = get_args(section)
+    try:
+        return (entry[1] if entry else section).parse(config, stage).deciding() if section else config
+    except PipelineError:
+        return {name: value for name, value in config.items() if name not in machine_names()}
+
+
+@cache
+def machine_names() -> frozenset[str]:
+    """Names of the settings, whatever their section, that only say how the machine is used."""
+    parts = Config.model_json_schema()["$defs"].values()
+    marked = dict(MACHINE).items()
+    return frozenset(
+        name
+        for part in parts
+        for name, key in part.get("properties", {}).items()
+        if all(key.get(mark) == said for mark, said in marked)
+    )

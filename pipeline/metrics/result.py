@@ -71,7 +71,7 @@ def assemble(
     return {
         **{metric: {name: values[metric] for name, values in roads.items()} for metric in metrics},
         "control": {metric: {"gt": found["control"][metric]} for metric in compared},
-        "counts": _counts(corpus, reencoded, listed, scored, found),
+        "counts": _counts(corpus, reencoded, corpus.partial(videos), listed, scored, found),
         "evaluator": identity(settings, files),
         "provenance": provenance(settings, inputs(corpus_manifest, videos, sets)),
     }
@@ -86,15 +86,17 @@ def inputs(corpus_manifest: Path, videos: Path, sets: dict[str, Path]) -> list[P
 def _counts(
     corpus: Corpus,
     reencoded: list[dict[str, Any]],
+    partial: list[dict[str, Any]],
     listed: list[dict[str, Events]],
     scored: list[dict[str, Events]],
     found: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """What was scored and what was lost: videos of the split, and rejects of the whole corpus by reason.
+    """What was scored and what was lost: videos of the split; rejects and partial videos of the whole corpus by reason.
 
     Args:
         corpus: with the rejects of its own.
         reencoded: rejects of re-encoding, all shards.
+        partial: videos of which only the beginning is there, all shards.
         listed: reference events of the split by each annotator.
         scored: those of the videos that are there.
         found: scores of each caption file.
@@ -106,12 +108,14 @@ def _counts(
             "listed": len(every),
             "missing": len(every - inside),
             "rejected": len(inside & {row["video"] for row in reencoded}),
+            "partial": len(inside & {row["video"] for row in partial}),
             "scored": len(inside),
             "predicted": {name: values["n_predicted_videos"] for name, values in found.items()},
         },
         "events": sum(len(events.sentences) for known in scored for events in known.values()),
         "captions": {name: values["n_captions"] for name, values in found.items()},
         "rejects": dict(sorted(Counter(row["reason"] for row in rejects).items())),
+        "partial": dict(sorted(Counter(row["reason"] for row in partial).items())),
     }
 
 

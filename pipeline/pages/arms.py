@@ -31,7 +31,7 @@ def draw_arms(found: dict[str, Any], output: Path) -> None:
         axis.axis("off")
     for axis, (title, values) in zip(axes.flat, panels.items(), strict=False):
         for place, arm in enumerate(names):
-            _draw(axis, place, values[arm])
+            draw_value(axis, place, values[arm])
         scored = any(value and "interval" in value for value in values.values())
         axis.set_xlim(0, None if scored else 104)  # shares of all there is, up to 100; scores have no such end
         axis.set_title(f"{title.replace('_', ' ')} x 100", fontsize=9)
@@ -57,10 +57,18 @@ def _panels(arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return panels
 
 
-def _draw(axis: Any, place: int, value: dict[str, Any] | None) -> None:
+def draw_value(axis: Any, place: float, value: dict[str, Any] | None, color: str = "#2b6cb0") -> None:
+    """Draw a number of several corpora into a panel: a point for the mean, a line for the interval, a tick for each.
+
+    Args:
+        axis: the panel.
+        place: height.
+        value: mean, by_seed and, where there is one, interval; None draws nothing.
+        color: of point and line.
+    """
     if value is None:
         return
     axis.plot([100 * one for one in value["by_seed"]], [place] * len(value["by_seed"]), "|", color="#a0aec0")
     if "interval" in value:
-        axis.plot([100 * edge for edge in value["interval"]], [place, place], color="#2b6cb0")
-    axis.plot(100 * value["mean"], place, "o", color="#2b6cb0", markersize=4)
+        axis.plot([100 * edge for edge in value["interval"]], [place, place], color=color)
+    axis.plot(100 * value["mean"], place, "o", color=color, markersize=4)

@@ -47,6 +47,8 @@ def show_video(
     return {
         "video": name,
         "duration": video.duration,
+        "source_s": video.source_s,
+        "damage": video.reason,
         "file": Path(os.path.relpath(video.path, folder)).as_posix(),
         "strip": f"films/{name}.png",
         "track": f"films/{name}.vtt",
@@ -69,9 +71,19 @@ def write_page(
     title: str,
     scores: dict[str, Any],
     films: list[dict[str, Any]],
+    partial: int,
     curves: list[dict[str, str]],
 ) -> None:
-    """Fill the template; every text from data is escaped."""
+    """Fill the template; every text from data is escaped.
+
+    Args:
+        output: the page.
+        title: its heading.
+        scores: result of `evaluate road`.
+        films: from `show_video`.
+        partial: test videos of which only the beginning is there.
+        curves: name and file of each picture.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -84,6 +96,7 @@ def write_page(
         rows=rows,
         columns=[name for name in rows[0]["values"] if not name.startswith("METEOR") or name == "METEOR mean"],
         films=films,
+        partial=partial,
         curves=curves,
         details=json.dumps(shown, indent=1),
         **shown,

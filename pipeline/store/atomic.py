@@ -1,30 +1,43 @@
 """Files that are either whole or absent: written under a temporary name in the same folder, then renamed."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.errors import PipelineError
 
+CURES = {
+    errno.ENOSPC: "free space there and run again",
+    errno.EDQUOT: "free some of the quota there and run again",
+    errno.EROFS: "make it writable and run again",
+}
+"""What helps where a file system takes no more."""
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends well, remove it otherwise.
 
-    The temporary name keeps the suffix, since ffmpeg and matplotlib choose their format by it.
+    The temporary name keeps the suffix, since ffmpeg and matplotlib choose their format by it. What a killed writer of
+    the same file has left is removed first.
 
     Raises:
         PipelineError: there can be no such file.
     """
     with _telling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+        sweep(path)
+    temporary = temporary_of(path)
     try:
-        yield temporary
+        with writing(path):
+            yield temporary
         with _telling(path):
             temporary.replace(path)
     finally:
@@ -33,11 +46,55 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell of a file system that takes no more, in the course of the block, as of a fault of `path`.
+
+    Raises:
+        PipelineError: the disk is full, or read-only.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in CURES:
+            raise
+        why = os.strerror(error.errno)
+        raise PipelineError(f"{path}: cannot be written ({why}); {CURES[error.errno]}") from None
+
+
+def temporary_of(path: Path) -> Path:
+    """Where this process writes what is to be `path`."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+
+
+def sweep(path: Path) -> None:
+    """Remove temporary files and folders of writers of `path` that are no more."""
+    names = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.tmp{re.escape(path.suffix)}")
+    for entry in os.scandir(path.parent) if path.parent.is_dir() else []:
+        left = names.fullmatch(entry.name)
+        if left and not _alive(int(left[1])):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
+
+
+@contextlib.contextmanager
 def _telling(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PipelineError(f"{path}: cannot be written ({error.strerror or error})") from None
+        cure = f"; {CURES[error.errno]}" if error.errno in CURES else ""
+        raise PipelineError(f"{path}: cannot be written ({error.strerror or error}){cure}") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ stands beside it (see `pipeline.store.provenance`).
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.config.errors import PipelineError
@@ -71,9 +71,23 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest.
 
     Raises:
-        PipelineError: absent or not a manifest.
+        PipelineError: absent, not a manifest, or one that lists files outside its folder.
     """
     data = read_json(path, "manifest")
     if not isinstance(data, dict) or set(data) != {"facts", "payloads"}:
         raise PipelineError(f"{path}: not a manifest (expected the keys facts and payloads)")
+    if not isinstance(data["facts"], dict) or not isinstance(data["payloads"], dict):
+        raise PipelineError(f"{path}: not a manifest (facts and payloads are objects)")
+    for name, said in data["payloads"].items():
+        if not _inside(name):
+            raise PipelineError(f"{path}: lists {name!r}, which is no file below its folder; was it made elsewhere?")
+        if not isinstance(said, dict) or set(said) != {"sha256", "bytes"}:
+            raise PipelineError(f"{path}: not a manifest (sha256 and bytes are to be said of {name!r})")
     return Manifest(path, data["payloads"], data["facts"])
+
+
+def _inside(name: str) -> bool:
+    """Whether a payload's name leads to a file below the manifest's folder, spelled in the one plain way."""
+    path = PurePosixPath(name)
+    plain = name.isprintable() and path.as_posix() == name and "\\" not in name
+    return plain and not path.is_absolute() and not {".", ".."} & {name, *path.parts}

@@ -4,7 +4,6 @@ A reader finds damage: each file's size is compared with the manifest when the s
 takes a missing file for zeros), and every chunk carries a CRC-32C that is checked when it is read.
 """
 
-import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from jaxtyping import Float
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from pipeline.config.errors import PipelineError
+from pipeline.store.atomic import sweep, temporary_of, writing
 from pipeline.store.grid import ClipGrid
 from pipeline.store.manifest import Manifest, read_manifest, write_manifest
 from pipeline.store.tables import read_table, write_table
@@ -87,13 +87,15 @@ def write_features(
     """
     described = _described(dim, grid, facts, dtype) | ({} if shards is None else {SHARDS: shards})
     final = manifest.parent / ARRAY
-    temporary = manifest.parent / f".{ARRAY}.{os.getpid()}.tmp"
+    temporary = temporary_of(final)
     rows: list[dict[str, Any]] = []
+    sweep(final)
     try:
-        _write_array(temporary, _indexed(items, grid, rows, manifest, dtype, padded), described)
-        manifest.unlink(missing_ok=True)  # it would vouch for what is no longer there if we were stopped here
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.rename(final)
+        with writing(final):
+            _write_array(temporary, _indexed(items, grid, rows, manifest, dtype, padded), described)
+            manifest.unlink(missing_ok=True)  # it would vouch for what is no longer there if we were stopped here
+            shutil.rmtree(final, ignore_errors=True)
+            temporary.rename(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     write_table(manifest.parent / INDEX, rows, SCHEMA)

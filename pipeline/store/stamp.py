@@ -69,27 +69,31 @@ def exists(module: str) -> bool:
     return _file(module).is_file()
 
 
-@cache
 def imports(file: Path) -> tuple[str, ...]:
     """First-party modules that a file imports, anywhere in it; this project imports by absolute name only."""
+    return _read(file)[0]
+
+
+def _fingerprint(file: Path) -> str:
+    """Hash of a file's syntax tree without docstrings."""
+    return _read(file)[1]
+
+
+@cache
+def _read(file: Path) -> tuple[tuple[str, ...], str]:
+    """First-party modules that a file imports, and its fingerprint; each file is parsed once."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     names: list[str] = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             inside = [f"{node.module}.{alias.name}" for alias in node.names]
             names += [node.module, *inside]
-    ours = (name for name in names if name.split(".")[0] == PACKAGE)
-    return tuple(sorted({name for name in ours if exists(name)}))
-
-
-@cache
-def _fingerprint(file: Path) -> str:
-    """Hash of a file's syntax tree without docstrings."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
             node, clean=False
         ):
             node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    ours = (name for name in names if name.split(".")[0] == PACKAGE)
+    found = tuple(sorted({name for name in ours if exists(name)}))
+    return found, hashlib.sha256(ast.dump(tree).encode()).hexdigest()

@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from pipeline.config.errors import PipelineError
-from pipeline.store.atomic import read_json, replacing, sha256, write_json
+from pipeline.store.atomic import read_json, replacing, sha256, write_json, writing
 
 KEPT = 2
 """Generations that are kept: the newest, and one to fall back to."""
@@ -86,11 +86,13 @@ class TrainingState:
         number = numbers[-1] + 1 if numbers else 1
         weights, digest = self._files(number)
         with replacing(weights) as temporary:
-            torch.save(state, temporary)
+            _write(state, temporary)
             said = sha256(temporary)
-        _flush(weights)
+        with writing(weights):
+            _flush(weights)
         write_json(digest, {"sha256": said})
-        _flush(digest)
+        with writing(digest):
+            _flush(digest)
         for old in numbers[: 1 - KEPT]:
             self._remove(old)
 
@@ -190,6 +192,17 @@ def _holds(path: Path) -> bool:
     """Whether this process holds the lock file that stands there now; its last holder may have removed it."""
     descriptor = _held.get(path.parent.resolve())
     return descriptor is not None and path.is_file() and os.path.samestat(os.fstat(descriptor), path.stat())
+
+
+def _write(state: dict[str, Any], path: Path) -> None:
+    """Write a state; where the disk is full, the error says so, which PyTorch's own does not."""
+    try:
+        with path.open("wb") as file:
+            torch.save(state, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _flush(path: Path) -> None:

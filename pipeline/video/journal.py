@@ -4,6 +4,7 @@ One line of JSON per finished video, added when its file has its final name. It 
 not among them, because Snakemake deletes outputs before it runs a rule again.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.config.errors import PipelineError
-from pipeline.store.atomic import sha256
+from pipeline.store.atomic import sha256, writing
 
 
 class Journal:
@@ -46,7 +47,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written then cannot be now
+            self._file.close()
 
     @property
     def empty(self) -> bool:
@@ -115,12 +117,10 @@ class Journal:
         return {entry["video"]: entry for entry in entries[1:]}
 
     def _append(self, entry: dict[str, Any]) -> None:
-        try:
+        with writing(self.path):
             self._file.write(json.dumps(entry).encode() + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise PipelineError(f"{self.path}: cannot be written ({error.strerror})") from None
 
 
 def _flush(path: Path) -> None:

@@ -78,8 +78,13 @@ class Videos:
         return cls.read(shard_manifest(folder, shard) for shard in range(shards))
 
     @classmethod
-    def read(cls, manifests: Iterable[Path]) -> "Videos":
+    def read(cls, manifests: Iterable[Path], *, check: bool = False) -> "Videos":
         """The shards whose manifests are given.
+
+        Args:
+            manifests: of the shards.
+            check: whether to compare the bytes of the videos with what the manifest says, not their sizes alone. Takes
+                as long as reading them all.
 
         Raises:
             PipelineError: a shard is absent or damaged, or a video stands in two shards.
@@ -92,7 +97,7 @@ class Videos:
             for row in table:
                 if row["video"] in rows:
                     raise PipelineError(f"{path}: video {row['video']} stands in another shard too")
-                rows[row["video"]] = VideoRow(path=manifest.payload(f"{row['video']}.mp4", check=False), **row)
+                rows[row["video"]] = VideoRow(path=manifest.payload(f"{row['video']}.mp4", check=check), **row)
         return cls(rows, paths)
 
 

@@ -19,6 +19,8 @@ from pipeline.video.tools import ffmpeg as ffmpeg_binary
 FROM_OUTSIDE = (-2, -9, -15)
 """Statuses of a process that was interrupted, killed (by the system when memory ends, say) or asked to end."""
 
+FULL = ("No space left on device", "Disk quota exceeded")
+"""What ffmpeg says of a disk that takes no more."""
 GAP_S = 0.05
 """A longer gap in the sound becomes silence, as `pipeline.video.stream` has it; shorter ones are rounding."""
 
@@ -145,9 +147,14 @@ def transcode(
     )
     # Without the memory addresses in it, which differ from run to run.
     said = re.sub(r" @ 0x[0-9a-f]+", "", done.stderr.decode(errors="replace").strip())
-    if done.returncode in FROM_OUTSIDE or "No space left on device" in said:
+    full = next((words for words in FULL if words in said), None)
+    if full:
+        raise PipelineError(
+            f"{target.parent}: {source.name} cannot be re-encoded to there ({full}); free space there and run again"
+        )
+    if done.returncode in FROM_OUTSIDE:
         what = (said.splitlines() or ["no word"])[0]
         raise PipelineError(
-            f"{source}: ffmpeg was stopped (status {done.returncode}: {what}); free memory or disk space and run again"
+            f"{source}: ffmpeg was stopped (status {done.returncode}: {what}); free memory and run again"
         )
     return Transcoded(done.returncode, said, [float(found) for found in _TIME.findall(done.stdout)])

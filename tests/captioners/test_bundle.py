@@ -25,7 +25,7 @@ def saved(tmp_path: Path) -> Path:
     captioner = Captioner(Architecture(4, 8, len(WORDS) + 2, 6, 0.0))
     selected = Selected(3, 0.25, copy_of(captioner))
     with torch.no_grad():
-        captioner.clip.weight += 1  # the epochs after the selected one
+        captioner.event.weight += 1  # the epochs after the selected one
     save_captioner(
         folder / "manifest.json",
         captioner,
@@ -50,6 +50,16 @@ def test_the_card_tells_the_facts(saved: Path) -> None:
     card = (saved.parent / "card.md").read_text()
     assert "25.00 of 100" in card
     assert "seed: 5" in card
+    assert "events related by self-attention, one after another" in card
+
+
+def test_a_captioner_of_another_build_is_refused(saved: Path) -> None:
+    folder = saved.parent
+    write_json(folder / "config.json", json.loads((folder / "config.json").read_text()) | {"relations": False})
+    found = json.loads(saved.read_text())
+    write_manifest(saved, [folder / name for name in found["payloads"]], found["facts"])
+    with pytest.raises(PipelineError, match=r"model\.safetensors: weights of another architecture"):
+        load_captioner(saved)
 
 
 def test_a_vocabulary_of_another_run_is_refused(saved: Path) -> None:

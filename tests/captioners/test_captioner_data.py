@@ -8,6 +8,7 @@ import torch
 from captioned import write_small
 
 from pipeline.captioners.data import EventSequence, annotated, collate, sentences_of, targets
+from pipeline.captioners.model import Architecture, Captioner
 from pipeline.captioners.vocabulary import END, UNK, Vocabulary
 from pipeline.datasets.corpus import Corpus
 from pipeline.training.clips import ClipCache
@@ -46,6 +47,16 @@ def test_a_batch_says_which_clips_are_whose(tmp_path: Path) -> None:
     assert batch.rows.tolist() == [[0, 2], [6, 8], [4, 9]]
     expected = torch.tensor([[0, 0.25, 0.25], [0.75, 1, 0.25], [0.5, 1, 0.5]])
     torch.testing.assert_close(batch.spans, expected)
+
+
+def test_an_event_of_no_length_is_told_from_the_nearest_clip(tmp_path: Path) -> None:
+    features = write_small(tmp_path, {"train": 1}).open_features()
+    batch = collate([EventSequence("v_train0", ((3.2, 3.2), (99.0, 99.0)))], ClipCache(features, 1.0))
+    assert batch.rows.tolist() == [[3, 4], [7, 8]]
+    torch.testing.assert_close(batch.spans, torch.tensor([[0.4, 0.4, 0.1 / 8], [1.0, 1.0, 0.1 / 8]]))
+    torch.manual_seed(0)
+    model = Captioner(Architecture(6, 16, 9, 5, 0.0)).eval()
+    assert model(batch, torch.full((2, 2), 2)).isfinite().any(2).all()
 
 
 def test_targets_end_and_are_padded_with_ends() -> None:

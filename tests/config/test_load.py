@@ -119,6 +119,7 @@ def test_mistakes_are_one_plain_line(over: dict[str, Any], said: str) -> None:
         load("demo", over, FOLDER)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 300, "not the whole configuration"
 
 
 def test_unknown_dataset_names_those_there_are() -> None:

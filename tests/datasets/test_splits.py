@@ -38,6 +38,11 @@ def test_shards_are_even_and_independent_of_splits() -> None:
     assert min(inside.values()) > 30
 
 
+def test_the_shard_of_a_video_stays_whatever_videos_are_added() -> None:
+    # It follows from the id and the number of shards alone, and must not change: encoded videos stand in shards.
+    assert [shard_of(video, 64) for video in IDS[:8]] == [48, 34, 20, 6, 2, 37, 28, 60]
+
+
 @given(st.text(min_size=1), st.integers(1, 9999))
 def test_every_id_has_a_shard(video: str, shards: int) -> None:
     assert 0 <= unit(video, "shard") < 1

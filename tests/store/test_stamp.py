@@ -22,8 +22,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def stamp() -> str:
-    module.imports.cache_clear()
-    module._fingerprint.cache_clear()
+    module._read.cache_clear()
     return module.stamp("pipeline.stage")
 
 

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from filmed import SMALL, write_filmed
+from killing import Case
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,10 +20,13 @@ def test_ten_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     words = ["--name", "sa_tsp", "--config", config, "--corpus", str(filmed.corpus), "--videos", str(filmed.videos)]
     words += ["--concepts", str(filmed.concepts), "--state", str(tmp_path / "state")]
     words += ["--output", str(output / "manifest.json")]
+    manifest, state = str(output / "manifest.json"), str(tmp_path / "state")
+    case = Case("pipeline.pretrain_encoder", words, [manifest], [str(output), state], kills=10, seed=7)
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "killing.py", "pipeline.pretrain_encoder", output, "10", "7", *words],
-        cwd=ROOT,
+        [sys.executable, ROOT / "tests" / "killing.py"],
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=json.dumps([asdict(case)]),
         capture_output=True,
         text=True,
         check=True,

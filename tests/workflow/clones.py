@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+TARGETS = ["results/demo_test_meteor.json", "results/demo_submission.json", "results/demo/report/index.html"]
+"""Of the road."""
 
 
 def link_clone(folder: Path) -> Path:
@@ -27,3 +29,11 @@ def snakemake(folder: Path, *words: str, **environment: str) -> subprocess.Compl
         check=False,
         timeout=900,
     )
+
+
+def walk_road(folder: Path) -> Path:
+    """Run the whole road in a folder, as small as `tiny.yaml` makes it, which is copied there."""
+    (folder / "tiny.yaml").write_text((ROOT / "tests" / "workflow" / "tiny.yaml").read_text())
+    done = snakemake(folder, "--cores", "2", *TARGETS, "--configfile", "tiny.yaml")
+    assert done.returncode == 0, done.stdout
+    return folder

@@ -7,25 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clones import ROOT, link_clone, snakemake
+from clones import TARGETS, snakemake
 
 pytestmark = pytest.mark.road
-
-TARGETS = ["results/demo_test_meteor.json", "results/demo_submission.json", "results/demo/report/index.html"]
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return snakemake(folder, "--cores", "2", *TARGETS, *words)
-
-
-@pytest.fixture(scope="module")
-def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the road was run to its end."""
-    folder = link_clone(tmp_path_factory.mktemp("road"))
-    (folder / "tiny.yaml").write_text((ROOT / "tests" / "workflow" / "tiny.yaml").read_text())
-    done = run(folder, "--configfile", "tiny.yaml")
-    assert done.returncode == 0, done.stdout
-    return folder
 
 
 @pytest.fixture(scope="module")

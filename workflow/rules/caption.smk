@@ -2,7 +2,8 @@
 
 REQUIRED INPUTS: the corpus, features of all shards, the vocabulary; for generating, proposals.
 OUTPUTS: results/{dataset}/captioners/{captioner}/{seed}/{xe,scst}/manifest.json, and
-results/{dataset}/captions/{captioner}-{seed}-{split}-{proposals}.json in ActivityNet's submission format.
+results/{dataset}/captions/{captioner}-{seed}-{split}-{proposals}.json in ActivityNet's submission format; with -xe after
+the seed, the captions of a captioner as it was before finetune_scst.
 """
 
 
@@ -24,6 +25,7 @@ rule train_captioner:
         gpu=1,
     params:
         config=section("train_captioner", "captioner"),
+        decides=deciding("train_captioner", "captioner"),
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.train_captioner --config {params.config:q} --seed {wildcards.seed}"
@@ -31,19 +33,6 @@ rule train_captioner:
         " --vocabulary {input.vocabulary:q}"
         " --state results/{wildcards.dataset}/state/train_captioner/{wildcards.captioner}-{wildcards.seed}"
         " --output {output.manifest:q} > {log:q} 2>&1"
-
-
-def scst_proposals(wildcards) -> list[str]:
-    """The file of proposals that self-critical training matches to the events; none where it takes annotated times."""
-    name = settings(wildcards.dataset).finetune_scst.proposals
-    return (
-        [] if name == "gt" else [f"results/{wildcards.dataset}/proposals/{name}.json"]
-    )
-
-
-def scst_threads(wildcards) -> int:
-    """The training's own thread, and those of the processes that compute rewards."""
-    return 1 + settings(wildcards.dataset).finetune_scst.reward_workers
 
 
 rule finetune_scst:
@@ -65,6 +54,7 @@ rule finetune_scst:
         gpu=1,
     params:
         config=section("finetune_scst"),
+        decides=deciding("finetune_scst"),
         proposals=lambda wildcards, input: (
             ["--proposals", *input.proposals] if input.proposals else []
         ),
@@ -84,23 +74,27 @@ rule generate_captions:
         corpus="results/{dataset}/corpus/manifest.json",
         features=captioner_features,
         captioner=lambda wildcards: finished_captioner(
-            wildcards.dataset, wildcards.captioner, wildcards.seed
+            wildcards.dataset,
+            wildcards.captioner,
+            wildcards.seed,
+            wildcards.before,
         ),
         proposals=lambda wildcards: (
             f"results/{wildcards.dataset}/proposals/"
             f"{'gt' if wildcards.proposals == 'control' else wildcards.proposals}.json"
         ),
     output:
-        captions="results/{dataset}/captions/{captioner}-{seed}-{split}-{proposals}.json",
+        captions="results/{dataset}/captions/{captioner}-{seed}{before}-{split}-{proposals}.json",
     log:
-        "results/{dataset}/logs/generate_captions/{captioner}-{seed}-{split}-{proposals}.log",
+        "results/{dataset}/logs/generate_captions/{captioner}-{seed}{before}-{split}-{proposals}.log",
     benchmark:
-        "results/{dataset}/benchmarks/generate_captions/{captioner}-{seed}-{split}-{proposals}.jsonl"
+        "results/{dataset}/benchmarks/generate_captions/{captioner}-{seed}{before}-{split}-{proposals}.jsonl"
     threads: 1
     resources:
         gpu=1,
     params:
         config=section("generate_captions"),
+        decides=deciding("generate_captions"),
         control=lambda wildcards: (
             "--control" if wildcards.proposals == "control" else ""
         ),

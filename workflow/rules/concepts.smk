@@ -20,6 +20,7 @@ rule mine_concepts:
         "results/{dataset}/benchmarks/mine_concepts.jsonl"
     params:
         config=section("mine_concepts"),
+        decides=deciding("mine_concepts"),
     shell:
         "python -m pipeline.mine_concepts --config {params.config:q} --corpus {input.corpus:q}"
         " --concepts {output.concepts:q} --vocabulary {output.vocabulary:q} --idf {output.idf:q} > {log:q} 2>&1"

@@ -23,38 +23,10 @@ rule make_demo:
     threads: 2
     params:
         config=section("make_demo"),
+        decides=deciding("make_demo"),
     shell:
         "python -m pipeline.make_demo --config {params.config:q}"
         " --output {output.manifest:q} > {log:q} 2>&1"
-
-
-def generated_videos(wildcards):
-    """Manifest of the raw videos where the pipeline makes them itself; users' own videos are not tracked one by one."""
-    folder = Path(settings(wildcards.dataset).build_corpus.videos)
-    return (
-        [(folder.parent / "manifest.json").as_posix()]
-        if folder.parts[:1] == ("results",)
-        else []
-    )
-
-
-def present_videos(wildcards):
-    """What the folder of the user's raw videos holds, in short: new or other videos rebuild the corpus."""
-    if generated_videos(wildcards):
-        return ""
-    try:
-        found = find_videos(Path(settings(wildcards.dataset).build_corpus.videos))
-    except PipelineError:
-        return ""  # the job itself tells what is wrong
-    listed = [f"{path.name} {path.stat().st_size}" for path in found.values()]
-    return hashlib.sha256("\n".join(listed).encode()).hexdigest()
-
-
-def annotations(wildcards):
-    """Annotation files that the section build_corpus names."""
-    corpus = settings(wildcards.dataset).build_corpus
-    mapped = [corpus.label_map] if corpus.label_map else []
-    return [*corpus.actions, *corpus.captions, *mapped]
 
 
 rule build_corpus:
@@ -71,6 +43,7 @@ rule build_corpus:
         "results/{dataset}/benchmarks/build_corpus.jsonl"
     params:
         config=section("build_corpus"),
+        decides=deciding("build_corpus"),
         present=present_videos,
     shell:
         "python -m pipeline.build_corpus --config {params.config:q}"

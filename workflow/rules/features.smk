@@ -7,28 +7,6 @@ results/{dataset}/globals/{feature}/manifest.json, beside it one vector for each
 """
 
 
-def feature_encoder(wildcards):
-    """Our own encoder that makes a feature, if one does."""
-    made = settings(wildcards.dataset).extract_features[wildcards.feature].root
-    named = getattr(made, "encoder", None)
-    return (
-        [f"results/{wildcards.dataset}/encoders/{named}/manifest.json"] if named else []
-    )
-
-
-def feature_files(wildcards):
-    """Weights of the published network that makes a feature (if one does, and they are not random); or given features."""
-    made = settings(wildcards.dataset).extract_features[wildcards.feature].root
-    file = getattr(made, "file", getattr(made, "weights", "random"))
-    return [] if file == "random" else [file]
-
-
-def feature_gpu(wildcards):
-    """Features that are given, and those that are made on the CPU, need no GPU."""
-    made = settings(wildcards.dataset).extract_features[wildcards.feature].root
-    return int(getattr(made, "device", "cpu") != "cpu")
-
-
 rule extract_features:
     """Extract the clip features of one shard."""
     input:
@@ -47,6 +25,7 @@ rule extract_features:
         gpu=feature_gpu,
     params:
         config=section("extract_features", "feature"),
+        decides=deciding("extract_features", "feature"),
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.extract_features --config {params.config:q} --encoder {input.encoder:q}"
@@ -69,6 +48,7 @@ rule pool_features:
         "results/{dataset}/benchmarks/pool_features/{feature}.jsonl"
     params:
         config=section("pool_features"),
+        decides=deciding("pool_features"),
     shell:
         "python -m pipeline.pool_features --config {params.config:q} --feature {wildcards.feature}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"

@@ -5,39 +5,6 @@ features (where one is to see them).
 OUTPUTS: results/{dataset}/encoders/{encoder}/manifest.json, beside it weights, config, metrics and a card.
 """
 
-from pipeline.encoders.registry import weight_file
-
-
-def initial_weights(wildcards):
-    """File that an encoder starts from, where it starts from one; says how to fetch a published one that is not there."""
-    weights = (
-        settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].initial_weights
-    )
-    return [weight_file(weights)] if weights else []
-
-
-def processes(wildcards):
-    """Processes, and GPUs, that train an encoder together."""
-    return settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].processes
-
-
-def learned_concepts(wildcards):
-    """The concepts, where an encoder learns them: a dataset without captions has none."""
-    beta = settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].beta
-    return [f"results/{wildcards.dataset}/concepts.json"] if beta > 0 else []
-
-
-def global_features(wildcards):
-    """Global features that an encoder's region head sees, where it sees any."""
-    chosen = (
-        settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].global_feature
-    )
-    return (
-        [f"results/{wildcards.dataset}/globals/{chosen.feature}/manifest.json"]
-        if chosen
-        else []
-    )
-
 
 rule pretrain_encoder:
     """Pretrain an encoder on actions, temporal regions and semantic concepts; goes on where it was stopped."""
@@ -59,7 +26,8 @@ rule pretrain_encoder:
         gpu=processes,
     params:
         config=section("pretrain_encoder", "encoder"),
-        processes=processes,
+        decides=deciding("pretrain_encoder", "encoder"),
+        processes=lambda wildcards, resources: processes(wildcards),
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --processes {params.processes} --"
         " python -m pipeline.pretrain_encoder --config {params.config:q} --name {wildcards.encoder}"

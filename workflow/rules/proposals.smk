@@ -5,20 +5,6 @@ OUTPUTS: results/{dataset}/proposals/{proposer}.json, in ActivityNet's format.
 """
 
 
-def proposer_features(wildcards):
-    """Feature shards that a proposer reads; only learned ones read any."""
-    chosen = settings(wildcards.dataset)
-    proposer = chosen.propose_events[wildcards.proposer].root
-    names = proposer.features if isinstance(proposer, Learned) else []
-    return feature_shards(wildcards.dataset, names)
-
-
-def given_proposals(wildcards):
-    """The file that a proposer of kind `file` reads."""
-    proposer = settings(wildcards.dataset).propose_events[wildcards.proposer].root
-    return [proposer.path] if isinstance(proposer, File) else []
-
-
 rule propose_events:
     """Propose the events of every video: annotated, given or learned, as the config's `kind` says."""
     input:
@@ -37,6 +23,7 @@ rule propose_events:
         gpu=1,
     params:
         config=section("propose_events", "proposer"),
+        decides=deciding("propose_events", "proposer"),
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.propose_events --config {params.config:q} --corpus {input.corpus:q}"

@@ -23,6 +23,7 @@ rule evaluate:
         "results/{dataset}/benchmarks/evaluate/{split}.jsonl"
     params:
         config=section("evaluate"),
+        decides=deciding("evaluate"),
     shell:
         "python -m pipeline.evaluate road --config {params.config:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --gt {input.gt:q} --learned {input.learned:q}"
@@ -44,28 +45,10 @@ rule write_submission:
         "results/{dataset}/benchmarks/write_submission.jsonl"
     params:
         config=section("write_submission"),
+        decides=deciding("write_submission"),
     shell:
         "python -m pipeline.write_submission --config {params.config:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --captions {input.captions:q} --output {output.submission:q} > {log:q} 2>&1"
-
-
-def trained(wildcards):
-    """Manifests of the encoders and captioners that were trained, for their curves."""
-    chosen = settings(wildcards.dataset)
-    folder = f"results/{wildcards.dataset}"
-    captioners = [
-        f"{member.captioner}/{member.seed}/{stage}"
-        for member in chosen.select_captions.members
-        for stage in (
-            ("xe", "scst")
-            if chosen.train_captioner[member.captioner].self_critical
-            else ("xe",)
-        )
-    ]
-    return [
-        f"{folder}/encoders/{encoder}/manifest.json"
-        for encoder in chosen.feature_encoders()
-    ] + [f"{folder}/captioners/{captioner}/manifest.json" for captioner in captioners]
 
 
 rule report:
@@ -86,6 +69,7 @@ rule report:
         "results/{dataset}/benchmarks/report.jsonl"
     params:
         config=section("report"),
+        decides=deciding("report"),
     shell:
         "python -m pipeline.report --config {params.config:q} --scores {input.scores:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --gt {input.gt:q} --learned {input.learned:q}"

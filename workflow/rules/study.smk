@@ -1,8 +1,8 @@
-"""Study: what encoders are worth, beside one another.
+"""Study: what encoders are worth, beside one another, and what each step of captioning adds.
 
 REQUIRED INPUTS: the corpus, the concepts, features of all shards; for the comparison, all that of several corpora, and
-captions of their ground-truth events.
-OUTPUTS: results/{dataset}/probes/{feature}.json, results/{dataset}_pretraining.json.
+captions of their ground-truth events; for the ladder, captions of ground-truth and learned proposals by every rung.
+OUTPUTS: results/{dataset}/probes/{feature}.json, results/{dataset}_pretraining.json, results/{dataset}_ladder.json.
 """
 
 
@@ -23,32 +23,11 @@ rule probe_encoder:
         "results/{dataset}/benchmarks/probe_encoder/{feature}.jsonl"
     params:
         config=section("probe_encoder"),
+        decides=deciding("probe_encoder"),
     shell:
         "python -m pipeline.probe_encoder --config {params.config:q} --feature {wildcards.feature}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
         " --concepts {input.concepts:q} --output {output.scores:q} > {log:q} 2>&1"
-
-
-def compared(dataset: str, kind: str) -> list[str]:
-    """What a comparison reads of each of its corpora: `probes` or `captions` of the arms, `control` of the floor."""
-    chosen = settings(dataset).compare_encoders
-    files = {
-        "probes": [f"probes/{arm.feature}.json" for arm in chosen.arms],
-        "captions": [
-            f"captions/{arm.captioner}-{chosen.captioner_seed}-{chosen.split}-gt.json"
-            for arm in chosen.arms
-        ],
-        "control": [
-            f"captions/{arm.captioner}-{chosen.captioner_seed}-{chosen.split}-control.json"
-            for arm in chosen.arms
-            if arm.feature == chosen.floor
-        ],
-    }
-    return [
-        f"results/{dataset}_s{seed}/{file}"
-        for seed in chosen.seeds
-        for file in files[kind]
-    ]
 
 
 rule compare_encoders:
@@ -67,6 +46,27 @@ rule compare_encoders:
         "results/{dataset}/benchmarks/compare_encoders.jsonl"
     params:
         config=section("compare_encoders"),
+        decides=deciding("compare_encoders"),
     shell:
         "python -m pipeline.compare_encoders --config {params.config:q} --dataset results/{wildcards.dataset}"
         " --output {output.comparison:q} > {log:q} 2>&1"
+
+
+rule climb_ladder:
+    """Put the rungs of the paper's Table 2 beside one another: what each adds to the one before."""
+    input:
+        code=stamp("climb_ladder"),
+        captions=climbed,
+    output:
+        ladder="results/{dataset}_ladder.json",
+        picture="results/{dataset}_ladder.png",
+    log:
+        "results/{dataset}/logs/climb_ladder.log",
+    benchmark:
+        "results/{dataset}/benchmarks/climb_ladder.jsonl"
+    params:
+        config=section("climb_ladder"),
+        decides=deciding("climb_ladder"),
+    shell:
+        "python -m pipeline.climb_ladder --config {params.config:q} --dataset results/{wildcards.dataset}"
+        " --output {output.ladder:q} > {log:q} 2>&1"

@@ -19,6 +19,7 @@ rule reencode:
         "results/{dataset}/benchmarks/reencode/{shard}.jsonl"
     params:
         config=section("reencode"),
+        decides=deciding("reencode"),
     shell:
         "python -m pipeline.reencode --config {params.config:q} --corpus {input.corpus:q}"
         " --shard {wildcards.shard} --output {output.manifest:q} > {log:q} 2>&1"

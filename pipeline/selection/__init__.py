@@ -1,0 +1,1 @@
+"""The ensemble: one caption for each proposal, of those that several captioners gave it."""
