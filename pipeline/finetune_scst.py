@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.captioners.bundle import METRICS, Trained, load_captioner, save_captioner
+from pipeline.captioners.bundle import METRICS, Trained, cut_short, load_captioner, save_captioner
 from pipeline.captioners.counting import Counter, Crew
 from pipeline.captioners.data import Batch, sentences_of
 from pipeline.captioners.learn import Course, selection_events, training_events
@@ -88,7 +88,8 @@ def finetune(
     optimizer = torch.optim.Adam(captioner.parameters(), lr=config.lr)
     proposed = Proposed(events, proposals) if proposals is not None else None
     drawn = config.event_sequences if proposed else 1
-    course = Course(captioner, optimizer, events, cache, config.batch_videos * drawn, config.clip_gradient)
+    limits = (config.batch_videos * drawn, config.clip_gradient, config.steps_per_epoch)
+    course = Course(captioner, optimizer, events, cache, *limits)
     logging.info("%d sequences of %d events", len(events), len(sentences_of(events)))
 
     with Meteor() as meteor:
@@ -190,6 +191,7 @@ def main(argv: list[str] | None = None) -> int:
         "seed": args.seed,
         "started_from_epoch": trained.epoch,
     }
+    facts |= cut_short(config.steps_per_epoch)
     save_captioner(args.output, trained.captioner, trained.words, selected, facts)
     record(args.output, STAGE, config, inputs)
     state.clear()

@@ -13,6 +13,7 @@ Alone:
         --output /tmp/proposals.json
 """
 
+import itertools
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -125,7 +126,7 @@ class Proposer:
         """One pass over the videos; gives the means of the losses."""
         self.network.train()
         steps: list[dict[str, float]] = []
-        for group in batches(order, self.config.batch_size):
+        for group in itertools.islice(batches(order, self.config.batch_size), self.config.steps_per_epoch):
             losses = self.learner.losses({video: wanted[video] for video in group})
             optimizer.zero_grad()
             losses["loss"].backward()

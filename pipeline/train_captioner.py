@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from pipeline.captioners.architectures import named
-from pipeline.captioners.bundle import METRICS, parameters, save_captioner
+from pipeline.captioners.bundle import METRICS, cut_short, parameters, save_captioner
 from pipeline.captioners.data import Batch, sentences_of, targets
 from pipeline.captioners.learn import Course, selection_events, training_events
 from pipeline.captioners.model import Architecture, Captioner, cross_entropy
@@ -79,7 +79,8 @@ def train(
     captioner.standardise.measure(cache.read(video) for video in dict.fromkeys(one.video for one in events))
     captioner.to(pick(config.device))
     optimizer = torch.optim.Adam(captioner.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    course = Course(captioner, optimizer, events, cache, config.batch_videos, config.clip_gradient)
+    limits = (config.batch_videos, config.clip_gradient, config.steps_per_epoch)
+    course = Course(captioner, optimizer, events, cache, *limits)
     logging.info(
         "%d sequences of %d events, %d channels, %d words, %d parameters",
         len(events),
@@ -141,6 +142,7 @@ def main(argv: list[str] | None = None) -> int:
     metrics = args.output.with_name(METRICS)
     captioner, selected = train(config, args.seed, corpus, features, vocabulary, state, metrics)
     facts = {"stage": STAGE, "features": config.features, "combination": features.facts(), "seed": args.seed}
+    facts |= cut_short(config.steps_per_epoch)
     save_captioner(args.output, captioner, args.vocabulary, selected, facts)
     record(args.output, STAGE, config, inputs)
     state.clear()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.datasets.corpus import CAPTIONS, REJECTS, SEGMENTS, VIDEOS
 from pipeline.store.features import ClipGrid, Features, write_features
@@ -137,3 +138,15 @@ def die_in_call(patch: pytest.MonkeyPatch, owner: type, name: str, number: int) 
         return result
 
     patch.setattr(owner, name, mortal)
+
+
+def count_steps(patch: pytest.MonkeyPatch) -> list[int]:
+    """Let Adam work as it does; the list grows by one with each of its steps."""
+    step, steps = torch.optim.Adam.step, list[int]()
+
+    def counted(self: torch.optim.Adam, *args: Any, **kwargs: Any) -> Any:
+        steps.append(len(steps))
+        return step(self, *args, **kwargs)
+
+    patch.setattr(torch.optim.Adam, "step", counted)
+    return steps

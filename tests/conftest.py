@@ -39,7 +39,7 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return walk_road(link_clone(tmp_path_factory.mktemp("road")))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of real annotations, videos and golden numbers that may stand beside the project."""
     folder = ROOT.parent / "shared"

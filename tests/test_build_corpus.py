@@ -275,3 +275,18 @@ def test_real_annotations_with_two_real_videos(
     assert [row["video"] for row in corpus.of_splits("train", "test")] == ["v_GGSY1Qvo990", "v_ZNVhz7ctTq0"]
     counts = corpus.manifest.facts["counts"]
     assert (counts["missing"], counts["swapped_segment"], counts["captions"]) == (14924, 2, 71955)
+
+
+def test_of_each_split_only_so_many_videos_are_used_as_the_limit_allows(dataset: Settings) -> None:
+    save("val_1.json", {name: event([[0, 5]], ["A dog."]) for name in ("v_a", "v_b", "v_c", "v_d")})
+    for name in ("v_c.mp4", "v_d.mp4"):
+        Path("videos", name).write_bytes(b"")
+    pins = {"v_a": "test", "v_b": "val", "v_c": "test", "v_d": "test"}
+    Path("videos/v_a.mkv").unlink()
+    assert run(dataset | {"pins": pins, "limit_videos": 1, "missing": "allow"}) == 0
+    corpus = Corpus.open(Path("corpus/manifest.json"))
+    assert {row["video"] for row in corpus.videos if row["path"]} == {"v_t", "v_b", "v_c", "v_s"}, "the first there"
+    rejects = read_table(corpus.manifest.payload("rejects.parquet"), REJECTS)
+    reasons = {row["video"]: row["reason"] for row in rejects if row["source"] == "videos"}
+    assert reasons == {"v_a": "missing", "v_d": "over_limit"}
+    assert {row["video"] for row in corpus.captions} == {"v_t", "v_a", "v_b", "v_c", "v_d"}, "words are counted on all"

@@ -361,3 +361,18 @@ def test_a_damaged_encoder_is_found_by_its_reader(filmed: Filmed) -> None:
     weights.write_bytes(raw)
     with pytest.raises(PipelineError, match=r"model\.safetensors: not as"):
         read_encoder(output)
+
+
+def test_an_epoch_may_end_early_and_the_card_says_so(filmed: Filmed, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, rates = torch.optim.SGD.step, list[float]()
+
+    def counted(self: torch.optim.SGD, *args: object) -> object:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", counted)
+    schedule = {"warmup_epochs": 0.0, "milestones": [2.0], "decay": 0.1}
+    status, output = run(filmed, epochs=3, batch_size=2, steps_per_epoch=2, **schedule)
+    assert (status, len(rates)) == (0, 3 * 2)
+    assert rates[4] == pytest.approx(0.1 * rates[3]), "the rates follow the epochs, however short"
+    assert "- rehearsal: epochs ended after 2 steps\n" in (output.parent / "card.md").read_text()

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from captioned import Small, die_in_call, write_small
+from captioned import Small, count_steps, die_in_call, write_small
 from stored import made, shard
 
 from pipeline import propose_events
@@ -151,3 +151,11 @@ def test_settings_are_checked(
     small = write_small(tmp_path, {"train": 1})
     assert run(small, tmp_path, config) == 2
     assert complaint in capsys.readouterr().err
+
+
+@LEARNED
+def test_an_epoch_may_end_early(tmp_path: Path, config: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    small = write_small(tmp_path, {"train": 6})
+    steps = count_steps(monkeypatch)
+    assert run(small, tmp_path, config | {"epochs": 2, "batch_size": 2, "steps_per_epoch": 2}) == 0
+    assert len(steps) == 2 * 2

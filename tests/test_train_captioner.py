@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from captioned import FakeMeteor, Small, die_in_call, fake_tokenize, write_small
+from captioned import FakeMeteor, Small, count_steps, die_in_call, fake_tokenize, write_small
 from stored import made, shard
 
 from pipeline import train_captioner
@@ -216,3 +216,15 @@ def test_without_training_videos_there_is_nothing_to_do(tmp_path: Path, capsys: 
     small = write_small(tmp_path, {"enlarged": 2, "val": 1})
     assert run(small, tmp_path) == 2
     assert "no video of train has both captions and features" in capsys.readouterr().err
+
+
+def test_an_epoch_may_end_early_and_the_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = write_small(tmp_path, {"train": 6})
+    steps = count_steps(monkeypatch)
+    assert run(small, tmp_path / "short", epochs=3, batch_videos=1, steps_per_epoch=2) == 0
+    assert len(steps) == 3 * 2
+    card = (tmp_path / "short" / "captioner" / "card.md").read_text()
+    assert '- rehearsal: "epochs ended after 2 steps"' in card
+    assert run(small, tmp_path / "whole", epochs=1, batch_videos=1) == 0
+    assert len(steps) == 3 * 2 + 6
+    assert "rehearsal" not in (tmp_path / "whole" / "captioner" / "card.md").read_text()

@@ -128,6 +128,11 @@ def load_captioner(manifest: Path) -> Trained:
     )
 
 
+def cut_short(steps: int | None) -> dict[str, str]:
+    """What a card says of epochs that ended early, nothing where they did not."""
+    return {} if steps is None else {"rehearsal": f"epochs ended after {steps} steps"}
+
+
 def parameters(module: nn.Module) -> int:
     """How many numbers are learned."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -1,5 +1,6 @@
 """What cross-entropy and self-critical training have in common: the pass over the videos, and who selects."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
@@ -27,6 +28,7 @@ class Course:
         cache: their clip features.
         batch_videos: sequences per step.
         clip_gradient: gradients are cut to this absolute value.
+        steps: of a pass, at most; None for all.
     """
 
     def __init__(
@@ -37,10 +39,11 @@ class Course:
         cache: ClipCache,
         batch_videos: int,
         clip_gradient: float,
+        steps: int | None = None,
     ) -> None:
         self.captioner, self.optimizer = captioner, optimizer
         self.sequences, self.cache = sequences, cache
-        self.batch_videos, self.clip_gradient = batch_videos, clip_gradient
+        self.batch_videos, self.clip_gradient, self.steps = batch_videos, clip_gradient, steps
 
     def one_pass(self, order: Sequence[int], step: Step, *, dropout: bool) -> dict[str, float]:
         """Go over the sequences once, in the given order, with or without dropout.
@@ -51,7 +54,8 @@ class Course:
         self.captioner.train(dropout)
         device = next(self.captioner.parameters()).device
         seen: dict[str, list[float]] = defaultdict(list)
-        for group in batches([self.sequences[index] for index in order], self.batch_videos):
+        ordered = [self.sequences[index] for index in order]
+        for group in itertools.islice(batches(ordered, self.batch_videos), self.steps):
             loss, metrics = step(collate(group, self.cache).to(device), sentences_of(group))
             self.optimizer.zero_grad()
             loss.backward()

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 from pydantic.config import JsonDict
 
 from pipeline.config.errors import PipelineError
@@ -60,6 +60,11 @@ class Section(Settings):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def steps_field() -> Any:
+    """What every stage that trains has, so that a run can be rehearsed: `steps_per_epoch`."""
+    return Field(None, ge=1, description="an epoch ends after this many steps, for a rehearsal; null: all of them")
 
 
 def _deciding(value: Any, plain: Any) -> Any:

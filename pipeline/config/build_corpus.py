@@ -55,6 +55,9 @@ class BuildCorpus(Section):
     reversed_segments: Literal["fail", "swap"] = Field(
         "fail", description="caption segments that end before they start: stop, or swap the two times"
     )
+    limit_videos: int | None = Field(
+        None, ge=1, description="of each split only so many are used, the first by id that are there; null: all"
+    )
     fractions: Fractions = Field(Fractions(), description="division of the official validation set")
     pins: dict[str, Literal["enlarged", "val", "test"]] = Field(
         {}, description="official validation videos whose split is given here instead, by id"

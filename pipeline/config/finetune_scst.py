@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import MACHINE, Section
+from pipeline.config.base import MACHINE, Section, steps_field
 
 
 class Weights(Section):
@@ -27,6 +27,7 @@ class FinetuneScst(Section):
     splits: list[Literal["train", "enlarged"]] = Field(
         ["train", "enlarged"], min_length=1, description="the training set; the paper's is enlarged (section 2)"
     )
+    steps_per_epoch: int | None = steps_field()
     batch_videos: int = Field(1, ge=1, description="videos per step, all their events each")
     proposals: str = Field(
         "gt",

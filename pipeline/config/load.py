@@ -14,7 +14,7 @@ from pipeline.config.climb_ladder import ClimbLadder
 from pipeline.config.compare_encoders import CompareEncoders
 from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate
-from pipeline.config.extract_features import ExtractFeatures, OwnFeature
+from pipeline.config.extract_features import KINDS, ExtractFeatures, OwnFeature
 from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.config.make_demo import MakeDemo
@@ -27,7 +27,7 @@ from pipeline.config.reencode import Reencode
 from pipeline.config.report import Report
 from pipeline.config.select_captions import Member, SelectCaptions
 from pipeline.config.train_captioner import TrainCaptioner
-from pipeline.config.variants import split_name, with_seed
+from pipeline.config.variants import SMOKE, rehearsed, split_name, with_seed
 from pipeline.config.write_submission import WriteSubmission
 
 CONFIG = Path("config")
@@ -180,7 +180,8 @@ def load(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) -> Conf
     """The configuration of one dataset.
 
     Args:
-        dataset: name of a file in `config/datasets/`; or `<name>_s<seed>`, which see `pipeline.config.variants`.
+        dataset: name of a file in `config/datasets/`; or made of one, `<name>_s<seed>` or `<name>_smoke`, which see
+            `pipeline.config.variants`.
         overrides: what the user gave with --configfile and --config: wins over everything.
         folder: the configuration folder.
 
@@ -188,8 +189,13 @@ def load(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) -> Conf
         PipelineError: no such dataset, or one line per wrong key.
     """
     path = folder / "datasets" / f"{dataset}.yaml"
-    variant = split_name(dataset)
-    if variant and not path.is_file():
+    if path.is_file():
+        return Config.parse(_merged(dataset, overrides, folder), "")
+    if dataset.endswith(SMOKE):
+        base = dataset.removesuffix(SMOKE)
+        whole = Config.parse(_merged(base, overrides, folder), "").model_dump(mode="json")
+        return Config.parse(rehearsed(whole, base), "")
+    if variant := split_name(dataset):
         base, seed = variant
         return Config.parse(with_seed(_merged(base, overrides, folder), base, seed), "")
     return Config.parse(_merged(dataset, overrides, folder), "")
@@ -204,16 +210,29 @@ def _merged(dataset: str, overrides: dict[str, Any], folder: Path) -> dict[str, 
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`, mapping by mapping; lists and scalars replace, and so does null for a mapping's entry."""
+    """`over` laid on `base`, mapping by mapping; lists and scalars replace, and null removes a mapping.
+
+    An entry of another kind (given proposals instead of learned ones, a published network's features instead of our
+    own) replaces too: settings of one kind mean nothing to another.
+    """
     merged = dict(base)
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = merge(merged[key], value)
+            merged[key] = value if _of_other_kind(merged[key], value) else merge(merged[key], value)
         elif value is None and isinstance(merged.get(key), dict):
             del merged[key]
         else:
             merged[key] = value
     return merged
+
+
+def _of_other_kind(base: dict[str, Any], over: dict[str, Any]) -> bool:
+    """Whether an entry says that it is of another kind than the one it is laid on."""
+    named = next((kind for kind in KINDS if kind in over), None)
+    is_feature = any(kind in base for kind in KINDS)
+    return over.get("kind", base.get("kind")) != base.get("kind") or (
+        is_feature and named is not None and named not in base
+    )
 
 
 @cache

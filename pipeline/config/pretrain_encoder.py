@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import MACHINE, Section
+from pipeline.config.base import MACHINE, Section, steps_field
 from pipeline.config.pool_features import Pool
 
 
@@ -108,6 +108,7 @@ class PretrainEncoder(Section):
     beta: float = Field(0.1, ge=0, description="weight of the semantic concept loss; 0 leaves its head out (plain TSP)")
     semantic_loss: AsymmetricLoss = Field(AsymmetricLoss(), description="the loss of the concepts")
     epochs: int = Field(8, ge=0, description="passes over the clips; 0: the encoder as it begins")
+    steps_per_epoch: int | None = steps_field()
     batch_size: int = Field(32, ge=1, description="clips of a part of a step: of a GPU, as published")
     replicas: int = Field(
         1,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, RootModel
 
-from pipeline.config.base import MACHINE, Section, Settings
+from pipeline.config.base import MACHINE, Section, Settings, steps_field
 from pipeline.config.combination import Align, Missing, align_field, missing_field
 
 
@@ -46,6 +46,7 @@ class Learned(Section):
     align: Align = align_field()
     missing: Missing = missing_field()
     epochs: int = Field(ge=1, description="passes over the training videos")
+    steps_per_epoch: int | None = steps_field()
     batch_size: int = Field(16, ge=1, description="videos per step")
     lr: float = Field(1.0e-3, gt=0, description="of Adam")
     weight_decay: float = Field(1.0e-4, ge=0, description="of Adam")

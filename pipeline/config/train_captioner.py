@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.base import MACHINE, Section
+from pipeline.config.base import MACHINE, Section, steps_field
 from pipeline.config.combination import Align, Missing, align_field, missing_field
 
 
@@ -28,6 +28,7 @@ class TrainCaptioner(Section):
     dropout: float = Field(0.5, ge=0, lt=1, description="on events, what they take from others, and the output")
     max_words: int = Field(28, ge=1, description="captions are cut to this many words")
     epochs: int = Field(40, ge=1, description="at most this many passes over the training videos")
+    steps_per_epoch: int | None = steps_field()
     batch_videos: int = Field(1, ge=1, description="videos per step, all their events each")
     lr: float = Field(1.0e-4, gt=0, description="of Adam")
     weight_decay: float = Field(0.0, ge=0, description="of Adam")

@@ -1,6 +1,6 @@
 """From annotation files to the rows of the corpus: joins ids, divides, clips, and keeps account of what it left out."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,12 +65,13 @@ def gather(config: BuildCorpus) -> Gathered:
     files = find_videos(Path(config.videos))
     actions = _read_actions(config, set().union(*captioned, files))
     splits = _splits(config, captioned, actions)
+    used = _used(config, splits, files)
 
     gathered = Gathered(labels=_label_map(config, actions), background_given=_background_given(config, actions))
     for video, split in sorted(splits.items()):
         known = [source[video] for source in [*captioned, actions] if video in source]
         duration = next((entry.duration for entry in known if entry.duration is not None), None)
-        path = files.get(video)
+        path = files.get(video) if video in used else None
         gathered.videos.append(
             {
                 "video": video,
@@ -80,8 +81,10 @@ def gather(config: BuildCorpus) -> Gathered:
                 "duration": duration,
             }
         )
-        if path is None:
+        if video not in files:
             gathered.reject(video, "videos", "missing", f"no file {video}.* in {config.videos}")
+        elif path is None:
+            gathered.reject(video, "videos", "over_limit", f"build_corpus.limit_videos is {config.limit_videos}")
         if video in actions:
             _add_actions(gathered, video, actions[video], drop_duplicates=config.duplicates == "drop")
             if gathered.background_given:
@@ -92,6 +95,14 @@ def gather(config: BuildCorpus) -> Gathered:
     gathered.counts["actions_of_uncaptioned_videos"] = sum(video not in splits for video in actions)
     _check_missing(gathered, config)
     return gathered
+
+
+def _used(config: BuildCorpus, splits: dict[str, str], files: dict[str, Path]) -> set[str]:
+    """Videos whose files are used: all that are there, or the first so many of each split."""
+    there: dict[str, list[str]] = defaultdict(list)
+    for video in sorted(splits.keys() & files.keys()):
+        there[splits[video]].append(video)
+    return {video for videos in there.values() for video in videos[: config.limit_videos]}
 
 
 def _read_actions(config: BuildCorpus, known: set[str]) -> dict[str, Annotated]:
@@ -205,7 +216,7 @@ def find_videos(folder: Path) -> dict[str, Path]:
 
 
 def _check_missing(gathered: Gathered, config: BuildCorpus) -> None:
-    missing = [row["video"] for row in gathered.videos if row["path"] is None]
+    missing = [row["video"] for row in gathered.rejects if row["reason"] == "missing"]
     total = len(gathered.videos)
     if not total:
         raise PipelineError(f"{', '.join(config.captions or config.actions)}: no video is annotated")

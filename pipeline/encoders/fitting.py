@@ -95,7 +95,7 @@ class Fitting:
         """
         self.model.train()
         config = self.config
-        steps = dealt(samples, config.batch_size, config.replicas)
+        steps = dealt(samples, config.batch_size, config.replicas)[: config.steps_per_epoch]
         ours = [own(parts, config.replicas, self.group) for parts in steps]
         begun = within.load() if within else None
         first = begun["steps"] if begun else 0

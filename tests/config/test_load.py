@@ -49,10 +49,11 @@ def test_every_encoder_of_the_papers_is_an_entry() -> None:
         assert ((focusing.gamma_neg, focusing.gamma_pos, focusing.margin) == (0, 0, 0)) == (name == "sa_tsp_bce")
 
 
-@pytest.mark.parametrize("overlay", sorted(FOLDER.glob("*_mini.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("overlay", sorted(FOLDER.glob("anet_*.yaml")), ids=lambda path: path.stem)
 def test_every_overlay_is_valid_on_its_dataset(overlay: Path) -> None:
     over = yaml.safe_load(overlay.read_text(encoding="utf-8"))
-    assert load(overlay.stem.removesuffix("_mini"), over, FOLDER) != load("anet", {}, FOLDER)
+    assert load("anet", over, FOLDER) != load("anet", {}, FOLDER)
+    assert load("anet_smoke", over, FOLDER) != load("anet_smoke", {}, FOLDER)
 
 
 def test_generated_files_are_as_the_code_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,3 +178,27 @@ def test_canonical_text_ignores_the_order_of_keys() -> None:
 def test_global_features_come_from_encoders_that_are_there_before(encoders: dict[str, Any], said: str) -> None:
     with pytest.raises(PipelineError, match=said):
         load("demo", {"pretrain_encoder": encoders, "pool_features": {"pools": ["max"]}}, FOLDER)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "over"),
+    [
+        ("propose_events", "learned", {"kind": "bmn", "features": ["sa_tsp"]}),
+        ("propose_events", "learned", {"kind": "file", "path": "mine.json"}),
+        ("extract_features", "sa_tsp", {"extractor": "tsp", "weights": "random"}),
+        ("extract_features", "sa_tsp", {"file": "mine.h5", "fps": 15.0, "frames": 16, "stride": 16}),
+    ],
+)
+def test_an_entry_of_another_kind_replaces_the_one_it_is_laid_on(section: str, name: str, over: dict[str, Any]) -> None:
+    loaded = load("demo", {section: {name: over}}, FOLDER).model_dump(mode="json")[section][name]
+    kinds = {"boundary", "encoder"}
+    assert over.items() <= loaded.items()
+    assert not kinds & {loaded.get("kind"), *loaded}
+
+
+def test_an_entry_of_the_same_kind_keeps_what_is_not_said() -> None:
+    over = {"propose_events": {"learned": {"kind": "boundary", "epochs": 3}}}
+    learned = load("demo", over, FOLDER).propose_events["learned"].root
+    assert learned.model_dump()["max_proposals"] == 6
+    over = {"extract_features": {"i3d_rgb": {"extractor": "i3d_rgb", "stride": 32}}}
+    assert load("anet", over, FOLDER).extract_features["i3d_rgb"].model_dump()["weights"] == "weights/rgb_imagenet.pt"

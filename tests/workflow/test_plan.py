@@ -145,31 +145,84 @@ def test_the_submission_is_planned_over_learned_proposals_alone(clone: Path) -> 
     assert "evaluate" not in jobs
 
 
-def test_the_paper_plans_with_five_members_and_all_shards(clone: Path) -> None:
-    data = clone / "data"
-    for name in (
-        "activity_net.v1-3.min.json",
-        "captions/train.json",
-        "captions/val_1.json",
-        "captions/val_2.json",
-    ):
-        (data / name).parent.mkdir(parents=True, exist_ok=True)
-        (data / name).write_text("{}")
-    (data / "videos").mkdir()
-    (clone / "weights").mkdir()
-    published = PUBLISHED[str(Config().pretrain_encoder["sa_tsp"].initial_weights)]
-    weights = Path("weights", published.file)
-    told = snakemake(clone, "-n", "results/anet_test_meteor.json").stdout
-    assert f"{weights}: no such weight file" in told, "weights that are not there are told before anything is planned"
-    assert f"python -m pipeline.encoders fetch {published.name}" in told
-    (clone / weights).write_bytes(b"")
-    done = snakemake(clone, "-n", "results/anet_test_meteor.json", "-q", "rules")
+@pytest.fixture
+def anet(clone: Path) -> Path:
+    """A clone with an empty file wherever the configuration of ActivityNet names one."""
+    config = load("anet", {}, ROOT / CONFIG)
+    named = [*config.build_corpus.actions, *config.build_corpus.captions]
+    named += [getattr(feature.root, "weights", "weights/none") for feature in config.extract_features.values()]
+    named += [f"weights/{PUBLISHED[str(encoder.initial_weights)].file}" for encoder in config.pretrain_encoder.values()]
+    for file in named:
+        (clone / file).parent.mkdir(parents=True, exist_ok=True)
+        (clone / file).write_text("{}")
+    (clone / config.build_corpus.videos).mkdir()
+    return clone
+
+
+PAPER = {
+    "build_corpus": 1,
+    "reencode": 64,
+    "mine_concepts": 1,
+    # The initial encoder, of whose features the region head of the other sees the maximum.
+    "pretrain_encoder": 2,
+    "pool_features": 1,
+    # Theirs, and those that the ensemble reads: VGGish, I3D and TSN in two streams each, SlowFast.
+    "extract_features": (2 + 6) * 64,
+    # Ground truth, those that are scored, and those that SCST draws from.
+    "propose_events": 3,
+    "train_captioner": 5,
+    "finetune_scst": 5,
+    # Ground-truth proposals, learned ones, and the control.
+    "generate_captions": 5 * 3,
+    "select_captions": 3,
+    "evaluate": 1,
+}
+
+
+def test_the_paper_plans_with_five_members_and_all_shards(anet: Path) -> None:
+    done = snakemake(anet, "-n", "results/anet_test_meteor.json", "-q", "rules")
+    assert done.returncode == 0, done.stdout
+    assert planned(done.stdout) == PAPER | {"total": sum(PAPER.values())}
+
+
+def test_a_rehearsal_plans_the_same_jobs_over_two_shards(anet: Path) -> None:
+    done = snakemake(anet, "-n", "results/anet_smoke_test_meteor.json", "-q", "rules")
+    assert done.returncode == 0, done.stdout
+    few = {rule: count // 32 if count > 63 else count for rule, count in PAPER.items()}
+    assert planned(done.stdout) == few | {"total": sum(few.values())}
+
+
+def test_a_rehearsal_needs_nothing_in_hand(clone: Path) -> None:
+    overlay = ("--configfile", "config/anet_drawn.yaml")
+    done = snakemake(clone, "-n", "results/anet_smoke_test_meteor.json", "-q", "rules", *overlay)
     assert done.returncode == 0, done.stdout
     jobs = planned(done.stdout)
-    # The initial encoder's features, of which the region head sees the maximum; then the trained one's.
-    assert (jobs["reencode"], jobs["extract_features"]) == (64, 2 * 64)
-    assert (jobs["pretrain_encoder"], jobs["pool_features"]) == (2, 1)
-    assert (jobs["train_captioner"], jobs["finetune_scst"], jobs["generate_captions"]) == (5, 5, 15)
+    assert {rule for rule in jobs if rule != "total"} == PAPER.keys() | {"make_demo"}
+    assert all(jobs[rule] == count for rule, count in PAPER.items() if count < 64)
+    assert (jobs["reencode"], jobs["extract_features"]) == (1, 2 + 6)
+
+
+def test_weights_that_are_not_there_are_told_before_anything_is_planned(anet: Path) -> None:
+    published = PUBLISHED[str(Config().pretrain_encoder["sa_tsp"].initial_weights)]
+    (anet / "weights" / published.file).unlink()
+    told = snakemake(anet, "-n", "results/anet_test_meteor.json").stdout
+    assert f"weights/{published.file}: no such weight file" in told
+    assert f"python -m pipeline.encoders fetch {published.name}" in told
+
+
+def test_weights_of_the_pool_that_are_not_there_are_told_by_their_names(anet: Path) -> None:
+    missing = ["rgb_imagenet.pt", "vggish-10086976.pth", "SLOWFAST_8x8_R50.pyth"]
+    for file in missing:
+        (anet / "weights" / file).unlink()
+    config = load("anet", {}, ROOT / CONFIG)
+    features = ("i3d_rgb", "vggish", "slowfast")
+    targets = [f"results/anet/features/{feature}/0000/manifest.json" for feature in features]
+    assert {config.extract_features[feature].model_dump()["weights"] for feature in features} == {
+        f"weights/{file}" for file in missing
+    }
+    done = snakemake(anet, "-n", *targets)
+    assert done.returncode != 0
+    assert any(f"weights/{file}" in done.stdout for file in missing)
 
 
 def test_real_annotations_with_two_videos_plan(shared: Path, clone: Path) -> None:
