@@ -170,18 +170,22 @@ def _extract(
     """
     lacking = lacking_of(outputs, sources, digests)
     suspects = marker.left()
-    progress, began, seconds = Progress(f"{STAGE}, videos", sum(map(len, lacking.values()))), time.monotonic(), 0.0
-    for numbers, of_group in lacking.items():
+    videos = sum(len(group) for groups in lacking.values() for group in groups)
+    progress, began, seconds = Progress(f"{STAGE}, videos", videos), time.monotonic(), 0.0
+    for numbers, groups in lacking.items():
         into = [outputs[number] for number in numbers]
-        read = []
-        for source in of_group:
-            reason = suspicion(source, options.timeout_s) if source.video in suspects else None
-            if reason is None:
-                read.append(source)
-                continue
-            for output in into:
-                output.add(source, reason, digests.of(source))
-            progress.step()
+        read: list[Source] = []
+        last: set[str] = set()
+        for group in groups:
+            for source in group:
+                reason = suspicion(source, options.timeout_s) if source.video in suspects else None
+                if reason is None:
+                    read.append(source)
+                    continue
+                for output in into:
+                    output.add(source, reason, digests.of(source))
+                progress.step()
+            last |= {source.video for source in read[-1:]}
         results = extract(
             read,
             [extractors[number] for number in numbers],
@@ -191,6 +195,7 @@ def _extract(
             threads=options.workers,
             timeout_s=options.timeout_s,
             begin=marker.set,
+            last=last,
         )
         for source, found in results:
             digest = digests.of(source)
@@ -203,7 +208,7 @@ def _extract(
             _check_budget(options, into, len(sources))
             progress.step()
     took, rows = time.monotonic() - began, sum(output.rows for output in outputs)
-    told = (sum(map(len, lacking.values())), rows, took, rows / took, seconds / took)
+    told = (videos, rows, took, rows / took, seconds / took)
     logging.info("%d videos, %d rows in %.1f s: %.1f rows/s, %.1f times as fast as the videos play", *told)
 
 

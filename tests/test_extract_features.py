@@ -25,6 +25,7 @@ from pipeline.extraction.passes import Made, extract
 from pipeline.extraction.sources import Source, find_sources
 from pipeline.extractors.base import Extractor
 from pipeline.extractors.own import OwnEncoder
+from pipeline.store.atomic import sha256
 from pipeline.store.features import SCHEMA, ClipGrid, Features, FeatureStore
 from pipeline.store.manifest import read_manifest, write_manifest
 from pipeline.store.tables import read_table
@@ -170,11 +171,16 @@ def test_the_published_geometry_gives_the_published_numbers_of_rows(tmp_path: Pa
         assert len(rows_of(Means(Clip()), [source])["v"]) == rows
 
 
+def vouch(manifest: Path, name: str) -> None:
+    """Have a manifest describe a payload as it is now."""
+    table, payload = json.loads(manifest.read_text()), manifest.parent / name
+    table["payloads"][name] = {"bytes": payload.stat().st_size, "sha256": sha256(payload)}
+    manifest.write_text(json.dumps(table))
+
+
 def test_a_file_that_ends_early_is_named(tmp_path: Path, shard: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shoot(shard.parent / "v_b.mp4", counting(50))
-    table = json.loads(shard.read_text())
-    table["payloads"]["v_b.mp4"]["bytes"] = (shard.parent / "v_b.mp4").stat().st_size
-    shard.write_text(json.dumps(table))
+    vouch(shard, "v_b.mp4")
     assert run(write_encoder(tmp_path / "encoder"), shard, tmp_path / "out" / "manifest.json") == 2
     said = capsys.readouterr().err
     assert "v_b.mp4: 13 frames could be decoded where 18 were expected" in said
@@ -393,9 +399,7 @@ def test_two_videos_of_one_name_are_refused(tmp_path: Path, capsys: pytest.Captu
 
 def test_a_shard_may_lose_as_many_videos_as_config_says(tmp_path: Path, shard: Path) -> None:
     (shard.parent / "v_b.mp4").write_bytes((shard.parent / "v_b.mp4").read_bytes()[:300].ljust(500, b"x"))
-    table = json.loads(shard.read_text())
-    table["payloads"]["v_b.mp4"]["bytes"] = 500
-    shard.write_text(json.dumps(table))
+    vouch(shard, "v_b.mp4")
     encoder, output = write_encoder(tmp_path / "encoder"), tmp_path / "out" / "manifest.json"
     assert run(encoder, shard, output, max_rejected=0.2) == 2
     assert run(encoder, shard, output, max_rejected=0.25) == 0

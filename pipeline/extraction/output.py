@@ -29,6 +29,8 @@ from pipeline.video.journal import Journal
 
 TABLE = "rejects.parquet"
 FINISHED, WAITING = "finished.jsonl", "finished.rows"
+TOGETHER = 8
+"""Videos whose clips share batches, and which a run that was stopped has finished together or not at all."""
 BY_CHANCE = ("timeout",)
 """Reasons that depend on the machine: such videos are tried again."""
 
@@ -80,21 +82,22 @@ class Output:
             if row["reason"] is not None
         ]
 
-    def knows(self, source: Source) -> bool:
-        """Whether an earlier run made something of a video of this id."""
-        return source.video in self._journal
-
-    def resume(self, source: Source, digest: str) -> bool:
-        """Take over what an earlier run made of a video; gives whether it did.
+    def resume(self, group: Sequence[Source], digests: Digests) -> bool:
+        """Take over what an earlier run made of a group of videos; gives whether it made something of each.
 
         Args:
-            source: the video.
-            digest: sha256 of its file.
+            group: the videos.
+            digests: of their files, which are read only where something was made of them.
         """
-        found = self._journal.find(source.video, digest)
-        if found is None or found["at"] + self._bytes(found["rows"]) > os.fstat(self._file.fileno()).st_size:
-            return False
-        self._index[source.video] = found
+        size = os.fstat(self._file.fileno()).st_size
+        known: dict[str, dict[str, Any]] = {}
+        for source in group:
+            digest = digests.of(source) if source.video in self._journal else None
+            found = None if digest is None else self._journal.find(source.video, digest)
+            if found is None or found["at"] + self._bytes(found["rows"]) > size:
+                return False
+            known[source.video] = found
+        self._index |= known
         return True
 
     def add(self, source: Source, found: Made | Reason, digest: str | None) -> None:
@@ -188,19 +191,22 @@ def identity_of(extractor: Extractor, tail: Tail, stage: str, section: Settings)
 
 def lacking_of(
     outputs: Sequence[Output], sources: Sequence[Source], digests: Digests
-) -> dict[tuple[int, ...], list[Source]]:
-    """Which videos are still to be read, by the numbers of the outputs that lack them."""
-    found: dict[tuple[int, ...], list[Source]] = {}
-    for source in sources:
-        there = []
-        for output in outputs:
-            # Files are read for their sha256 only where something was made of them.
-            digest = digests.of(source) if output.knows(source) else None
-            there.append(digest is not None and output.resume(source, digest))
-        numbers = tuple(number for number, so in enumerate(there) if not so)
+) -> dict[tuple[int, ...], list[Sequence[Source]]]:
+    """Which groups of videos are still to be read, by the numbers of the outputs that lack some of them.
+
+    Clips of one group share batches. It is finished as a whole or not at all, so that every batch is the one that it
+    would have been in a run that was not stopped, and its numbers are the same to the last bit.
+    """
+    found: dict[tuple[int, ...], list[Sequence[Source]]] = {}
+    resumed = 0
+    for first in range(0, len(sources), TOGETHER):
+        group = sources[first : first + TOGETHER]
+        numbers = tuple(number for number, output in enumerate(outputs) if not output.resume(group, digests))
         if numbers:
-            found.setdefault(numbers, []).append(source)
-    if resumed := len(sources) - len({source.video for of_group in found.values() for source in of_group}):
+            found.setdefault(numbers, []).append(group)
+        else:
+            resumed += len(group)
+    if resumed:
         logging.info("%d of %d videos were finished by an earlier run", resumed, len(sources))
     return found
 

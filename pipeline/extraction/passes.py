@@ -4,7 +4,7 @@ Decoding, resizing and the network overlap: each has a thread.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,7 @@ def extract(
     threads: int = 1,
     timeout_s: float = math.inf,
     begin: Callable[[Source], None] = lambda _: None,
+    last: Collection[str] = (),
 ) -> Iterator[Result]:
     """Features of every video, in the order of the videos.
 
@@ -73,6 +74,7 @@ def extract(
         threads: of the decoder.
         timeout_s: a video of which the decoder gives nothing for so long is left out.
         begin: is told each video before anything of it is read.
+        last: videos, by id, after which a batch is not filled up with windows of the next.
     """
     batches = [_Batches(extractor, batch_size) for extractor in extractors]
     ends: dict[int, dict[int, End]] = {}
@@ -96,6 +98,8 @@ def extract(
             batches[part.feature].add(part)
         else:
             ends.setdefault(part.video, {})[part.feature] = part
+            if sources[part.video].video in last:
+                batches[part.feature].finish()
             yield from finished()
     for batch in batches:
         batch.finish()

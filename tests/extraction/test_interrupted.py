@@ -60,6 +60,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_is_missing(
     tmp_path: Path, films: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (films / "broken.mp4").write_bytes(b"no film")
+    monkeypatch.setattr("pipeline.extraction.output.TOGETHER", 2)
     assert anybody(*words(tmp_path, films, "e", output="whole")) == 3
 
     def stopping(marker: Marker, source: Source) -> None:
@@ -69,7 +70,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_is_missing(
     with monkeypatch.context() as patch:
         patch.setattr(Marker, "set", stopping)
         with pytest.raises(Killed):
-            anybody(*words(tmp_path, films, "e"), "--config", '{"batch_size": 1}')
+            anybody(*words(tmp_path, films, "e"))
     folder = tmp_path / "out" / "e" / "0000"
     assert (folder / FINISHED).is_file()
     assert not (folder / "manifest.json").exists()
@@ -81,7 +82,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_is_missing(
     found, whole = (FeatureStore(tmp_path / name / "e") for name in ("out", "whole"))
     assert set(found) == set(whole) == {"f0", "f1", "f2", "f3"}
     for video in whole:
-        np.testing.assert_allclose(found[video].rows, whole[video].rows, atol=1e-4)
+        np.testing.assert_array_equal(found[video].rows, whole[video].rows)
     assert not {FINISHED, WAITING, NAME} & {path.name for path in folder.iterdir()}
 
 
@@ -92,6 +93,7 @@ def test_what_was_finished_of_other_files_or_in_another_way_is_done_anew(
         if source.video == "f3":
             raise Killed
 
+    monkeypatch.setattr("pipeline.extraction.output.TOGETHER", 1)
     for change in ("file", "stride"):
         with monkeypatch.context() as patch:
             patch.setattr(Marker, "set", stopping)

@@ -12,14 +12,7 @@ from walked import case_of
 from pipeline.config.errors import PipelineError
 from pipeline.training.state import TrainingState
 
-OTHER_BATCHES = pytest.mark.xfail(reason="a pass that goes on forms other batches: other last bits", strict=False)
-WRITING = [
-    "build_corpus",
-    "reencode",
-    pytest.param("extract_features", marks=OTHER_BATCHES),
-    "train_captioner",
-    "evaluate",
-]
+WRITING = ["build_corpus", "reencode", "extract_features", "train_captioner", "evaluate"]
 """Stages that write much, or late."""
 
 
