@@ -185,6 +185,16 @@ def test_the_paper_plans_with_five_members_and_all_shards(anet: Path) -> None:
     assert planned(done.stdout) == PAPER | {"total": sum(PAPER.values())}
 
 
+def test_the_papers_ladder_needs_two_captioners_more(anet: Path) -> None:
+    done = snakemake(anet, "-n", "results/anet_ladder.json", "-q", "rules")
+    assert done.returncode == 0, done.stdout
+    # On ground-truth and learned proposals: the five and their ensemble, the lower three rungs; no control.
+    more = {"train_captioner": 7, "generate_captions": 2 * (5 + 3), "select_captions": 2, "climb_ladder": 1}
+    rungs = PAPER | more
+    del rungs["evaluate"]
+    assert planned(done.stdout) == rungs | {"total": sum(rungs.values())}
+
+
 def test_a_rehearsal_plans_the_same_jobs_over_two_shards(anet: Path) -> None:
     done = snakemake(anet, "-n", "results/anet_smoke_test_meteor.json", "-q", "rules")
     assert done.returncode == 0, done.stdout
