@@ -124,7 +124,9 @@ def test_after_an_error_the_command_to_go_on_is_printed(clone: Path) -> None:
 
 
 def test_after_an_interruption_the_command_to_go_on_is_printed(clone: Path) -> None:
-    words = ["--cores", "1", "results/demo/source/manifest.json"]
+    few = "make_demo: {train_videos: 2, val_videos: 3, test_videos: 0, broken_videos: 0}\n"
+    (clone / "few.yaml").write_text(few)  # snakemake waits for a job that an early Ctrl-C did not reach
+    words = ["--cores", "1", "results/demo/source/manifest.json", "--configfile", "few.yaml"]
     run = subprocess.Popen(
         [sys.executable, "-m", "snakemake", *words], cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, start_new_session=True,
