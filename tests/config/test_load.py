@@ -109,7 +109,7 @@ def test_every_key_stands_below_a_comment() -> None:
         ({"select_captions": {"members": [{"captioner": "sa_tsp"}, {"captioner": "sa_tsp"}]}}, "same seed twice"),
         ({"select_captions": {"members": []}}, "select_captions.members"),
         ({"finetune_scst": {"proposals": "dbg"}}, "finetune_scst.proposals names 'dbg'; there are gt, learned"),
-        ({"finetune_scst": {"baseline": "samples"}}, "needs samples: 2 or more"),
+        ({"finetune_scst": {"baseline": "samples", "samples": 1}}, "needs samples: 2 or more"),
         ({"propose_events": {"learned": None}}, "lacks learned"),
         ({"pretrain_encoder": {"sa_tsp": {"clip": {"crop": 500}}}}, "crop 500 exceeds"),
     ],
