@@ -99,7 +99,7 @@ def test_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     made = got["provenance"]
     assert set(made["code"]) == {"evaluate", "generate_captions", "train_captioner"}
     assert made["seeds"]["captioners/c/7/xe/manifest.json"] == {"seed": 7}
-    assert made["seeds"]["control.json"] == {"control_seed": 3}
+    assert made["seeds"]["control.json"] == {"seed": 0, "control_seed": 3}
     (generated,) = made["stages"]["generate_captions"]
     assert generated["outputs"] == ["control.json", "gt.json", "learned.json"]
     assert generated["config"]["control_seed"] == 3

@@ -28,6 +28,7 @@ KILLS = {
     "report": 2,
     "probe_encoder": 2,
     "compare_encoders": 2,
+    "climb_ladder": 2,
 }
 """How often each stage is killed: more where it goes on where it was."""
 
@@ -60,6 +61,8 @@ def cases(road: Path) -> list[Case]:
     demo += ["--output", "results/small/manifest.json"]
     probe = ["--feature", "sa_tsp", "--corpus", f"{DEMO}/corpus/manifest.json", "--features", f"{DEMO}/features"]
     probe += ["--concepts", f"{DEMO}/concepts.json", "--output", f"{DEMO}/probes/sa_tsp.json"]
+    rungs = json.dumps({"rungs": [{"name": "single", "members": [{"captioner": "sa_tsp"}]}, {"name": "ensemble"}]})
+    climb = ["--config", rungs, "--dataset", DEMO, "--output", "results/climbed/ladder.json"]
     compare = ["--config", settings, "--dataset", DEMO, "--output", "results/compared/pretraining.json"]
     return [
         Case("pipeline.make_demo", demo, [demo[-1]], ["results/small"], KILLS["make_demo"], 1),
@@ -91,6 +94,7 @@ def cases(road: Path) -> list[Case]:
         made(road, "report", f"{DEMO}/report/index.html"),
         Case("pipeline.probe_encoder", probe, [probe[-1]], [f"{DEMO}/probes"], KILLS["probe_encoder"], 1),
         Case("pipeline.compare_encoders", compare, [compare[-1]], ["results/compared"], KILLS["compare_encoders"], 1),
+        Case("pipeline.climb_ladder", climb, [climb[-1]], ["results/climbed"], KILLS["climb_ladder"], 1),
     ]
 
 

@@ -351,5 +351,5 @@ def test_the_manifest_says_where_it_came_from(tmp_path: Path) -> None:
     facts = read_manifest(tmp_path / "features" / "tsp" / "0000" / "manifest.json").facts
     assert facts == {
         "videos": 1, "absent": 0, "clips": 3, "dim": 5, "fps": 15.0, "frames": 16, "stride": 16, "dtype": "float32",
-        "feature": "tsp", "imported_from": "tsp.h5",
+        "feature": "tsp", "imported_from": "tsp.h5", "shards": 1,
     }  # fmt: skip
