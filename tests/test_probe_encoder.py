@@ -127,7 +127,7 @@ def test_the_attributes_of_the_demo_are_words_that_its_annotators_use() -> None:
     config = load("demo", {}, Path(__file__).resolve().parents[1] / CONFIG)
     spoken = caption_annotations(of_subset(make_world(config.make_demo), "training"), 1, config.make_demo.seed)
     sentences = [sentence for video in spoken.values() for sentence in video["sentences"]]
-    mining = config.mine_concepts.model_dump(exclude={"min_count"})
+    mining = config.mine_concepts.model_dump(exclude={"min_count", "vocabulary_splits"})
     mined = {concept["word"] for concept in concepts(sentences, **mining)}
     named = [word for words in config.probe_encoder.attributes.values() for word in words]
     assert len(named) == len(set(named))

@@ -1,4 +1,4 @@
-"""What all rules share: the configuration of a dataset, code stamps, and the names of files.
+"""What all rules share: the configuration of a dataset, code stamps, and what jobs ask of the machine.
 
 A rule passes its stage exactly the stage's own section as canonical JSON, so that a change elsewhere reruns nothing,
 and takes the stamp of the stage's code as an input, so that a change of any module that the stage imports does rerun.
@@ -140,45 +140,3 @@ def same_command() -> str:
 def stamp(stage: str) -> str:
     """File that changes whenever the code behind a stage does."""
     return write_stamp(stage, Path("results/.stamps"))
-
-
-def shards(pattern: str):
-    """Function of a rule's wildcards that gives `pattern` for every shard of the dataset."""
-
-    def files(wildcards):
-        count = settings(wildcards.dataset).build_corpus.shards
-        return expand(
-            pattern,
-            dataset=wildcards.dataset,
-            shard=[f"{shard:04d}" for shard in range(count)],
-        )
-
-    return files
-
-
-def feature_shards(dataset: str, features: list[str]) -> list[str]:
-    """Manifests of all shards of some features."""
-    count = settings(dataset).build_corpus.shards
-    return expand(
-        "results/{dataset}/features/{feature}/{shard}/manifest.json",
-        dataset=dataset,
-        feature=features,
-        shard=[f"{shard:04d}" for shard in range(count)],
-    )
-
-
-def captioner_features(wildcards) -> list[str]:
-    """Feature shards that a captioner reads."""
-    return feature_shards(
-        wildcards.dataset,
-        settings(wildcards.dataset).train_captioner[wildcards.captioner].features,
-    )
-
-
-def finished_captioner(
-    dataset: str, name: str, seed: int | str, before: str = ""
-) -> str:
-    """Manifest of a captioner that is done with its training; `-xe`: with what is before `finetune_scst`."""
-    scst = settings(dataset).train_captioner[name].self_critical and not before
-    done = "scst" if scst else "xe"
-    return f"results/{dataset}/captioners/{name}/{seed}/{done}/manifest.json"

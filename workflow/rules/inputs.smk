@@ -1,6 +1,7 @@
 """What rules read that follows from the configuration, and what they tell their commands beside it.
 
-Functions of a rule's wildcards, in the order that the data flows; `settings` and `feature_shards` stand in common.smk.
+Names of many files, then functions of a rule's wildcards in the order that the data flows; `settings` stands in
+common.smk.
 """
 
 import hashlib
@@ -10,6 +11,48 @@ from pipeline.config.climb_ladder import ENSEMBLE
 from pipeline.config.propose_events import File, Learned
 from pipeline.datasets.gather import find_videos
 from pipeline.encoders.registry import weight_file
+
+
+def shards(pattern: str):
+    """Function of a rule's wildcards that gives `pattern` for every shard of the dataset."""
+
+    def files(wildcards):
+        count = settings(wildcards.dataset).build_corpus.shards
+        return expand(
+            pattern,
+            dataset=wildcards.dataset,
+            shard=[f"{shard:04d}" for shard in range(count)],
+        )
+
+    return files
+
+
+def feature_shards(dataset: str, features: list[str]) -> list[str]:
+    """Manifests of all shards of some features."""
+    count = settings(dataset).build_corpus.shards
+    return expand(
+        "results/{dataset}/features/{feature}/{shard}/manifest.json",
+        dataset=dataset,
+        feature=features,
+        shard=[f"{shard:04d}" for shard in range(count)],
+    )
+
+
+def captioner_features(wildcards) -> list[str]:
+    """Feature shards that a captioner reads."""
+    return feature_shards(
+        wildcards.dataset,
+        settings(wildcards.dataset).train_captioner[wildcards.captioner].features,
+    )
+
+
+def finished_captioner(
+    dataset: str, name: str, seed: int | str, before: str = ""
+) -> str:
+    """Manifest of a captioner that is done with its training; `-xe`: with what is before `finetune_scst`."""
+    scst = settings(dataset).train_captioner[name].self_critical and not before
+    done = "scst" if scst else "xe"
+    return f"results/{dataset}/captioners/{name}/{seed}/{done}/manifest.json"
 
 
 def generated_videos(wildcards):
