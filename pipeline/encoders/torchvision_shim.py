@@ -1,7 +1,7 @@
 """Importing torchvision beside a torch that it was not compiled for.
 
-The torchvision that pip installs is compiled for CUDA. Beside a CPU-only torch its compiled extension cannot load;
-torchvision takes that calmly, except that its Python code then describes two operators (`nms`, `qnms`) which
+A torchvision that is compiled for CUDA may stand beside a CPU-only torch; its compiled extension then cannot load.
+It takes that calmly, except that its Python code then describes two operators (`nms`, `qnms`) which
 only the extension defines, and the import dies with `operator torchvision::nms does not exist`. Declaring the
 two, without an implementation, is enough for models and transforms. Where the extension does load (any
 matching pair), nothing is declared.
