@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 from pydantic.config import JsonDict
@@ -12,6 +12,8 @@ from pipeline.config.errors import PipelineError
 MACHINE: JsonDict = {"machine": True}
 """Mark (`json_schema_extra`) of settings that only say how the machine is used: they never change a result, so a change
 of them reruns nothing."""
+
+Device = Literal["auto", "cpu", "cuda"]
 
 
 class Settings(BaseModel):
@@ -60,6 +62,21 @@ class Section(Settings):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def device_field() -> Any:
+    """The setting `device`."""
+    return Field("auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE)
+
+
+def cache_field() -> Any:
+    """The setting `cache_gb` of stages that read clip features."""
+    return Field(
+        4.0,
+        ge=0,
+        description="clip features kept in memory, up to this many GB; the rest is reread",
+        json_schema_extra=MACHINE,
+    )
 
 
 def steps_field() -> Any:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, RootModel, Tag
 
-from pipeline.config.base import MACHINE, Section, Settings
+from pipeline.config.base import MACHINE, Device, Section, Settings, device_field
 
 
 class Extraction(Section):
@@ -20,9 +20,7 @@ class Extraction(Section):
         description="threads that decode; a GPU is worth several, the cores of a CPU are not",
         json_schema_extra=MACHINE,
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
-    )
+    device: Device = device_field()
     timeout_s: float = Field(
         300.0,
         gt=0,

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import MACHINE, Section, steps_field
+from pipeline.config.base import MACHINE, Device, Section, cache_field, device_field, steps_field
 
 
 class Weights(Section):
@@ -59,15 +59,8 @@ class FinetuneScst(Section):
         "meteor", description="which epoch is kept: best METEOR on the split `val`, or the last"
     )
     evaluate_every: int = Field(1, ge=1, description="epochs between two looks at `val`")
-    cache_gb: float = Field(
-        4.0,
-        ge=0,
-        description="clip features kept in memory, up to this many GB; the rest is reread",
-        json_schema_extra=MACHINE,
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
-    )
+    cache_gb: float = cache_field()
+    device: Device = device_field()
 
     @model_validator(mode="after")
     def _enough_samples(self) -> Self:

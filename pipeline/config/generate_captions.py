@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import MACHINE, Section
+from pipeline.config.base import Device, Section, device_field
 
 SHORTEST_BLOCKED = 3
 """Shorter rows of words ("a man", "on the") are repeated in good captions too."""
@@ -26,9 +26,7 @@ class GenerateCaptions(Section):
         0, ge=0, description="no caption says so many words in a row twice (3 or more); 0 allows it"
     )
     batch_videos: int = Field(16, ge=1, description="videos decoded together")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
-    )
+    device: Device = device_field()
     control_seed: int = Field(
         0, description="of the permutation that gives each video another's features, for the control score"
     )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import MACHINE, Section, steps_field
+from pipeline.config.base import MACHINE, Device, Section, device_field, steps_field
 from pipeline.config.pool_features import Pool
 
 
@@ -148,9 +148,7 @@ class PretrainEncoder(Section):
     workers: int = Field(
         6, ge=0, description="processes that read clips; 0 reads in the training process", json_schema_extra=MACHINE
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
-    )
+    device: Device = device_field()
 
     @model_validator(mode="after")
     def _something_is_learned(self) -> Self:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, RootModel
 
-from pipeline.config.base import MACHINE, Section, Settings, steps_field
+from pipeline.config.base import Device, Section, Settings, cache_field, device_field, steps_field
 from pipeline.config.combination import Align, Missing, align_field, missing_field
 
 
@@ -53,15 +53,8 @@ class Learned(Section):
     soft_nms_sigma: float = Field(0.4, gt=0, description="width of the Gaussian of soft-NMS, in tIoU")
     max_proposals: int = Field(10, ge=1, description="kept per video")
     min_score: float = Field(0.1, ge=0, le=1, description="proposals below this share of the video's best are dropped")
-    cache_gb: float = Field(
-        4.0,
-        ge=0,
-        description="clip features kept in memory, up to this many GB; the rest is reread",
-        json_schema_extra=MACHINE,
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
-    )
+    cache_gb: float = cache_field()
+    device: Device = device_field()
     seed: int = Field(0, description="of weights and order")
 
     def lr_in(self, _epoch: int, /) -> float:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.base import MACHINE, Section, steps_field
+from pipeline.config.base import Device, Section, cache_field, device_field, steps_field
 from pipeline.config.combination import Align, Missing, align_field, missing_field
 
 
@@ -46,12 +46,5 @@ class TrainCaptioner(Section):
     self_critical: bool = Field(
         True, description="whether captions come from the captioner that `finetune_scst` makes of this one"
     )
-    cache_gb: float = Field(
-        4.0,
-        ge=0,
-        description="clip features kept in memory, up to this many GB; the rest is reread",
-        json_schema_extra=MACHINE,
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto takes a GPU if there is one", json_schema_extra=MACHINE
-    )
+    cache_gb: float = cache_field()
+    device: Device = device_field()
