@@ -1,11 +1,13 @@
 """Small features on disk, for tests of what reads them."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.store.atomic import sha256
 from pipeline.store.features import ClipGrid, write_features
 
 GRID = ClipGrid(fps=15.0, frames=16, stride=16)
@@ -36,3 +38,10 @@ def shard(
         items.append((video, seconds if duration is None else duration, rows))
     write_features(manifest, items, dim=dim, grid=grid, facts={"encoder": "tiny", **facts})
     return manifest
+
+
+def vouch(manifest: Path, name: str) -> None:
+    """Have a manifest describe a payload as it is now."""
+    table, payload = json.loads(manifest.read_text()), manifest.parent / name
+    table["payloads"][name] = {"bytes": payload.stat().st_size, "sha256": sha256(payload)}
+    manifest.write_text(json.dumps(table))

@@ -12,6 +12,7 @@ import pytest
 import torch
 from filmed import SMALL, counting, shoot, write_videos
 from films import film
+from stored import vouch
 
 from pipeline.config.pretrain_encoder import Clip, PretrainEncoder
 from pipeline.config.reencode import Reencode
@@ -25,7 +26,6 @@ from pipeline.extraction.passes import Made, extract
 from pipeline.extraction.sources import Source, find_sources
 from pipeline.extractors.base import Extractor
 from pipeline.extractors.own import OwnEncoder
-from pipeline.store.atomic import sha256
 from pipeline.store.features import SCHEMA, ClipGrid, Features, FeatureStore
 from pipeline.store.manifest import read_manifest, write_manifest
 from pipeline.store.tables import read_table
@@ -169,13 +169,6 @@ def test_the_published_geometry_gives_the_published_numbers_of_rows(tmp_path: Pa
     row = VideoRow("v", path, frames, 30.0, 16, 16, audio=False)
     for source in (Source("v", path, row), Source("v", path)):
         assert len(rows_of(Means(Clip()), [source])["v"]) == rows
-
-
-def vouch(manifest: Path, name: str) -> None:
-    """Have a manifest describe a payload as it is now."""
-    table, payload = json.loads(manifest.read_text()), manifest.parent / name
-    table["payloads"][name] = {"bytes": payload.stat().st_size, "sha256": sha256(payload)}
-    manifest.write_text(json.dumps(table))
 
 
 def test_a_file_that_ends_early_is_named(tmp_path: Path, shard: Path, capsys: pytest.CaptureFixture[str]) -> None:
