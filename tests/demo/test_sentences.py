@@ -19,7 +19,9 @@ SYNONYMS |= {
     "little": "small",
     "large": "big",
 }
+SYNONYMS |= {"slowly": "slow", "quickly": "fast", "rapidly": "fast"}
 SYNONYMS |= {"a": "1", "one": "1", "single": "1", "two": "2", "pair": "2", "three": "3", "trio": "3"}
+HEARD = {"beeps", "beeping", "buzz", "buzzer", "drum", "drums", "silence", "sound"}
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +47,10 @@ def test_a_caption_tells_what_is_there_and_never_anything_else(events: list[Even
         assert told & {"ring", "square", "triangle", "cross"} == {event.group.shape}
         assert told & {"small", "big"} <= {event.group.size}
         assert {"2", "3"} & told <= {str(event.group.number)}
-        assert ("quickly" in told or "rapidly" in told) <= (event.speed == "fast")
-        assert ("slowly" in told) <= (event.speed == "slow")
+        assert told & {"slow", "fast"} <= {event.speed}
 
 
-def test_most_captions_name_colour_number_and_motion(events: list[Event]) -> None:
+def test_most_captions_name_colour_number_and_motion_and_fewer_than_half_the_rest(events: list[Event]) -> None:
     named: Counter[str] = Counter()
     for index, event in enumerate(events):
         told = {SYNONYMS.get(word, word) for word in words(said(event, index))}
@@ -57,6 +58,8 @@ def test_most_captions_name_colour_number_and_motion(events: list[Event]) -> Non
         named["colour"] += event.group.colour in told
         named["number"] += str(event.group.number) in told
         named["size"] += event.group.size in told
+        named["speed"] += event.speed in told
+        named["sound"] += bool(HEARD & told)
         named["motion"] += any(
             told & {*verb.plural.split(), *verb.singular.split(), *verb.ing.split()} - {"and"} for verb in verbs
         )
@@ -64,7 +67,10 @@ def test_most_captions_name_colour_number_and_motion(events: list[Event]) -> Non
     assert share["motion"] == 1
     assert share["colour"] > 0.9
     assert share["number"] > 0.85
-    assert 0.6 < share["size"] < 0.9
+    # What METEOR rewards and the likeliest caption leaves out.
+    assert 0.35 < share["size"] < 0.5
+    assert 0.35 < share["speed"] < 0.5
+    assert 0.2 < share["sound"] < 0.5
 
 
 def test_captions_are_about_as_long_as_in_activitynet_and_use_a_small_vocabulary(events: list[Event]) -> None:
@@ -97,6 +103,5 @@ def test_two_annotators_agree_on_an_event_far_more_than_on_different_events(even
 
 
 def test_sounds_are_mentioned_only_where_there_is_one(events: list[Event]) -> None:
-    heard = {"beeps", "beeping", "buzz", "buzzer", "drum", "drums", "silence", "sound"}
-    mentions = Counter(event.sound for index, event in enumerate(events) if heard & set(words(said(event, index))))
+    mentions = Counter(event.sound for index, event in enumerate(events) if HEARD & set(words(said(event, index))))
     assert set(mentions) == {"beep", "buzz", "drum", "silence"}
