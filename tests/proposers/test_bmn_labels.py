@@ -5,21 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bmn_videos import REAL
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.proposers.bmn.labels import labels, rescale, stack
 from pipeline.store.atomic import read_json
-
-REAL = {
-    "v_QOlSCBRmfWY": [(6.195294851794072, 77.73085420904837)],
-    "v_-2VzSMAdzl4": [
-        (36.23953822152886, 42.51176599063962),
-        (45.29942277691106, 99.31027301092043),
-        (111.85472854914197, 210.8354212168487),
-    ],
-}
-"""Segments of two videos in TSP's tables, seconds."""
 
 
 @pytest.mark.parametrize("video", REAL)

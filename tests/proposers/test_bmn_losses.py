@@ -1,14 +1,18 @@
 """The losses of the boundary-matching network."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from bmn_videos import REAL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.proposers.bmn.labels import Wanted, labels, stack
 from pipeline.proposers.bmn.losses import balanced, losses, regression
 from pipeline.proposers.bmn.network import Said
+from pipeline.store.atomic import read_json
 
 POSITIONS = 20
 
@@ -27,6 +31,31 @@ def by_coefficients(said: np.ndarray, yes: np.ndarray) -> float:
     of_yes, of_no = 0.5 * ratio, 0.5 * ratio / (ratio - 1)
     terms = of_yes * yes * np.log(said + 1e-6) + of_no * ~yes * np.log(1 - said + 1e-6)
     return float(-terms.mean())
+
+
+def test_losses_are_those_of_the_reference(shared: Path) -> None:
+    """Probabilities from numpy's generator 3, between 0.05 and 0.95; what the regression looks at, from generator 0."""
+    golden = read_json(shared / "golden" / "bmn.json")
+    probabilities, chance = np.random.RandomState(3), np.random.RandomState(0)
+    start, end, maps = (
+        torch.tensor(0.05 + 0.9 * probabilities.rand(*shape), dtype=torch.float32)
+        for shape in ((2, 100), (2, 100), (2, 2, 100, 100))
+    )
+    wanted = stack(
+        [labels(events, golden[f"label_{video}"]["corrected_second"], 100) for video, events in REAL.items()]
+    )
+    draws = torch.tensor(chance.rand(2, 2, 100, 100), dtype=torch.float32)
+    found = losses(Said(start, end, overlap=maps[:, 0], good=maps[:, 1]), wanted, draws)
+    known = golden["loss_np_seed0"]
+    for ours, name in (
+        (found.boundaries, "tem"),
+        (found.overlap, "pem_reg"),
+        (found.good, "pem_cls"),
+        (found.total, "total"),
+    ):
+        assert ours.item() == pytest.approx(known[name], abs=1e-6)
+    starts = balanced(start, wanted.start > 0.5, torch.ones_like(start, dtype=torch.bool))
+    assert starts.item() == pytest.approx(golden["tem_start_only"], abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,0 +1,11 @@
+"""Two videos on which the published boundary-matching network was asked for labels and losses."""
+
+REAL = {
+    "v_QOlSCBRmfWY": [(6.195294851794072, 77.73085420904837)],
+    "v_-2VzSMAdzl4": [
+        (36.23953822152886, 42.51176599063962),
+        (45.29942277691106, 99.31027301092043),
+        (111.85472854914197, 210.8354212168487),
+    ],
+}
+"""Segments of two videos in TSP's tables, seconds."""
