@@ -13,6 +13,16 @@ from pipeline.video.shard import REENCODED
 Spoken = tuple[float, float, str]
 """Start and end in seconds, and a sentence."""
 
+TRUTH: dict[str, list[Spoken]] = {
+    f"v_{number}": [(0.0, 10.0, f"Two {colour} rings bounce up and down."), (12.0, 20.0, f"A {colour} box falls.")]
+    for number, colour in enumerate(["red", "blue", "green", "white"])
+}
+"""What is right to say of four videos."""
+VAGUE: dict[str, list[Spoken]] = {
+    video: [(start, end, "Two rings bounce.") for start, end, _ in events] for video, events in TRUTH.items()
+}
+"""What scores less on them."""
+
 
 def write_corpus(
     folder: Path,

@@ -15,6 +15,7 @@ import random
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -193,6 +194,29 @@ def contents(case: Case) -> dict[str, str]:
                 timed = file.name.endswith(TELLS_OF_TIME)
                 found[str(file)] = "" if timed else hashlib.sha256(file.read_bytes()).hexdigest()
     return found
+
+
+def said_by_survivors(case: Case, folder: Path) -> str:
+    """Kill a stage, in a process of its own, and see that its ends are the undisturbed run's.
+
+    Returns:
+        what its runs wrote to standard error.
+    """
+    done = subprocess.run(
+        [sys.executable, __file__],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        input=json.dumps([dataclasses.asdict(case)]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(done.stdout)
+    assert told["kills"] == case.kills
+    assert {status for status, _ in told["ends"]} == {0}
+    undisturbed, *others = (contents for _, contents in told["ends"])
+    assert all(contents == undisturbed for contents in others)
+    return done.stderr
 
 
 def run(cases: list[Case]) -> None:

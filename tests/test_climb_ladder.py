@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corpora import Spoken, write_captions, write_corpus
+from corpora import TRUTH, VAGUE, write_captions, write_corpus
 
 from pipeline.climb_ladder import main
 from pipeline.comparison.scored import score
@@ -17,13 +17,6 @@ from pipeline.config.load import CONFIG, load
 from pipeline.pages.ladder import draw_ladder
 
 FOLDER = Path(__file__).resolve().parents[1] / CONFIG
-TRUTH: dict[str, list[Spoken]] = {
-    f"v_{number}": [(0.0, 10.0, f"Two {colour} rings bounce up and down."), (12.0, 20.0, f"A {colour} box falls.")]
-    for number, colour in enumerate(["red", "blue", "green", "white"])
-}
-VAGUE: dict[str, list[Spoken]] = {
-    video: [(start, end, "Two rings bounce.") for start, end, _ in events] for video, events in TRUTH.items()
-}
 LOW = {"name": "low", "members": [{"captioner": "c", "before_scst": True}], "paper": {"gt": 12.0}}
 MIDDLE = {"name": "middle", "members": [{"captioner": "c"}], "paper": {"gt": 15.5, "learned": 11.0}}
 HIGH = {"name": "high", "members": [{"captioner": "c"}, {"captioner": "c", "seed": 1}], "paper": {"learned": 11.5}}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpora import Spoken, write_captions, write_corpus
+from corpora import TRUTH, VAGUE, write_captions, write_corpus
 
 from pipeline.compare_encoders import main
 from pipeline.config.compare_encoders import CompareEncoders
@@ -13,13 +13,6 @@ from pipeline.config.errors import PipelineError
 from pipeline.config.load import CONFIG, load
 
 FOLDER = Path(__file__).resolve().parents[1] / CONFIG
-TRUTH: dict[str, list[Spoken]] = {
-    f"v_{number}": [(0.0, 10.0, f"Two {colour} rings bounce up and down."), (12.0, 20.0, f"A {colour} box falls.")]
-    for number, colour in enumerate(["red", "blue", "green", "white"])
-}
-VAGUE: dict[str, list[Spoken]] = {
-    video: [(start, end, "Two rings bounce.") for start, end, _ in events] for video, events in TRUTH.items()
-}
 ARMS = [{"feature": "poor", "captioner": "on_poor"}, {"feature": "good", "captioner": "on_good"}]
 PAIRS = [{"arm": "good", "than": "poor"}, {"arm": "poor", "than": "shuffled"}]
 CONFIG_OF_TWO = {
