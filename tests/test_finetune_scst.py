@@ -71,7 +71,7 @@ def untrained(small: Small, folder: Path, dim: int = 6) -> Path:
     seed_all("untrained")
     size = Vocabulary.read(small.vocabulary).size
     captioner = Captioner(Architecture(dim, 16, size, 5, 0.2))
-    facts = {"stage": "train_captioner", "features": ["toy"], "seed": 0}
+    facts = {"stage": "train_captioner", "features": ["toy"], "combination": small.open_features().facts(), "seed": 0}
     save_captioner(output, captioner, small.vocabulary, Selected(7, None, copy_of(captioner)), facts)
     return output
 

@@ -25,12 +25,17 @@ def small(tmp_path: Path) -> Small:
 
 @pytest.fixture
 def captioner(small: Small, tmp_path: Path) -> Path:
-    output = tmp_path / "captioner" / "manifest.json"
-    output.parent.mkdir()
+    return untrained(small, tmp_path)
+
+
+def untrained(small: Small, folder: Path) -> Path:
+    """A captioner that knows nothing yet, made for the features as they are now."""
+    output = folder / "captioner" / "manifest.json"
+    output.parent.mkdir(parents=True)
     output.with_name(METRICS).write_text("")
     seed_all("any")
     made = Captioner(Architecture(6, 16, Vocabulary.read(small.vocabulary).size, 5, 0.2))
-    facts = {"stage": "test", "features": ["toy"], "seed": 0}
+    facts = {"stage": "test", "features": ["toy"], "combination": small.open_features().facts(), "seed": 0}
     save_captioner(output, made, small.vocabulary, Selected(1, None, copy_of(made)), facts)
     return output
 
@@ -133,12 +138,22 @@ def test_an_event_of_no_length_is_captioned(small: Small, captioner: Path) -> No
 
 
 def test_features_of_other_weights_or_size_are_refused(
-    small: Small, captioner: Path, capsys: pytest.CaptureFixture[str]
+    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    narrow = {video: made(int(duration), dim=4) for video, duration in small.open_features().videos.items()}
-    shard(small.features, narrow, 0, "toy", GRID)
-    assert run(small, captioner, PROPOSALS) == 2
-    assert "4 channels, the captioner was trained on 6" in capsys.readouterr().err
+    durations = small.open_features().videos
+
+    def extract(weights: str, dim: int = 6) -> None:
+        rows = {video: made(int(seconds), dim=dim) for video, seconds in durations.items()}
+        shard(small.features, rows, 0, "toy", GRID, weights_sha256=weights)
+
+    extract("aaa")
+    captioner = untrained(small, tmp_path / "other")
+    assert run(small, captioner, PROPOSALS) == 0
+    for weights, dim, said in (("bbb", 6, "weights_sha256 is 'bbb', expected 'aaa'"), ("aaa", 4, "dim is 4, expected")):
+        extract(weights, dim)
+        assert run(small, captioner, PROPOSALS) == 2
+        assert said in capsys.readouterr().err
+        assert not (captioner.parents[1] / "captions.json").exists()
 
 
 def test_the_control_keeps_times_but_looks_elsewhere(small: Small, captioner: Path) -> None:

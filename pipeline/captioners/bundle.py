@@ -20,6 +20,8 @@ from pipeline.training.weights import load_weights, save_weights
 
 METRICS = "metrics.jsonl"
 """Name of the metrics within the captioner's folder; training writes it."""
+NEEDED = ("vocabulary", "features", "combination", "epoch")
+"""Facts without which nobody can tell whether features and words are those that a captioner was trained with."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Trained:
             PipelineError: absent or damaged; on another time grid, of other weights, or of another number of channels
                 than those it was trained on.
         """
-        rules = {key: self.combination[key] for key in ("align", "missing", "expected") if key in self.combination}
+        rules = {key: self.combination[key] for key in ("align", "missing", "expected")}
         features = Features.open(folder, self.features, shards, **rules)
         dim = self.captioner.architecture.dim
         if features.dim != dim:
@@ -101,13 +103,16 @@ def load_captioner(manifest: Path) -> Trained:
         PipelineError: absent, damaged, or with parts of different runs.
     """
     found = read_manifest(manifest)
+    unsaid = [name for name in NEEDED if name not in found.facts]
+    if unsaid:
+        raise PipelineError(f"{manifest}: no captioner, its facts lack {', '.join(unsaid)}; train it again")
     vocabulary = Vocabulary.read(found.payload("vocabulary.json"))
     path = found.payload("config.json")
     told = read_json(path, "architecture")
     try:
-        kind = named(told.pop("name", "events"))  # of before there was any choice
+        kind = named(told.pop("name"))
         architecture = Architecture(**told)
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise PipelineError(f"{path}: not the architecture of an event captioner ({error})") from None
     if (vocabulary.digest, vocabulary.size) != (found.facts["vocabulary"], architecture.vocabulary):
         raise PipelineError(
@@ -123,7 +128,7 @@ def load_captioner(manifest: Path) -> Trained:
         vocabulary,
         found.payload("vocabulary.json"),
         found.facts["features"],
-        found.facts.get("combination", {}),  # captioners of before there was any choice
+        found.facts["combination"],
         found.facts["epoch"],
     )
 

@@ -31,7 +31,7 @@ def saved(tmp_path: Path) -> Path:
         captioner,
         vocabulary,
         selected,
-        {"stage": "test", "features": ["a"], "seed": 5},
+        {"stage": "test", "features": ["a"], "combination": {}, "seed": 5},
     )
     return folder / "manifest.json"
 
@@ -51,6 +51,25 @@ def test_the_card_tells_the_facts(saved: Path) -> None:
     assert "25.00 of 100" in card
     assert "seed: 5" in card
     assert "events related by self-attention, one after another" in card
+
+
+@pytest.mark.parametrize("fact", ["vocabulary", "features", "combination", "epoch"])
+def test_what_does_not_say_what_it_was_trained_with_is_refused(saved: Path, fact: str) -> None:
+    found = json.loads(saved.read_text())
+    del found["facts"][fact]
+    write_json(saved, found)
+    with pytest.raises(PipelineError, match=f"manifest.json: no captioner, its facts lack {fact}; train it again"):
+        load_captioner(saved)
+
+
+def test_a_captioner_says_which_it_is(saved: Path) -> None:
+    config, found = saved.with_name("config.json"), json.loads(saved.read_text())
+    told = json.loads(config.read_text())
+    del told["name"]
+    write_json(config, told)
+    write_manifest(saved, [saved.with_name(name) for name in found["payloads"]], found["facts"])
+    with pytest.raises(PipelineError, match=r"config\.json: not the architecture of an event captioner"):
+        load_captioner(saved)
 
 
 def test_a_captioner_of_another_build_is_refused(saved: Path) -> None:
