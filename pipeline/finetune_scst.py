@@ -26,6 +26,7 @@ from torch import Tensor
 from pipeline.captioners.bundle import METRICS, Trained, cut_short, load_captioner, save_captioner
 from pipeline.captioners.counting import Counter, Crew
 from pipeline.captioners.data import Batch, sentences_of
+from pipeline.captioners.inside import check_inside
 from pipeline.captioners.learn import Course, selection_events, training_events
 from pipeline.captioners.proposed import Proposed
 from pipeline.captioners.rewards import Rewards, Strings
@@ -78,7 +79,7 @@ def finetune(
         The weights that were selected.
 
     Raises:
-        PipelineError: nothing to train on, or nothing to select with.
+        PipelineError: nothing to train on, or nothing to select with; no proposal overlaps an event.
     """
     captioner, vocabulary = trained.captioner, trained.vocabulary
     events = training_events(corpus, config.splits, features)
@@ -87,6 +88,11 @@ def finetune(
     captioner.to(pick(config.device))
     optimizer = torch.optim.Adam(captioner.parameters(), lr=config.lr)
     proposed = Proposed(events, proposals) if proposals is not None else None
+    if proposed and proposed.alone == len(sentences_of(events)):
+        raise PipelineError(
+            f"{STAGE}: proposals: {config.proposals}: none of them overlaps an event of {' or '.join(config.splits)}; "
+            "are they of these videos, in seconds?"
+        )
     drawn = config.event_sequences if proposed else 1
     limits = (config.batch_videos * drawn, config.clip_gradient, config.steps_per_epoch)
     course = Course(captioner, optimizer, events, cache, *limits)
@@ -181,6 +187,9 @@ def main(argv: list[str] | None = None) -> int:
     features = trained.open(args.features, corpus.manifest.facts["shards"])
     inputs = [args.corpus, *features.manifests, args.captioner, *([args.proposals] if args.proposals else [])]
     proposals = read_proposals(args.proposals) if args.proposals else None
+    if proposals:
+        shown = {video: found for video, found in proposals.items() if found and video in features.videos}
+        check_inside(shown, corpus, features, args.proposals)
     state = TrainingState(args.state, identity(STAGE, config, inputs, seed=args.seed))
     metrics = args.output.with_name(METRICS)
     selected = finetune(config, args.seed, corpus, features, trained, proposals, state, metrics)

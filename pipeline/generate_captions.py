@@ -14,7 +14,6 @@ Alone:
 """
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from pipeline.captioners.bundle import Trained, load_captioner
 from pipeline.captioners.data import Batch, EventSequence, collate
 from pipeline.captioners.decode import Captions, beam, greedy, sample
 from pipeline.captioners.donors import derange, lend
+from pipeline.captioners.inside import check_inside
 from pipeline.captioners.rules import Rules
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.errors import PipelineError
@@ -42,32 +42,9 @@ from pipeline.training.log import Progress
 from pipeline.training.seeds import generator
 
 STAGE = "generate_captions"
-TOLERANCE_S = 1.0
-"""A proposal may end this much after its video: annotators and players round."""
 
 Proposals = dict[str, list[Proposal]]
 Rows = list[dict[str, Any]]
-
-
-def inside(proposals: Proposals, corpus: Corpus, features: Features, path: Path) -> None:
-    """See that proposals lie within their videos, as long as those are measured or annotated to be.
-
-    Annotators saw some videos longer than they are now; their events are captioned from what is left.
-
-    Raises:
-        PipelineError: one does not; names the file and the video.
-    """
-    longest = defaultdict(float, features.videos)
-    ends = [(row["video"], row["duration"]) for row in corpus.videos if row["duration"] is not None]
-    for video, end in ends + [(row["video"], row["end"]) for row in corpus.captions]:
-        longest[video] = max(longest[video], end)
-    for video, found in proposals.items():
-        last = max(proposal.end for proposal in found)
-        if last > longest[video] + TOLERANCE_S:
-            raise PipelineError(
-                f"{path}: video {video}: a proposal ends at {last:.2f} s, the video at {longest[video]:.2f} "
-                "s; are its times in seconds, and of this video?"
-            )
 
 
 def to_caption(proposals: Proposals, corpus: Corpus, features: Features, split: str) -> Proposals:
@@ -172,7 +149,7 @@ def main(argv: list[str] | None = None) -> int:
             f"{args.proposals}: no video of the split {args.split} has both proposals and clip features; "
             "nothing to caption"
         )
-    inside(proposals, corpus, features, args.proposals)
+    check_inside(proposals, corpus, features, args.proposals)
     sequences = {
         video: EventSequence(video, tuple((proposal.start, proposal.end) for proposal in found))
         for video, found in proposals.items()

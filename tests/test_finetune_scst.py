@@ -252,6 +252,28 @@ def test_proposals_and_their_setting_go_together(tmp_path: Path, capsys: pytest.
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("no_java")
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"v_train0": [Proposal(1.0, 240.0, 1.0)]}, "v_train0: a proposal ends at 240.00 s, the video at 8.00 s"),
+        (
+            {"v_train0": [Proposal(7.5, 8.0, 1.0)], "train1": [Proposal(1.0, 3.0, 1.0)]},
+            "none of them overlaps an event",
+        ),
+    ],
+    ids=["outside", "of other videos"],
+)
+def test_proposals_that_do_not_fit_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], found: dict[str, list[Proposal]], said: str
+) -> None:
+    small = write_small(tmp_path, {"train": 2})
+    write_proposals(tmp_path / "learned.json", found, {})
+    assert run(small, untrained(small, tmp_path), tmp_path, proposals=tmp_path / "learned.json") == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "scst" / "manifest.json").exists()
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -25,6 +25,9 @@ class Proposed:
     Args:
         sequences: annotated.
         proposals: by video.
+
+    Attributes:
+        alone: how many events no proposal overlaps.
     """
 
     def __init__(self, sequences: Sequence[EventSequence], proposals: Mapping[str, Sequence[Proposal]]) -> None:
@@ -36,9 +39,9 @@ class Proposed:
             )
             for one in sequences
         ]
-        alone = sum(len(choice) == 0 for choices in self._choices for choice in choices)
-        if alone:
-            logging.info("%d events that no proposal overlaps are trained on at their annotated times", alone)
+        self.alone = sum(len(choice) == 0 for choices in self._choices for choice in choices)
+        if self.alone:
+            logging.info("%d events that no proposal overlaps are trained on at their annotated times", self.alone)
 
     def draw(self, times: int, draw: np.random.Generator) -> list[EventSequence]:
         """Each sequence so many times, one after the other, with a proposal drawn for each of its events."""
