@@ -20,7 +20,7 @@ class Proposal:
     Attributes:
         start: seconds.
         end: seconds.
-        score: in [0, 1].
+        score: the more likely an event, the higher; learned ones lie in [0, 1], those of a file wherever it has them.
     """
 
     start: float
