@@ -29,6 +29,7 @@ from pipeline.captioners.model import Architecture, Captioner, cross_entropy
 from pipeline.captioners.validate import Judge, validate
 from pipeline.captioners.vocabulary import Vocabulary
 from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.errors import PipelineError
 from pipeline.config.train_captioner import TrainCaptioner
 from pipeline.datasets.corpus import Corpus
 from pipeline.metrics.meteor import Meteor
@@ -59,9 +60,16 @@ def train(
         The captioner, and the weights that were selected.
 
     Raises:
-        PipelineError: nothing to train on, or nothing to select with.
+        PipelineError: nothing to train on, or nothing to select with; a vocabulary of other sentences.
     """
     events = training_events(corpus, config.splits, features)
+    share = vocabulary.share_known(sentences_of(events))
+    if not share:
+        raise PipelineError(
+            f"--vocabulary: none of its {len(vocabulary.words)} words (digest {vocabulary.digest}) is in any sentence "
+            f"of {' or '.join(config.splits)}; make it from this corpus, with mine_concepts"
+        )
+    logging.info("the vocabulary holds %.1f %% of the words of training sentences", 100 * share)
     cache = ClipCache(features, config.cache_gb)
     seed_all(STAGE, seed, "weights")
     kind = named(config.architecture)

@@ -218,6 +218,16 @@ def test_without_training_videos_there_is_nothing_to_do(tmp_path: Path, capsys: 
     assert "no video of train has both captions and features" in capsys.readouterr().err
 
 
+def test_a_vocabulary_of_other_sentences_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = write_small(tmp_path, {"train": 2})
+    for words, code in ((["ein", "rot"], 2), (["ein", "a", "ball"], 0)):
+        small.vocabulary.write_text(json.dumps({"min_count": 1, "words": words}))
+        assert run(small, tmp_path, epochs=1) == code
+    said = capsys.readouterr().err
+    assert "none of its 2 words" in said
+    assert "holds 50.0 % of the words" in said, "of: a red ball rolls"
+
+
 def test_an_epoch_may_end_early_and_the_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = write_small(tmp_path, {"train": 6})
     steps = count_steps(monkeypatch)

@@ -59,6 +59,11 @@ class Vocabulary:
         """First 16 hex digits of a sha256 over the words in order: equal ids give equal digests."""
         return hashlib.sha256(json.dumps(self.words).encode()).hexdigest()[:16]
 
+    def share_known(self, sentences: Iterable[str]) -> float:
+        """Share of the words of sentences that it holds, 0 where there are none."""
+        known = [word in self._ids for sentence in sentences for word in words(sentence)]
+        return sum(known) / max(1, len(known))
+
     def encode(self, sentence: str, max_words: int) -> list[int]:
         """Ids of the first `max_words` words, without the end; words that are not known become UNK."""
         return [self._ids.get(word, UNK) for word in words(sentence)[:max_words]]
