@@ -10,6 +10,12 @@
 #   docker run --rm --shm-size=64g --gpus all --user "$(id -u):$(id -g)" --volume "$PWD:/work" sa-tsp:gpu \
 #       snakemake --cores 32 --resources gpu=8 results/anet_test_meteor.json
 #
+# Where there is Apptainer in Docker's place (clusters), snakemake runs on the host and each job in the image:
+#
+#   apptainer build sa-tsp.sif docker-daemon:sa-tsp:latest      where Docker is; then copy the file beside the Snakefile
+#   snakemake --cores 2 --software-deployment-method apptainer results/demo_test_meteor.json
+#   with GPUs: sa-tsp:gpu, and --apptainer-args=--nv
+#
 # Where pip would take torch's large CUDA build for the CPU too, name an index that has its CPU build:
 #   docker build --tag sa-tsp --build-arg PIP_EXTRA_INDEX_URL=... .
 FROM python:3.11-slim

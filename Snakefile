@@ -11,6 +11,10 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
+# The software of every rule: the Dockerfile's image, as a file. Used with --software-deployment-method apptainer only.
+container: "sa-tsp.sif"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 
