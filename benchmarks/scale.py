@@ -164,10 +164,15 @@ def stages() -> Iterator[tuple[str, list[str]]]:
 
 
 def plans(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """The dry run of the paper's road over the videos, in several numbers of shards."""
+    """The dry run of the paper's road over the videos, in several numbers of shards. Weights are empty files."""
+    from pipeline.config.load import CONFIG, load
+
     for name in ("Snakefile", "workflow", "profiles", "config"):
         (folder / name).symlink_to(ROOT / name)
-    (folder / "weights").mkdir()
+    for feature in load("anet", {}, ROOT / CONFIG).extract_features.values():
+        weights = folder / getattr(feature.root, "weights", "weights/none")
+        weights.parent.mkdir(exist_ok=True)
+        weights.touch()
     files = {"actions": ["actions.json"], "captions_train": "train.json", "captions_val": ["val_1.json", "val_2.json"]}
     for shards in (64, 256):
         overlay = {

@@ -149,6 +149,16 @@ def test_nothing_is_imported_that_executes_what_it_reads(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=module_of)
+def test_no_set_is_made_anew_for_each_thing_that_is_looked_up(path: Path) -> None:
+    """`... for video in videos if video in train | validation` takes the square of their number."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for condition in node.ifs if isinstance(node, ast.comprehension) else []:
+            for part in ast.walk(condition):
+                if isinstance(part, ast.Compare) and isinstance(part.ops[0], ast.In | ast.NotIn):
+                    assert not isinstance(part.comparators[0], ast.BinOp), ast.unparse(condition)
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=module_of)
 def test_every_module_says_what_it_is(path: Path) -> None:
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert text

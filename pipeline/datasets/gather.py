@@ -172,7 +172,8 @@ def _splits(
     if both:
         raise PipelineError(f"{config.captions_train}: video {both[0]} is captioned for training and validation")
     if config.uncaptioned == "keep":
-        others = {video: entry.subset for video, entry in actions.items() if video not in train | validation}
+        told = train | validation
+        others = {video: entry.subset for video, entry in actions.items() if video not in told}
         unknown = sorted(video for video, subset in others.items() if subset is None)
         if unknown:
             raise PipelineError(
