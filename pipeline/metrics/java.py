@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,7 +102,9 @@ def run_lines(name: str, program: Sequence[str], lines: Sequence[str], timeout_s
         answers = done.stdout.split("\n")[:-1]
         if done.returncode == 0 and len(answers) == len(lines):
             return answers
-        said = f"status {done.returncode}, {len(answers)} lines for {len(lines)}; it said: {done.stderr[-500:].strip()}"
+        how = f"signal {signal.Signals(-status).name}" if (status := done.returncode) < 0 else f"status {status}"
+        words = " ".join(done.stderr[-500:].split()) or "nothing"
+        said = f"{how}, {len(answers)} lines for {len(lines)}; it said: {words}"
         if not last_chance:
             logging.warning("Java (%s) failed and is started once more: %s", program[0], said)
-    raise PipelineError(f"Java ({program[0]}) failed twice: {said}")
+    raise PipelineError(f"Java ({program[0]}) failed twice: {said}; is memory short? Run it again when there is more")

@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from corpora import write_captions, write_references
 from filmed import SMALL, Filmed, write_filmed
 from killing import Case, contents
 
 from pipeline.demo.scene import Video
 from pipeline.encoders.reading import ClipReader
+from pipeline.evaluate import main as evaluate
 from pipeline.make_demo import main as make_demo
+from pipeline.metrics.java import java
 from pipeline.pretrain_encoder import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,3 +100,43 @@ def test_a_killed_process_that_draws_the_demo_is_told(
     few = {"train_videos": 1, "val_videos": 3, "test_videos": 0, "broken_videos": 0, "workers": 1}
     assert make_demo(["--config", json.dumps(few), "--output", str(tmp_path / "demo" / "manifest.json")]) == 2
     assert "a process that draws videos was killed" in capsys.readouterr().err
+
+
+EVENTS = {"v_a": [(0.0, 10.0, "A zebra gallops."), (10.0, 20.0, "It jumps a fence.")], "v_b": [(0.0, 30.0, "Dogs.")]}
+
+
+def test_a_killed_java_is_replaced_and_one_that_is_killed_again_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other processes of `evaluate`: it has threads, and Java for tokens and for METEOR's stems."""
+    said = {"v_a": [(0.0, 9.0, "The zebra galloped."), (11.0, 20.0, "It leaps.")], "v_b": EVENTS["v_b"]}
+    words = ["captions", "--predictions", str(write_captions(tmp_path / "captions.json", said))]
+    words += ["--references", str(write_references(tmp_path / "references.json", EVENTS))]
+    words += ["--metrics", "METEOR", "--bootstrap", "0", "--workers", "2", "--output"]
+    outputs = [tmp_path / f"{name}.json" for name in ("undisturbed", "once", "always")]
+    assert evaluate([*words, str(outputs[0])]) == 0
+    real, left = java(), tmp_path / "left"
+    (tmp_path / "bin").mkdir()
+    killed = tmp_path / "bin" / "java"
+    # In place of its first calls Java is killed; what asks for its version only is let be.
+    killed.write_text(
+        f'#!/bin/sh\n[ "$1" = -version ] || ! [ -s {left} ] || {{ sed -i 1d {left}; kill -9 $$; }}\nexec {real} "$@"\n'
+    )
+    killed.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{killed.parent}{os.pathsep}{os.environ['PATH']}")
+    left.write_text("a kill\n")
+    assert evaluate([*words, str(outputs[1])]) == 0
+    assert left.read_text() == ""
+    assert outputs[1].read_bytes() == outputs[0].read_bytes()
+    left.write_text("a kill\n" * 2)
+    capsys.readouterr()
+    assert evaluate([*words, str(outputs[2])]) == 2
+    told = capsys.readouterr().err
+    [line] = [line for line in told.splitlines() if line.startswith("error: ")]
+    assert "Java (" in line
+    assert "SIGKILL" in line
+    assert "is memory short? Run it again" in line
+    assert "Traceback" not in told
+    assert not outputs[2].exists()
+    assert evaluate([*words, str(outputs[2])]) == 0
+    assert outputs[2].read_bytes() == outputs[0].read_bytes()

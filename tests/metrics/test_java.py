@@ -63,11 +63,11 @@ def test_another_number_of_lines_is_an_error(fake_java) -> None:
 
 def test_a_machine_that_writes_numbers_with_commas_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = [("a man runs", "the man is running"), ("two dogs", "a hound")]
-    with JarMeteor(60.0) as before:
+    with JarMeteor(600.0) as before:
         expected = before.score(pairs)
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de -Duser.country=DE -Dfile.encoding=ISO-8859-1")
-    with JarMeteor(60.0) as german:
-        assert german.score(pairs) == Meteor(60.0).score(pairs) == expected
+    with JarMeteor(600.0) as german:
+        assert german.score(pairs) == Meteor(600.0).score(pairs) == expected
     assert tokenize(["A man's caf\u00e9, 1.5 m."]) == ["a man 's caf 1.5 m."]
 
 

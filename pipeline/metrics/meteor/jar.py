@@ -86,7 +86,8 @@ class JarMeteor(Scorer):
         if last_chance:
             raise PipelineError(
                 f"METEOR's Java ended twice, last at the caption {pair[0][:200]!r} with the reference "
-                f"{pair[1][:200]!r}; is memory short (it needs {HEAP[4:]}B)? Java said: {said}"
+                f"{pair[1][:200]!r}; is memory short (it needs {HEAP[4:]}B)? Run it again when there is "
+                f"more. Java said: {said}"
             )
         logging.warning("METEOR's Java ended before it had answered (%s); it is started once more", said)
 
