@@ -47,3 +47,13 @@ include: "workflow/rules/caption.smk"
 include: "workflow/rules/ensemble.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/study.smk"
+
+
+# A name that is no rule's, in a profile or on the command line, would set nothing, and not be told.
+for name in {
+    *workflow.resource_settings.overwrite_resources,
+    *workflow.resource_settings.overwrite_threads,
+} - {found.name for found in workflow.rules}:
+    sys.exit(
+        f"error: set-resources or set-threads, in a profile or on the command line: there is no rule {name!r}"
+    )

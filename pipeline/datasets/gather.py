@@ -1,9 +1,10 @@
 """From annotation files to the rows of the corpus: joins ids, divides, clips, and keeps account of what it left out."""
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pipeline.config.build_corpus import BuildCorpus
@@ -198,18 +199,29 @@ SIDECARS = frozenset({".ass", ".csv", ".json", ".md", ".srt", ".txt", ".vtt"})
 """Suffixes of what stands beside videos and is none."""
 
 
+def video_names(folder: Path) -> list[str]:
+    """Names of the video files of a folder, sorted; hidden files and `SIDECARS` are passed over.
+
+    Every plan looks here, into folders of 200,000 videos perhaps: so one look at each, and no path for each.
+
+    Raises:
+        PipelineError: no such folder.
+    """
+    if not folder.is_dir():
+        raise PipelineError(f"{folder}: no such folder of videos (config: build_corpus.videos)")
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+    return [name for name in names if PurePath(name).suffix.lower() not in SIDECARS]
+
+
 def find_videos(folder: Path) -> dict[str, Path]:
-    """Video files of a folder by stem, whatever their suffix; hidden files and `SIDECARS` are passed over.
+    """Video files of a folder by stem, whatever their suffix; see `video_names`.
 
     Raises:
         PipelineError: no such folder, or two files of one stem.
     """
-    if not folder.is_dir():
-        raise PipelineError(f"{folder}: no such folder of videos (config: build_corpus.videos)")
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.is_file() or path.suffix.lower() in SIDECARS:
-            continue
+    for path in map(folder.joinpath, video_names(folder)):
         if path.stem in files:
             raise PipelineError(f"{path}: {files[path.stem].name} has the same name up to the suffix; keep one")
         files[path.stem] = path

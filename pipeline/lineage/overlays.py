@@ -35,15 +35,22 @@ def _is_dataset(name: str) -> bool:
 def changes(dataset: str, overlays: list[Path]) -> dict[Path, list[KeyChange]]:
     """What each of a user's files changes in the configuration of a dataset, given those before it.
 
+    A file that is right only together with a later one has no entry: what both change is the later one's.
+
     Raises:
-        PipelineError: a file is absent, no YAML, or holds a wrong setting.
+        PipelineError: a file is absent, no YAML, or all together hold a wrong setting.
     """
     merged: dict[str, Any] = {}
     before = load(dataset, merged).model_dump(mode="json")
     found = {}
-    for path in overlays:
+    for number, path in enumerate(overlays, start=1):
         update_config(merged, _read(path))
-        after = load(dataset, merged).model_dump(mode="json")
+        try:
+            after = load(dataset, merged).model_dump(mode="json")
+        except PipelineError:
+            if number == len(overlays):
+                raise
+            continue
         found[path] = changed_keys(before, after)
         before = after
     return found
@@ -53,10 +60,10 @@ def idle(datasets: Iterable[str], overlays: list[Path]) -> list[Path]:
     """Those of a user's files that change nothing for any of some datasets: a wrong file, or one too many.
 
     Raises:
-        PipelineError: a file is absent, no YAML, or holds a wrong setting.
+        PipelineError: a file is absent, no YAML, or all together hold a wrong setting.
     """
     found = [changes(dataset, overlays) for dataset in datasets] if overlays else []
-    return [path for path in overlays if found and not any(each[path] for each in found)]
+    return [path for path in overlays if found and not any(each.get(path, True) for each in found)]
 
 
 def _read(path: Path) -> dict[str, Any]:

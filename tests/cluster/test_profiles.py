@@ -61,8 +61,9 @@ def test_without_gpus_rules_run_on_the_cpu_where_the_config_lets_them(clone: Pat
     (clone / "cuda.yaml").write_text("train_captioner: {sa_tsp: {device: cuda}}")
     done = snakemake(clone, *words, "--configfile", "cuda.yaml", "--resources", "gpu=0")
     assert done.returncode == 1
-    assert "train_captioner.sa_tsp.device = cuda, but --resources gpu=0 gives no GPU" in done.stdout
-    assert "train_captioner.sa_tsp.device = auto" in done.stdout
+    told = done.stdout.splitlines()[-1]
+    assert "config: train_captioner.sa_tsp.device = cuda, but --resources gpu=0 gives no GPU" in told
+    assert "train_captioner.sa_tsp.device = auto" in told
 
 
 def test_fewer_gpus_than_processes_are_told_before_any_job(clone: Path) -> None:
@@ -70,7 +71,8 @@ def test_fewer_gpus_than_processes_are_told_before_any_job(clone: Path) -> None:
     words = ("-n", "--cores", "8", "results/demo/encoders/sa_tsp/manifest.json", "--configfile", "two.yaml")
     done = snakemake(clone, *words, "--resources", "gpu=1")
     assert done.returncode == 1
-    assert "pretrain_encoder.sa_tsp.processes = 2 take a GPU each, but --resources gpu=1" in done.stdout
+    told = done.stdout.splitlines()[-1]
+    assert "config: pretrain_encoder.sa_tsp.processes = 2 take a GPU each, but --resources gpu=1: give more" in told
     assert "gpu=2" in snakemake(clone, *words, "--resources", "gpu=2").stdout
 
 
@@ -80,6 +82,17 @@ def test_an_unknown_key_of_a_profile_is_told_in_the_last_line(clone: Path) -> No
     done = snakemake(clone, "--profile", "mine", "-n")
     assert done.returncode == 2
     assert done.stdout.splitlines()[-1].endswith("error: unrecognized arguments: --retrys=2")
+
+
+@pytest.mark.parametrize("key", ["set-resources: {reencod: {mem_mb: 1}}", "set-threads: {reencod: 1}"])
+def test_a_profile_that_sets_something_for_no_rule_is_told(clone: Path, key: str) -> None:
+    (clone / "mine").mkdir()
+    (clone / "mine" / "profile.yaml").write_text(f"cores: 1\n{key}\n")
+    done = snakemake(clone, "--profile", "mine", "-n", "results/demo/corpus/manifest.json")
+    assert done.returncode == 1
+    told = done.stdout.splitlines()[-1]
+    assert told.startswith("error: set-resources or set-threads, in a profile")
+    assert told.endswith("there is no rule 'reencod'")
 
 
 @pytest.mark.parametrize("name", ["default", "kubernetes", "slurm"])
@@ -141,6 +154,29 @@ def interrupted(clone: Path, words: list[str]) -> tuple[int, str]:
     os.killpg(run.pid, signal.SIGINT)
     said += run.communicate(timeout=120)[0]
     return run.returncode, said
+
+
+def test_a_lock_left_behind_is_told_and_what_the_documents_say_clears_it(clone: Path) -> None:
+    words = failing(clone)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *words], cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    assert run.stdout
+    while "jobid:" not in (line := run.stdout.readline()):
+        assert line, "it ended before its first job"
+    os.killpg(run.pid, signal.SIGKILL)  # and its job with it
+    run.communicate()
+    refused = snakemake(clone, *words)
+    assert refused.returncode == 1
+    assert "Error: Directory cannot be locked" in refused.stdout
+    assert "To go on from here" not in refused.stdout, "the same command would not help"
+    page = (ROOT / "docs" / "clusters.md").read_text()
+    [clear] = re.findall(r"^    snakemake (--unlock .*)$", page, re.MULTILINE)
+    assert snakemake(clone, *clear.split()).returncode == 0
+    again = snakemake(clone, *words)
+    assert "Directory cannot be locked" not in again.stdout
+    assert "error: none.json" in again.stdout, "the job's own error: it ran"
 
 
 def test_after_an_interruption_the_command_to_go_on_is_printed(clone: Path) -> None:

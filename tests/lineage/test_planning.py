@@ -13,7 +13,7 @@ from pipeline.config.reencode import Reencode
 from pipeline.lineage.benchmarks import Benchmarks, estimate
 from pipeline.lineage.code import keep_modules
 from pipeline.lineage.jobs import Job, in_order
-from pipeline.lineage.overlays import changes, datasets_of
+from pipeline.lineage.overlays import changes, datasets_of, idle
 from pipeline.lineage.reasons import why
 from pipeline.lineage.settings import changed_keys
 from pipeline.plan import job_lines, span, total_lines
@@ -225,6 +225,19 @@ def test_an_overlay_is_told_by_what_it_changes_after_those_before_it() -> None:
     Path("empty.yaml").write_text("")
     found = changes("demo", [Path("one.yaml"), Path("two.yaml"), Path("empty.yaml")])
     assert [[change.key for change in each] for each in found.values()] == [["reencode.crf"], [], []]
+
+
+def test_overlays_may_be_right_only_together() -> None:
+    names = [Path("reads.yaml"), Path("trains.yaml"), Path("same.yaml")]
+    names[0].write_text("extract_features: {spare: {encoder: spare}}\n")
+    names[1].write_text("pretrain_encoder: {spare: {alpha: 0.0}}\n")
+    names[2].write_text("reencode: {fps: 30}\n")
+    found = changes("demo", names)
+    assert found.keys() == {*names[1:]}
+    assert {change.key.split(".")[0] for change in found[names[1]]} == {"extract_features", "pretrain_encoder"}
+    assert idle(["demo"], names) == [names[2]]
+    with pytest.raises(PipelineError, match="spare"):
+        changes("demo", names[:1])
 
 
 @pytest.mark.parametrize(

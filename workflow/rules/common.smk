@@ -11,6 +11,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from snakemake.exceptions import ResourceValidationError
+
 from pipeline.config.base import Settings
 from pipeline.config.errors import PipelineError
 from pipeline.config.load import Config, load
@@ -37,13 +39,18 @@ wildcard_constraints:
     proposals="[a-z][a-z0-9_]*",
 
 
-@cache
-def settings(dataset: str) -> Config:
-    """Checked configuration of a dataset: a mistake in it ends snakemake with one plain line."""
+def plainly(function, *words):
+    """What a function gives; a mistake that it finds ends snakemake with one plain line, wherever that is called."""
     try:
-        return load(dataset, config)
+        return function(*words)
     except PipelineError as error:
         sys.exit(f"error: {error}")
+
+
+@cache
+def settings(dataset: str) -> Config:
+    """Checked configuration of a dataset."""
+    return plainly(load, dataset, config)
 
 
 def named_datasets(words: list[str]) -> set[str]:
@@ -61,7 +68,8 @@ def named_datasets(words: list[str]) -> set[str]:
 asked_for = named_datasets(sys.argv[1:])
 for dataset in asked_for:
     settings(dataset)
-for path in idle(asked_for, list(map(Path, workflow.config_settings.configfiles))):
+overlays = list(map(Path, workflow.config_settings.configfiles))
+for path in plainly(idle, asked_for, overlays):
     print(
         f"{path} changes nothing for {', '.join(sorted(asked_for))}: all it says is so without it",
         file=sys.stderr,
@@ -110,12 +118,13 @@ def gpus(stage: str, entry: str | None = None):
         needed = 0 if device == "cpu" else getattr(found, "processes", 1)
         given = workflow.global_resources.get("gpu").value
         if given == 0 and needed and device == "cuda":
-            raise PipelineError(
+            # The kind of error that snakemake tells in a line, without a traceback.
+            raise ResourceValidationError(
                 f"config: {name}.device = cuda, but --resources gpu=0 gives no GPU: give some, or set"
                 f" {name}.device = auto, which computes on the CPU where there are none"
             )
         if given and given < needed:
-            raise PipelineError(
+            raise ResourceValidationError(
                 f"config: {name}.processes = {needed} take a GPU each, but --resources gpu={given}: give more, or"
                 " set fewer processes"
             )

@@ -9,7 +9,7 @@ import sys
 
 from pipeline.config.climb_ladder import ENSEMBLE
 from pipeline.config.propose_events import File, Learned
-from pipeline.datasets.gather import find_videos
+from pipeline.datasets.gather import video_names
 from pipeline.encoders.registry import weight_file
 
 
@@ -69,11 +69,12 @@ def present_videos(wildcards):
     """What the folder of the user's raw videos holds, in short: new or other videos rebuild the corpus."""
     if generated_videos(wildcards):
         return ""
+    folder = Path(settings(wildcards.dataset).build_corpus.videos)
     try:
-        found = find_videos(Path(settings(wildcards.dataset).build_corpus.videos))
+        names = video_names(folder)
     except PipelineError:
         return ""  # the job itself tells what is wrong
-    listed = [f"{path.name} {path.stat().st_size}" for path in found.values()]
+    listed = [f"{name} {(folder / name).stat().st_size}" for name in names]
     return hashlib.sha256("\n".join(listed).encode()).hexdigest()
 
 
@@ -89,7 +90,7 @@ def initial_weights(wildcards):
     weights = (
         settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].initial_weights
     )
-    return [weight_file(weights)] if weights else []
+    return [plainly(weight_file, weights)] if weights else []
 
 
 def processes(wildcards):
