@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claims import differing
+from claims import decided_otherwise, differing
 
-from pipeline.config.base import Section
+from pipeline.config.base import Settings
 from pipeline.config.load import CONFIG, load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,20 +53,17 @@ def test_claims_can_fail() -> None:
     assert broken(low) == ["initial is above shuffled in METEOR"]
 
 
-def settings_of_today() -> dict[str, dict[str, Any]]:
+def settings_of_today() -> dict[str, Settings]:
     """Output -> the settings that it would be made with today, for all that the arms train."""
     compared = load("demo", {}, ROOT / CONFIG).compare_encoders
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Settings] = {}
     for seed in compared.seeds:
         config, folder = load(f"demo_s{seed}", {}, ROOT / CONFIG), f"results/demo_s{seed}"
         for arm in compared.arms:
             captioner = f"{arm.captioner}/{compared.captioner_seed}/xe"
             encoder = config.extract_features[arm.feature].root.encoder
-            sections: dict[str, Section] = {
-                f"{folder}/encoders/{encoder}/manifest.json": config.pretrain_encoder[encoder],
-                f"{folder}/captioners/{captioner}/manifest.json": config.train_captioner[arm.captioner],
-            }
-            found |= {path: section.model_dump(mode="json") for path, section in sections.items()}
+            found[f"{folder}/encoders/{encoder}/manifest.json"] = config.pretrain_encoder[encoder]
+            found[f"{folder}/captioners/{captioner}/manifest.json"] = config.train_captioner[arm.captioner]
     return found
 
 
@@ -87,4 +84,4 @@ def test_the_numbers_in_the_documents_bear_the_claims_out() -> None:
     assert broken(found) == []
     assert differing(found["settings"], load("demo", {}, ROOT / CONFIG).compare_encoders.model_dump(mode="json")) == []
     assert found["trained"].keys() == settings_of_today().keys()
-    assert differing(found["trained"], settings_of_today()) == [], "measured with other settings"
+    assert decided_otherwise(found["trained"], settings_of_today()) == [], "measured with other settings"
