@@ -13,7 +13,7 @@ install: .venv/.installed
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-# The whole road on a corpus that it makes itself: about seven minutes on two cores.
+# The whole road on a corpus that it makes itself: about ten minutes on two cores.
 demo: install
 	$(BIN)/snakemake --cores 2 $(DEMO) results/demo_submission.json results/demo/report/index.html
 	@cat results/demo/report/scores.md
