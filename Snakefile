@@ -21,7 +21,7 @@ include: "workflow/rules/inputs.smk"
 
 # Before the first job, not on day three: what is missing on this machine (Java, ffmpeg, a place to write), and its cure.
 onstart:
-    shell("python -m pipeline.doctor")
+    shell("python -m pipeline.commands.doctor")
 
 
 # After an error, or Ctrl-C: what is done stays done, and training goes on from its last state.

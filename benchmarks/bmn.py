@@ -2,7 +2,7 @@
 
 The dense way is the published one: features are multiplied with a matrix [positions, samples * positions^2], of which
 1.5 % is not zero, and the samples of all proposals are convolved with a kernel as deep as there are samples. Ours is
-`pipeline.proposers.bmn`. Both have the same weights, the same layers before and after, and the loss of training.
+`pipeline.localization.bmn`. Both have the same weights, the same layers before and after, and the loss of training.
 Output, loss and gradients are compared.
 
 """
@@ -14,10 +14,10 @@ import time
 import torch
 from torch import Tensor, nn
 
-from pipeline.proposers.bmn.labels import Wanted, labels, stack
-from pipeline.proposers.bmn.losses import losses
-from pipeline.proposers.bmn.matching import BoundaryMatching, sampling
-from pipeline.proposers.bmn.network import BoundaryMatchingNetwork, Said, Widths
+from pipeline.localization.bmn.losses import losses
+from pipeline.localization.bmn.matching import BoundaryMatching, sampling
+from pipeline.localization.bmn.network import BoundaryMatchingNetwork, Said, Widths
+from pipeline.localization.bmn.targets import Wanted, labels, stack
 from pipeline.training.device import pick
 
 MAPS = ("start", "end", "overlap", "good")
@@ -116,7 +116,7 @@ def main() -> None:
     gradients = difference(network, dense)
     parameters = sum(value.numel() for value in network.parameters())
     print(f"{parameters:,} parameters, {args.videos} videos of {args.positions} positions, {device.type}")
-    print(f"pipeline.proposers.bmn   {ours.best * 1000:9.1f} ms")
+    print(f"pipeline.localization.bmn   {ours.best * 1000:9.1f} ms")
     print(f"dense mask               {plain.best * 1000:9.1f} ms")
     print(f"ratio                    {plain.best / ours.best:9.1f}")
     print(f"largest difference of output and loss {outputs:.1e}, of a gradient {gradients:.1e} of its largest entry")

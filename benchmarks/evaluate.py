@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline.metrics.meteor.paraphrases import Paraphrases
+from pipeline.evaluation.meteor.paraphrases import Paraphrases
 
 METRICS = ("METEOR", "CIDEr", "Bleu", "ROUGE_L")
 GARBAGE = "qzvxjkwqpfgbz"

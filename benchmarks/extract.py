@@ -7,8 +7,8 @@ All in one run, on films that are drawn here, with the same random-weight narrow
 - The reference's way is what TSP's code does for each clip: open a file of the standard settings (key frames up to 250
   frames apart), seek to the key frame before the clip, decode every frame up to its end, convert those of its time
   range, resize, normalise and crop them as floats; then the network, a batch of one video's clips at a time.
-- Ours is `pipeline.extraction.passes.extract` on the same files, and on such that were re-encoded to a short side
-  of 128 (`reencode.short_side`): clips are made 128 pixels high anyway.
+- Ours is `pipeline.features.extraction.extractor_pass.extract` on the same files, and on files re-encoded to a short
+  side of 128 (`reencode.short_side`): clips are made 128 pixels high anyway.
 - Decoding alone is our decoder, with as many threads, down to RGB frames that nobody looks at; beside it our whole
   side with an extractor that costs nothing.
 
@@ -34,14 +34,14 @@ from pretrain import CLIP, FPS, SIZE, Plain, encode
 from torch import Tensor
 
 from pipeline.config.pretrain_encoder import Clip, PretrainEncoder
+from pipeline.encoders.clip_reader import length
 from pipeline.encoders.model import Pretrained, PretrainingModel
-from pipeline.encoders.reading import length
-from pipeline.extraction.passes import Made, extract
-from pipeline.extraction.picking import exact, nearest, needed
-from pipeline.extraction.sources import Source
-from pipeline.extractors.base import Extractor
-from pipeline.extractors.own import OwnEncoder
-from pipeline.store.features import ClipGrid
+from pipeline.features.combined import ClipGrid
+from pipeline.features.extraction.extractor_pass import Made, extract
+from pipeline.features.extraction.frame_sampling import exact, nearest, needed
+from pipeline.features.extraction.sources import Source
+from pipeline.features.networks.base import Extractor
+from pipeline.features.networks.clip_encoder import OwnEncoder
 from pipeline.training.device import pick
 from pipeline.video.shard import VideoRow
 from pipeline.video.stream import Pixels, timed

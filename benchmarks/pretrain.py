@@ -3,7 +3,7 @@
 The plain side does what TSP's data set does through torchvision's `read_video`: it opens a file of the standard
 settings (key frames up to 250 frames apart), seeks to the key frame before the clip, decodes every frame up to its end
 and converts those of its time range; then it keeps every second one, and resizes, flips, normalises and crops them as
-floats, in the process that reads. Ours is `pipeline.encoders.loading.Loader` on the same film with short GOPs, at full
+floats, in the process that reads. Ours is `pipeline.encoders.loader.Loader` on the same film with short GOPs, at full
 size and with a short side of 128. The film is drawn here. What a GPU would do (resize, normalise), our side does on the
 CPU too where there is none, and that time counts.
 
@@ -24,10 +24,10 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.config.pretrain_encoder import Clip
+from pipeline.encoders.clip_reader import ClipReader
 from pipeline.encoders.clips import Sample
 from pipeline.encoders.geometry import MEAN, STD, central_crop
-from pipeline.encoders.loading import Loader
-from pipeline.encoders.reading import ClipReader
+from pipeline.encoders.loader import Loader
 from pipeline.training.device import pick
 from pipeline.video.shard import VideoRow
 

@@ -111,8 +111,8 @@ def _distinct(captions: dict[str, Any]) -> dict[str, Any]:
 def write_store(folder: Path, videos: list[str]) -> None:
     """Features of few channels: what grows with the corpus is the index."""
     from pipeline.datasets.splits import shard_of
-    from pipeline.store.features import ClipGrid
-    from pipeline.store.shard import write_features
+    from pipeline.features.combined import ClipGrid
+    from pipeline.features.shard import write_features
 
     grid = ClipGrid(fps=15.0, frames=16, stride=16)
     rows = np.ones((CLIPS, 4), dtype=np.float32)
@@ -126,7 +126,7 @@ def write_store(folder: Path, videos: list[str]) -> None:
 
 def look_up(folder: Path) -> None:
     """What a stage does with the index: open all shards, ask for the clips of every video."""
-    from pipeline.store.reader import FeatureStore
+    from pipeline.features.store import FeatureStore
 
     store = FeatureStore(folder, shards=SHARDS)
     rows = sum(store.clips(video) for video in store)

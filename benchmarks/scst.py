@@ -22,19 +22,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.captioners.counting import Counter, Crew
-from pipeline.captioners.data import Batch
-from pipeline.captioners.decode import greedy, sample
-from pipeline.captioners.model import Architecture, Captioner
-from pipeline.captioners.rewards import Rewards, Strings
-from pipeline.captioners.scst import of_others, policy_loss, repeated, said
-from pipeline.captioners.validate import Judge
-from pipeline.captioners.vocabulary import Vocabulary
+from pipeline.captioning.data import Batch
+from pipeline.captioning.decoding import greedy, sample
+from pipeline.captioning.event_captioner import Architecture, Captioner
+from pipeline.captioning.reward_workers import Counter, Crew
+from pipeline.captioning.rewards import Rewards, Strings
+from pipeline.captioning.scst import of_others, policy_loss, repeated, said
+from pipeline.captioning.validation import Judge
 from pipeline.config.finetune_scst import Weights
 from pipeline.datasets.text import words
-from pipeline.metrics.meteor import JarMeteor, Meteor
-from pipeline.metrics.meteor.formula import Pair
-from pipeline.metrics.tokenizer import tokenize
+from pipeline.datasets.vocabulary import Vocabulary
+from pipeline.evaluation.meteor import JarMeteor, Meteor
+from pipeline.evaluation.meteor.formula import Pair
+from pipeline.evaluation.tokenizer import tokenize
 from pipeline.training.device import pick
 
 PARTS = ("sampling", "reward", "backward")

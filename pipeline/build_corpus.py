@@ -14,12 +14,12 @@ from pathlib import Path
 
 from pipeline.config.build_corpus import BuildCorpus
 from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.datasets.assemble import Gathered, gather
 from pipeline.datasets.corpus import CAPTIONS, REJECTS, SEGMENTS, VIDEOS
-from pipeline.datasets.gather import Gathered, gather
-from pipeline.store.atomic import read_json, sha256, write_json
-from pipeline.store.manifest import write_manifest
-from pipeline.store.provenance import record
-from pipeline.store.tables import write_table
+from pipeline.io.atomic import read_json, sha256, write_json
+from pipeline.io.tables import write_table
+from pipeline.provenance.manifest import write_manifest
+from pipeline.provenance.record import record
 
 STAGE = "build_corpus"
 

@@ -18,10 +18,10 @@ from typing import Any
 from pipeline.comparison.ladder import STAGE, Feet, differences, markdown, origins, read_feet, rungs
 from pipeline.config.climb_ladder import ClimbLadder
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.metrics.evaluator import identity
-from pipeline.pages.ladder import draw_ladder
-from pipeline.store.atomic import write_json
-from pipeline.store.provenance import record
+from pipeline.evaluation.evaluator import identity
+from pipeline.io.atomic import write_json
+from pipeline.provenance.record import record
+from pipeline.report.ladder_plot import draw_ladder
 
 
 @command

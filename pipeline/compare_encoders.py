@@ -19,10 +19,10 @@ from pipeline.comparison.origins import origins
 from pipeline.comparison.tables import arms, differences, markdown
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.compare_encoders import CompareEncoders
-from pipeline.metrics.evaluator import identity
-from pipeline.pages.arms import draw_arms
-from pipeline.store.atomic import write_json
-from pipeline.store.provenance import record
+from pipeline.evaluation.evaluator import identity
+from pipeline.io.atomic import write_json
+from pipeline.provenance.record import record
+from pipeline.report.system_plot import draw_arms
 
 STAGE = "compare_encoders"
 

@@ -30,17 +30,17 @@ from typing import Any, get_args
 import numpy as np
 
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate, EvaluateDetections, EvaluateProposals, Metric
-from pipeline.metrics import detections, proposals
-from pipeline.metrics.coverage import check, tell_missing
-from pipeline.metrics.evaluator import evaluate, identity, predicted_events, reference_events, scorer, table
-from pipeline.metrics.localization import TIOUS, read_ground_truth, read_localizations
-from pipeline.metrics.paragraphs import score_paragraphs
-from pipeline.metrics.result import assemble, inputs
-from pipeline.metrics.tokenizer import tokenize_documents
-from pipeline.store.atomic import sha256, write_json
-from pipeline.store.provenance import record
+from pipeline.errors import PipelineError
+from pipeline.evaluation import detections, proposals
+from pipeline.evaluation.coverage import check, tell_missing
+from pipeline.evaluation.evaluator import evaluate, identity, predicted_events, reference_events, scorer, table
+from pipeline.evaluation.localization import TIOUS, read_ground_truth, read_localizations
+from pipeline.evaluation.paragraphs import score_paragraphs
+from pipeline.evaluation.result import assemble, inputs
+from pipeline.evaluation.tokenizer import tokenize_documents
+from pipeline.io.atomic import sha256, write_json
+from pipeline.provenance.record import record
 
 STAGE = "evaluate"
 

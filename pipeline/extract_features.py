@@ -34,7 +34,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.extract_features import (
     AnyVideos,
     ExtractFeatures,
@@ -43,17 +42,18 @@ from pipeline.config.extract_features import (
     OwnFeature,
     PublishedFeature,
 )
-from pipeline.extraction.asked import Feature, named, of_rule
-from pipeline.extraction.digests import Digests
-from pipeline.extraction.given import take
-from pipeline.extraction.output import Output, check_made, facts_of, identity_of, lacking_of, rejected, sweep
-from pipeline.extraction.passes import Made, extract
-from pipeline.extraction.reading import NO_SOUND, Reason
-from pipeline.extraction.sources import Source, find_sources, shards_of
-from pipeline.extraction.suspects import Marker, suspicion
-from pipeline.extractors.base import Extractor
-from pipeline.store.provenance import record
-from pipeline.store.shard import check_existing
+from pipeline.errors import PipelineError
+from pipeline.features.extraction.digests import Digests
+from pipeline.features.extraction.extractor_pass import Made, extract
+from pipeline.features.extraction.imports import take
+from pipeline.features.extraction.quarantine import Marker, suspicion
+from pipeline.features.extraction.requests import Feature, named, of_rule
+from pipeline.features.extraction.sources import Source, find_sources, shards_of
+from pipeline.features.extraction.window_reader import NO_SOUND, Reason
+from pipeline.features.extraction.writer import Output, check_made, facts_of, identity_of, lacking_of, rejected, sweep
+from pipeline.features.networks.base import Extractor
+from pipeline.features.shard import check_existing
+from pipeline.provenance.record import record
 from pipeline.training.device import pick
 from pipeline.training.log import Progress
 

@@ -23,30 +23,30 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.captioners.bundle import METRICS, Trained, cut_short, load_captioner, save_captioner
-from pipeline.captioners.counting import Counter, Crew
-from pipeline.captioners.data import Batch, sentences_of
-from pipeline.captioners.inside import check_inside
-from pipeline.captioners.learn import Course, selection_events, training_events
-from pipeline.captioners.proposed import Proposed
-from pipeline.captioners.rewards import Rewards, Strings
-from pipeline.captioners.scst import self_critical
-from pipeline.captioners.validate import Judge, bad_endings, validate
+from pipeline.captioning.bundle import METRICS, Trained, cut_short, load_captioner, save_captioner
+from pipeline.captioning.data import Batch, sentences_of
+from pipeline.captioning.proposal_bounds import check_inside
+from pipeline.captioning.proposal_sampling import Proposed
+from pipeline.captioning.reward_workers import Counter, Crew
+from pipeline.captioning.rewards import Rewards, Strings
+from pipeline.captioning.scst import self_critical
+from pipeline.captioning.trainer import Course, selection_events, training_events
+from pipeline.captioning.validation import Judge, bad_endings, validate
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.datasets.corpus import Corpus
-from pipeline.metrics.cider_d import CiderD
-from pipeline.metrics.meteor import Meteor
-from pipeline.metrics.tokenizer import tokenize
-from pipeline.proposers.proposals import Proposal, read_proposals
-from pipeline.store.features import Features
-from pipeline.store.provenance import record
-from pipeline.training.clips import ClipCache
+from pipeline.errors import PipelineError
+from pipeline.evaluation.cider_d import CiderD
+from pipeline.evaluation.meteor import Meteor
+from pipeline.evaluation.tokenizer import tokenize
+from pipeline.features.combined import Features
+from pipeline.localization.proposals import Proposal, read_proposals
+from pipeline.provenance.record import record
+from pipeline.training.checkpoints import TrainingState
 from pipeline.training.device import pick
-from pipeline.training.epochs import Epochs, Selected, Validation, identity
+from pipeline.training.feature_cache import ClipCache
 from pipeline.training.seeds import generator
-from pipeline.training.state import TrainingState
+from pipeline.training.trainer import Epochs, Selected, Validation, identity
 
 STAGE = "finetune_scst"
 ANNOTATED = "gt"

@@ -21,23 +21,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.captioners.beam import Beams
-from pipeline.captioners.bundle import Trained, load_captioner
-from pipeline.captioners.data import Batch, EventSequence, collate
-from pipeline.captioners.decode import Captions, beam, greedy, sample
-from pipeline.captioners.donors import derange, lend
-from pipeline.captioners.inside import check_inside
-from pipeline.captioners.rules import Rules
+from pipeline.captioning.beam import Beams
+from pipeline.captioning.bundle import Trained, load_captioner
+from pipeline.captioning.constraints import Rules
+from pipeline.captioning.data import Batch, EventSequence, collate
+from pipeline.captioning.decoding import Captions, beam, greedy, sample
+from pipeline.captioning.proposal_bounds import check_inside
+from pipeline.captioning.shuffled_control import derange, lend
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.datasets.corpus import SPLITS, Corpus
-from pipeline.proposers.proposals import VERSION, Proposal, external_data, read_proposals
-from pipeline.store.atomic import write_json
-from pipeline.store.features import Features
-from pipeline.store.provenance import record
-from pipeline.training.clips import ClipCache, batches
+from pipeline.errors import PipelineError
+from pipeline.features.combined import Features
+from pipeline.io.atomic import write_json
+from pipeline.localization.proposals import VERSION, Proposal, external_data, read_proposals
+from pipeline.provenance.record import record
 from pipeline.training.device import pick
+from pipeline.training.feature_cache import ClipCache, batches
 from pipeline.training.log import Progress
 from pipeline.training.seeds import generator
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.command import add_config, command, heed_sigterm, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.make_demo import MakeDemo
 from pipeline.demo.annotations import (
     action_annotations,
@@ -31,9 +30,10 @@ from pipeline.demo.film import film
 from pipeline.demo.motions import MOTIONS
 from pipeline.demo.scene import Video
 from pipeline.demo.world import make_world
-from pipeline.store.atomic import write_json
-from pipeline.store.manifest import write_manifest
-from pipeline.store.provenance import record
+from pipeline.errors import PipelineError
+from pipeline.io.atomic import write_json
+from pipeline.provenance.manifest import write_manifest
+from pipeline.provenance.record import record
 
 log = logging.getLogger(__name__)
 

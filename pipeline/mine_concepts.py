@@ -13,14 +13,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.concepts.mine import concepts, inverse_document_frequency, vocabulary
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.mine_concepts import MineConcepts
-from pipeline.datasets.captions import read_captions
+from pipeline.datasets.activitynet_captions import read_captions
+from pipeline.datasets.concepts import concepts, inverse_document_frequency, vocabulary
 from pipeline.datasets.corpus import Corpus
-from pipeline.store.atomic import write_json
-from pipeline.store.provenance import record
+from pipeline.errors import PipelineError
+from pipeline.io.atomic import write_json
+from pipeline.provenance.record import record
 
 STAGE = "mine_concepts"
 

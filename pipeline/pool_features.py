@@ -18,9 +18,9 @@ from jaxtyping import Float
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.pool_features import PoolFeatures
 from pipeline.datasets.corpus import Corpus
-from pipeline.store.features import Features
-from pipeline.store.globals import write_globals
-from pipeline.store.provenance import record
+from pipeline.features.combined import Features
+from pipeline.features.pooled import write_globals
+from pipeline.provenance.record import record
 
 STAGE = "pool_features"
 

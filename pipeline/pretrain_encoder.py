@@ -27,30 +27,30 @@ from typing import Any
 import torch
 
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import REJECTS, Corpus
 from pipeline.encoders.card import Made, card
+from pipeline.encoders.clip_reader import ClipReader
 from pipeline.encoders.concept_labels import read_concepts
 from pipeline.encoders.data import Data, gather
-from pipeline.encoders.fitting import Fitting, optimiser
 from pipeline.encoders.initial import load_initial
-from pipeline.encoders.loading import Loader, readers_told
+from pipeline.encoders.loader import Loader, readers_told
 from pipeline.encoders.model import PretrainingModel, write_model
-from pipeline.encoders.reading import ClipReader
 from pipeline.encoders.registry import weight_file
-from pipeline.store.atomic import sha256, write_text
-from pipeline.store.globals import Globals
-from pipeline.store.manifest import write_manifest
-from pipeline.store.provenance import record
-from pipeline.store.tables import write_table
+from pipeline.encoders.trainer import Fitting, optimiser
+from pipeline.errors import PipelineError
+from pipeline.features.pooled import Globals
+from pipeline.io.atomic import sha256, write_text
+from pipeline.io.tables import write_table
+from pipeline.provenance.manifest import write_manifest
+from pipeline.provenance.record import record
+from pipeline.training.checkpoints import FollowedState, TrainingState
 from pipeline.training.device import described, pick
 from pipeline.training.distributed import Group, joined
-from pipeline.training.epochs import Epochs, Validation, copy_of, identity
+from pipeline.training.lr_sweep import Search
 from pipeline.training.precision import prepared
-from pipeline.training.search import Search
 from pipeline.training.seeds import seed_all
-from pipeline.training.state import FollowedState, TrainingState
+from pipeline.training.trainer import Epochs, Validation, copy_of, identity
 from pipeline.video.shard import Videos
 
 STAGE = "pretrain_encoder"

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.probe_encoder import ProbeEncoder
 from pipeline.datasets.corpus import Corpus
 from pipeline.encoders.concept_labels import read_concepts
 from pipeline.encoders.probe import Labelled, accuracy, concept_precision, means
 from pipeline.encoders.probe_labels import labelled
-from pipeline.store.atomic import read_json, write_json
-from pipeline.store.features import Features
-from pipeline.store.manifest import read_manifest
-from pipeline.store.provenance import record
+from pipeline.errors import PipelineError
+from pipeline.features.combined import Features
+from pipeline.io.atomic import read_json, write_json
+from pipeline.provenance.manifest import read_manifest
+from pipeline.provenance.record import record
 
 STAGE = "probe_encoder"
 

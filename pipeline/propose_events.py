@@ -22,25 +22,25 @@ from pathlib import Path
 import torch
 
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.propose_events import Bmn, Boundary, File, GroundTruth, Kind, Learned
 from pipeline.datasets.corpus import REJECTS, Corpus
-from pipeline.proposers.agreement import agreement
-from pipeline.proposers.bmn.learner import BmnLearner
-from pipeline.proposers.boundary import BoundaryLearner
-from pipeline.proposers.given import admit, read_given
-from pipeline.proposers.ground_truth import annotated_events
-from pipeline.proposers.learner import Clips, Learner, Times
-from pipeline.proposers.proposals import Proposal, external_data, write_proposals
-from pipeline.store.features import Features
-from pipeline.store.provenance import record
-from pipeline.store.tables import write_table
-from pipeline.training.clips import ClipCache, batches
+from pipeline.errors import PipelineError
+from pipeline.features.combined import Features
+from pipeline.io.tables import write_table
+from pipeline.localization.bmn.learner import BmnLearner
+from pipeline.localization.boundary import BoundaryLearner
+from pipeline.localization.ground_truth import annotated_events
+from pipeline.localization.learner import Clips, Learner, Times
+from pipeline.localization.proposal_files import admit, read_given
+from pipeline.localization.proposals import Proposal, external_data, write_proposals
+from pipeline.localization.validation import agreement
+from pipeline.provenance.record import record
+from pipeline.training.checkpoints import TrainingState
 from pipeline.training.device import pick
-from pipeline.training.epochs import Epochs, Metrics, Validation, identity
+from pipeline.training.feature_cache import ClipCache, batches
 from pipeline.training.log import Progress
 from pipeline.training.seeds import generator, seed_all
-from pipeline.training.state import TrainingState
+from pipeline.training.trainer import Epochs, Metrics, Validation, identity
 
 STAGE = "propose_events"
 

@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.reencode import Reencode
 from pipeline.datasets.corpus import REJECTS, Corpus
-from pipeline.store.atomic import replacing, sha256
-from pipeline.store.manifest import write_manifest
-from pipeline.store.provenance import record
-from pipeline.store.stamp import stamp
-from pipeline.store.tables import write_table
+from pipeline.errors import PipelineError
+from pipeline.io.atomic import replacing, sha256
+from pipeline.io.journal import Journal
+from pipeline.io.tables import write_table
+from pipeline.io.worker import Apart, CrashedError, TooLongError
+from pipeline.provenance.code_hash import stamp
+from pipeline.provenance.manifest import write_manifest
+from pipeline.provenance.record import record
 from pipeline.training.log import Progress
-from pipeline.video.apart import Apart, CrashedError, TooLongError
 from pipeline.video.encode import Encoded, RejectedError, reencode_video
-from pipeline.video.journal import Journal
 from pipeline.video.shard import REENCODED
 from pipeline.video.tools import ffmpeg_version
 from pipeline.video.transcode import FROM_OUTSIDE

@@ -19,14 +19,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.captioning.ensemble import Selected, select
+from pipeline.captioning.lexicon import Lexicon
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.select_captions import SelectCaptions
-from pipeline.metrics.predictions import read_predictions
-from pipeline.selection.lexicon import Lexicon
-from pipeline.selection.members import Selected, select
-from pipeline.store.atomic import write_json
-from pipeline.store.provenance import record
+from pipeline.errors import PipelineError
+from pipeline.evaluation.predictions import read_predictions
+from pipeline.io.atomic import write_json
+from pipeline.provenance.record import record
 
 STAGE = "select_captions"
 

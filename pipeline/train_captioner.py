@@ -21,26 +21,26 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.captioners.architectures import named
-from pipeline.captioners.bundle import METRICS, cut_short, parameters, save_captioner
-from pipeline.captioners.data import Batch, sentences_of, targets
-from pipeline.captioners.learn import Course, selection_events, training_events
-from pipeline.captioners.model import Architecture, Captioner, cross_entropy
-from pipeline.captioners.validate import Judge, validate
-from pipeline.captioners.vocabulary import Vocabulary
+from pipeline.captioning.bundle import METRICS, cut_short, parameters, save_captioner
+from pipeline.captioning.data import Batch, sentences_of, targets
+from pipeline.captioning.event_captioner import Architecture, Captioner, cross_entropy
+from pipeline.captioning.registry import named
+from pipeline.captioning.trainer import Course, selection_events, training_events
+from pipeline.captioning.validation import Judge, validate
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.train_captioner import TrainCaptioner
 from pipeline.datasets.corpus import Corpus
-from pipeline.metrics.meteor import Meteor
-from pipeline.metrics.tokenizer import tokenize
-from pipeline.store.features import Features
-from pipeline.store.provenance import record
-from pipeline.training.clips import ClipCache
+from pipeline.datasets.vocabulary import Vocabulary
+from pipeline.errors import PipelineError
+from pipeline.evaluation.meteor import Meteor
+from pipeline.evaluation.tokenizer import tokenize
+from pipeline.features.combined import Features
+from pipeline.provenance.record import record
+from pipeline.training.checkpoints import TrainingState
 from pipeline.training.device import pick
-from pipeline.training.epochs import Epochs, Selected, Validation, identity
+from pipeline.training.feature_cache import ClipCache
 from pipeline.training.seeds import generator, seed_all
-from pipeline.training.state import TrainingState
+from pipeline.training.trainer import Epochs, Selected, Validation, identity
 
 STAGE = "train_captioner"
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.errors import PipelineError
 from pipeline.config.write_submission import WriteSubmission
 from pipeline.datasets.corpus import Corpus
-from pipeline.metrics.predictions import Predictions, read_predictions
-from pipeline.store.atomic import write_json
-from pipeline.store.provenance import record
+from pipeline.errors import PipelineError
+from pipeline.evaluation.predictions import Predictions, read_predictions
+from pipeline.io.atomic import write_json
+from pipeline.provenance.record import record
 from pipeline.video.shard import shard_manifest
 
 STAGE = "write_submission"

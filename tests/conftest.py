@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from clones import link_clone, walk_road
+from helpers.workflow_sandbox import link_clone, walk_road
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]

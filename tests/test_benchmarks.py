@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from corpora import write_captions, write_references
+from helpers.evaluation_files import write_captions, write_references
 
 ROOT = Path(__file__).resolve().parents[1]
 

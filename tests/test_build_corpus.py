@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.build_corpus import main
 from pipeline.datasets.corpus import REJECTS, Corpus
-from pipeline.store.tables import read_table
+from pipeline.io.tables import read_table
 
 Settings = dict[str, Any]
 

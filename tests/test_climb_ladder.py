@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corpora import TRUTH, VAGUE, write_captions, write_corpus
+from helpers.evaluation_files import TRUTH, VAGUE, write_captions, write_corpus
 
 from pipeline.climb_ladder import main
 from pipeline.comparison.scored import score
 from pipeline.config.climb_ladder import ClimbLadder
-from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate
 from pipeline.config.load import CONFIG, load
-from pipeline.pages.ladder import draw_ladder
+from pipeline.errors import PipelineError
+from pipeline.report.ladder_plot import draw_ladder
 
 FOLDER = Path(__file__).resolve().parents[1] / CONFIG
 LOW = {"name": "low", "members": [{"captioner": "c", "before_scst": True}], "paper": {"gt": 12.0}}

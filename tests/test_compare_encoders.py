@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpora import TRUTH, VAGUE, write_captions, write_corpus
+from helpers.evaluation_files import TRUTH, VAGUE, write_captions, write_corpus
 
 from pipeline.compare_encoders import main
 from pipeline.config.compare_encoders import CompareEncoders
-from pipeline.config.errors import PipelineError
 from pipeline.config.load import CONFIG, load
+from pipeline.errors import PipelineError
 
 FOLDER = Path(__file__).resolve().parents[1] / CONFIG
 ARMS = [{"feature": "poor", "captioner": "on_poor"}, {"feature": "good", "captioner": "on_good"}]

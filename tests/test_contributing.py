@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from captioned import write_small
-from films import film
+from helpers.caption_corpus import write_small
+from helpers.video_files import film
 
 from pipeline.datasets.corpus import Corpus
-from pipeline.store.reader import FeatureStore
+from pipeline.features.store import FeatureStore
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

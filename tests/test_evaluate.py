@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpora import write_captions, write_corpus, write_references, write_shard
+from helpers.evaluation_files import write_captions, write_corpus, write_references, write_shard
 
 from pipeline.config.evaluate import Evaluate
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.config.train_captioner import TrainCaptioner
 from pipeline.evaluate import main
-from pipeline.metrics.localization import NAMES
-from pipeline.store.atomic import sha256
-from pipeline.store.manifest import write_manifest
-from pipeline.store.provenance import record
+from pipeline.evaluation.localization import NAMES
+from pipeline.io.atomic import sha256
+from pipeline.provenance.manifest import write_manifest
+from pipeline.provenance.record import record
 
 FIRST = {
     "v_a": [(0.0, 10.0, "A man rides a horse."), (10.0, 20.0, "The horse jumps over a fence.")],
@@ -116,7 +116,7 @@ def test_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 def test_other_settings_give_another_digest(tmp_path: Path) -> None:
-    from pipeline.metrics.result import provenance
+    from pipeline.evaluation.result import provenance
 
     one, other = (provenance(Evaluate(variant=variant), [])["config_digest"] for variant in ("2018", "2021"))
     assert one != other

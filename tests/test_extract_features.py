@@ -10,25 +10,25 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from filmed import SMALL, counting, shoot, write_videos
-from films import film
-from stored import vouch
+from helpers.feature_files import vouch
+from helpers.video_corpus import SMALL, counting, shoot, write_videos
+from helpers.video_files import film
 
 from pipeline.config.pretrain_encoder import Clip, PretrainEncoder
 from pipeline.config.reencode import Reencode
 from pipeline.datasets.corpus import REJECTS
+from pipeline.encoders.clip_reader import ClipReader
 from pipeline.encoders.geometry import central_crop, prepare, stack
 from pipeline.encoders.model import PretrainingModel, read_encoder, write_model
-from pipeline.encoders.reading import ClipReader
 from pipeline.extract_features import main
-from pipeline.extraction.output import Output
-from pipeline.extraction.passes import Made, extract
-from pipeline.extraction.sources import Source, find_sources
-from pipeline.extractors.base import Extractor
-from pipeline.extractors.own import OwnEncoder
-from pipeline.store.features import SCHEMA, ClipGrid, Features, FeatureStore
-from pipeline.store.manifest import read_manifest, write_manifest
-from pipeline.store.tables import read_table
+from pipeline.features.combined import SCHEMA, ClipGrid, Features, FeatureStore
+from pipeline.features.extraction.extractor_pass import Made, extract
+from pipeline.features.extraction.sources import Source, find_sources
+from pipeline.features.extraction.writer import Output
+from pipeline.features.networks.base import Extractor
+from pipeline.features.networks.clip_encoder import OwnEncoder
+from pipeline.io.tables import read_table
+from pipeline.provenance.manifest import read_manifest, write_manifest
 from pipeline.video.encode import reencode_video
 from pipeline.video.shard import VideoRow, Videos
 from pipeline.video.stream import Pixels, Timed, timed
@@ -234,7 +234,7 @@ def test_extractors_of_all_rates_share_one_decode(shard: Path, monkeypatch: pyte
         opened.append(path)
         return timed(path, **words)
 
-    monkeypatch.setattr("pipeline.extraction.reading.timed", watched)
+    monkeypatch.setattr("pipeline.features.extraction.window_reader.timed", watched)
     grids = {"a": (30.0, 3, 2), "b": (7.5, 2, 5), "c": (20.0, 1, 4), "d": (60.0, 4, 4)}
     many = [Brightness(name, *grid) for name, grid in grids.items()]
     together = made_by(many, find_sources([shard]), batch_size=3)

@@ -7,25 +7,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from captioned import Small, die_in_call, fake_tokenize, write_small
+from helpers.caption_corpus import Small, die_in_call, fake_tokenize, write_small
 
 from pipeline import finetune_scst, train_captioner
-from pipeline.captioners.bundle import METRICS, load_captioner, save_captioner
-from pipeline.captioners.data import EventSequence, annotated, collate
-from pipeline.captioners.decode import greedy
-from pipeline.captioners.learn import Course
-from pipeline.captioners.model import Architecture, Captioner
-from pipeline.captioners.validate import bad_endings
-from pipeline.captioners.vocabulary import END, Vocabulary
+from pipeline.captioning.bundle import METRICS, load_captioner, save_captioner
+from pipeline.captioning.data import EventSequence, annotated, collate
+from pipeline.captioning.decoding import greedy
+from pipeline.captioning.event_captioner import Architecture, Captioner
+from pipeline.captioning.trainer import Course
+from pipeline.captioning.validation import bad_endings
 from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.datasets.corpus import Corpus
-from pipeline.metrics.meteor.formula import Pair, Scorer, Stats
-from pipeline.proposers.proposals import Proposal, write_proposals
-from pipeline.store.atomic import sha256
-from pipeline.store.manifest import read_manifest
-from pipeline.training.clips import ClipCache
-from pipeline.training.epochs import Selected, copy_of
+from pipeline.datasets.vocabulary import END, Vocabulary
+from pipeline.evaluation.meteor.formula import Pair, Scorer, Stats
+from pipeline.io.atomic import sha256
+from pipeline.localization.proposals import Proposal, write_proposals
+from pipeline.provenance.manifest import read_manifest
+from pipeline.training.feature_cache import ClipCache
 from pipeline.training.seeds import seed_all
+from pipeline.training.trainer import Selected, copy_of
 
 CONFIG = {"lr": 0.01, "batch_videos": 4, "selection": "last", "epochs": 2, "reward_workers": 0}
 

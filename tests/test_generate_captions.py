@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from captioned import GRID, Small, write_small
-from stored import made, shard
+from helpers.caption_corpus import GRID, Small, write_small
+from helpers.feature_files import made, shard
 
 from pipeline import generate_captions
-from pipeline.captioners.bundle import METRICS, save_captioner
-from pipeline.captioners.model import Architecture, Captioner
-from pipeline.captioners.vocabulary import Vocabulary
-from pipeline.metrics.diversity import BAD_ENDINGS
-from pipeline.proposers.proposals import Proposal, write_proposals
-from pipeline.training.epochs import Selected, copy_of
+from pipeline.captioning.bundle import METRICS, save_captioner
+from pipeline.captioning.event_captioner import Architecture, Captioner
+from pipeline.datasets.vocabulary import Vocabulary
+from pipeline.evaluation.diversity import BAD_ENDINGS
+from pipeline.localization.proposals import Proposal, write_proposals
 from pipeline.training.seeds import seed_all
+from pipeline.training.trainer import Selected, copy_of
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import Case
-from walked import KILLS, cases
+from helpers.kill_runner import Case
+from helpers.stage_cases import KILLS, cases
 
 from pipeline.config.load import Config
 

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.demo.motions import MOTIONS
 from pipeline.make_demo import main
-from pipeline.store.manifest import Manifest, read_manifest
+from pipeline.provenance.manifest import Manifest, read_manifest
 from pipeline.video.decode import probe
 
 CONFIG = {"seed": 3, "train_videos": 8, "val_videos": 4, "test_videos": 1, "broken_videos": 2}

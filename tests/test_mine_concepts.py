@@ -9,11 +9,11 @@ from typing import Any
 import lemminflect
 import pytest
 import spacy
-from captioned import write_small
+from helpers.caption_corpus import write_small
 from spacy.lang.en.stop_words import STOP_WORDS
 
-from pipeline.concepts.mine import vocabulary
-from pipeline.datasets.captions import read_captions
+from pipeline.datasets.activitynet_captions import read_captions
+from pipeline.datasets.concepts import vocabulary
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.text import words as split_words
 from pipeline.encoders.concept_labels import read_concepts
@@ -116,7 +116,7 @@ def test_an_absent_model_says_how_to_get_it(
     def absent(name: str, **_: Any) -> None:
         raise OSError(name)
 
-    monkeypatch.setattr("pipeline.concepts.tagger.spacy.load", absent)
+    monkeypatch.setattr("pipeline.datasets.tagger.spacy.load", absent)
     assert main(["--captions", str(captions), "--concepts", str(tmp_path / "c.json")]) == 2
     error = capsys.readouterr().err
     assert "python -m spacy download en_core_web_sm" in error

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpora import write_corpus
+from helpers.evaluation_files import write_corpus
 
+from pipeline.features.combined import ClipGrid, write_features
+from pipeline.features.pooled import Globals
 from pipeline.pool_features import main
-from pipeline.store.features import ClipGrid, write_features
-from pipeline.store.globals import Globals
 
 DRAW = np.random.default_rng(0)
 CLIPS = {f"v_{number}": DRAW.normal(size=(1 + number % 5, 4)).astype(np.float32) for number in range(9)}

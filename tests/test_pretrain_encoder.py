@@ -8,23 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from filmed import SMALL, Filmed, write_filmed
+from helpers.video_corpus import SMALL, Filmed, write_filmed
 from safetensors.torch import load_file
 
-from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import REJECTS, Corpus
 from pipeline.encoders.architectures import build
 from pipeline.encoders.data import gather
-from pipeline.encoders.fitting import Fitting
 from pipeline.encoders.model import read_encoder
+from pipeline.encoders.trainer import Fitting
+from pipeline.errors import PipelineError
+from pipeline.features.pooled import write_globals
+from pipeline.io.tables import read_table
 from pipeline.pretrain_encoder import main, read_globals
-from pipeline.store.globals import write_globals
-from pipeline.store.manifest import read_manifest
-from pipeline.store.tables import read_table
-from pipeline.training.epochs import Within
+from pipeline.provenance.manifest import read_manifest
+from pipeline.training.checkpoints import TrainingState
 from pipeline.training.seeds import seed_all
-from pipeline.training.state import TrainingState
+from pipeline.training.trainer import Within
 from pipeline.video.shard import Videos
 
 PAYLOADS = {"model.safetensors", "config.json", "metrics.jsonl", "dropped.parquet"}
@@ -125,7 +125,7 @@ def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(filmed: Filmed, m
         run(filmed, "two")
     monkeypatch.undo()
     trained: list[int] = []
-    monkeypatch.setattr("pipeline.encoders.fitting.Fitting.train", noting(trained))
+    monkeypatch.setattr("pipeline.encoders.trainer.Fitting.train", noting(trained))
     _, resumed = run(filmed, "two")
     assert trained == [3], "only the epoch that was not saved"
     assert metrics(resumed) == metrics(undisturbed)
@@ -190,7 +190,7 @@ def test_other_settings_do_not_go_on_from_an_old_state(filmed: Filmed, monkeypat
         run(filmed)
     monkeypatch.undo()
     trained: list[int] = []
-    monkeypatch.setattr("pipeline.encoders.fitting.Fitting.train", noting(trained))
+    monkeypatch.setattr("pipeline.encoders.trainer.Fitting.train", noting(trained))
     run(filmed, head_lr=[0.04])
     assert trained == [1, 2, 3]
 

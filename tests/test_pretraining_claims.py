@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claims import decided_otherwise, differing
+from helpers.documented_results import decided_otherwise, differing
 
 from pipeline.config.base import Settings
 from pipeline.config.load import CONFIG, load

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.concepts.mine import concepts
 from pipeline.config.load import CONFIG, load
+from pipeline.datasets.concepts import concepts
 from pipeline.datasets.corpus import CAPTIONS, SEGMENTS, VIDEOS, Corpus
 from pipeline.demo.annotations import caption_annotations, of_subset
 from pipeline.demo.world import make_world
 from pipeline.encoders.concept_labels import read_concepts
 from pipeline.encoders.probe_labels import labelled
+from pipeline.features.combined import ClipGrid, Features, write_features
+from pipeline.io.tables import write_table
 from pipeline.probe_encoder import main
-from pipeline.store.features import ClipGrid, Features, write_features
-from pipeline.store.manifest import write_manifest
-from pipeline.store.tables import write_table
+from pipeline.provenance.manifest import write_manifest
 
 GRID = ClipGrid(16.0, 16, 16)
 """One clip a second."""

@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
-from captioned import Small, count_steps, die_in_call, write_small
-from stored import made, shard
+from helpers.caption_corpus import Small, count_steps, die_in_call, write_small
+from helpers.feature_files import made, shard
 
 from pipeline import propose_events
 from pipeline.datasets.corpus import REJECTS
-from pipeline.proposers.proposals import Proposal, read_proposals
-from pipeline.store.atomic import sha256
-from pipeline.store.features import ClipGrid
-from pipeline.store.tables import read_table
+from pipeline.features.combined import ClipGrid
+from pipeline.io.atomic import sha256
+from pipeline.io.tables import read_table
+from pipeline.localization.proposals import Proposal, read_proposals
 
 BOUNDARY = {"kind": "boundary", "features": ["toy"], "hidden": 16, "batch_size": 4, "lr": 0.01, "epochs": 3}
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from films import cut, film
+from helpers.video_files import cut, film
 
 from pipeline.build_corpus import main as build_corpus
 from pipeline.datasets.corpus import REJECTS
+from pipeline.io.tables import read_table
+from pipeline.provenance.manifest import read_manifest
 from pipeline.reencode import main
-from pipeline.store.manifest import read_manifest
-from pipeline.store.tables import read_table
 from pipeline.video.shard import Videos
 from pipeline.video.tools import ffmpeg, ffmpeg_version
 

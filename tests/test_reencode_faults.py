@@ -6,14 +6,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from corpora import write_corpus
-from films import cut, film
-from killing import Case, said_by_survivors
+from helpers.evaluation_files import write_corpus
+from helpers.kill_runner import Case, said_by_survivors
+from helpers.video_files import cut, film
 
 from pipeline.datasets.corpus import REJECTS
+from pipeline.io.tables import read_table
+from pipeline.provenance.manifest import read_manifest
 from pipeline.reencode import main
-from pipeline.store.manifest import read_manifest
-from pipeline.store.tables import read_table
 from pipeline.video.shard import Videos
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from corpora import Spoken, write_captions
+from helpers.evaluation_files import Spoken, write_captions
 
-from pipeline.metrics.predictions import read_predictions
+from pipeline.evaluation.predictions import read_predictions
 from pipeline.select_captions import main
 
 CONCEPT_OF = {"man": "man", "men": "man", "run": "run", "runs": "run", "dog": "dog", "red": "red"}

@@ -6,23 +6,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from captioned import FakeMeteor, Small, count_steps, die_in_call, fake_tokenize, write_small
-from stored import made, shard
+from helpers.caption_corpus import FakeMeteor, Small, count_steps, die_in_call, fake_tokenize, write_small
+from helpers.feature_files import made, shard
 
 from pipeline import train_captioner
-from pipeline.captioners.bundle import load_captioner
-from pipeline.captioners.data import annotated, collate
-from pipeline.captioners.decode import greedy
-from pipeline.captioners.learn import Course
-from pipeline.config.errors import PipelineError
+from pipeline.captioning.bundle import load_captioner
+from pipeline.captioning.data import annotated, collate
+from pipeline.captioning.decoding import greedy
+from pipeline.captioning.trainer import Course
+from pipeline.commands.store import main as exchange
 from pipeline.config.train_captioner import TrainCaptioner
 from pipeline.datasets.corpus import Corpus
-from pipeline.store.__main__ import main as exchange
-from pipeline.store.atomic import sha256
-from pipeline.store.features import ClipGrid
-from pipeline.store.manifest import read_manifest
+from pipeline.errors import PipelineError
+from pipeline.features.combined import ClipGrid
+from pipeline.io.atomic import sha256
+from pipeline.provenance.manifest import read_manifest
 from pipeline.train_captioner import scheduled
-from pipeline.training.clips import ClipCache
+from pipeline.training.feature_cache import ClipCache
 
 CONFIG = {"features": ["toy"], "hidden": 16, "lr": 0.01, "dropout": 0.2, "batch_videos": 4, "max_words": 6}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpora import Spoken, write_captions, write_corpus, write_shard
+from helpers.evaluation_files import Spoken, write_captions, write_corpus, write_shard
 
 from pipeline.write_submission import main
 

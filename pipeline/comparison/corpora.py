@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.comparison.scored import PerVideo, corpus_of, score
 from pipeline.config.compare_encoders import SHUFFLED, CompareEncoders
-from pipeline.store.atomic import read_json
+from pipeline.io.atomic import read_json
 
 
 @dataclass(frozen=True)

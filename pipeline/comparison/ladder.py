@@ -11,8 +11,8 @@ from pipeline.comparison.scored import Scored, corpus_of, score
 from pipeline.comparison.tables import gain
 from pipeline.config.climb_ladder import ClimbLadder, Rung
 from pipeline.config.select_captions import Member
-from pipeline.metrics.comparison import spread
-from pipeline.store.atomic import sha256
+from pipeline.evaluation.comparison import spread
+from pipeline.io.atomic import sha256
 
 STAGE = "climb_ladder"
 Proposals = Literal["gt", "learned"]

@@ -8,10 +8,10 @@ from typing import Any
 
 from pipeline.comparison.corpora import Seed, Seeds
 from pipeline.config.compare_encoders import CompareEncoders
-from pipeline.metrics.result import LIBRARIES
-from pipeline.store.atomic import sha256
-from pipeline.store.provenance import trace
-from pipeline.store.stamp import stamp
+from pipeline.evaluation.result import LIBRARIES
+from pipeline.io.atomic import sha256
+from pipeline.provenance.code_hash import stamp
+from pipeline.provenance.record import trace
 
 TRAINED = ("pretrain_encoder", "train_captioner", "finetune_scst")
 

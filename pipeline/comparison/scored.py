@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate
 from pipeline.datasets.corpus import Corpus
-from pipeline.metrics.evaluator import Evaluation, evaluate, predicted_events, reference_events
+from pipeline.errors import PipelineError
+from pipeline.evaluation.evaluator import Evaluation, evaluate, predicted_events, reference_events
 
 PerVideo = Float[np.ndarray, "_"]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pipeline.comparison.corpora import Seeds
 from pipeline.config.compare_encoders import CompareEncoders
-from pipeline.metrics.comparison import difference, plain, spread
+from pipeline.evaluation.comparison import difference, plain, spread
 
 Table = dict[str, dict[str, Any]]
 

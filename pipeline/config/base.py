@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 from pydantic.config import JsonDict
 
-from pipeline.config.errors import PipelineError
+from pipeline.errors import PipelineError
 
 MACHINE: JsonDict = {"machine": True}
 """Mark (`json_schema_extra`) of settings that only say how the machine is used: they never change a result, so a change

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from pipeline.config.base import Settings
-from pipeline.config.errors import PipelineError
+from pipeline.errors import PipelineError
 
 OF_THE_MACHINE = {
     errno.ENOSPC: "free space on this disk (temporary files go where TMPDIR says)",

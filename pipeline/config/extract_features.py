@@ -59,7 +59,7 @@ class OwnFeature(_OfShard):
 class PublishedFeature(_OfShard, PublishedOptions):
     """Features by a published network, with its own windows."""
 
-    extractor: str = Field(description="name of the network in `pipeline.extractors.registry`")
+    extractor: str = Field(description="name of the network in `pipeline.features.networks.registry`")
     weights: str = Field(min_length=1, description="file of its weights, a folder of such files, or the word random")
     stride: int | None = Field(
         None, ge=1, description="frames (sound: samples), at its own rate, from window to window; null: its own"

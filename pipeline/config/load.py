@@ -12,7 +12,6 @@ from pipeline.config.base import Section
 from pipeline.config.build_corpus import BuildCorpus
 from pipeline.config.climb_ladder import ClimbLadder
 from pipeline.config.compare_encoders import CompareEncoders
-from pipeline.config.errors import PipelineError
 from pipeline.config.evaluate import Evaluate
 from pipeline.config.extract_features import KINDS, ExtractFeatures, OwnFeature
 from pipeline.config.finetune_scst import FinetuneScst
@@ -24,11 +23,12 @@ from pipeline.config.pretrain_encoder import GlobalFeature, PretrainEncoder
 from pipeline.config.probe_encoder import ProbeEncoder
 from pipeline.config.propose_events import Boundary, GroundTruth, Learned, ProposeEvents
 from pipeline.config.reencode import Reencode
-from pipeline.config.report import Report
 from pipeline.config.select_captions import Member, SelectCaptions
 from pipeline.config.train_captioner import TrainCaptioner
 from pipeline.config.variants import SMOKE, rehearsed, split_name, with_seed
+from pipeline.config.write_report import WriteReport
 from pipeline.config.write_submission import WriteSubmission
+from pipeline.errors import PipelineError
 
 CONFIG = Path("config")
 """Folder of the configuration, relative to the folder that snakemake runs in."""
@@ -77,7 +77,7 @@ class Config(Section):
     )
     evaluate: Evaluate = Field(Evaluate(), description="scores")
     write_submission: WriteSubmission = Field(WriteSubmission(), description="the file for the challenge's test set")
-    report: Report = Field(Report(), description="tables, pictures, page")
+    write_report: WriteReport = Field(WriteReport(), description="tables, pictures, page")
     compare_encoders: CompareEncoders = Field(CompareEncoders(), description="encoders beside one another")
     climb_ladder: ClimbLadder = Field(ClimbLadder(), description="the ladder of the paper's Table 2")
 

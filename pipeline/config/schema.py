@@ -14,9 +14,9 @@ from pydantic import BaseModel, RootModel
 
 from pipeline.config.base import MACHINE
 from pipeline.config.command import command, parser
-from pipeline.config.errors import PipelineError
 from pipeline.config.load import CONFIG, Config
-from pipeline.store.atomic import write_text
+from pipeline.errors import PipelineError
+from pipeline.io.atomic import write_text
 
 HEADER = """\
 # yaml-language-server: $schema=schema.json

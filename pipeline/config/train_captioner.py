@@ -12,7 +12,7 @@ class TrainCaptioner(Section):
     """Cross-entropy training of one event captioner."""
 
     architecture: str = Field(
-        "events", min_length=1, description="the captioner, by its name in `pipeline.captioners.architectures`"
+        "events", min_length=1, description="the captioner, by its name in `pipeline.captioning.registry`"
     )
     features: list[str] = Field(min_length=1, description="entries of `extract_features`, concatenated along channels")
     splits: list[Literal["train", "enlarged"]] = Field(

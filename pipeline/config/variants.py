@@ -7,7 +7,7 @@ rehearsal of any dataset's road: every job, network and setting of it, on a few 
 import re
 from typing import Any
 
-from pipeline.config.errors import PipelineError
+from pipeline.errors import PipelineError
 
 SMOKE = "_smoke"
 

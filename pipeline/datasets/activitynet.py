@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.config.errors import PipelineError
 from pipeline.datasets.annotations import Annotated, Segment, check_duration, check_times
-from pipeline.store.atomic import read_json
-from pipeline.store.ids import check_id
+from pipeline.datasets.video_ids import check_id
+from pipeline.errors import PipelineError
+from pipeline.io.atomic import read_json
 
 SUBSETS = ("training", "validation", "testing")
 

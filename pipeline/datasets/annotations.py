@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.errors import PipelineError
+from pipeline.errors import PipelineError
 
 LONGEST = 1e9
 """Seconds, thirty years."""

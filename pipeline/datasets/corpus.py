@@ -11,10 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.config.errors import PipelineError
-from pipeline.store.ids import check_id
-from pipeline.store.manifest import Manifest, read_manifest
-from pipeline.store.tables import read_table
+from pipeline.datasets.video_ids import check_id
+from pipeline.errors import PipelineError
+from pipeline.io.tables import read_table
+from pipeline.provenance.manifest import Manifest, read_manifest
 from pipeline.video.shard import REENCODED, shard_manifest
 
 SPLITS = ("train", "enlarged", "val", "test", "submission")

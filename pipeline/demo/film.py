@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.config.errors import PipelineError
 from pipeline.demo.damage import damage
 from pipeline.demo.draw import draw
 from pipeline.demo.formats import FORMATS
 from pipeline.demo.scene import Video
 from pipeline.demo.sound import write_sound
-from pipeline.store.atomic import replacing
+from pipeline.errors import PipelineError
+from pipeline.io.atomic import replacing
 from pipeline.video.tools import ffmpeg
 
 

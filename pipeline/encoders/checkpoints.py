@@ -9,8 +9,8 @@ Four forms are told apart by what they hold, not by their names:
 - ours (`pipeline.encoders.model.write_model`): the encoder under `encoder.`, the heads under `heads.`.
 - any of these in safetensors.
 
-The extractors' files (`pipeline.extractors`) are read by the same code, `read_state`: state dicts under other keys, and
-VGGish's PCA, which holds NumPy arrays; arrays of numbers are the other class that reading allows.
+The extractors' files (`pipeline.features.networks`) are read by the same code, `read_state`: state dicts under other
+keys, and VGGish's PCA, which holds NumPy arrays; arrays of numbers are the other class that reading allows.
 
 TSP's label list makes region 0 "Action" and 1 "No action"; here, as in the paper (section 3.3), 0 is background. The
 rows of a published region head are therefore swapped while reading. Action classes are sorted by name in both.
@@ -29,8 +29,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.config.errors import PipelineError
-from pipeline.store.atomic import sha256
+from pipeline.errors import PipelineError
+from pipeline.io.atomic import sha256
 
 NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.pth$")
 """How torch.hub names published files: `-` and the first digits of their sha256."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.errors import PipelineError
 from pipeline.datasets.text import words
-from pipeline.store.atomic import read_json
+from pipeline.errors import PipelineError
+from pipeline.io.atomic import read_json
 
 
 @dataclass(frozen=True)

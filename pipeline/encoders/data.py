@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import Corpus
+from pipeline.encoders.clip_reader import length
 from pipeline.encoders.clips import Sample, Sampler
 from pipeline.encoders.concept_labels import Concept, ConceptLabels
-from pipeline.encoders.reading import length
 from pipeline.encoders.segments import (
     Segment,
     action_segments,
@@ -19,7 +18,8 @@ from pipeline.encoders.segments import (
     given_background,
     long_enough,
 )
-from pipeline.store.globals import Globals
+from pipeline.errors import PipelineError
+from pipeline.features.pooled import Globals
 from pipeline.training.seeds import generator
 from pipeline.video.shard import VideoRow
 

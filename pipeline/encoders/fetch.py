@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.config.errors import PipelineError
 from pipeline.encoders.registry import Published
-from pipeline.store.atomic import replacing, sha256
+from pipeline.errors import PipelineError
+from pipeline.io.atomic import replacing, sha256
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PIECE = 1 << 20

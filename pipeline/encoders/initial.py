@@ -4,10 +4,10 @@ from pathlib import Path
 
 from torch import nn
 
-from pipeline.config.errors import PipelineError
 from pipeline.encoders.checkpoints import Checkpoint, read_checkpoint
 from pipeline.encoders.encoder import ClipEncoder
 from pipeline.encoders.heads import Heads
+from pipeline.errors import PipelineError
 from pipeline.training.weights import check_fits
 
 

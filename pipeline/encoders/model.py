@@ -7,13 +7,13 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.config.errors import PipelineError
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.encoders.architectures import build
 from pipeline.encoders.encoder import ClipEncoder
 from pipeline.encoders.heads import Heads, Logits
-from pipeline.store.atomic import read_json, write_json
-from pipeline.store.manifest import read_manifest
+from pipeline.errors import PipelineError
+from pipeline.io.atomic import read_json, write_json
+from pipeline.provenance.manifest import read_manifest
 from pipeline.training.weights import load_weights, save_weights
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.encoders.scores import average_precision
+from pipeline.encoders.validation_metrics import average_precision
 
 STEPS = 1000
 """Of L-BFGS at most; it ends where the gradient vanishes, after a few dozen as a rule."""

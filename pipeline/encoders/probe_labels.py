@@ -10,7 +10,7 @@ from pipeline.encoders.concept_labels import Concept, ConceptLabels
 from pipeline.encoders.losses import BACKGROUND, FOREGROUND, NO_ACTION
 from pipeline.encoders.probe import Labelled
 from pipeline.encoders.segments import Segment, action_segments, background_segments, given_background
-from pipeline.store.features import Features
+from pipeline.features.combined import Features
 
 ACROSS = -1
 """Region of a clip that crosses a border of an action, or lies where nobody says which region it is."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.errors import PipelineError
+from pipeline.errors import PipelineError
 
 FOLDER = Path("weights")
 """Where the files of named weights are looked for, beside the Snakefile."""
@@ -179,11 +179,11 @@ def weight_file(weights: str) -> Path:
     if known:
         raise PipelineError(
             f"{path}: no such weight file (key initial_weights); fetch it from {known.url}: "
-            f"python -m pipeline.encoders fetch {known.name} --folder {path.parent}"
+            f"python -m pipeline.commands.weights fetch {known.name} --folder {path.parent}"
         )
     if not path.suffix:
         raise PipelineError(
             f"initial_weights = {weights!r}: neither a file nor the name of published weights; "
-            "python -m pipeline.encoders list shows those"
+            "python -m pipeline.commands.weights list shows those"
         )
     raise PipelineError(f"{path}: no such weight file (key initial_weights)")

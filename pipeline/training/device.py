@@ -4,7 +4,7 @@ import platform
 
 import torch
 
-from pipeline.config.errors import PipelineError
+from pipeline.errors import PipelineError
 
 
 def pick(device: str) -> torch.device:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.store.atomic import write_text
+from pipeline.io.atomic import write_text
 
 BAR_EVERY_S = 0.2
 BAR_WIDTH = 30

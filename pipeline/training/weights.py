@@ -6,8 +6,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from pipeline.config.errors import PipelineError
-from pipeline.store.atomic import replacing
+from pipeline.errors import PipelineError
+from pipeline.io.atomic import replacing
 
 
 def save_weights(path: Path, module: torch.nn.Module) -> None:

@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
-from pipeline.config.errors import PipelineError
+from pipeline.errors import PipelineError
 
 Frame = UInt8[np.ndarray, "height width 3"]
 

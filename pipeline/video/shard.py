@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.config.errors import PipelineError
-from pipeline.store.manifest import read_manifest
-from pipeline.store.tables import read_table
+from pipeline.errors import PipelineError
+from pipeline.io.tables import read_table
+from pipeline.provenance.manifest import read_manifest
 
 REENCODED = pa.schema(
     [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from pipeline.config.errors import PipelineError
+from pipeline.errors import PipelineError
 
 
 def ffmpeg() -> Path:

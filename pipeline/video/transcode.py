@@ -11,8 +11,8 @@ from pathlib import Path
 
 import ffmpeg
 
-from pipeline.config.errors import PipelineError
 from pipeline.config.reencode import Reencode
+from pipeline.errors import PipelineError
 from pipeline.video.decode import Probe
 from pipeline.video.tools import ffmpeg as ffmpeg_binary
 

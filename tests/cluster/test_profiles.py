@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clones import ROOT, link_clone, snakemake
+from helpers.workflow_sandbox import ROOT, link_clone, snakemake
 
 PROFILES = ROOT / "workflow" / "profiles"
 RULES = {

@@ -11,8 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from clones import ROOT, link_clone
-from small_slurm import HERE, NoSlurmError, Slurm, ours, refusal, small_slurm
+from helpers.small_slurm import HERE, NoSlurmError, Slurm, ours, refusal, small_slurm
+from helpers.workflow_sandbox import ROOT, link_clone
 
 pytestmark = [
     pytest.mark.cluster,

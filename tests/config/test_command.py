@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.command import command
-from pipeline.store.atomic import replacing
+from pipeline.io.atomic import replacing
 
 
 def test_sigterm_removes_temporary_files_and_is_told_by_the_status(tmp_path: Path) -> None:

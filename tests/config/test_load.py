@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config.errors import PipelineError
 from pipeline.config.load import CONFIG, Config, load, merge
 from pipeline.config.schema import config_yaml, generated, main
+from pipeline.errors import PipelineError
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / CONFIG

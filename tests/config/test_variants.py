@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.errors import PipelineError
 from pipeline.config.load import CONFIG, load
+from pipeline.errors import PipelineError
 
 FOLDER = Path(__file__).resolve().parents[2] / CONFIG
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.errors import PipelineError
 from pipeline.datasets.activitynet import read_activitynet
+from pipeline.datasets.activitynet_captions import read_captions
 from pipeline.datasets.annotations import Segment
-from pipeline.datasets.captions import read_captions
-from pipeline.datasets.tsp import read_tsp
+from pipeline.datasets.tsp_csv import read_tsp
+from pipeline.errors import PipelineError
 
 HEADER = "video-name,t-start,t-end,action-label,video-duration,filename,fps,video-frames,temporal-region-label\n"
 

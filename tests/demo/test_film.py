@@ -6,7 +6,6 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.config.errors import PipelineError
 from pipeline.config.make_demo import MakeDemo
 from pipeline.config.reencode import Reencode
 from pipeline.demo import film as film_module
@@ -15,6 +14,7 @@ from pipeline.demo.film import film
 from pipeline.demo.formats import FORMATS
 from pipeline.demo.scene import COLOURS, Video
 from pipeline.demo.world import make_world
+from pipeline.errors import PipelineError
 from pipeline.video.encode import RejectedError, reencode_video
 
 

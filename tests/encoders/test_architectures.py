@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
-from filmed import SMALL
+from helpers.video_corpus import SMALL
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipeline.config.errors import PipelineError
 from pipeline.encoders.architectures import build
 from pipeline.encoders.checkpoints import read_checkpoint
 from pipeline.encoders.encoder import ClipEncoder
 from pipeline.encoders.heads import Heads
 from pipeline.encoders.initial import load_initial
+from pipeline.errors import PipelineError
 
 ACTIONS = 5
 DIM = 128

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.errors import PipelineError
 from pipeline.encoders.concept_labels import Concept, ConceptLabels, read_concepts
+from pipeline.errors import PipelineError
 
 CONCEPTS = [
     Concept("ball", ("ball", "balls"), "NOUN"),

@@ -8,7 +8,7 @@ import pytest
 from pipeline.build_corpus import build
 from pipeline.config.build_corpus import BuildCorpus
 from pipeline.config.pretrain_encoder import PretrainEncoder
-from pipeline.datasets.captions import read_captions
+from pipeline.datasets.activitynet_captions import read_captions
 from pipeline.datasets.corpus import Corpus
 from pipeline.encoders.data import Data, gather
 from pipeline.video.shard import VideoRow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.encoders.__main__ import main
+from pipeline.commands.weights import main
 from pipeline.encoders.registry import PUBLISHED, Published
 
 BODY = bytes(range(256)) * 20_000

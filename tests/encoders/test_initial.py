@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from filmed import SMALL, Filmed, write_filmed
+from helpers.video_corpus import SMALL, Filmed, write_filmed
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pipeline.config.errors import PipelineError
 from pipeline.encoders.architectures import build
 from pipeline.encoders.initial import load_initial
+from pipeline.errors import PipelineError
 from pipeline.pretrain_encoder import main
 
 
@@ -125,4 +125,4 @@ def test_an_encoder_goes_on_from_another_with_or_without_its_heads(
     assert all(name.startswith("heads.") for name in different)
     status, _ = pretrain(filmed, "published", initial_weights="r3d_18_kinetics")
     assert status == 2
-    assert "python -m pipeline.encoders fetch r3d_18_kinetics" in capsys.readouterr().err.splitlines()[-1]
+    assert "python -m pipeline.commands.weights fetch r3d_18_kinetics" in capsys.readouterr().err.splitlines()[-1]

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from filmed import SMALL, write_filmed
+from helpers.video_corpus import SMALL, write_filmed
 from torch import nn
 
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import Corpus
+from pipeline.encoders.clip_reader import ClipReader
 from pipeline.encoders.concept_labels import read_concepts
 from pipeline.encoders.data import gather
-from pipeline.encoders.fitting import Fitting, optimiser
-from pipeline.encoders.loading import Loader
+from pipeline.encoders.loader import Loader
 from pipeline.encoders.model import PretrainingModel
-from pipeline.encoders.reading import ClipReader
+from pipeline.encoders.trainer import Fitting, optimiser
 from pipeline.training.precision import autocast, prepared
 from pipeline.video.shard import Videos
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import Case, contents
-from walked import DEMO, case_of
+from helpers.kill_runner import Case, contents
+from helpers.stage_cases import DEMO, case_of
 
 pytestmark = pytest.mark.road
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from disks import enlarge, small_disk
-from killing import Case, contents
-from walked import case_of
+from helpers.disks import enlarge, small_disk
+from helpers.kill_runner import Case, contents
+from helpers.stage_cases import case_of
 
-from pipeline.config.errors import PipelineError
-from pipeline.training.state import TrainingState
+from pipeline.errors import PipelineError
+from pipeline.training.checkpoints import TrainingState
 
 WRITING = ["build_corpus", "reencode", "extract_features", "train_captioner", "evaluate"]
 """Stages that write much, or late."""

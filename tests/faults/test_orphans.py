@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from clones import snakemake
-from killing import Case, contents
-from walked import STATE, case_of
+from helpers.kill_runner import Case, contents
+from helpers.stage_cases import STATE, case_of
+from helpers.workflow_sandbox import snakemake
 
 pytestmark = [
     pytest.mark.road,

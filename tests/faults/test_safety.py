@@ -10,20 +10,20 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from corpora import write_captions, write_corpus, write_shard
+from helpers.evaluation_files import write_captions, write_corpus, write_shard
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.config.errors import PipelineError
 from pipeline.datasets.activitynet import read_activitynet
-from pipeline.datasets.captions import read_captions
+from pipeline.datasets.activitynet_captions import read_captions
 from pipeline.datasets.corpus import Corpus
-from pipeline.datasets.tsp import COLUMNS, read_tsp
-from pipeline.proposers.given import admit, read_given
-from pipeline.store.atomic import write_json
-from pipeline.store.ids import check_id
-from pipeline.store.manifest import read_manifest
-from pipeline.store.sources import open_source
+from pipeline.datasets.tsp_csv import COLUMNS, read_tsp
+from pipeline.datasets.video_ids import check_id
+from pipeline.errors import PipelineError
+from pipeline.features.external_files import open_source
+from pipeline.io.atomic import write_json
+from pipeline.localization.proposal_files import admit, read_given
+from pipeline.provenance.manifest import read_manifest
 from pipeline.write_submission import main as write_submission
 
 NASTY = [

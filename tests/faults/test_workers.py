@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from corpora import write_captions, write_references
-from filmed import SMALL, Filmed, write_filmed
-from killing import Case, contents
+from helpers.evaluation_files import write_captions, write_references
+from helpers.kill_runner import Case, contents
+from helpers.video_corpus import SMALL, Filmed, write_filmed
 
 from pipeline.demo.scene import Video
-from pipeline.encoders.reading import ClipReader
+from pipeline.encoders.clip_reader import ClipReader
 from pipeline.evaluate import main as evaluate
+from pipeline.evaluation.java import java
 from pipeline.make_demo import main as make_demo
-from pipeline.metrics.java import java
 from pipeline.pretrain_encoder import main
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from filmed import CLIP, SMALL, Filmed, write_filmed
+from helpers.video_corpus import CLIP, SMALL, Filmed, write_filmed
 from safetensors.torch import load_file
 
 from pipeline.pretrain_encoder import main

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from filmed import SMALL, write_filmed
-from killing import Case, said_by_survivors
+from helpers.kill_runner import Case, said_by_survivors
+from helpers.video_corpus import SMALL, write_filmed
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from films import film
+from helpers.video_files import film
 
 from pipeline.video.decode import DecodeError, frames, probe
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import av
 import pytest
-from films import cut, film, flipped
+from helpers.video_files import cut, film, flipped
 
-from pipeline.config.errors import PipelineError
 from pipeline.config.reencode import Reencode
+from pipeline.errors import PipelineError
 from pipeline.video.decode import frames, probe
 from pipeline.video.encode import RejectedError, reencode_video
 from pipeline.video.shard import VideoRow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from films import film
+from helpers.video_files import film
 
 from pipeline.config.reencode import Reencode
 from pipeline.video.decode import frames, times

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from films import cut, film
+from helpers.video_files import cut, film
 
 from pipeline.video.decode import DecodeError, frames
 from pipeline.video.stream import DamagedError, Pixels, SilentError, sound, timed

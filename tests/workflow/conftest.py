@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from clones import link_clone
+from helpers.workflow_sandbox import link_clone
 
 
 @pytest.fixture

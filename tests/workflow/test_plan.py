@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from clones import ROOT, snakemake
+from helpers.workflow_sandbox import ROOT, snakemake
 
 from pipeline.config.load import CONFIG, Config, load
 from pipeline.encoders.registry import PUBLISHED
@@ -217,7 +217,7 @@ def test_weights_that_are_not_there_are_told_before_anything_is_planned(anet: Pa
     (anet / "weights" / published.file).unlink()
     told = snakemake(anet, "-n", "results/anet_test_meteor.json").stdout.splitlines()[-1]
     assert told.startswith(f"error: weights/{published.file}: no such weight file")
-    assert f"python -m pipeline.encoders fetch {published.name}" in told
+    assert f"python -m pipeline.commands.weights fetch {published.name}" in told
 
 
 def test_weights_of_the_pool_that_are_not_there_are_told_by_their_names(anet: Path) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from clones import link_clone, snakemake
+from helpers.workflow_sandbox import link_clone, snakemake
 
 pytestmark = pytest.mark.road
 

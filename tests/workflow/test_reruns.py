@@ -7,11 +7,23 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clones import ROOT, snakemake
-from matrix import BASE, COMMAND, DEFAULTS, TABLE, base, changed, leaves, planned, targets, whole, write_tree
+from helpers.rerun_table import (
+    BASE,
+    COMMAND,
+    DEFAULTS,
+    TABLE,
+    base,
+    changed,
+    leaves,
+    planned,
+    targets,
+    whole,
+    write_tree,
+)
+from helpers.workflow_sandbox import ROOT, snakemake
 
 from pipeline.config.load import Config, merge
-from pipeline.lineage.jobs import dry_run
+from pipeline.provenance.jobs import dry_run
 
 SAMPLE = (
     "make_demo.workers",
@@ -24,11 +36,11 @@ SAMPLE = (
     "finetune_scst.lr",
     "select_captions.members",
     "evaluate.workers",
-    "report.title",
+    "write_report.title",
 )
 """Settings of every kind: what decides results, what only concerns the machine, what adds jobs or inputs."""
 
-REAL_EDITS = ("pipeline.concepts.tagger", "pipeline.captioners.scst", "pipeline.pages.page")
+REAL_EDITS = ("pipeline.datasets.tagger", "pipeline.captioning.scst", "pipeline.report.page")
 
 NOT_ASKED = {"probe_encoder", "write_submission", "compare_encoders", "climb_ladder"}
 """Rules beside the road to the scores and the page."""

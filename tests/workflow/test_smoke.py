@@ -22,10 +22,10 @@ from pipeline import (
 )
 from pipeline.config.load import CONFIG, Config, load
 from pipeline.datasets.corpus import Corpus
-from pipeline.extractors.registry import entry_of
-from pipeline.proposers.proposals import read_proposals
-from pipeline.store.features import ClipGrid, write_features
-from pipeline.store.manifest import read_manifest
+from pipeline.features.combined import ClipGrid, write_features
+from pipeline.features.networks.registry import entry_of
+from pipeline.localization.proposals import read_proposals
+from pipeline.provenance.manifest import read_manifest
 
 pytestmark = pytest.mark.road
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from clones import ROOT, snakemake
+from helpers.workflow_sandbox import ROOT, snakemake
 
 from pipeline.config.load import Config
 

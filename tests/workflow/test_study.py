@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from clones import ROOT, link_clone, snakemake
+from helpers.workflow_sandbox import ROOT, link_clone, snakemake
 
 pytestmark = pytest.mark.road
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from snakemake.exceptions import ResourceValidationError
 
 from pipeline.config.base import Settings
-from pipeline.config.errors import PipelineError
+from pipeline.errors import PipelineError
 from pipeline.config.load import Config, load
-from pipeline.lineage.overlays import idle
+from pipeline.provenance.overlays import idle
 from workflow.scripts.code_stamp import write_stamp
 
 # Jobs are to find this environment's python, whether it was activated or not.

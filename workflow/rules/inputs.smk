@@ -9,7 +9,7 @@ import sys
 
 from pipeline.config.climb_ladder import ENSEMBLE
 from pipeline.config.propose_events import File, Learned
-from pipeline.datasets.gather import video_names
+from pipeline.datasets.assemble import video_names
 from pipeline.encoders.registry import weight_file
 
 

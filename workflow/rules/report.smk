@@ -57,10 +57,10 @@ rule write_submission:
         " --videos results/{wildcards.dataset}/video --captions {input.captions:q} --output {output.submission:q} > {log:q} 2>&1"
 
 
-rule report:
+rule write_report:
     """Make the page: scores, curves, and what was said of some videos beside what people said."""
     input:
-        code=stamp("report"),
+        code=stamp("write_report"),
         scores="results/{dataset}_test_meteor.json",
         corpus="results/{dataset}/corpus/manifest.json",
         videos=shards("results/{dataset}/video/{shard}/manifest.json"),
@@ -70,16 +70,16 @@ rule report:
     output:
         page="results/{dataset}/report/index.html",
     log:
-        "results/{dataset}/logs/report.log",
+        "results/{dataset}/logs/write_report.log",
     benchmark:
-        "results/{dataset}/benchmarks/report.jsonl"
+        "results/{dataset}/benchmarks/write_report.jsonl"
     resources:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
-        config=section("report"),
-        decides=deciding("report"),
+        config=section("write_report"),
+        decides=deciding("write_report"),
     shell:
-        "python -m pipeline.report --config {params.config:q} --scores {input.scores:q} --corpus {input.corpus:q}"
+        "python -m pipeline.write_report --config {params.config:q} --scores {input.scores:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --gt {input.gt:q} --learned {input.learned:q}"
         " --trained {input.trained:q} --output {output.page:q} > {log:q} 2>&1"

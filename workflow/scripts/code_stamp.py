@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pipeline.lineage.code import keep_modules
-from pipeline.store.atomic import write_text
-from pipeline.store.stamp import stamp
+from pipeline.io.atomic import write_text
+from pipeline.provenance.code_hash import stamp
+from pipeline.provenance.modules import keep_modules
 
 
 def write_stamp(stage: str, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""A logger of snakemake's that writes what it would run, for `python -m pipeline.plan`: one JSON object per job.
+"""A logger of snakemake's that writes what it would run, for `python -m pipeline.commands.plan`: a JSON object per job.
 
     PYTHONPATH=workflow/scripts snakemake -n --logger jobs --logger-jobs-file jobs.jsonl TARGET
 

@@ -1,1 +1,0 @@
-"""Semantic concepts: taggers and the counting of words."""

@@ -1,0 +1,1 @@
+"""Files written whole, tables, locks, and workers in processes of their own."""

@@ -1,1 +1,0 @@
-"""The ensemble: one caption for each proposal, of those that several captioners gave it."""

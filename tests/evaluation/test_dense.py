@@ -1,0 +1,263 @@
+"""The evaluator gives the official evaluator's numbers, and has the properties that its definition promises."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config.evaluate import Evaluate
+from pipeline.errors import PipelineError
+from pipeline.evaluation import dense, localization
+from pipeline.evaluation.dense import summary
+from pipeline.evaluation.evaluator import evaluate, predicted_events, reference_events
+from pipeline.evaluation.events import Events, tiou
+from pipeline.evaluation.matching import Meetings
+from pipeline.evaluation.meteor import Meteor, Pair
+from pipeline.evaluation.tokenizer import tokenize
+
+GOLDEN = [
+    "small__vs_both__2018",
+    "small__vs_both__2021",
+    "small_first_3_proposals_2018",
+    "bmt_val_1__vs_both__2018",
+    "bmt_val_1__vs_both__2021",
+    "bmt_val_1__vs_val_1_no_missings__2021",
+    "bmt_val_2__vs_val_2_no_missings__2021",
+    "bmt_perturbed10__vs_both__2018",
+    "bmt_perturbed10__vs_both__2021",
+    "val_2_as_prediction__vs_val_1__2018",
+    "val_2_as_prediction__vs_val_1__2021",
+]
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden(name: str, shared: Path) -> None:
+    golden = json.loads((shared / f"golden/dense_captioning/{name}.json").read_text())
+    settings = Evaluate(
+        variant="2018" if "2018" in golden["evaluator"] else "2021",
+        tious=golden["tious"],
+        max_proposals=golden["ppv"],
+        metrics=["METEOR", "CIDEr", "Bleu", "ROUGE_L"],
+        bootstrap=0,
+        workers=2,
+    )
+    references = [reference_events(shared / path) for path, _ in golden["refs"]]
+    got = evaluate({name: predicted_events(shared / golden["pred"])}, references, settings)[name].summary()
+    for metric in golden["scores"]:
+        assert list(got[metric]) == [*map(str, golden["tious"]), "mean"]
+        expected = [*golden["scores"][metric], golden["avg"][metric]]
+        np.testing.assert_allclose(list(got[metric].values()), expected, rtol=0, atol=1e-9)
+    assert got["n_videos"] == golden["n_gt_videos"]
+    assert got["n_predicted_videos"] == golden["n_pred_videos"]
+    assert got["n_captions"] == golden["n_pred_captions"]
+
+
+def test_every_golden_file_is_compared(shared: Path) -> None:
+    files = {path.stem for path in (shared / "golden/dense_captioning").glob("*_20*.json")}
+    assert files == set(GOLDEN)
+
+
+@pytest.mark.parametrize("name", ["val2_vs_val1", "val1first2_vs_both", "val2_vs_val1_max2"])
+def test_golden_localization(name: str, shared: Path) -> None:
+    folder = shared / "golden/localization"
+    golden = json.loads((folder / "caption_events.json").read_text())[name]
+    references = [reference_events(folder / path) for path in golden["refs"]]
+    settings = Evaluate(max_proposals=golden["max_proposals"])
+    got = summary(dense.evaluate(predicted_events(folder / golden["pred"]), references, settings, []))
+    for metric, mean in (("Precision", "avg_P"), ("Recall", "avg_R")):
+        expected = [*golden[metric], golden[mean]]
+        np.testing.assert_allclose(list(got[metric].values()), expected, rtol=0, atol=1e-12)
+    assert got["F1"] == pytest.approx(golden["F1_of_averages"], abs=1e-12)
+
+
+# Properties, with a stand-in for Java: words are what spaces part, and a corpus' score is its share of common words.
+
+
+def common_words(documents: Sequence[Sequence[Pair]]) -> dict[str, np.ndarray]:
+    def one(document: Sequence[Pair]) -> float:
+        sides = [(set(caption.split()), set(reference.split())) for caption, reference in document]
+        return sum(2 * len(a & b) for a, b in sides) / max(1, sum(len(a) + len(b) for a, b in sides))
+
+    return {"METEOR": np.array([one(document) for document in documents], np.float64)}
+
+
+def quick(
+    predictions: Mapping[str, Events], references: Sequence[Mapping[str, Events]], **settings: Any
+) -> dict[str, Any]:
+    def lower(documents: Sequence[Sequence[str]], timeout_s: float) -> list[list[str]]:
+        return [[sentence.lower() for sentence in document] for document in documents]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dense, "tokenize_documents", lower)
+        return summary(dense.evaluate(predictions, references, Evaluate(**settings), [common_words]))
+
+
+def match(captions: Events, references: Sequence[Events], threshold: float, garbage: str) -> list[tuple[str, str]]:
+    (document,) = Meetings([captions], [references], threshold).documents(threshold, garbage)
+    return list(document)
+
+
+def precision_recall(captions: Events, references: Sequence[Events], threshold: float) -> tuple[float, float]:
+    precision, recall = Meetings([captions], [references], threshold).localization(threshold)
+    return float(precision[0]), float(recall[0])
+
+
+seconds = st.integers(0, 40).map(lambda quarter: quarter / 4)
+segments = st.tuples(seconds, seconds).map(lambda pair: (min(pair), max(pair)))
+sentences = st.sampled_from(["a man runs", "a man", "the dog runs home", "home", ""])
+captioned = st.builds(lambda segment, sentence: (*segment, sentence), segments, sentences)
+ids = st.sampled_from([f"v_{letter}" for letter in "abcd"])
+predicted = st.dictionaries(ids, st.lists(captioned, max_size=4))
+annotated = st.dictionaries(ids, st.lists(captioned, min_size=1, max_size=4), min_size=1)
+both = st.lists(annotated, min_size=1, max_size=2)
+
+Plain = dict[str, list[tuple[float, float, str]]]
+
+
+def events(plain: Plain) -> dict[str, Events]:
+    return {video: Events.of(rows) for video, rows in plain.items()}
+
+
+@given(predicted, both, st.randoms(use_true_random=False), st.sampled_from(["2018", "2021"]))
+def test_order_never_matters(predictions: Plain, references: list[Plain], random: Any, variant: str) -> None:
+    def shuffled(plain: Plain) -> Plain:
+        return {
+            video: random.sample(plain[video], len(plain[video])) for video in random.sample(list(plain), len(plain))
+        }
+
+    before = quick(events(predictions), [events(reference) for reference in references], variant=variant)
+    again = [events(shuffled(reference)) for reference in random.sample(references, len(references))]
+    assert quick(events(shuffled(predictions)), again, variant=variant) == before
+
+
+@given(predicted, both)
+def test_scores_are_fractions_and_fall_with_the_threshold(predictions: Plain, references: list[Plain]) -> None:
+    got = quick(events(predictions), [events(reference) for reference in references], tious=[0.1, 0.5, 0.9])
+    for metric in ("METEOR", "Precision", "Recall"):
+        assert all(0 <= value <= 1 for value in got[metric].values())
+    assert 0 <= got["F1"] <= max(got["Precision"]["mean"], got["Recall"]["mean"]) + 1e-12
+    for metric in ("Precision", "Recall"):
+        assert got[metric]["0.1"] >= got[metric]["0.5"] >= got[metric]["0.9"]
+
+
+@given(predicted, both)
+def test_an_empty_list_is_a_video_without_captions(predictions: Plain, references: list[Plain]) -> None:
+    known = [events(reference) for reference in references]
+    absent = {video: rows for video, rows in predictions.items() if rows}
+    empty: Plain = {video: [] for reference in references for video in reference}
+    assert quick(events(absent), known) == quick(events(empty | absent), known)
+
+
+@given(predicted, both)
+def test_videos_that_no_reference_has_are_counted_and_nothing_else(predictions: Plain, references: list[Plain]) -> None:
+    known = [events(reference) for reference in references]
+    stranger = {"v_stranger": [(0.0, 5.0, "a man runs")]}
+    before, after = quick(events(predictions), known), quick(events(predictions | stranger), known)
+    assert after.pop("n_unknown_videos") == before.pop("n_unknown_videos") + 1
+    assert after == before
+
+
+@given(predicted, both, st.integers(1, 4))
+def test_captions_beyond_the_limit_are_as_if_not_there(predictions: Plain, references: list[Plain], limit: int) -> None:
+    known = [events(reference) for reference in references]
+    cut = {video: rows[:limit] for video, rows in predictions.items()}
+    before, after = quick(events(predictions), known, max_proposals=limit), quick(events(cut), known)
+    known_videos = set().union(*references)
+    beyond = sum(max(0, len(rows) - limit) for video, rows in predictions.items() if video in known_videos)
+    assert (before.pop("n_ignored_captions"), after.pop("n_ignored_captions")) == (beyond, 0)
+    assert before == after
+
+
+@given(st.dictionaries(ids, st.lists(sentences.filter(bool), min_size=1, max_size=4), min_size=1))
+def test_what_an_annotator_says_is_perfect(said: dict[str, list[str]]) -> None:
+    plain = {video: [(3.0 * i, 3.0 * i + 2, text) for i, text in enumerate(texts)] for video, texts in said.items()}
+    got = quick(events(plain), [events(plain)])
+    assert got["METEOR"]["mean"] == got["Precision"]["mean"] == got["Recall"]["mean"] == got["F1"] == 1
+
+
+@given(st.lists(st.tuples(segments, segments), min_size=1, max_size=4))
+def test_tiou_is_a_symmetric_fraction(both: list[tuple[tuple[float, float], tuple[float, float]]]) -> None:
+    first, second = np.array(both).transpose(1, 0, 2)
+    overlap = tiou(first, second)
+    np.testing.assert_allclose(overlap, tiou(second, first), rtol=0, atol=1e-15)
+    assert ((overlap >= 0) & (overlap <= 1)).all()
+    lengths = first[:, 1] - first[:, 0]
+    np.testing.assert_allclose(tiou(first, first), (lengths > 0).astype(float), atol=1e-7)
+
+
+def test_tiou_by_hand() -> None:
+    others = np.array([[5.0, 15.0], [10.0, 20.0], [20.0, 30.0], [2.0, 4.0], [9.0, 1.0]])
+    times = np.repeat([[0.0, 10.0]], len(others), axis=0)
+    np.testing.assert_allclose(tiou(times, others), [1 / 3, 0, 0, 0.2, 0], atol=1e-8)
+
+
+def test_half_of_an_event_is_not_quite_half_to_the_caption_evaluator_alone() -> None:
+    half = np.array([[0.0, 10.0]]), np.array([[0.0, 20.0]])
+    assert tiou(*half)[0] < 0.5 == localization.tiou(*half)[0]
+
+
+# Cases by hand.
+
+
+def test_every_overlapping_reference_of_every_annotator_is_met() -> None:
+    captions = Events.of([(0.0, 10.0, "one"), (50.0, 60.0, "two")])
+    references = [Events.of([(0.0, 10.0, "a"), (1.0, 10.0, "b"), (30.0, 40.0, "c")]), Events.of([(0.0, 9.0, "d")])]
+    assert match(captions, references, 0.5, "garbage") == [("one", "a"), ("one", "b"), ("one", "d"), ("two", "garbage")]
+
+
+def test_pairs_need_the_threshold_and_localization_more() -> None:
+    captions, reference = Events.of([(0.0, 1e9, "x")]), Events.of([(0.0, 5e8, "y")])  # so long that 1e-8 is nothing
+    assert match(captions, [reference], 0.5, "garbage") == [("x", "y")]
+    assert precision_recall(captions, [reference], 0.5) == (0, 0)
+    assert precision_recall(captions, [reference], 0.49) == (1, 1)
+
+
+def test_precision_and_recall_take_their_best_annotator_each() -> None:
+    captions = Events.of([(0.0, 10.0, ""), (10.0, 20.0, ""), (90.0, 99.0, "")])
+    one = Events.of([(0.0, 10.0, ""), (10.0, 20.0, ""), (40.0, 50.0, ""), (60.0, 70.0, "")])
+    other = Events.of([(0.0, 10.0, "")])
+    assert precision_recall(captions, [one, other], 0.5) == (2 / 3, 1)
+
+
+def test_a_video_without_captions_counts_as_zero() -> None:
+    reference = events({"v_a": [(0.0, 1.0, "a man")], "v_b": [(0.0, 1.0, "a man")]})
+    got = quick(events({"v_a": [(0.0, 1.0, "a man")]}), [reference])
+    assert got["METEOR"]["mean"] == got["Precision"]["mean"] == got["Recall"]["mean"] == 0.5
+    assert (got["n_videos"], got["n_predicted_videos"], got["n_captions"]) == (2, 1, 1)
+
+
+def test_no_captions_at_all_score_zero() -> None:
+    got = quick({}, [events({"v_a": [(0.0, 1.0, "a man")]})])
+    assert got["METEOR"]["mean"] == got["F1"] == got["n_captions"] == 0
+
+
+def test_without_references_there_is_nothing_to_score() -> None:
+    with pytest.raises(PipelineError, match="no reference videos"):
+        quick({}, [{}])
+
+
+def test_a_reference_video_without_events_is_refused() -> None:
+    with pytest.raises(PipelineError, match="video v_a has no events"):
+        quick({}, [events({"v_a": [(0.0, 1.0, "x")]}), events({"v_a": []})])
+
+
+def test_unknown_videos_are_named_up_to_three(caplog: pytest.LogCaptureFixture) -> None:
+    strangers = {f"v_{number}": Events.of([]) for number in range(5)}
+    with caplog.at_level(logging.WARNING):
+        assert quick(strangers, [events({"v_a": [(0.0, 1.0, "x")]})])["n_unknown_videos"] == 5
+    assert "v_0, v_1, v_2, ..." in caplog.text
+    assert "v_3" not in caplog.text
+
+
+def test_garbage_is_long_or_short_and_matches_nothing(meteor: Meteor) -> None:
+    old, new = tokenize([dense.GARBAGE["2018"], dense.GARBAGE["2021"]])
+    statistics = meteor.statistics([("a man", old), ("a man", new)])
+    assert statistics[:, 1].tolist() == [4, 1]
+    assert statistics[:, 4:].sum() == 0
+    assert 10 <= len(new) <= 20

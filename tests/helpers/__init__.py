@@ -1,0 +1,1 @@
+"""What several tests share: small corpora, files and runs that they make."""

@@ -1,0 +1,90 @@
+"""What the report is made of: tables, curves, subtitle tracks, strips of frames."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import pytest
+from helpers.score_fixtures import some_scores
+from helpers.video_files import film
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import PipelineError
+from pipeline.report.curves import draw_curves, read_metrics
+from pipeline.report.page import spread
+from pipeline.report.tables import markdown, score_rows
+from pipeline.report.videos import draw_strip, write_track
+from pipeline.video.shard import VideoRow
+
+
+def test_tables_are_in_points_of_100() -> None:
+    gt, learned, control = score_rows(some_scores())
+    assert list(gt["values"]) == list(learned["values"]) == list(control["values"])
+    assert (gt["values"]["METEOR 0.3"], gt["values"]["METEOR mean"], gt["values"]["CIDEr"]) == (25.0, 20.0, 40.0)
+    assert [learned["values"][name] for name in ("SODA_c", "precision", "recall", "F1")] == [10.0, 50.0, 75.0, 60.0]
+    assert control["values"]["precision"] is None
+    assert (gt["interval"], control["interval"]) == ([15.0, 25.0], [5.0, 15.0])
+
+
+def test_tables_hold_what_was_asked_for() -> None:
+    scores = some_scores()
+    for metric in ("METEOR", "intervals"):
+        del scores[metric], scores["control"][metric]
+    gt, _, control = score_rows(scores)
+    assert list(gt["values"]) == list(control["values"]) == ["CIDEr", "SODA_c", "precision", "recall", "F1"]
+    assert gt["interval"] is None
+
+
+def test_markdown_is_a_rectangle() -> None:
+    lines = markdown(some_scores()).splitlines()
+    assert len(lines) == 5
+    assert len({line.count("|") for line in lines}) == 1
+    assert len({len(line) for line in lines}) == 1
+    assert "| learned proposals " in lines[3]
+
+
+@given(st.integers(0, 40), st.integers(0, 20))
+def test_spread_takes_as_many_as_it_can_in_order(total: int, count: int) -> None:
+    names = [f"{number:03d}" for number in range(total)]
+    chosen = spread(names, count)
+    assert len(chosen) == min(total, count)
+    assert sorted(set(chosen)) == chosen
+
+
+def test_tracks_are_sorted_cues_with_safe_text(tmp_path: Path) -> None:
+    said = [
+        {"timestamp": [3661.5, 3662.25], "sentence": "later --> <b>\nline"},
+        {"timestamp": [0, 1.0004], "sentence": "first & second"},
+    ]
+    write_track(said, tmp_path / "a.vtt")
+    assert (tmp_path / "a.vtt").read_text() == (
+        "WEBVTT\n\n"
+        "00:00:00.000 --> 00:00:01.000\nfirst &amp; second\n\n"
+        "01:01:01.500 --> 01:01:02.250\nlater &lt;b> line\n"
+    )
+
+
+def test_curves_are_drawn_for_what_is_finite_and_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0, "meteor": 0.2}]
+    assert draw_curves(rows, "a captioner", tmp_path / "a.png")
+    assert draw_curves(rows, "a captioner", tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert not draw_curves([{"epoch": 1, "note": "x"}], "nothing", tmp_path / "c.png")
+    assert not (tmp_path / "c.png").exists()
+
+
+def test_metrics_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"epoch": 1}) + "\n{")
+    with pytest.raises(PipelineError, match=r"metrics\.jsonl: metrics cannot be read"):
+        read_metrics(tmp_path / "metrics.jsonl")
+
+
+@pytest.mark.parametrize("seconds", [0.1, 3.0])
+def test_a_strip_shows_the_whole_video(tmp_path: Path, seconds: float) -> None:
+    path = film(tmp_path / "v.mp4", seconds=seconds, fps="30")
+    frames = round(seconds * 30)
+    draw_strip(VideoRow("v", path, frames, 30.0, 96, 64, False), tmp_path / "s.png")
+    height, width, _ = matplotlib.image.imread(tmp_path / "s.png").shape
+    assert (height, width) == (64, 96 * min(8, frames))

@@ -1,0 +1,92 @@
+"""The whole road, once, small: what it leaves, and what reruns afterwards."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.workflow_sandbox import TARGETS, snakemake
+
+pytestmark = pytest.mark.road
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return snakemake(folder, "--cores", "2", *TARGETS, *words)
+
+
+@pytest.fixture(scope="module")
+def scores(road: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((road / "results" / "demo_test_meteor.json").read_text())
+    return found
+
+
+def planned(road: Path, overlay: str) -> set[str]:
+    """Rules that would run with an overlay in place of the one that the road was run with."""
+    (road / "changed.yaml").write_text(overlay)
+    done = run(road, "-n", "-q", "rules", "--configfile", "changed.yaml")
+    assert done.returncode == 0, done.stdout
+    return set(re.findall(r"^([a-z_]+) +\d+$", done.stdout, flags=re.MULTILINE)) - {"total"}
+
+
+def test_the_result_holds_the_scores_and_how_they_were_made(scores: dict[str, Any]) -> None:
+    for meteor in (scores["METEOR"]["gt"], scores["METEOR"]["learned"], scores["control"]["METEOR"]["gt"]):
+        assert set(meteor) == {"0.3", "0.5", "0.7", "0.9", "mean"}
+        assert all(0 <= value <= 1 for value in meteor.values())
+    assert scores["counts"]["videos"]["scored"] >= 2
+    assert scores["evaluator"]["meteor_jar_sha256"].startswith("1e57b4c7")
+    assert len(scores["evaluator"]["references"]) == 2
+    assert scores["provenance"]["config_digest"]
+    assert {"reencode", "pretrain_encoder", "finetune_scst", "evaluate"} <= set(scores["provenance"]["code"])
+
+
+def test_the_broken_video_is_accounted_for(scores: dict[str, Any]) -> None:
+    rejects = scores["counts"]["rejects"]
+    assert sum(rejects.get(reason, 0) for reason in ("unreadable", "cut_short", "decode_error")) == 1
+
+
+def test_the_submission_is_in_the_challenges_format(road: Path) -> None:
+    submission = json.loads((road / "results" / "demo_submission.json").read_text())
+    assert set(submission) == {"version", "results", "external_data"}
+    assert set(submission["external_data"]) == {"used", "details"}
+    assert len(submission["results"]) == 2
+    for captions in submission["results"].values():
+        assert captions
+        assert all(set(caption) == {"sentence", "timestamp"} for caption in captions)
+
+
+def test_the_page_shows_videos_and_everything_it_links_to_is_there(road: Path) -> None:
+    page = road / "results" / "demo" / "report" / "index.html"
+    links = re.findall(r'src="([^"]+)"', page.read_text())
+    assert len(links) >= 2 * 3 + 3
+    assert all((page.parent / link).is_file() for link in links)
+    assert "| control" in (page.parent / "scores.md").read_text()
+
+
+def test_no_state_and_no_temporary_file_is_left(road: Path) -> None:
+    assert not list((road / "results").rglob("*.tmp*"))
+    assert not [path for path in (road / "results" / "demo" / "state").rglob("*") if path.is_file()]
+
+
+def test_a_second_run_has_nothing_to_do(road: Path) -> None:
+    assert "Nothing to be done" in run(road, "--configfile", "tiny.yaml").stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        ("", set()),
+        ("# a comment\n", set()),
+        ("select_captions: {criteria: [idf]}\n", {"select_captions", "evaluate", "write_submission", "write_report"}),
+        ("evaluate: {variant: '2018'}\n", {"evaluate", "write_report"}),
+        ("write_submission: {details: nothing}\n", {"write_submission"}),
+        (
+            "generate_captions: {control_seed: 7}\n",
+            {"generate_captions", "select_captions", "evaluate", "write_submission", "write_report"},
+        ),
+    ],
+)
+def test_a_change_reruns_its_stage_and_what_follows(road: Path, change: str, rules: set[str]) -> None:
+    tiny = (road / "tiny.yaml").read_text()
+    assert planned(road, tiny + change) - {"all"} == rules
