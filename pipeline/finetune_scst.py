@@ -44,7 +44,7 @@ from pipeline.localization.proposals import Proposal, read_proposals
 from pipeline.provenance.record import record
 from pipeline.training.checkpoints import TrainingState
 from pipeline.training.device import pick
-from pipeline.training.feature_cache import ClipCache
+from pipeline.features.cache import ClipCache
 from pipeline.training.seeds import generator
 from pipeline.training.trainer import Epochs, Selected, Validation, identity
 

@@ -37,7 +37,7 @@ from pipeline.io.atomic import write_json
 from pipeline.localization.proposals import VERSION, Proposal, external_data, read_proposals
 from pipeline.provenance.record import record
 from pipeline.training.device import pick
-from pipeline.training.feature_cache import ClipCache, batches
+from pipeline.features.cache import ClipCache, batches
 from pipeline.training.log import Progress
 from pipeline.training.seeds import generator
 

@@ -37,7 +37,7 @@ from pipeline.localization.validation import agreement
 from pipeline.provenance.record import record
 from pipeline.training.checkpoints import TrainingState
 from pipeline.training.device import pick
-from pipeline.training.feature_cache import ClipCache, batches
+from pipeline.features.cache import ClipCache, batches
 from pipeline.training.log import Progress
 from pipeline.training.seeds import generator, seed_all
 from pipeline.training.trainer import Epochs, Metrics, Validation, identity

@@ -38,7 +38,7 @@ from pipeline.features.combined import Features
 from pipeline.provenance.record import record
 from pipeline.training.checkpoints import TrainingState
 from pipeline.training.device import pick
-from pipeline.training.feature_cache import ClipCache
+from pipeline.features.cache import ClipCache
 from pipeline.training.seeds import generator, seed_all
 from pipeline.training.trainer import Epochs, Selected, Validation, identity
 

@@ -23,7 +23,7 @@ from pipeline.evaluation.meteor.formula import Pair, Scorer, Stats
 from pipeline.io.atomic import sha256
 from pipeline.localization.proposals import Proposal, write_proposals
 from pipeline.provenance.manifest import read_manifest
-from pipeline.training.feature_cache import ClipCache
+from pipeline.features.cache import ClipCache
 from pipeline.training.seeds import seed_all
 from pipeline.training.trainer import Selected, copy_of
 

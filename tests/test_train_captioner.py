@@ -22,7 +22,7 @@ from pipeline.features.combined import ClipGrid
 from pipeline.io.atomic import sha256
 from pipeline.provenance.manifest import read_manifest
 from pipeline.train_captioner import scheduled
-from pipeline.training.feature_cache import ClipCache
+from pipeline.features.cache import ClipCache
 
 CONFIG = {"features": ["toy"], "hidden": 16, "lr": 0.01, "dropout": 0.2, "batch_videos": 4, "max_words": 6}
 

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import END, UNK, Vocabulary
 from pipeline.features.combined import Features
-from pipeline.training.feature_cache import ClipCache
+from pipeline.features.cache import ClipCache
 
 SHOWN = 3
 """How many videos a log line names."""

@@ -19,7 +19,7 @@ from pipeline.captioning.relations import Relations
 from pipeline.captioning.sentence_lstm import SentenceLevel, Story
 from pipeline.captioning.word_lstm import Clips, State, WordLevel, until_end
 from pipeline.datasets.vocabulary import END, UNK
-from pipeline.training.feature_cache import Standardise
+from pipeline.features.cache import Standardise
 
 WIDE = 1024
 """Features of more channels than this are brought to the hidden size first."""

@@ -12,7 +12,7 @@ from pipeline.captioning.event_captioner import Captioner
 from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
 from pipeline.features.combined import Features
-from pipeline.training.feature_cache import ClipCache, batches
+from pipeline.features.cache import ClipCache, batches
 
 Step = Callable[[Batch, list[str]], tuple[Tensor, Mapping[str, float]]]
 """From a batch and its sentences to a loss and metrics."""

@@ -8,7 +8,7 @@ from pipeline.captioning.event_captioner import Captioner
 from pipeline.captioning.reward_workers import lookups
 from pipeline.datasets.vocabulary import FIRST, Vocabulary
 from pipeline.evaluation.diversity import BAD_ENDINGS
-from pipeline.training.feature_cache import ClipCache, batches
+from pipeline.features.cache import ClipCache, batches
 
 Score = Callable[[Sequence[tuple[str, str]]], list[float]]
 """From pairs (caption, reference), tokenised, to a score for each."""

@@ -14,7 +14,7 @@ from pipeline.config.propose_events import Boundary
 from pipeline.localization.learner import Clips, Times
 from pipeline.localization.nms import Boundaries, likely_events, pair
 from pipeline.localization.proposals import Proposal
-from pipeline.training.feature_cache import Standardise
+from pipeline.features.cache import Standardise
 
 DILATIONS = (1, 2, 4)
 """Of the layers: a clip sees seven clips to either side."""

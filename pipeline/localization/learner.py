@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import PipelineError
 from pipeline.localization.proposals import Proposal
-from pipeline.training.feature_cache import ClipCache, Standardise
+from pipeline.features.cache import ClipCache, Standardise
 
 Times = Sequence[tuple[float, float]]
 """Start and end of events, seconds."""

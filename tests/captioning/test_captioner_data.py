@@ -11,7 +11,7 @@ from pipeline.captioning.data import EventSequence, annotated, collate, sentence
 from pipeline.captioning.event_captioner import Architecture, Captioner
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import END, UNK, Vocabulary
-from pipeline.training.feature_cache import ClipCache
+from pipeline.features.cache import ClipCache
 
 
 def test_each_annotator_gives_a_sequence_of_their_own(tmp_path: Path) -> None:

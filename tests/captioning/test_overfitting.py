@@ -12,7 +12,7 @@ from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import Vocabulary
 from pipeline.evaluation.meteor import Meteor
 from pipeline.evaluation.tokenizer import tokenize
-from pipeline.training.feature_cache import ClipCache
+from pipeline.features.cache import ClipCache
 
 
 def test_one_video_is_learned_to_a_meteor_above_nine_tenths(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pipeline.captioning.validation import Judge, bad_endings, validate
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import Vocabulary
 from pipeline.evaluation.tokenizer import tokenize
-from pipeline.training.feature_cache import ClipCache
+from pipeline.features.cache import ClipCache
 
 KNOWN = Vocabulary(["a", "man's", "kite", "with", "("])
 

@@ -10,7 +10,7 @@ from helpers.caption_corpus import write_small
 from pipeline.errors import PipelineError
 from pipeline.features.combined import Features
 from pipeline.localization.learner import Clips
-from pipeline.training.feature_cache import ClipCache
+from pipeline.features.cache import ClipCache
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pipeline.localization.bmn.targets import labels, rescale, stack
 from pipeline.localization.learner import Clips, Times
 from pipeline.localization.nms import Segments, likely_events, proposals, soft_nms
 from pipeline.localization.proposals import Proposal
-from pipeline.training.feature_cache import Standardise
+from pipeline.features.cache import Standardise
 
 SIGMA, ABOVE = 0.4, (0.5, 0.9)
 """Of the published soft-NMS."""

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipeline.localization.bmn.matching import BoundaryMatching
-from pipeline.training.feature_cache import Standardise
+from pipeline.features.cache import Standardise
 
 GROUPS = 4
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from helpers.caption_corpus import write_small
 
-from pipeline.training.feature_cache import ClipCache, Standardise, batches
+from pipeline.features.cache import ClipCache, Standardise, batches
 
 
 def test_batches_are_in_order_and_whole() -> None:
