@@ -1,10 +1,11 @@
-# Two commands for users: `make demo` and `make test`. Both install what they need into .venv first.
+# `make demo` and `make test` are for users; both install what they need into .venv first.
 PYTHON ?= python3
 LOCK ?= envs/cpu.lock
 BIN := .venv/bin
 DEMO := results/demo_test_meteor.json
+RULES ?= study
 
-.PHONY: install demo test format
+.PHONY: install demo test format generate new-stage
 install: .venv/.installed
 
 .venv/.installed: $(LOCK) envs/cpu.lock pyproject.toml
@@ -13,7 +14,7 @@ install: .venv/.installed
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-# The whole road on a corpus that it makes itself: about ten minutes on two cores.
+# The full pipeline on a synthetic dataset: about ten minutes on two cores.
 demo: install
 	$(BIN)/snakemake --cores 2 $(DEMO) results/demo_submission.json results/demo/report/index.html
 	@cat results/demo/report/scores.md
@@ -25,11 +26,18 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
-	$(BIN)/python -m pipeline.config.schema
+	$(BIN)/python -m workflow.scripts.generate --check
 	$(BIN)/python -m pytest
 
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
-	$(BIN)/python -m pipeline.config.schema --write
+
+# Write every generated file: the configuration's defaults and schema, the table of reruns, parts of the documents.
+generate: install
+	$(BIN)/python -m workflow.scripts.generate
+
+# Write the skeleton of a new stage: make new-stage NAME=verb_noun [RULES=study]
+new-stage: install
+	$(BIN)/python -m workflow.scripts.new_stage "$(NAME)" --rules "$(RULES)"

@@ -1,9 +1,9 @@
 """From raw videos and annotations to dense captions and their scores.
 
-    snakemake --cores 2 results/demo_test_meteor.json                        the whole road, small
+    snakemake --cores 2 results/demo_test_meteor.json                        the full pipeline, small
     snakemake --cores 32 --resources gpu=8 results/anet_test_meteor.json     the paper
 
-The dataset's name in the target chooses config/datasets/<name>.yaml. Without a target: the demo and its report.
+The name of the dataset in the target selects config/datasets/<name>.yaml. The default target is the demo.
 """
 
 from snakemake.utils import min_version
@@ -11,7 +11,7 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-# The software of every rule: the Dockerfile's image, as a file. Used with --software-deployment-method apptainer only.
+# The software of every rule: the image of the Dockerfile. Only used with --software-deployment-method apptainer.
 container: "sa-tsp.sif"
 
 
@@ -19,24 +19,24 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 
 
-# Before the first job, not on day three: what is missing on this machine (Java, ffmpeg, a place to write), and its cure.
+# Check the machine (Java, ffmpeg, a writable folder) before the first job instead of on day three.
 onstart:
-    shell("python -m pipeline.commands.doctor")
+    shell("python -m pipeline.commands doctor")
 
 
-# After an error, or Ctrl-C: what is done stays done, and training goes on from its last state.
+# After an error or Ctrl-C the same command resumes: finished jobs stay finished, training resumes from its checkpoint.
 onerror:
-    print(f"To go on from here: {same_command()}", file=sys.stderr)
+    print(f"To resume: {same_command()}", file=sys.stderr)
 
 
 rule all:
-    """The demo: its score and its report."""
+    """The demo: its scores and its report."""
     input:
         "results/demo_test_meteor.json",
         "results/demo/report/index.html",
 
 
-# In the order that the data flows.
+# In the order of the data flow.
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/video.smk"
 include: "workflow/rules/concepts.smk"
@@ -49,11 +49,11 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/study.smk"
 
 
-# A name that is no rule's, in a profile or on the command line, would set nothing, and not be told.
+# Snakemake ignores unknown names of rules in a profile or on the command line, so they are reported here.
 for name in {
     *workflow.resource_settings.overwrite_resources,
     *workflow.resource_settings.overwrite_threads,
-} - {found.name for found in workflow.rules}:
+} - {item.name for item in workflow.rules}:
     sys.exit(
         f"error: set-resources or set-threads, in a profile or on the command line: there is no rule {name!r}"
     )

@@ -1,9 +1,9 @@
-"""Time the evaluation of dense captions against a plain run of the official algorithm, on the same files, in one run.
+"""Time the evaluation of dense captions, and compare it with a plain run of the official algorithm on the same files.
 
-The plain run does what densevid_eval does, through pycocoevalcap: at each tIoU it pairs captions and references one by
-one, and for each of BLEU, METEOR, ROUGE-L and CIDEr it tokenizes all pairs again and then scores video by video. Both
-sides are processes of their own, and their scores are compared. METEOR's table of paraphrases is in the cache before
-the clock starts (the first run of all on a machine takes some ten seconds longer).
+The plain run does what densevid_eval does, through pycocoevalcap. At each tIoU it pairs captions and references one by
+one. For each of BLEU, METEOR, ROUGE-L and CIDEr it tokenizes all pairs again and scores video by video. Each side is a
+process of its own; their scores are compared. METEOR's table of paraphrases is put into the cache before the
+measurement (its first use on a machine takes about ten seconds longer).
 
     python benchmarks/evaluate.py --predictions captions.json --references val_1.json val_2.json
 """
@@ -18,145 +18,197 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from pipeline.evaluation.meteor.paraphrases import Paraphrases
+from pipeline.evaluation.meteor.paraphrases import ParaphraseTable
 
 METRICS = ("METEOR", "CIDEr", "Bleu", "ROUGE_L")
 GARBAGE = "qzvxjkwqpfgbz"
+"""Reference of a caption that overlaps no event; the official evaluator draws a random word."""
+MAX_DIFFERENCE = 1e-9
+"""Largest difference of the scores of both sides."""
 
 
-def plain(predictions: Path, references: list[Path], tious: list[float]) -> dict[str, dict[str, float]]:
-    """The official algorithm, word for word; its variant of 2021, with a garbage word that is always the same."""
+def score_officially(
+    predictions_file: Path, reference_files: list[Path], tious: list[float]
+) -> dict[str, dict[str, float]]:
+    """Score captions by the official algorithm of 2021, word for word, with one fixed garbage word.
+
+    Returns:
+        scores by metric and tIoU.
+    """
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.meteor.meteor import Meteor
     from pycocoevalcap.rouge.rouge import Rouge
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-    said = json.loads(predictions.read_text())["results"]
-    known = [json.loads(path.read_text()) for path in references]
-    videos = sorted(set().union(*known))
+    predictions = json.loads(predictions_file.read_text())["results"]
+    references = [json.loads(path.read_text()) for path in reference_files]
+    videos = sorted(set().union(*references))
     scorers = [
         (Bleu(4), [f"Bleu_{order}" for order in range(1, 5)]),
         (Meteor(), ["METEOR"]),
         (Rouge(), ["ROUGE_L"]),
         (Cider(), ["CIDEr"]),
     ]
-    found: dict[str, dict[str, float]] = {}
+    scores: dict[str, dict[str, float]] = {}
     for tiou in tious:
-        captions, sentences, members = pair_up(said, known, videos, tiou)
+        captions, sentences, pairs_by_video = pair_captions(predictions, references, videos, tiou)
         for scorer, names in scorers:
             tokenizer = PTBTokenizer()
-            spoken, written = tokenizer.tokenize(captions), tokenizer.tokenize(sentences)
-            total = [0.0] * len(names)
-            for video in videos:
-                pairs = members[video]
+            caption_tokens, sentence_tokens = tokenizer.tokenize(captions), tokenizer.tokenize(sentences)
+            totals = [0.0] * len(names)
+            for pairs in pairs_by_video.values():
                 if pairs:
-                    sides = {pair: written[pair] for pair in pairs}, {pair: spoken[pair] for pair in pairs}
+                    sides = ({pair: tokens[pair] for pair in pairs} for tokens in (sentence_tokens, caption_tokens))
                     options = {"verbose": 0} if isinstance(scorer, Bleu) else {}
                     score, _ = scorer.compute_score(*sides, **options)
-                    total = [one + more for one, more in zip(total, score if len(names) > 1 else [score], strict=True)]
-            for name, value in zip(names, total, strict=True):
-                found.setdefault(name, {})[str(tiou)] = value / len(videos)
-    return found
+                    values = score if len(names) > 1 else [score]
+                    totals = [total + value for total, value in zip(totals, values, strict=True)]
+            for name, total in zip(names, totals, strict=True):
+                scores.setdefault(name, {})[str(tiou)] = total / len(videos)
+    return scores
 
 
-def pair_up(
-    said: dict[str, Any], known: list[dict[str, Any]], videos: list[str], tiou: float
+def pair_captions(
+    predictions: dict[str, Any], references: list[dict[str, Any]], videos: list[str], tiou: float
 ) -> tuple[dict[int, Any], dict[int, Any], dict[str, list[int]]]:
-    """Captions and references by the number of their pair, and the pairs of each video."""
+    """Pair each caption with every sentence whose event it overlaps, or with a garbage word if there is none.
+
+    Returns:
+        captions by the number of their pair; sentences by the number of their pair; numbers of the pairs by video.
+    """
     captions: dict[int, Any] = {}
     sentences: dict[int, Any] = {}
-    members: dict[str, list[int]] = {video: [] for video in videos}
+    pairs_by_video: dict[str, list[int]] = {video: [] for video in videos}
     for video in videos:
-        for caption in said.get(video, [])[:1000]:
-            met = [
+        for caption in predictions.get(video, [])[:1000]:
+            matches = [
                 sentence
-                for reference in known
+                for reference in references
                 if video in reference
                 for sentence, times in zip(reference[video]["sentences"], reference[video]["timestamps"], strict=True)
-                if overlap(caption["timestamp"], times) >= tiou
+                if compute_tiou(caption["timestamp"], times) >= tiou
             ]
-            for sentence in met or [GARBAGE]:
+            for sentence in matches or [GARBAGE]:
                 pair = len(captions)
-                members[video].append(pair)
+                pairs_by_video[video].append(pair)
                 captions[pair] = [{"caption": re.sub(r"[^\x00-\x7f]", " ", caption["sentence"])}]
                 sentences[pair] = [{"caption": re.sub(r"[^\x00-\x7f]", " ", sentence)}]
-    return captions, sentences, members
+    return captions, sentences, pairs_by_video
 
 
-def overlap(one: list[float], other: list[float]) -> float:
-    """Intersection over union, as densevid_eval computes it."""
-    intersection = max(0, min(one[1], other[1]) - max(one[0], other[0]))
-    union = min(max(one[1], other[1]) - min(one[0], other[0]), one[1] - one[0] + other[1] - other[0])
+def compute_tiou(first: list[float], second: list[float]) -> float:
+    """Compute the temporal intersection over union as densevid_eval does."""
+    intersection = max(0, min(first[1], second[1]) - max(first[0], second[0]))
+    union = min(max(first[1], second[1]) - min(first[0], second[0]), first[1] - first[0] + second[1] - second[0])
     return intersection / (union + 1e-8)
 
 
-def resident(process: int) -> int:
-    """Memory of a process and of all that it has started, bytes; what is shared between them counts each time."""
+def resident_memory(process: int) -> int:
+    """Return the memory of a process and of all its descendants [bytes]; shared memory counts once per process."""
     try:
         fields = Path(f"/proc/{process}/statm").read_text().split()
         children = [
             child for file in Path(f"/proc/{process}/task").glob("*/children") for child in file.read_text().split()
         ]
-    except OSError:  # it has ended meanwhile
+    except OSError:  # the process has ended meanwhile
         return 0
-    return int(fields[1]) * 4096 + sum(resident(int(child)) for child in children)
+    return int(fields[1]) * 4096 + sum(resident_memory(int(child)) for child in children)
 
 
-def run(command: list[str]) -> tuple[float, float, int]:
-    """Seconds, seconds of all processors together, and peak memory (bytes) of a command."""
+class Usage(NamedTuple):
+    """What a command used.
+
+    Attributes:
+        seconds: time on the clock [s].
+        cpu_seconds: time of all processors together [s].
+        peak_bytes: peak memory [bytes].
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def run(command: list[str]) -> Usage:
+    """Run a command and measure what it uses.
+
+    Raises:
+        SystemExit: the command failed.
+    """
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    peak, ended = 0, threading.Event()
+    peak_bytes, has_ended = 0, threading.Event()
 
     def watch() -> None:
-        nonlocal peak
-        while not ended.wait(0.02):
-            peak = max(peak, resident(process.pid))
+        nonlocal peak_bytes
+        while not has_ended.wait(0.02):
+            peak_bytes = max(peak_bytes, resident_memory(process.pid))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     status = process.wait()
     seconds = time.perf_counter() - start
-    ended.set()
+    has_ended.set()
     watcher.join()
     if status:
-        raise SystemExit(f"{' '.join(command)}: ended with status {status}")
+        raise SystemExit(f"{' '.join(command)}: exit status {status}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak
+    cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Usage(seconds, cpu_seconds, peak_bytes)
 
 
 def main() -> None:
-    """Run both sides and say what each took."""
+    """Run both sides and print what each of them used."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--predictions", type=Path, required=True, help="captions in submission format")
     arguments.add_argument("--references", type=Path, nargs="+", required=True, help="one file per annotator")
     arguments.add_argument("--tious", type=float, nargs="+", default=[0.3, 0.5, 0.7, 0.9], help="thresholds")
-    arguments.add_argument("--workers", type=int, default=2, help="threads of METEOR on our side")
-    arguments.add_argument("--plain", type=Path, help=argparse.SUPPRESS)  # the side that this script runs in a process
+    arguments.add_argument("--workers", type=int, default=2, help="threads of METEOR in pipeline.evaluate")
+    # The script runs itself with this option: the official algorithm in a process of its own.
+    arguments.add_argument("--official-scores", type=Path, help=argparse.SUPPRESS)
     args = arguments.parse_args()
-    if args.plain:
-        args.plain.write_text(json.dumps(plain(args.predictions, args.references, args.tious)))
+    if args.official_scores:
+        scores = score_officially(args.predictions, args.references, args.tious)
+        args.official_scores.write_text(json.dumps(scores))
         return
     files = ["--predictions", str(args.predictions), "--references", *map(str, args.references)]
     tious = ["--tious", *map(str, args.tious)]
-    Paraphrases.open()
+    ParaphraseTable.open()
     with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = Path(folder) / "ours.json", Path(folder) / "plain.json"
-        options = [*files, *tious, "--metrics", *METRICS, "--workers", str(args.workers), "--output", str(ours)]
-        quick = run([sys.executable, "-m", "pipeline.evaluate", "captions", *options])
+        pipeline_file, official_file = Path(folder) / "pipeline.json", Path(folder) / "official.json"
+        options = [
+            *files,
+            *tious,
+            "--metrics",
+            *METRICS,
+            "--workers",
+            str(args.workers),
+            "--output",
+            str(pipeline_file),
+        ]
+        pipeline_usage = run([sys.executable, "-m", "pipeline.evaluate", "captions", *options])
         print("                         time  of processors  memory")
-        print(f"pipeline.evaluate    {quick[0]:8.1f} s     {quick[1]:8.1f} s {quick[2] / 1e9:5.2f} GB", flush=True)
-        slow = run([sys.executable, __file__, *files, *tious, "--plain", str(theirs)])
-        print(f"official algorithm   {slow[0]:8.1f} s     {slow[1]:8.1f} s {slow[2] / 1e9:5.2f} GB")
-        print(f"ratio                {slow[0] / quick[0]:8.1f}       {slow[1] / quick[1]:8.1f}")
-        got, wanted = json.loads(ours.read_text()), json.loads(theirs.read_text())
-    differences = [abs(got[name][tiou] - value) for name, row in wanted.items() for tiou, value in row.items()]
+        print_usage("pipeline.evaluate", pipeline_usage)
+        official_usage = run([sys.executable, __file__, *files, *tious, "--official-scores", str(official_file)])
+        print_usage("official algorithm", official_usage)
+        ratio = official_usage.seconds / pipeline_usage.seconds
+        print(f"ratio                {ratio:8.1f}       {official_usage.cpu_seconds / pipeline_usage.cpu_seconds:8.1f}")
+        scores, official_scores = json.loads(pipeline_file.read_text()), json.loads(official_file.read_text())
+    differences = [
+        abs(scores[name][tiou] - value) for name, row in official_scores.items() for tiou, value in row.items()
+    ]
     print(f"largest difference   {max(differences):8.1e} in {len(differences)} scores")
-    if max(differences) > 1e-9:
+    if max(differences) > MAX_DIFFERENCE:
         raise SystemExit("the scores differ")
+
+
+def print_usage(side: str, usage: Usage) -> None:
+    """Print one line of the table."""
+    memory = usage.peak_bytes / 1e9
+    print(f"{side:20} {usage.seconds:8.1f} s     {usage.cpu_seconds:8.1f} s {memory:5.2f} GB", flush=True)
 
 
 if __name__ == "__main__":

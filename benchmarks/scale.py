@@ -1,7 +1,8 @@
-"""Time and memory of the stages that no GPU limits, and of snakemake's plan, at ActivityNet's real size and above.
+"""Measure time and memory of the stages that no GPU limits, and of snakemake's plan, at ActivityNet's size and above.
 
-Captions are the real ones; of N times as many, each video is there N times under other ids (so the vocabulary does not
-grow). Every stage is the real command in a process of its own. What counts is processor time, since machines are busy.
+The captions are the real ones. At N times the size, each video occurs N times under different ids, so the vocabulary
+does not grow. Every stage is the real command in a process of its own. Processor time counts: other work on the machine
+changes it less than the time on the clock.
 
     python benchmarks/scale.py --captions ../shared/data/activitynet_captions --times 1 3 10
 """
@@ -21,120 +22,140 @@ import numpy as np
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-TEST_VIDEOS = 4_900
-"""Of ActivityNet's official test set, which has no annotations."""
-CLIPS = 80
-"""Rows of a video's features: 1.6 million in all."""
-SHARDS = 64
-MEMBERS = 5
+CAPTION_FILES = ("train", "val_1", "val_2")
+NUM_VIDEOS = 20_000
+"""Videos with features, about as many as ActivityNet has."""
+NUM_TEST_VIDEOS = 4_900
+"""Videos of ActivityNet's official test set, which has no annotations."""
+ROWS_PER_VIDEO = 80
+"""Feature rows of a video: 1.6 million in all."""
+NUM_ACTIONS = 200
+NUM_SHARDS = 64
+NUM_MEMBERS = 5
+"""Members of the ensemble."""
 
 
-class Taken(NamedTuple):
-    """What a process took: seconds of processors, seconds on the clock, peak memory in MB."""
+class Usage(NamedTuple):
+    """What a process used.
 
-    processor: float
-    clock: float
-    megabytes: float
+    Attributes:
+        processor_s: time of all processors together [s].
+        clock_s: time on the clock [s].
+        peak_mb: peak memory [MB].
+    """
+
+    processor_s: float
+    clock_s: float
+    peak_mb: float
 
 
-def measure(words: list[str], folder: Path) -> Taken:
-    """Run a command to its end.
+def measure(words: list[str], folder: Path) -> Usage:
+    """Run a command to its end, and measure what it uses.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: the command failed.
     """
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with (folder / "log.txt").open("w+") as log:
-        started = os.times().elapsed
+        start = os.times().elapsed
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)
-        _, status, used = os.wait4(process.pid, 0)
+        _, status, usage = os.wait4(process.pid, 0)
+        clock_s = os.times().elapsed - start
         process.returncode = os.waitstatus_to_exitcode(status)
         log.seek(0)
         if process.returncode:
             raise RuntimeError(f"{' '.join(words)}\n{log.read()}")
-    # Of a snakemake run, the processes that it starts count where they are waited for; a dry run starts none.
-    return Taken(used.ru_utime + used.ru_stime, os.times().elapsed - started, used.ru_maxrss / 1024)
+    # Child processes count only if the command waits for them; snakemake's dry run starts none.
+    return Usage(usage.ru_utime + usage.ru_stime, clock_s, usage.ru_maxrss / 1024)
 
 
-def copies(captions: dict[str, Any], times: int) -> dict[str, Any]:
-    """The same captions of so many times as many videos. Ids keep their length."""
-    return {f"{video[:-2]}{copy:02d}": told for copy in range(times) for video, told in captions.items()}
+def repeat_videos(captions: dict[str, Any], times: int) -> dict[str, Any]:
+    """Return the captions of `times` copies of each video; the ids keep their length."""
+    return {f"{video[:-2]}{copy:02d}": entry for copy in range(times) for video, entry in captions.items()}
 
 
-def write_inputs(folder: Path, captions: Path, times: int) -> None:
-    """Annotations, videos (empty files), proposals, and captions of an ensemble."""
-    draw = random.Random(0)
-    told = {name: copies(_distinct(json.loads((captions / f"{name}.json").read_text())), times) for name in NAMES}
-    database = {}
-    for subset, names in (("training", ("train",)), ("validation", ("val_1", "val_2"))):
-        for video, entry in sorted({key: value for name in names for key, value in told[name].items()}.items()):
-            actions = [
-                {"segment": segment, "label": f"action {draw.randrange(200)}"} for segment in entry["timestamps"][:2]
-            ]
-            actions = [action for action in actions if action["segment"][0] < action["segment"][1]]
-            database[video[2:]] = {"subset": subset, "duration": entry["duration"], "annotations": actions}
-    for number in range(TEST_VIDEOS * times):
-        database[f"test{number:07d}"] = {"subset": "testing", "duration": 60.0, "annotations": []}
+def drop_ambiguous(captions: dict[str, Any]) -> dict[str, Any]:
+    """Keep one of the videos whose ids differ only in the last two characters; sort start and end of each event."""
+    by_prefix = {video[:-2]: video for video in sorted(captions)}
+    return {
+        video: captions[video] | {"timestamps": [sorted(segment) for segment in captions[video]["timestamps"]]}
+        for video in by_prefix.values()
+    }
+
+
+def write_inputs(folder: Path, captions_folder: Path, times: int) -> None:
+    """Write annotations, videos (empty files), proposals and the captions of an ensemble."""
+    rng = random.Random(0)
+    captions = {
+        name: repeat_videos(drop_ambiguous(json.loads((captions_folder / f"{name}.json").read_text())), times)
+        for name in CAPTION_FILES
+    }
+    for name in CAPTION_FILES:
+        (folder / f"{name}.json").write_text(json.dumps(captions[name]))
+    database = draw_actions(captions, times, rng)
     (folder / "actions.json").write_text(json.dumps({"version": "VERSION 1.3", "taxonomy": [], "database": database}))
     (folder / "videos").mkdir()
     for video in database:
         (folder / "videos" / f"v_{video}.mp4").touch()
-    for name in NAMES:
-        (folder / f"{name}.json").write_text(json.dumps(told[name]))
-    scored = {
-        video: [{"segment": segment, "score": draw.random()} for segment in entry["timestamps"]]
-        for video, entry in {**told["train"], **told["val_1"]}.items()
+    proposals = {
+        video: [{"segment": segment, "score": rng.random()} for segment in entry["timestamps"]]
+        for video, entry in {**captions["train"], **captions["val_1"]}.items()
     }
-    (folder / "proposals.json").write_text(json.dumps({"version": "1", "results": scored, "external_data": {}}))
-    said = [sentence for entry in told["val_2"].values() for sentence in entry["sentences"]]
-    for member in range(MEMBERS):
+    (folder / "proposals.json").write_text(json.dumps({"version": "1", "results": proposals, "external_data": {}}))
+    sentences = [sentence for entry in captions["val_2"].values() for sentence in entry["sentences"]]
+    for member in range(NUM_MEMBERS):
         results = {
-            video: [{"sentence": draw.choice(said), "timestamp": segment} for segment in entry["timestamps"]]
-            for video, entry in told["val_1"].items()
+            video: [{"sentence": rng.choice(sentences), "timestamp": segment} for segment in entry["timestamps"]]
+            for video, entry in captions["val_1"].items()
         }
-        whole = {"version": "1", "results": results, "external_data": {"used": False, "details": ""}}
-        (folder / f"member{member}.json").write_text(json.dumps(whole))
+        submission = {"version": "1", "results": results, "external_data": {"used": False, "details": ""}}
+        (folder / f"member{member}.json").write_text(json.dumps(submission))
 
 
-NAMES = ("train", "val_1", "val_2")
-
-
-def _distinct(captions: dict[str, Any]) -> dict[str, Any]:
-    """Captions whose videos still differ where the last two letters of their ids are lost; times in order."""
-    kept = {video[:-2]: video for video in sorted(captions)}
-    return {
-        video: captions[video] | {"timestamps": [sorted(segment) for segment in captions[video]["timestamps"]]}
-        for video in kept.values()
-    }
+def draw_actions(captions: dict[str, dict[str, Any]], times: int, rng: random.Random) -> dict[str, Any]:
+    """Return the videos of ActivityNet's action annotations, with random labels on the first two events of each."""
+    database: dict[str, Any] = {}
+    for subset, names in (("training", ("train",)), ("validation", ("val_1", "val_2"))):
+        videos = {video: entry for name in names for video, entry in captions[name].items()}
+        for video, entry in sorted(videos.items()):
+            actions = [
+                {"segment": segment, "label": f"action {rng.randrange(NUM_ACTIONS)}"}
+                for segment in entry["timestamps"][:2]
+            ]
+            actions = [action for action in actions if action["segment"][0] < action["segment"][1]]
+            database[video[2:]] = {"subset": subset, "duration": entry["duration"], "annotations": actions}
+    for number in range(NUM_TEST_VIDEOS * times):
+        database[f"test{number:07d}"] = {"subset": "testing", "duration": 60.0, "annotations": []}
+    return database
 
 
 def write_store(folder: Path, videos: list[str]) -> None:
-    """Features of few channels: what grows with the corpus is the index."""
+    """Write features of few channels: only the index grows with the corpus."""
     from pipeline.datasets.splits import shard_of
-    from pipeline.features.combined import ClipGrid
     from pipeline.features.shard import write_features
+    from pipeline.features.time_grid import ClipGrid
 
     grid = ClipGrid(fps=15.0, frames=16, stride=16)
-    rows = np.ones((CLIPS, 4), dtype=np.float32)
-    members: dict[int, list[str]] = {}
+    rows = np.ones((ROWS_PER_VIDEO, 4), dtype=np.float32)
+    videos_by_shard: dict[int, list[str]] = {}
     for video in videos:
-        members.setdefault(shard_of(video, SHARDS), []).append(video)
-    for shard, inside in sorted(members.items()):
-        items = ((video, grid.duration(CLIPS), rows) for video in sorted(inside))
-        write_features(folder / "features" / f"{shard:04d}" / "manifest.json", items, dim=4, grid=grid, facts={})
+        videos_by_shard.setdefault(shard_of(video, NUM_SHARDS), []).append(video)
+    for shard, videos_of_shard in sorted(videos_by_shard.items()):
+        items = ((video, grid.duration(ROWS_PER_VIDEO), rows) for video in sorted(videos_of_shard))
+        write_features(folder / "features" / f"{shard:04d}" / "manifest.json", items, dim=4, grid=grid, metadata={})
 
 
 def look_up(folder: Path) -> None:
-    """What a stage does with the index: open all shards, ask for the clips of every video."""
+    """Open all shards of a feature and look up the number of rows of every video, as stages do."""
     from pipeline.features.store import FeatureStore
 
-    store = FeatureStore(folder, shards=SHARDS)
-    rows = sum(store.clips(video) for video in store)
+    store = FeatureStore(folder, shards=NUM_SHARDS)
+    rows = sum(store.num_rows(video) for video in store)
     print(f"{len(store)} videos, {rows} rows")
 
 
-def stages() -> Iterator[tuple[str, list[str]]]:
-    """Stage -> its command, run in the folder of the inputs, in the order of the data flow."""
+def stage_commands() -> Iterator[tuple[str, list[str]]]:
+    """Yield each stage and its command, which runs in the folder of the inputs, in the order of the data flow."""
     python = [sys.executable, "-m"]
     corpus = {
         "actions": ["actions.json"],
@@ -144,27 +165,24 @@ def stages() -> Iterator[tuple[str, list[str]]]:
         "reversed_segments": "swap",
         "uncaptioned": "keep",
     }
-    made = "corpus/manifest.json"
-    yield "build_corpus", [*python, "pipeline.build_corpus", "--config", json.dumps(corpus), "--output", made]
-    mined = ["--concepts", "concepts.json", "--vocabulary", "vocabulary.json", "--idf", "idf.json"]
-    lexicon = ["--config", '{"tagger": "lexicon"}', "--corpus", made]
-    yield "mine_concepts", [*python, "pipeline.mine_concepts", *lexicon, *mined]
-    given = ["--config", '{"kind": "file", "path": "proposals.json"}', "--corpus", made, "--features", "features"]
-    yield (
-        "propose_events (file)",
-        [*python, "pipeline.propose_events", *given, "--state", "state", "--output", "p.json"],
-    )
+    manifest = "corpus/manifest.json"
+    yield "build_corpus", [*python, "pipeline.build_corpus", "--config", json.dumps(corpus), "--output", manifest]
+    concepts, idf = ["--concepts", "concepts.json"], ["--idf", "idf.json"]
+    lexicon = ["--config", '{"tagger": "lexicon"}', "--corpus", manifest]
+    vocabulary = ["--vocabulary", "vocabulary.json"]
+    yield "mine_concepts", [*python, "pipeline.mine_concepts", *lexicon, *concepts, *vocabulary, *idf]
+    proposals = ["--config", '{"kind": "file", "path": "proposals.json"}', "--corpus", manifest]
+    yield "propose_events (file)", [*python, "pipeline.propose_events", *proposals, "--output", "p.json"]
     yield "feature index", [sys.executable, str(ROOT / "benchmarks" / "scale.py"), "--look-up", "features"]
-    members = [f"member{member}.json" for member in range(MEMBERS)]
-    named = json.dumps({"members": [{"captioner": "a", "seed": seed} for seed in range(MEMBERS)]})
-    chosen = ["--config", named, *mined[:2], *mined[4:], "--captions", *members, "--output", "ensemble.json"]
-    yield "select_captions", [*python, "pipeline.select_captions", *chosen]
-    scored = ["--predictions", "ensemble.json", "--references", "val_1.json", "val_2.json", "--output", "scores.json"]
-    yield "evaluate", [*python, "pipeline.evaluate", "captions", *scored]
+    members = json.dumps({"members": [{"captioner": "a", "seed": seed} for seed in range(NUM_MEMBERS)]})
+    captions = ["--captions", *(f"member{member}.json" for member in range(NUM_MEMBERS)), "--output", "ensemble.json"]
+    yield "select_captions", [*python, "pipeline.select_captions", "--config", members, *concepts, *idf, *captions]
+    scores = ["--predictions", "ensemble.json", "--references", "val_1.json", "val_2.json", "--output", "scores.json"]
+    yield "evaluate", [*python, "pipeline.evaluate", "captions", *scores]
 
 
-def plans(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """The dry run of the paper's road over the videos, in several numbers of shards. Weights are empty files."""
+def plan_commands(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield dry runs of the paper's pipeline with several numbers of shards; weights are empty files."""
     from pipeline.config.load import CONFIG, load
 
     for name in ("Snakefile", "workflow", "profiles", "config"):
@@ -187,11 +205,12 @@ def plans(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def main() -> None:
-    """Command line."""
+    """Measure every stage at every size and print a table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--captions", type=Path, help="folder of train.json, val_1.json and val_2.json")
-    arguments.add_argument("--times", type=int, nargs="+", default=[1, 3], help="sizes, of ActivityNet's")
-    arguments.add_argument("--only", nargs="+", help="stages whose names begin so, of those that need no other")
+    arguments.add_argument("--times", type=int, nargs="+", default=[1, 3], help="sizes, in multiples of ActivityNet's")
+    arguments.add_argument("--only", nargs="+", help="prefixes of the stages to run; they must not need other stages")
+    # The script runs itself with this option, in a process of its own.
     arguments.add_argument("--look-up", type=Path, help=argparse.SUPPRESS)
     args = arguments.parse_args()
     if args.look_up:
@@ -204,15 +223,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_inputs(folder, args.captions, times)
-            write_store(folder, [f"v_{number:011d}" for number in range(20_000 * times)])
-            for stage, words in [*stages(), *plans(folder)]:
+            write_store(folder, [f"v_{number:011d}" for number in range(NUM_VIDEOS * times)])
+            for stage, words in [*stage_commands(), *plan_commands(folder)]:
                 if args.only and not stage.startswith(tuple(args.only)):
                     continue
-                taken = measure(words, folder)
-                print(
-                    f"| {stage} | {times} | {taken.processor:.1f} | {taken.clock:.0f} | {taken.megabytes:.0f} |",
-                    flush=True,
-                )
+                usage = measure(words, folder)
+                values = f"{usage.processor_s:.1f} | {usage.clock_s:.0f} | {usage.peak_mb:.0f}"
+                print(f"| {stage} | {times} | {values} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,69 +1,68 @@
-"""Where a step of self-critical training spends its time: sampling, reward, backward; and METEOR's jar beside it.
+"""Measure where a step of self-critical training spends its time: sampling, reward, backward; and METEOR's jar.
 
-A captioner of hidden size 512 with 5,747 ids, as many as the published vocabulary has, captions the events of real
-captions (ActivityNet Captions, train.json) from random features of 3,072 channels, as the reference has them, one clip
-a second. A captioner that has learned nothing would hardly ever end its captions; this one knows how frequent words and
-ends are. One video a step.
+A captioner of hidden size 512 with 5,747 ids, as many as the published vocabulary, captions the events of real captions
+(ActivityNet Captions, train.json). The features are random, with 3,072 channels as in the reference, one row a second.
+An untrained captioner would hardly ever end its captions; this one's output bias holds the frequencies of words and
+ends. One video per step.
 
-Per step: `sampling` (samples and greedy captions), `reward` (METEOR of both, in this process, so that nothing hides
-behind anything), `backward` (with Adam's step). Beside it the plain use of METEOR's jar on the same pairs: one after
-another, each asked and answered. Starting is not counted, neither the jar's nor ours.
-
+Per step: `sampling` (samples and greedy captions), `reward` (METEOR of both), `backward` (with Adam's step). The jar
+scores the same pairs one after the other, each asked and answered. Start-up times do not count.
 """
 
 import argparse
 import json
 import statistics
 import time
-from collections import Counter as Tally
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from pipeline.captioning.data import Batch
-from pipeline.captioning.decoding import greedy, sample
-from pipeline.captioning.event_captioner import Architecture, Captioner
-from pipeline.captioning.reward_workers import Counter, Crew
-from pipeline.captioning.rewards import Rewards, Strings
-from pipeline.captioning.scst import of_others, policy_loss, repeated, said
-from pipeline.captioning.validation import Judge
-from pipeline.config.finetune_scst import Weights
+from pipeline.captioning.base import Captioner, CaptionerShape
+from pipeline.captioning.decoding import Greedy, Sampling
+from pipeline.captioning.event_lstm import EventLstmCaptioner
+from pipeline.captioning.rewards import CaptionScorer, RewardFunction, RewardTokenizer
+from pipeline.captioning.scst import leave_one_out_baseline, policy_loss
+from pipeline.captioning.streams import Batch, Stream
+from pipeline.config.captioners import EventLstm
+from pipeline.config.finetune_scst import RewardWeights
 from pipeline.datasets.text import words
-from pipeline.datasets.vocabulary import Vocabulary
+from pipeline.datasets.vocabulary import EOS, Vocabulary
 from pipeline.evaluation.meteor import JarMeteor, Meteor
-from pipeline.evaluation.meteor.formula import Pair
+from pipeline.evaluation.meteor.formula import MeteorScorer, Pair, Stats
 from pipeline.evaluation.tokenizer import tokenize
-from pipeline.training.device import pick
+from pipeline.training.device import resolve_device
 
 PARTS = ("sampling", "reward", "backward")
-AIM = 0.25
-"""Of a step, the reward at most."""
+MAX_SHARE = 0.25
+"""Largest share of a step that the reward may take."""
 MAX_WORDS = 28
 
 
 class Clock:
-    """Seconds of each part of each step.
+    """Measures the seconds of each part of each step.
 
     Args:
-        device: waited for before the time is taken.
+        device: device to wait for before the time is taken.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.seconds: dict[str, list[float]] = {part: [] for part in (*PARTS, "jar")}
-        self._since = 0.0
+        self._start = 0.0
 
     def start(self) -> None:
-        """From here on."""
-        self._since = self._now()
+        """Start the first part."""
+        self._start = self._now()
 
     def stop(self, part: str) -> None:
-        """Until here; the next part begins."""
+        """Stop a part; the next one starts."""
         now = self._now()
-        self.seconds[part].append(now - self._since)
-        self._since = now
+        self.seconds[part].append(now - self._start)
+        self._start = now
 
     def _now(self) -> float:
         if self.device.type == "cuda":
@@ -71,124 +70,140 @@ class Clock:
         return time.perf_counter()
 
 
-def batch_of(duration: float, times: Sequence[Sequence[float]], dim: int) -> Batch:
-    """The events of one video, with random features, one clip a second."""
-    clips = max(1, int(duration))
-    parts = torch.tensor(times).clamp(0, duration) / duration
-    first = (parts[:, 0] * clips).long().clamp_max(clips - 1)
-    rows = torch.stack([first, torch.maximum((parts[:, 1] * clips).ceil().long(), first + 1)], 1)
-    spans = torch.stack([parts[:, 0], parts[:, 1], (parts[:, 1] - parts[:, 0]).clamp_min(0.1 / duration)], 1)
-    return Batch(torch.randn(1, clips, dim), torch.zeros(len(times), dtype=torch.int64), rows, spans)
+class RecordingMeteor(MeteorScorer):
+    """Keeps the pairs that METEOR scores.
+
+    Args:
+        meteor: computes the statistics.
+    """
+
+    def __init__(self, meteor: Meteor) -> None:
+        self._meteor = meteor
+        self.pairs: list[Pair] = []
+
+    def statistics(self, pairs: Sequence[Pair]) -> Stats:
+        """Compute the statistics of each pair."""
+        self.pairs.extend(pairs)
+        return self._meteor.statistics(pairs)
 
 
-def knowing_frequencies(vocabulary: Vocabulary, sentences: Sequence[str], dim: int, hidden: int) -> Captioner:
-    """A captioner that says words, and ends, as often as the sentences do."""
-    captioner = Captioner(Architecture(dim, hidden, vocabulary.size, MAX_WORDS, 0.5))
-    tally = Tally(number for sentence in sentences for number in vocabulary.encode(sentence, MAX_WORDS))
-    counts = torch.tensor([float(tally[number]) for number in range(vocabulary.size)]).clamp_min(0.5)
-    counts[0] = len(sentences)
-    outputs = [layer for layer in captioner.modules() if isinstance(layer, nn.Linear)]
-    [scores] = [layer for layer in outputs if layer.out_features == vocabulary.size]
+def make_batch(duration: float, times: Sequence[Sequence[float]], dim: int) -> Batch:
+    """Make a batch of the events of one video, with random features, one row a second."""
+    num_rows = max(1, int(duration))
+    relative = torch.tensor(times).clamp(0, duration) / duration
+    first = (relative[:, 0] * num_rows).long().clamp_max(num_rows - 1)
+    event_rows = torch.stack([first, torch.maximum((relative[:, 1] * num_rows).ceil().long(), first + 1)], 1)
+    lengths = (relative[:, 1] - relative[:, 0]).clamp_min(0.1 / duration)
+    stream = Stream(torch.randn(1, num_rows, dim), torch.tensor([num_rows]), event_rows)
+    relative_times = torch.stack([relative[:, 0], relative[:, 1], lengths], 1)
+    return Batch({"features": stream}, torch.zeros(len(times), dtype=torch.int64), relative_times)
+
+
+def build_captioner(vocabulary: Vocabulary, sentences: Sequence[str], dim: int, hidden: int) -> Captioner:
+    """Build a captioner whose words and ends are as frequent as in the sentences."""
+    shape = CaptionerShape({"features": dim}, vocabulary.size, MAX_WORDS)
+    captioner = EventLstmCaptioner(shape, EventLstm(hidden=hidden))
+    occurrences = Counter(number for sentence in sentences for number in vocabulary.encode(sentence, MAX_WORDS))
+    counts = torch.tensor([float(occurrences[number]) for number in range(vocabulary.size)]).clamp_min(0.5)
+    counts[EOS] = len(sentences)
     with torch.no_grad():
-        scores.bias.copy_(counts.log())
+        captioner.word_lstm.output.bias.copy_(counts.log())
     return captioner
 
 
-def main() -> None:
-    """Run the steps, and say the median of each part."""
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--captions", type=Path, required=True, help="ActivityNet Captions, train.json")
-    arguments.add_argument("--steps", type=int, default=30, help="that are timed, one video each")
-    arguments.add_argument("--samples", type=int, default=1, help="of each event")
-    arguments.add_argument("--baseline", choices=["greedy", "samples"], default="greedy", help="see finetune_scst")
+    arguments.add_argument("--steps", type=int, default=30, help="number of timed steps, one video each")
+    arguments.add_argument("--samples", type=int, default=1, help="samples per event")
+    arguments.add_argument("--baseline", choices=["greedy", "samples"], default="greedy", help="as in finetune_scst")
     arguments.add_argument("--dim", type=int, default=3072, help="channels of the features")
     arguments.add_argument("--hidden", type=int, default=512, help="size of all hidden layers")
-    arguments.add_argument("--vocabulary", type=int, default=5747, help="ids")
-    arguments.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where")
-    arguments.add_argument("--threads", type=int, default=1, help="of the CPU")
-    args = arguments.parse_args()
+    arguments.add_argument("--vocabulary", type=int, default=5747, help="number of ids")
+    arguments.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="device of the captioner")
+    arguments.add_argument("--threads", type=int, default=1, help="CPU threads")
+    return arguments.parse_args()
+
+
+def main() -> None:
+    """Run the steps and print the median of each part."""
+    args = parse_arguments()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    device = pick(args.device)
+    device = resolve_device(args.device)
     videos = list(json.loads(args.captions.read_text(encoding="utf-8")).values())
     texts = [sentence for video in videos for sentence in video["sentences"]]
-    tally = Tally(word for sentence in texts for word in words(sentence))
-    vocabulary = Vocabulary(word for word, _ in tally.most_common(args.vocabulary - 2))
-    captioner = knowing_frequencies(vocabulary, texts, args.dim, args.hidden).to(device)
+    occurrences = Counter(word for sentence in texts for word in words(sentence))
+    vocabulary = Vocabulary(word for word, _ in occurrences.most_common(args.vocabulary - 2))
+    captioner = build_captioner(vocabulary, texts, args.dim, args.hidden).to(device)
     optimizer = torch.optim.Adam(captioner.parameters(), lr=3e-5)
     chosen = [videos[index] for index in torch.randperm(len(videos))[: args.steps + 1].tolist()]
     sentences = [sentence for video in chosen for sentence in video["sentences"]]
     clock = Clock(device)
 
     with Meteor() as meteor, JarMeteor() as jar:
-        strings = Strings.of_words(Judge(meteor.score, tokenize, vocabulary, sentences))
-        known = [*strings.tokens, *strings.references.values()]
-        pairs: list[Pair] = []
-        with Crew(Counter(lambda: meteor, None, known), 0) as crew:
-
-            def ask(asked: Sequence[Pair]) -> Callable:
-                pairs.extend(asked)
-                return crew.ask(asked)
-
-            rewards = Rewards(strings, Weights(), ask)
-            crew.ask([])()
-            jar.score([("a", "a")])
-            differences = 0.0
-            for video in chosen:
-                batch = batch_of(video["duration"], video["timestamps"], args.dim).to(device)
-                pairs.clear()
-                found = step(captioner, optimizer, batch, video["sentences"], rewards, clock, args)
-                clock.start()
-                plain = [jar.score([pair])[0] for pair in pairs]
-                clock.stop("jar")
-                differences = max(differences, *(abs(a - b) for a, b in zip(found, plain, strict=True)))
-    report(clock, len(sentences) / len(chosen), vocabulary.size, device, differences)
+        tokenizer = RewardTokenizer.of_words(CaptionScorer(meteor.score, tokenize, vocabulary, sentences))
+        recorder = RecordingMeteor(meteor)
+        reward = RewardFunction(tokenizer, RewardWeights(), recorder, sentences)
+        jar.score([("a", "a")])
+        difference = 0.0
+        for video in chosen:
+            batch = make_batch(video["duration"], video["timestamps"], args.dim).to(device)
+            recorder.pairs.clear()
+            rewards = run_step(captioner, optimizer, batch, video["sentences"], reward, clock, args)
+            clock.start()
+            jar_scores = [jar.score([pair])[0] for pair in recorder.pairs]
+            clock.stop("jar")
+            difference = max(difference, float(np.abs(np.array(rewards) - jar_scores).max()))
+    report(clock, len(sentences) / len(chosen), vocabulary.size, device, difference)
 
 
-def step(
+def run_step(
     captioner: Captioner,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     sentences: list[str],
-    rewards: Rewards,
+    reward: RewardFunction,
     clock: Clock,
     args: argparse.Namespace,
 ) -> list[float]:
-    """One step of training, part by part; gives the rewards of samples and of greedy captions."""
+    """Run one step of training, part by part; return the rewards of samples and greedy captions."""
     clock.start()
-    drawn = sample(captioner, repeated(batch, args.samples), 1.0)
-    captions, references = said(drawn), sentences * args.samples
+    sampled = captioner.generate(batch.repeat(args.samples), Sampling(1.0))
+    captions, references = sampled.token_ids(), sentences * args.samples
     if args.baseline == "greedy":
-        captions, references = captions + said(greedy(captioner, batch)), references + sentences
+        captions += captioner.generate(batch, Greedy()).token_ids()
+        references = references + sentences
     clock.stop("sampling")
-    found = rewards(captions, references)()
+    rewards = reward(captions, references)
     clock.stop("reward")
-    worth: Tensor = torch.tensor(found, dtype=torch.float64).view(-1, len(sentences))
-    sampled = worth[: args.samples]
-    base = worth[args.samples :] if args.baseline == "greedy" else of_others(sampled)
-    loss = policy_loss(drawn.log_probs, drawn.mask, (sampled - base).flatten().to(drawn.log_probs))
+    by_caption = torch.tensor(rewards, dtype=torch.float64).view(-1, len(sentences))
+    of_samples = by_caption[: args.samples]
+    base = by_caption[args.samples :] if args.baseline == "greedy" else leave_one_out_baseline(of_samples)
+    loss = policy_loss(sampled.log_probs, sampled.mask, (of_samples - base).flatten().to(sampled.log_probs))
     optimizer.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_value_(captioner.parameters(), 100.0)
+    nn.utils.clip_grad_value_(captioner.parameters(), 100.0)
     optimizer.step()
     clock.stop("backward")
-    return found
+    return rewards
 
 
-def report(clock: Clock, events: float, ids: int, device: torch.device, differences: float) -> None:
-    """Medians over the steps, without the first one."""
+def report(clock: Clock, events: float, num_ids: int, device: torch.device, difference: float) -> None:
+    """Print the medians over all steps but the first."""
     medians = {part: statistics.median(seconds[1:]) for part, seconds in clock.seconds.items()}
-    whole = sum(medians[part] for part in PARTS)
-    print(f"{len(clock.seconds['jar']) - 1} steps of {events:.1f} events, {ids:,} ids, {device.type}; medians")
+    step = sum(medians[part] for part in PARTS)
+    print(f"{len(clock.seconds['jar']) - 1} steps of {events:.1f} events, {num_ids:,} ids, {device.type}; medians")
     for part in PARTS:
-        print(f"{part:30}{medians[part] * 1000:9.1f} ms {medians[part] / whole:7.1%} of the step")
-    plain = medians["jar"]
-    print(f"{'the jar, pair by pair':30}{plain * 1000:9.1f} ms {plain / medians['reward']:7.1f} times the reward")
-    print(f"largest difference of rewards {differences:.1e}")
-    if differences > 1e-12:
+        print(f"{part:30}{medians[part] * 1000:9.1f} ms {medians[part] / step:7.1%} of the step")
+    jar = medians["jar"]
+    print(f"{'the jar, pair by pair':30}{jar * 1000:9.1f} ms {jar / medians['reward']:7.1f} times the reward")
+    print(f"largest difference of rewards {difference:.1e}")
+    if difference > 1e-12:
         raise SystemExit("the two METEORs differ")
-    if medians["reward"] > AIM * whole:
-        raise SystemExit(f"missed: the reward is to take at most {AIM:.0%} of a step")
+    if medians["reward"] > MAX_SHARE * step:
+        raise SystemExit(f"the reward takes more than {MAX_SHARE:.0%} of a step")
 
 
 if __name__ == "__main__":

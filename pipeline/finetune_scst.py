@@ -1,209 +1,198 @@
-r"""Finetune an event captioner by self-critical training with METEOR as reward (section 2).
+r"""Finetune a captioner by self-critical training, with METEOR as reward (section 2 of the paper).
 
-In: the corpus (events and captions of the splits `train` and `enlarged`, for selection those of `val`), clip
-features, a captioner from `train_captioner`, whose features and vocabulary are taken over; proposals, if it is to learn
-from them.
-Out: as `train_captioner`. The weights it starts from are a candidate for selection too (epoch 0).
+In: the corpus (events and captions of `splits`; the split `val` to select an epoch), features, a captioner of
+`train_captioner`, which decides features and vocabulary; proposals, if it is to be trained on them.
+Out: as `train_captioner`. The weights that it starts from can be selected too (epoch 0).
 
-A run that is stopped goes on after its last epoch, as if it had not been stopped.
+A run that was stopped continues after its last epoch, with the same result.
 
-Alone:
+Run it alone:
     python -m pipeline.finetune_scst --config '{"epochs": 1, "batch_videos": 16}' --seed 0 \
         --corpus results/demo/corpus/manifest.json --features results/demo/features \
         --captioner results/demo/captioners/sa_tsp/0/xe/manifest.json --state /tmp/state \
         --output /tmp/scst/manifest.json
 """
 
-import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from pipeline.captioning.bundle import METRICS, Trained, cut_short, load_captioner, save_captioner
-from pipeline.captioning.data import Batch, sentences_of
-from pipeline.captioning.proposal_bounds import check_inside
-from pipeline.captioning.proposal_sampling import Proposed
-from pipeline.captioning.reward_workers import Counter, Crew
-from pipeline.captioning.rewards import Rewards, Strings
-from pipeline.captioning.scst import self_critical
-from pipeline.captioning.trainer import Course, selection_events, training_events
-from pipeline.captioning.validation import Judge, bad_endings, validate
+from pipeline.captioning.bundle import METRICS, CaptionerBundle, load_captioner, rehearsal_note, save_captioner
+from pipeline.captioning.data import check_proposal_times, sentences_of
+from pipeline.captioning.rewards import CaptionScorer, RewardFunction, RewardTokenizer
+from pipeline.captioning.scst import ProposalSampler, scst_step
+from pipeline.captioning.streams import Batch, FeatureStreams, StreamCache
+from pipeline.captioning.trainer import (
+    CaptionerTrainer,
+    bad_ending_share,
+    training_sequences,
+    validate,
+    validation_sequences,
+)
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
-from pipeline.evaluation.cider_d import CiderD
 from pipeline.evaluation.meteor import Meteor
 from pipeline.evaluation.tokenizer import tokenize
-from pipeline.features.combined import Features
 from pipeline.localization.proposals import Proposal, read_proposals
-from pipeline.provenance.record import record
-from pipeline.training.checkpoints import TrainingState
-from pipeline.training.device import pick
-from pipeline.features.cache import ClipCache
+from pipeline.provenance.record import write_record
+from pipeline.training.checkpoints import CheckpointManager
+from pipeline.training.device import resolve_device
 from pipeline.training.seeds import generator
-from pipeline.training.trainer import Epochs, Selected, Validation, identity
+from pipeline.training.trainer import BestCheckpoint, Trainer, Validator, run_fingerprint
 
 STAGE = "finetune_scst"
 ANNOTATED = "gt"
-"""What the config calls the annotated times; there is no file of them to be read."""
+"""Value of `proposals` for the annotated times; no file is read for it."""
 
 
 def finetune(
     config: FinetuneScst,
     seed: int,
     corpus: Corpus,
-    features: Features,
-    trained: Trained,
+    features: FeatureStreams,
+    bundle: CaptionerBundle,
     proposals: Mapping[str, Sequence[Proposal]] | None,
-    state: TrainingState,
+    checkpoints: CheckpointManager,
     metrics: Path,
-) -> Selected:
-    """Finetune a captioner, in place.
+) -> BestCheckpoint:
+    """Finetune a captioner in place.
 
     Args:
         config: the section.
-        seed: of samples, proposals and order.
-        corpus: whose events it learns from.
-        features: that it reads.
-        trained: the captioner.
-        proposals: by video; None trains at annotated times.
-        state: of the run.
-        metrics: file of metrics.
+        seed: seed of samples, proposals and data order.
+        corpus: the corpus.
+        features: the features that the captioner reads.
+        bundle: the captioner to start from.
+        proposals: proposals by video; None: train at the annotated times.
+        checkpoints: the state of a stopped run.
+        metrics: file of metrics to write.
 
     Returns:
-        The weights that were selected.
+        the selected weights.
 
     Raises:
-        PipelineError: nothing to train on, or nothing to select with; no proposal overlaps an event.
+        PipelineError: no sequences to train on or to select with; no proposal overlaps an event.
     """
-    captioner, vocabulary = trained.captioner, trained.vocabulary
-    events = training_events(corpus, config.splits, features)
-    val = selection_events(corpus, features, STAGE) if config.selection == "meteor" else []
-    cache = ClipCache(features, config.cache_gb)
-    captioner.to(pick(config.device))
+    captioner, vocabulary = bundle.captioner, bundle.vocabulary
+    sequences = training_sequences(corpus, config.splits, features)
+    val = validation_sequences(corpus, features, STAGE) if config.selection == "meteor" else []
+    cache = StreamCache(features, config.cache_gb)
+    captioner.to(resolve_device(config.device))
     optimizer = torch.optim.Adam(captioner.parameters(), lr=config.lr)
-    proposed = Proposed(events, proposals) if proposals is not None else None
-    if proposed and proposed.alone == len(sentences_of(events)):
+    sampler = ProposalSampler(sequences, proposals) if proposals is not None else None
+    if sampler and sampler.num_unmatched == len(sentences_of(sequences)):
         raise PipelineError(
             f"{STAGE}: proposals: {config.proposals}: none of them overlaps an event of {' or '.join(config.splits)}; "
-            "are they of these videos, in seconds?"
+            "check that they are of these videos, with times in seconds"
         )
-    drawn = config.event_sequences if proposed else 1
-    limits = (config.batch_videos * drawn, config.clip_gradient, config.steps_per_epoch)
-    course = Course(captioner, optimizer, events, cache, *limits)
-    logging.info("%d sequences of %d events", len(events), len(sentences_of(events)))
+    copies = config.event_sequences if sampler else 1
+    trainer = CaptionerTrainer(captioner, optimizer, sequences, cache, config, copies)
+    logging.info("%d sequences of %d events", len(sequences), len(sentences_of(sequences)))
 
     with Meteor() as meteor:
-        judge = Judge(meteor.score, tokenize, vocabulary, sentences_of([*events, *val]))
-        with rewarding(config, trained, judge, sentences_of(events), meteor) as rewards:
+        scorer = CaptionScorer(meteor.score, tokenize, vocabulary, sentences_of([*sequences, *val]))
+        tokenizer = reward_tokenizer(config, bundle, scorer, sentences_of(sequences))
+        reward = RewardFunction(tokenizer, config.reward, meteor, sentences_of(sequences))
 
-            def step(batch: Batch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
-                made = self_critical(
-                    captioner,
-                    batch,
-                    sentences,
-                    rewards,
-                    temperature=config.temperature,
-                    baseline=config.baseline,
-                    samples=config.samples,
-                )
-                return made.loss, {
-                    "loss": made.loss.item(),
-                    "reward_sampled": made.sampled,
-                    **({} if made.greedy is None else {"reward_greedy": made.greedy}),
-                    "bad_endings_sampled": bad_endings(made.captions, vocabulary),
-                    "unended_sampled": made.unended,
-                }
+        def step(batch: Batch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
+            result = scst_step(
+                captioner,
+                batch,
+                sentences,
+                reward,
+                temperature=config.temperature,
+                baseline=config.baseline,
+                num_samples=config.samples,
+            )
+            return result.loss, {
+                "loss": result.loss.item(),
+                "reward_sampled": result.sampled_reward,
+                **({} if result.greedy_reward is None else {"reward_greedy": result.greedy_reward}),
+                "bad_endings_sampled": bad_ending_share(result.captions, vocabulary),
+                "unended_sampled": result.unended_share,
+            }
 
-            def epoch(number: int) -> dict[str, float]:
-                for group in optimizer.param_groups:
-                    group["lr"] = config.lr * config.lr_decay ** ((number - 1) // config.lr_decay_every)
-                if proposed:
-                    course.sequences = proposed.draw(drawn, generator(STAGE, seed, number, "proposals"))
-                order = generator(STAGE, seed, number).permutation(len(events)).tolist()
-                # Without dropout: what is praised is then the captioner that is to caption. With it, samples are much
-                # worse than the greedy captions they are measured by, and there is little to praise.
-                return course.one_pass(
-                    [index * drawn + copy for index in order for copy in range(drawn)], step, dropout=False
-                )
+        def train_epoch(epoch: int) -> dict[str, float]:
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate(epoch)
+            if sampler:
+                trainer.sequences = sampler.draw(copies, generator(STAGE, seed, epoch, "proposals"))
+            order = generator(STAGE, seed, epoch).permutation(len(sequences)).tolist()
+            # Without dropout, so that the rewards are those of the captioner that captions later. With dropout, samples
+            # are much worse than the greedy captions of the baseline, and few of them are rewarded.
+            return trainer.train_epoch(
+                [index * copies + copy for index in order for copy in range(copies)], step, dropout=False
+            )
 
-            measure = partial(validate, captioner, val, cache, judge, vocabulary)
-            validation = Validation(measure, config.evaluate_every, select="meteor", before=True) if val else None
-            return Epochs(captioner, optimizer, state, metrics, (STAGE, seed)).run(config.epochs, epoch, validation)
+        run = partial(validate, captioner, val, cache, scorer, vocabulary)
+        validator = Validator(run, config.evaluate_every, metric="meteor", at_start=True) if val else None
+        epochs = Trainer(captioner, optimizer, checkpoints, metrics, (STAGE, seed))
+        return epochs.run(config.epochs, train_epoch, validator)
 
 
-@contextlib.contextmanager
-def rewarding(
-    config: FinetuneScst, trained: Trained, judge: Judge, sentences: Sequence[str], meteor: Meteor
-) -> Iterator[Rewards]:
-    """Rewards as the config wants them, and the processes that compute them.
+def reward_tokenizer(
+    config: FinetuneScst, bundle: CaptionerBundle, scorer: CaptionScorer, sentences: Sequence[str]
+) -> RewardTokenizer:
+    """Build the tokenizer of the rewards.
 
     Args:
         config: the section.
-        trained: whose captions are rewarded.
-        judge: knows the tokens of all words and sentences.
-        sentences: of all training events.
-        meteor: computes the rewards where no other process does.
+        bundle: the captioner.
+        scorer: has the tokens of all words and sentences.
+        sentences: the sentences of all training events.
     """
     if config.reward_strings == "words":
-        strings = Strings.of_words(judge)
-    else:
-        strings = Strings.of_indices(trained.vocabulary, sentences, trained.captioner.architecture.max_words)
-    texts = [*strings.tokens, *strings.references.values()]
-    cider_d = CiderD(strings.references[sentence] for sentence in sentences) if config.reward.cider_d else None
-    opened = Meteor if config.reward_workers else lambda: meteor
-    counter = Counter(opened if config.reward.meteor else None, cider_d, texts)
-    with Crew(counter, config.reward_workers) as crew:
-        yield Rewards(strings, config.reward, crew.ask)
+        return RewardTokenizer.of_words(scorer)
+    return RewardTokenizer.of_indices(bundle.vocabulary, sentences, bundle.captioner.shape.max_words)
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    """Command line."""
+    """Run the stage."""
     arguments = parser(__doc__)
     add_config(arguments, FinetuneScst, STAGE)
-    arguments.add_argument("--seed", type=int, default=0, help="of the samples and the order of training")
-    arguments.add_argument("--corpus", type=Path, required=True, help="the corpus manifest")
+    arguments.add_argument("--seed", type=int, default=0, help="seed of the samples and of the data order")
+    arguments.add_argument("--corpus", type=Path, required=True, help="corpus manifest")
     arguments.add_argument("--features", type=Path, required=True, help="folder of all features")
     arguments.add_argument("--captioner", type=Path, required=True, help="manifest of the captioner to start from")
-    arguments.add_argument("--proposals", type=Path, help=f"file of proposals, unless `proposals` is {ANNOTATED}")
+    arguments.add_argument("--proposals", type=Path, help=f"file of proposals; none if `proposals` is {ANNOTATED}")
     arguments.add_argument("--state", type=Path, required=True, help="folder of the training state")
-    arguments.add_argument("--output", type=Path, required=True, help="the captioner's manifest to write")
+    arguments.add_argument("--output", type=Path, required=True, help="manifest of the captioner to write")
     args = arguments.parse_args(argv)
     config = read_config(args.config, FinetuneScst, STAGE)
     if (args.proposals is None) != (config.proposals == ANNOTATED):
-        raise PipelineError(
-            f"{STAGE}: proposals: {config.proposals} "
-            + ("needs --proposals, the file of that entry" if args.proposals is None else "reads no --proposals")
-        )
+        problem = "needs --proposals, the file of that entry" if args.proposals is None else "reads no --proposals"
+        raise PipelineError(f"{STAGE}: proposals: {config.proposals} {problem}")
 
     corpus = Corpus.open(args.corpus)
-    trained = load_captioner(args.captioner)
-    features = trained.open(args.features, corpus.manifest.facts["shards"])
+    bundle = load_captioner(args.captioner)
+    features = bundle.open_features(args.features, corpus.shards)
     inputs = [args.corpus, *features.manifests, args.captioner, *([args.proposals] if args.proposals else [])]
     proposals = read_proposals(args.proposals) if args.proposals else None
     if proposals:
-        shown = {video: found for video, found in proposals.items() if found and video in features.videos}
-        check_inside(shown, corpus, features, args.proposals)
-    state = TrainingState(args.state, identity(STAGE, config, inputs, seed=args.seed))
+        durations = features.durations
+        with_features = {video: of_video for video, of_video in proposals.items() if of_video and video in durations}
+        check_proposal_times(with_features, corpus, durations, args.proposals)
+    checkpoints = CheckpointManager(args.state, run_fingerprint(STAGE, config, inputs, seed=args.seed))
     metrics = args.output.with_name(METRICS)
-    selected = finetune(config, args.seed, corpus, features, trained, proposals, state, metrics)
-    facts = {
+    selected = finetune(config, args.seed, corpus, features, bundle, proposals, checkpoints, metrics)
+    metadata = {
         "stage": STAGE,
-        "features": trained.features,
-        "combination": features.facts(),
+        "features": bundle.features,
+        "combination": features.metadata(),
         "seed": args.seed,
-        "started_from_epoch": trained.epoch,
+        "started_from_epoch": bundle.epoch,
+        **rehearsal_note(config.steps_per_epoch),
     }
-    facts |= cut_short(config.steps_per_epoch)
-    save_captioner(args.output, trained.captioner, trained.words, selected, facts)
-    record(args.output, STAGE, config, inputs)
-    state.clear()
+    save_captioner(args.output, bundle.captioner, bundle.vocabulary_path, selected, metadata)
+    write_record(args.output, STAGE, config, inputs)
+    checkpoints.clear()
     return 0
 
 

@@ -1,119 +1,121 @@
-r"""Caption the proposals of a split: greedily, by beam search, or by drawing words.
+r"""Caption the proposals of a split: greedily, by beam search, or by sampling.
 
-In: the corpus (which videos), clip features, a captioner, proposals.
-Out: captions in ActivityNet's submission format, each with the log-probability of its words and its end.
-Videos of the split without features or without proposals are counted in the log and left out.
+In: the corpus (which videos), features, a captioner, proposals.
+Out: captions in ActivityNet's submission format, each with the log-probability of its words and its end. Videos of the
+split that lack features or proposals are counted in the log and left out.
 
-With --control each video is captioned from another video's features, events at the same shares of the
-duration: what is then scored is what a captioner knows without looking.
+With --control each video is captioned from the features of another video, its events at the same relative times. The
+score of these captions is what a captioner reaches without seeing the video.
 
-Alone:
+Run it alone:
     python -m pipeline.generate_captions --corpus results/demo/corpus/manifest.json \
         --features results/demo/features --captioner results/demo/captioners/sa_tsp/0/scst/manifest.json \
         --proposals results/demo/proposals/gt.json --split test --output /tmp/captions.json
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from pipeline.captioning.beam import Beams
-from pipeline.captioning.bundle import Trained, load_captioner
-from pipeline.captioning.constraints import Rules
-from pipeline.captioning.data import Batch, EventSequence, collate
-from pipeline.captioning.decoding import Captions, beam, greedy, sample
-from pipeline.captioning.proposal_bounds import check_inside
-from pipeline.captioning.shuffled_control import derange, lend
+from pipeline.captioning.base import DecodingStrategy
+from pipeline.captioning.bundle import CaptionerBundle, load_captioner
+from pipeline.captioning.captions import Captions, DecodingConstraints
+from pipeline.captioning.data import MAX_LISTED, check_proposal_times, derangement, with_features_of
+from pipeline.captioning.decoding import BeamSearch, Greedy, Sampling
+from pipeline.captioning.streams import Batch, EventSequence, StreamCache
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.datasets.corpus import SPLITS, Corpus
 from pipeline.errors import PipelineError
-from pipeline.features.combined import Features
+from pipeline.features.cache import batches
 from pipeline.io.atomic import write_json
 from pipeline.localization.proposals import VERSION, Proposal, external_data, read_proposals
-from pipeline.provenance.record import record
-from pipeline.training.device import pick
-from pipeline.features.cache import ClipCache, batches
+from pipeline.provenance.record import write_record
+from pipeline.training.device import resolve_device
 from pipeline.training.log import Progress
 from pipeline.training.seeds import generator
 
 STAGE = "generate_captions"
 
 Proposals = dict[str, list[Proposal]]
-Rows = list[dict[str, Any]]
+ScoredSentence = tuple[str, float]
+"""A caption and its log-probability."""
 
 
-def to_caption(proposals: Proposals, corpus: Corpus, features: Features, split: str) -> Proposals:
-    """Proposals of the videos of a split that have features; says how many are left out, and which first."""
-    videos = [row["video"] for row in corpus.of_splits(split)]
-    proposed = {video for video, found in proposals.items() if found}
-    for what, there in (("features", features.videos.keys()), ("proposals", proposed)):
-        without = [video for video in videos if video not in there]
-        if without:
-            names = ", ".join(without[:3])
-            logging.info("%d of %d videos of %s have no %s: %s", len(without), len(videos), split, what, names)
-        videos = [video for video in videos if video in there]
+def proposals_of_split(
+    proposals: Proposals, corpus: Corpus, videos_with_features: Collection[str], split: str
+) -> Proposals:
+    """Return the proposals of the videos of a split that have features; the log counts the others."""
+    videos = [row.video for row in corpus.of_splits(split)]
+    with_proposals = {video for video, of_video in proposals.items() if of_video}
+    for name, available in (("features", videos_with_features), ("proposals", with_proposals)):
+        missing = [video for video in videos if video not in available]
+        if missing:
+            names = ", ".join(missing[:MAX_LISTED])
+            logging.info("%d of %d videos of %s have no %s: %s", len(missing), len(videos), split, name, names)
+        videos = [video for video in videos if video in available]
     return {video: proposals[video] for video in videos}
 
 
-def caption(
-    trained: Trained, sequences: Mapping[str, EventSequence], cache: ClipCache, config: GenerateCaptions
-) -> dict[str, list[tuple[str, float]]]:
+def caption_events(
+    bundle: CaptionerBundle, sequences: Mapping[str, EventSequence], cache: StreamCache, config: GenerateCaptions
+) -> dict[str, list[ScoredSentence]]:
     """Caption events.
 
     Args:
-        trained: the captioner.
-        sequences: by the video that is captioned, which need not be the one that is looked at.
-        cache: clip features.
-        config: how words are chosen, batch size and device.
+        bundle: the captioner.
+        sequences: event sequences by the captioned video; their features may be those of another video.
+        cache: the features.
+        config: the section.
 
     Returns:
-        For each video a sentence and its log-probability for each of its events.
+        for each video a sentence and its log-probability for each of its events.
     """
-    device = pick(config.device)
-    trained.captioner.to(device)
-    said: dict[str, list[tuple[str, float]]] = {}
+    device = resolve_device(config.device)
+    bundle.captioner.to(device)
+    sentences: dict[str, list[ScoredSentence]] = {}
     progress = Progress("videos", len(sequences))
     for group in batches(list(sequences), config.batch_videos):
-        sizes = {video: len(sequences[video].times) for video in group}
-        batch = collate([sequences[video] for video in group], cache).to(device)
-        captions = decoded(trained, batch, sizes, config)
-        sentences = [trained.vocabulary.decode(ids) for ids in captions.ids()]
-        spoken = iter(zip(sentences, captions.log_probs.sum(1).tolist(), strict=True))
-        for video, size in sizes.items():
-            said[video] = [next(spoken) for _ in range(size)]
+        num_events = {video: len(sequences[video].times) for video in group}
+        batch = cache.collate([sequences[video] for video in group]).to(device)
+        captions = decode(bundle, batch, num_events, config)
+        decoded = [bundle.vocabulary.decode(ids) for ids in captions.word_ids()]
+        scored = iter(zip(decoded, captions.log_probs.sum(1).tolist(), strict=True))
+        for video, count in num_events.items():
+            sentences[video] = [next(scored) for _ in range(count)]
         progress.step(len(group))
-    return said
+    return sentences
 
 
 @torch.no_grad()
-def decoded(trained: Trained, batch: Batch, sizes: Mapping[str, int], config: GenerateCaptions) -> Captions:
-    """Captions of a batch, by the decoding that is asked for.
+def decode(bundle: CaptionerBundle, batch: Batch, num_events: Mapping[str, int], config: GenerateCaptions) -> Captions:
+    """Caption a batch as the section says.
 
     Args:
-        trained: the captioner, on the batch's device.
+        bundle: the captioner, on the batch's device.
         batch: the events.
-        sizes: how many of them are of each video, in their order. What is drawn for a video depends on its id and the
-            seed alone.
-        config: how words are chosen.
+        num_events: number of events of each video, in the order of the batch. What is sampled for a video depends only
+            on its id and the seed.
+        config: the section.
     """
-    captioner, rules = trained.captioner, Rules.of(trained.vocabulary, config.block_ngrams)
+    constraints = DecodingConstraints.from_vocabulary(bundle.vocabulary, config.block_ngrams)
+    strategy: DecodingStrategy = Greedy()
     if config.decoding == "beam":
-        return beam(captioner, batch, Beams(config.beam, config.length_power), rules)
-    if config.decoding == "sample":
-        words = captioner.architecture.max_words
-        drawn = [generator(STAGE, config.seed, video).random((size, words)) for video, size in sizes.items()]
-        draws = torch.tensor(np.concatenate(drawn)).to(batch.clips.device)
-        return sample(captioner, batch, config.temperature, rules, draws)
-    return greedy(captioner, batch, rules)
+        strategy = BeamSearch(config.beam, config.length_power)
+    elif config.decoding == "sample":
+        max_words = bundle.captioner.shape.max_words
+        draws = [generator(STAGE, config.seed, video).random((count, max_words)) for video, count in num_events.items()]
+        device = batch.sequence_index.device
+        strategy = Sampling(config.temperature, torch.tensor(np.concatenate(draws)).to(device))
+    return bundle.captioner.generate(batch, strategy, constraints)
 
 
-def rows(proposals: Sequence[Proposal], said: Sequence[tuple[str, float]]) -> Rows:
-    """Captions of one video as the submission format has them."""
+def submission_rows(proposals: Sequence[Proposal], sentences: Sequence[ScoredSentence]) -> list[dict[str, Any]]:
+    """Return the captions of one video in the submission format."""
     return [
         {
             "sentence": sentence,
@@ -121,52 +123,54 @@ def rows(proposals: Sequence[Proposal], said: Sequence[tuple[str, float]]) -> Ro
             "proposal_score": proposal.score,
             "log_prob": log_prob,
         }
-        for proposal, (sentence, log_prob) in zip(proposals, said, strict=True)
+        for proposal, (sentence, log_prob) in zip(proposals, sentences, strict=True)
     ]
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    """Command line."""
+    """Run the stage."""
     arguments = parser(__doc__)
     add_config(arguments, GenerateCaptions, STAGE)
-    arguments.add_argument("--corpus", type=Path, required=True, help="the corpus manifest")
+    arguments.add_argument("--corpus", type=Path, required=True, help="corpus manifest")
     arguments.add_argument("--features", type=Path, required=True, help="folder of all features")
-    arguments.add_argument("--captioner", type=Path, required=True, help="the captioner's manifest")
-    arguments.add_argument("--proposals", type=Path, required=True, help="what to caption")
-    arguments.add_argument("--split", choices=SPLITS, required=True, help="whose videos are captioned")
-    arguments.add_argument("--control", action="store_true", help="look at another video than the captioned one")
-    arguments.add_argument("--output", type=Path, required=True, help="the captions to write")
+    arguments.add_argument("--captioner", type=Path, required=True, help="manifest of the captioner")
+    arguments.add_argument("--proposals", type=Path, required=True, help="proposals to caption")
+    arguments.add_argument("--split", choices=SPLITS, required=True, help="split whose videos are captioned")
+    arguments.add_argument(
+        "--control", action="store_true", help="use the features of another video (shuffled control)"
+    )
+    arguments.add_argument("--output", type=Path, required=True, help="captions to write")
     args = arguments.parse_args(argv)
     config = read_config(args.config, GenerateCaptions, STAGE)
 
     corpus = Corpus.open(args.corpus)
-    trained = load_captioner(args.captioner)
-    features = trained.open(args.features, corpus.manifest.facts["shards"])
-    proposals = to_caption(read_proposals(args.proposals), corpus, features, args.split)
+    bundle = load_captioner(args.captioner)
+    features = bundle.open_features(args.features, corpus.shards)
+    durations = features.durations
+    proposals = proposals_of_split(read_proposals(args.proposals), corpus, durations, args.split)
     if not proposals:
         raise PipelineError(
-            f"{args.proposals}: no video of the split {args.split} has both proposals and clip features; "
-            "nothing to caption"
+            f"{args.proposals}: no video of the split {args.split} has both proposals and features; nothing to caption"
         )
-    check_inside(proposals, corpus, features, args.proposals)
+    check_proposal_times(proposals, corpus, durations, args.proposals)
     sequences = {
-        video: EventSequence(video, tuple((proposal.start, proposal.end) for proposal in found))
-        for video, found in proposals.items()
+        video: EventSequence(video, tuple((proposal.start, proposal.end) for proposal in of_video))
+        for video, of_video in proposals.items()
     }
     if args.control:
-        donors = derange(sorted(sequences), sorted(features.videos), config.control_seed)
-        sequences = {video: lend(one, donors[video], features) for video, one in sequences.items()}
-    said = caption(trained, sequences, ClipCache(features, 0.0), config)
+        source = derangement(sorted(sequences), sorted(durations), config.control_seed)
+        sequences = {video: with_features_of(one, source[video], durations) for video, one in sequences.items()}
+    sentences = caption_events(bundle, sequences, StreamCache(features, 0.0), config)
     write_json(
         args.output,
         {
             "version": VERSION,
-            "results": {video: rows(found, said[video]) for video, found in proposals.items()},
+            "results": {video: submission_rows(of_video, sentences[video]) for video, of_video in proposals.items()},
             "external_data": external_data(features.manifests),
         },
     )
-    record(args.output, STAGE, config, [args.corpus, *features.manifests, args.captioner, args.proposals])
+    write_record(args.output, STAGE, config, [args.corpus, *features.manifests, args.captioner, args.proposals])
     return 0
 
 

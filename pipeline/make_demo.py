@@ -1,8 +1,8 @@
-r"""Make the demo corpus: a miniature ActivityNet, of real encoded videos, in ActivityNet's own files.
+r"""Make the synthetic demo dataset: a small ActivityNet of encoded videos, with annotations in ActivityNet's formats.
 
-In:   nothing but the section `make_demo` of the configuration; everything follows from its seed.
-Out:  `manifest.json`, and beside it `videos/v_<id>.<suffix>`, `activity_net.v1-3.json` (action segments),
-      `train.json`, `val_1.json` and `val_2.json` (captions; two annotators of the validation set).
+In:  nothing but the section `make_demo` of the configuration; everything follows from its seed.
+Out: `manifest.json`; beside it `videos/v_<id>.<suffix>`, `activity_net.v1-3.json` (action segments), `train.json`,
+     `val_1.json` and `val_2.json` (captions; two annotators of the validation set).
 
 Alone and small:
 
@@ -18,60 +18,83 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.command import add_config, command, heed_sigterm, parser, read_config
+from pipeline.config.command import add_config, command, exit_on_sigterm, parser, read_config
 from pipeline.config.make_demo import MakeDemo
 from pipeline.demo.annotations import (
     action_annotations,
     caption_annotations,
-    of_subset,
-    second_annotators_videos,
+    second_annotator_videos,
+    select_subset,
 )
-from pipeline.demo.film import film
 from pipeline.demo.motions import MOTIONS
-from pipeline.demo.scene import Video
-from pipeline.demo.world import make_world
+from pipeline.demo.plan import plan_videos
+from pipeline.demo.render import render_video
+from pipeline.demo.scene import VideoPlan
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import write_json
 from pipeline.provenance.manifest import write_manifest
-from pipeline.provenance.record import record
+from pipeline.provenance.record import write_record
+
+STAGE = "make_demo"
 
 log = logging.getLogger(__name__)
 
 
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Run the stage."""
+    arguments = parser(__doc__)
+    add_config(arguments, MakeDemo, STAGE)
+    arguments.add_argument(
+        "--output", type=Path, required=True, help="manifest to write; the dataset is written to its folder"
+    )
+    args = arguments.parse_args(argv)
+    config = read_config(args.config, MakeDemo, STAGE)
+    make_demo(config, args.output)
+    for output in (args.output, *args.output.parent.glob("*.json")):
+        if not output.name.endswith(".provenance.json"):
+            write_record(output, STAGE, config, [])
+    return 0
+
+
 def make_demo(config: MakeDemo, output: Path) -> None:
-    """Make the corpus.
+    """Make the dataset.
 
     Args:
         config: size and seed.
-        output: the manifest; everything else is written beside it.
+        output: the manifest to write; all other files are written to its folder.
 
     Raises:
-        PipelineError: ffmpeg is missing, or cannot encode one of the formats.
+        PipelineError: ffmpeg is missing or cannot encode one of the formats.
     """
-    videos = make_world(config)
+    videos = plan_videos(config)
     folder = output.parent
-    files = film_all(videos, folder / "videos", config.workers)
+    files = render_videos(videos, folder / "videos", config.workers)
     files += write_annotations(videos, folder, config.seed)
-    write_manifest(output, files, facts(videos))
+    write_manifest(output, files, summarize(videos))
 
 
-def film_all(videos: list[Video], folder: Path, workers: int) -> list[Path]:
-    """Draw and encode all videos in `workers` processes; the first failure ends it all."""
+def render_videos(videos: list[VideoPlan], folder: Path, workers: int) -> list[Path]:
+    """Draw and encode all videos in `workers` processes; the first failure stops all.
+
+    Returns:
+        The files, in the order in which they were finished.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    # Fresh processes on every system: a fork would inherit the parent's threads and locks.
+    # Spawned on every system: forked processes would inherit the parent's threads and locks.
     context = multiprocessing.get_context("spawn")
     files = []
-    with ProcessPoolExecutor(min(workers, len(videos)), context, initializer=heed_sigterm) as pool:
-        pending = [pool.submit(film, video, folder) for video in videos]
+    with ProcessPoolExecutor(min(workers, len(videos)), context, initializer=exit_on_sigterm) as pool:
+        pending = [pool.submit(render_video, video, folder) for video in videos]
         try:
-            for done, future in enumerate(as_completed(pending), start=1):
+            for count, future in enumerate(as_completed(pending), start=1):
                 files.append(future.result())
-                if done % 20 == 0 or done == len(videos):
-                    log.info("%d of %d videos made", done, len(videos))
+                if count % 20 == 0 or count == len(videos):
+                    log.info("%d of %d videos made", count, len(videos))
         except BrokenProcessPool:
             raise PipelineError(
-                f"{folder}: a process that draws videos was killed, by the system if memory is short; free some and "
-                "run again, or config: make_demo.workers: 1"
+                f"{folder}: a process that draws videos was killed, probably because memory is short; free memory and "
+                "run again, or set make_demo.workers = 1"
             ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -79,44 +102,29 @@ def film_all(videos: list[Video], folder: Path, workers: int) -> list[Path]:
     return files
 
 
-def write_annotations(videos: list[Video], folder: Path, seed: int) -> list[Path]:
-    """Write the four annotation files."""
-    training, validation = of_subset(videos, "training"), of_subset(videos, "validation")
+def write_annotations(videos: list[VideoPlan], folder: Path, seed: int) -> list[Path]:
+    """Write the four annotation files and return their paths."""
+    training, validation = select_subset(videos, "training"), select_subset(videos, "validation")
     contents = {
         "activity_net.v1-3.json": action_annotations(videos),
         "train.json": caption_annotations(training, 1, seed),
         "val_1.json": caption_annotations(validation, 1, seed),
-        "val_2.json": caption_annotations(second_annotators_videos(validation), 2, seed),
+        "val_2.json": caption_annotations(second_annotator_videos(validation), 2, seed),
     }
     for name, content in contents.items():
         write_json(folder / name, content)
     return [folder / name for name in contents]
 
 
-def facts(videos: list[Video]) -> dict[str, Any]:
-    """What the manifest says of the corpus."""
+def summarize(videos: list[VideoPlan]) -> dict[str, Any]:
+    """Return the metadata of the manifest."""
     return {
         "videos": dict(Counter(video.subset for video in videos)),
         "events": dict(Counter(video.subset for video in videos for _ in video.events)),
         "seconds": round(sum(video.duration for video in videos), 2),
         "classes": [motion.label for motion in MOTIONS.values()],
-        "broken": {video.name: video.broken for video in videos if video.broken},
+        "broken": {video.name: video.damage for video in videos if video.damage},
     }
-
-
-@command
-def main(argv: list[str] | None = None) -> int:
-    """Command line."""
-    arguments = parser(__doc__)
-    add_config(arguments, MakeDemo, "make_demo")
-    arguments.add_argument("--output", type=Path, required=True, help="the manifest; the corpus stands beside it")
-    given = arguments.parse_args(argv)
-    config = read_config(given.config, MakeDemo, "make_demo")
-    make_demo(config, given.output)
-    for output in (given.output, *given.output.parent.glob("*.json")):
-        if not output.name.endswith(".provenance.json"):
-            record(output, "make_demo", config, [])
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-r"""Global features: for each video the maximum and the mean of its clip features over all of its clips.
+r"""Pool a feature: the maximum and the mean over all clips of each video, the global video features of TSP.
 
-In:  the corpus, one feature of all shards.
-Out: a manifest vouching for globals.safetensors (one array [videos, channels] for each pooling) and index.parquet
-     (which row is whose).
+In:  the corpus; all shards of one feature.
+Out: a manifest; video_features.safetensors, one array [videos, channels] per pooling; index.parquet, the row of each
+     video.
 
     python -m pipeline.pool_features --feature initial --corpus results/demo/corpus/manifest.json \
-        --features results/demo/features --output /tmp/globals/manifest.json
+        --features results/demo/features --output /tmp/video_features/manifest.json
 """
 
 import logging
@@ -19,8 +19,8 @@ from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.pool_features import PoolFeatures
 from pipeline.datasets.corpus import Corpus
 from pipeline.features.combined import Features
-from pipeline.features.pooled import write_globals
-from pipeline.provenance.record import record
+from pipeline.features.pooled import write_pooled
+from pipeline.provenance.record import write_record
 
 STAGE = "pool_features"
 
@@ -35,22 +35,22 @@ def main(argv: list[str] | None = None) -> int:
     arguments.add_argument("--feature", required=True, help="name of the feature")
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--features", type=Path, required=True, help="folder of all features")
-    arguments.add_argument("--output", type=Path, required=True, help="manifest to write, payloads beside it")
+    arguments.add_argument("--output", type=Path, required=True, help="manifest to write; its files go to its folder")
     args = arguments.parse_args(argv)
     config = read_config(args.config, PoolFeatures, STAGE)
     corpus = Corpus.open(args.corpus)
-    features = Features.open(args.features, [args.feature], corpus.manifest.facts["shards"])
-    write_globals(args.output, pooled(features, config), {"feature": args.feature})
-    record(args.output, STAGE, config, [args.corpus, *features.manifests])
+    features = Features.open(args.features, [args.feature], corpus.shards)
+    write_pooled(args.output, pool_videos(features, config), {"feature": args.feature})
+    write_record(args.output, STAGE, config, [args.corpus, *features.manifests])
     logging.info("%s: %d videos", STAGE, len(features.videos))
     return 0
 
 
-def pooled(features: Features, config: PoolFeatures) -> Iterator[tuple[str, dict[str, Vector]]]:
-    """Each video, by id, with its vectors by the name of the pooling."""
+def pool_videos(features: Features, config: PoolFeatures) -> Iterator[tuple[str, dict[str, Vector]]]:
+    """Yield the id of each video and its vectors by the name of the pooling."""
     for video in sorted(features.videos):
-        clips = features.read(video)
-        vectors = {"max": clips.max(axis=0), "mean": clips.mean(axis=0)}
+        rows = features.read(video)
+        vectors = {"max": rows.max(axis=0), "mean": rows.mean(axis=0)}
         yield video, {pool: vectors[pool] for pool in config.pools}
 
 

@@ -1,21 +1,22 @@
-r"""Pretrain a clip encoder: TSP, and with concepts SA-TSP (equation 1).
+r"""Pretrain a clip encoder: TSP, or with concepts SA-TSP (Equation 1).
 
-In:  the corpus, the re-encoded videos, the concepts; global features, where the region head is to see them.
-Out: a manifest vouching for model.safetensors (encoder and heads), config.json (settings, labels, concepts),
-     metrics.jsonl (a line per epoch), dropped.parquet (videos that nothing was learned from, and why); beside it
-     card.md (what the encoder is, how good, what it cost).
+In:  the corpus; the re-encoded videos; the concepts, if a term of the loss needs them; pooled features of the videos,
+     if the region head sees them.
+Out: a manifest that lists model.safetensors (encoder and heads), config.json (settings, labels, concepts),
+     metrics.jsonl (one line per epoch) and dropped.parquet (unused videos, with the reason); next to it card.md (what
+     the encoder is, its metrics and its cost).
 
-Training uses the videos of split `train`; after each epoch the split `val` is looked at, and the epoch with
-the best mean score of the heads is kept (the last one, if `val` holds no clips). The state folder lets a run
-that was interrupted, killed at any moment even, go on where it last saved, with the result of an undisturbed run.
+Training uses the split `train`. Each epoch is validated on the split `val`, and the epoch with the best `val_score` is
+kept; without validation clips, the last epoch. A run that was interrupted, even killed, resumes from its last
+checkpoint in `--state`, and its result equals that of an uninterrupted run.
 
     python -m pipeline.pretrain_encoder --name sa_tsp \
         --config '{"architecture": "r2plus1d_narrow", "initial_weights": null, "freeze_stem": false, "epochs": 1}' \
         --corpus results/demo/corpus/manifest.json --videos results/demo/video \
         --concepts results/demo/concepts.json --state /tmp/state --output /tmp/sa_tsp/manifest.json
 
-With `replicas` 8 in the config, `torchrun --standalone --nproc_per_node 8 -m pipeline.pretrain_encoder ...` shares
-the eight parts of a step among eight GPUs; one GPU computes the same, one part after another.
+With `accumulate_steps: 8`, `torchrun --standalone --nproc_per_node 8 -m pipeline.pretrain_encoder ...` shares the eight
+micro-batches of a step among eight GPUs; one GPU computes the same, one micro-batch after another.
 """
 
 import logging
@@ -27,31 +28,31 @@ from typing import Any
 import torch
 
 from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.encoders import initial_weights_path
 from pipeline.config.pretrain_encoder import PretrainEncoder
-from pipeline.datasets.corpus import REJECTS, Corpus
-from pipeline.encoders.card import Made, card
+from pipeline.datasets.concepts import read_concepts
+from pipeline.datasets.corpus import Corpus, RejectedVideo
+from pipeline.encoders.card import TrainingSummary, build_card
+from pipeline.encoders.clip_loader import ClipLoader, report_worker_deaths
 from pipeline.encoders.clip_reader import ClipReader
-from pipeline.encoders.concept_labels import read_concepts
-from pipeline.encoders.data import Data, gather
-from pipeline.encoders.initial import load_initial
-from pipeline.encoders.loader import Loader, readers_told
 from pipeline.encoders.model import PretrainingModel, write_model
-from pipeline.encoders.registry import weight_file
-from pipeline.encoders.trainer import Fitting, optimiser
+from pipeline.encoders.pretraining_data import PretrainingData, build_pretraining_data
+from pipeline.encoders.trainer import EncoderTrainer, build_optimizer
+from pipeline.encoders.weight_files import load_initial_weights
 from pipeline.errors import PipelineError
-from pipeline.features.pooled import Globals
+from pipeline.features.pooled import PooledFeatures
 from pipeline.io.atomic import sha256, write_text
-from pipeline.io.tables import write_table
+from pipeline.io.tables import write_rows
 from pipeline.provenance.manifest import write_manifest
-from pipeline.provenance.record import record
-from pipeline.training.checkpoints import FollowedState, TrainingState
-from pipeline.training.device import described, pick
-from pipeline.training.distributed import Group, joined
-from pipeline.training.lr_sweep import Search
-from pipeline.training.precision import prepared
+from pipeline.provenance.record import write_record
+from pipeline.training.checkpoints import CheckpointManager, ReadOnlyCheckpoints
+from pipeline.training.device import device_summary, resolve_device
+from pipeline.training.distributed import Group, init_process_group
+from pipeline.training.lr_sweep import LearningRateSweep
+from pipeline.training.precision import to_device_inplace
 from pipeline.training.seeds import seed_all
-from pipeline.training.trainer import Epochs, Validation, copy_of, identity
-from pipeline.video.shard import Videos
+from pipeline.training.trainer import Trainer, Validator, cpu_state_dict, run_fingerprint
+from pipeline.video.shard import ReencodedVideos
 
 STAGE = "pretrain_encoder"
 
@@ -61,155 +62,176 @@ def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
     arguments = parser(__doc__)
     add_config(arguments, PretrainEncoder, STAGE)
-    arguments.add_argument("--name", required=True, help="of the encoder, for its card")
+    arguments.add_argument("--name", required=True, help="encoder name (shown on the model card)")
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
-    arguments.add_argument("--videos", type=Path, required=True, help="folder of the shards of re-encoded videos")
-    arguments.add_argument("--concepts", type=Path, required=True, help="concepts.json (not read if beta is 0)")
-    arguments.add_argument("--globals", type=Path, nargs="*", default=[], help="manifest of the global features")
-    arguments.add_argument("--state", type=Path, required=True, help="folder for the state of an unfinished run")
-    arguments.add_argument("--output", type=Path, required=True, help="manifest to write, payloads beside it")
+    arguments.add_argument("--videos", type=Path, required=True, help="folder of the re-encoded shards")
+    arguments.add_argument(
+        "--concepts", type=Path, required=True, help="concepts.json (read if a term of the loss needs concepts)"
+    )
+    arguments.add_argument(
+        "--video-features", type=Path, nargs="*", default=[], help="manifest of the pooled features of the videos"
+    )
+    arguments.add_argument("--state", type=Path, required=True, help="folder of the checkpoints")
+    arguments.add_argument("--output", type=Path, required=True, help="manifest to write; the files go next to it")
     args = arguments.parse_args(argv)
     config = read_config(args.config, PretrainEncoder, STAGE)
     corpus = Corpus.open(args.corpus)
-    videos = Videos.open(args.videos, corpus.manifest.facts["shards"])
-    concepts = read_concepts(args.concepts) if config.beta > 0 else []
-    known = read_globals(args.globals, config)
-    data = gather(corpus, videos.rows, config, concepts, known)
-    model = initial(config, data, known.dim if known else 0)
+    videos = ReencodedVideos.open(args.videos, corpus.shards)
+    concepts = read_concepts(args.concepts) if config.learns_concepts else []
+    global_features = read_global_features(args.video_features, config)
+    data = build_pretraining_data(corpus, videos.by_id, config, concepts, global_features)
+    model = build_model(config, data, global_features.dim if global_features else 0)
     inputs = [args.corpus, *videos.manifests]
     inputs += [args.concepts] if concepts else []
-    inputs += args.globals
-    inputs += [weight_file(config.initial_weights)] if config.initial_weights else []
-    with joined(pick(config.device)) as (group, device):
-        if config.replicas % group.world:
+    inputs += args.video_features
+    inputs += [initial_weights_path(config.initial_weights)] if config.initial_weights else []
+    with init_process_group(resolve_device(config.device)) as (group, device):
+        if config.accumulate_steps % group.world_size:
             raise PipelineError(
-                f"pretrain_encoder.replicas {config.replicas} cannot be shared by {group.world} processes"
+                f"{STAGE}.accumulate_steps {config.accumulate_steps} cannot be shared by {group.world_size} processes"
             )
-        if group.first:
-            state = TrainingState(args.state, identity(STAGE, config, inputs))
-        group.wait()
-        if not group.first:
-            state = FollowedState(args.state)
-        metrics = args.output.parent / "metrics.jsonl" if group.first else None
-        loader = load(data, config, known, device)
-        begun = config.epochs > 0
-        with readers_told():
-            best, seconds = pretrain(model, data, config, state, metrics, group, loader) if begun else ({}, 0.0)
-    if not group.first:
+        checkpoints = open_checkpoints(args.state, run_fingerprint(STAGE, config, inputs), group)
+        metrics = args.output.parent / "metrics.jsonl" if group.is_first else None
+        loader = build_loader(data, config, global_features, device)
+        will_train = config.epochs > 0
+        with report_worker_deaths():
+            best, seconds = (
+                pretrain(model, data, config, checkpoints, metrics, group, loader) if will_train else ({}, 0.0)
+            )
+    if not group.is_first:
         return 0
-    if not config.epochs:
+    if not will_train:
         write_text(args.output.parent / "metrics.jsonl", "")
-    made = Made(seconds, described(device, group.world), [*data.dropped, *loader.rows()])
-    publish(args.output, args.name, model, config, data, best, made)
-    record(args.output, STAGE, config, inputs)
-    state.clear()
+    machine = device_summary(device, group.world_size)
+    summary = TrainingSummary(seconds, machine, [*data.unused, *loader.rejects()])
+    publish(args.output, args.name, model, config, data, best, summary)
+    write_record(args.output, STAGE, config, inputs)
+    checkpoints.clear()
     return 0
 
 
-def read_globals(manifests: list[Path], config: PretrainEncoder) -> Globals | None:
-    """The global features, where config asks for them.
+def read_global_features(manifests: list[Path], config: PretrainEncoder) -> PooledFeatures | None:
+    """Read the pooled features of the videos, if the region head sees them.
 
     Raises:
-        PipelineError: they are asked for but not given, or damaged.
+        PipelineError: the config asks for them, but they are not given, or damaged.
     """
     if config.global_feature is None:
         return None
     if len(manifests) != 1:
-        raise PipelineError(f"--globals: give the manifest of the global features of {config.global_feature.feature}")
-    return Globals.open(manifests[0])
+        raise PipelineError(
+            f"--video-features: give the manifest of the pooled features of {config.global_feature.feature}"
+        )
+    return PooledFeatures.open(manifests[0])
 
 
-def initial(config: PretrainEncoder, data: Data, global_dim: int) -> PretrainingModel:
-    """The model before training.
+def build_model(config: PretrainEncoder, data: PretrainingData, global_dim: int) -> PretrainingModel:
+    """Build the model with its initial weights.
 
     Raises:
-        PipelineError: initial weights that are absent, damaged or of another architecture.
+        PipelineError: the initial weights are absent, damaged or of another architecture.
     """
     seed_all(STAGE, config.seed, "weights")
-    model = PretrainingModel(config, len(data.labels), len(data.concepts), global_dim)
+    model = PretrainingModel(config, data.num_labels, global_dim)
     if config.initial_weights:
-        weights = weight_file(config.initial_weights)
-        load_initial(weights, model.encoder, model.heads if config.keep_heads else None)
+        path = initial_weights_path(config.initial_weights)
+        load_initial_weights(path, model.encoder, model.heads if config.keep_heads else None)
     return model
 
 
-def load(data: Data, config: PretrainEncoder, known: Globals | None, device: torch.device) -> Loader:
-    """What reads the clips: files now and then, or once, into memory; and the global features of their videos."""
-    reader = ClipReader(data.rows, config.clip)
+def open_checkpoints(folder: Path, fingerprint: dict[str, str], group: Group) -> CheckpointManager:
+    """Open the checkpoint folder; the first process prepares and writes it, the others wait for it and only read."""
+    manager = CheckpointManager(folder, fingerprint) if group.is_first else None
+    group.barrier()
+    return manager or ReadOnlyCheckpoints(folder)
+
+
+def build_loader(
+    data: PretrainingData, config: PretrainEncoder, global_features: PooledFeatures | None, device: torch.device
+) -> ClipLoader:
+    """Build the loader of clips, and decode whole videos into memory as far as the config allows."""
+    reader = ClipReader(data.videos, config.clip)
     if config.cache_gb > 0 and config.epochs:
-        reader.cache(data.videos_by_use(), int(config.cache_gb * 1e9), threads=max(1, config.workers))
-    if known is None or config.global_feature is None:
-        return Loader(reader, config.clip, device, config.workers)
-    pooled = torch.from_numpy(known.pooled(config.global_feature.pool))
-    return Loader(reader, config.clip, device, config.workers, known.videos, pooled)
+        reader.cache(data.videos_with_clips(), int(config.cache_gb * 1e9), threads=max(1, config.workers))
+    if global_features is None or config.global_feature is None:
+        return ClipLoader(reader, config.clip, device, config.workers)
+    vectors = torch.from_numpy(global_features.vectors(config.global_feature.pool))
+    return ClipLoader(reader, config.clip, device, config.workers, global_features.videos, vectors)
 
 
 def pretrain(
     model: PretrainingModel,
-    data: Data,
+    data: PretrainingData,
     config: PretrainEncoder,
-    state: TrainingState,
+    checkpoints: CheckpointManager,
     metrics: Path | None,
     group: Group,
-    loader: Loader,
+    loader: ClipLoader,
 ) -> tuple[dict[str, Any], float]:
-    """Train the model, from the newest state if there is one; it then holds the chosen epoch's weights.
+    """Train the model, from the newest checkpoint if there is one; it then has the weights of the selected epoch.
 
     Args:
-        model: as it begins.
+        model: the model with its initial weights.
         data: segments and labels.
-        config: how.
-        state: where an unfinished run keeps what it needs to go on.
-        metrics: the file of metrics, in the first process.
+        config: section of the stage.
+        checkpoints: the checkpoints of the run.
+        metrics: file of metrics; None in processes other than the first.
         group: the processes that train.
-        loader: of the clips, onto this process's device.
+        loader: loads the clips onto this process's device.
 
     Returns:
-        the metrics of the chosen epoch, and the seconds that training took.
+        metrics of the selected epoch; training time in seconds.
 
     Raises:
-        PipelineError: a clip that cannot be read, a loss that is not finite, or rates and nothing to choose them by.
+        PipelineError: a clip cannot be read, the loss is not finite, or there are several learning rates but no
+            validation clips.
     """
-    prepared(model, loader.device, channels_last=config.channels_last, compiled=config.compile)
-    looked_at = data.validation(config)
-    if not looked_at:
+    to_device_inplace(model, loader.device, channels_last=config.channels_last, compiled=config.compile)
+    val_samples = data.val_samples(config)
+    if not val_samples:
         if len(config.head_lr) > 1:
             raise PipelineError(
-                f"{STAGE}.head_lr: {len(config.head_lr)} rates, but split val holds no clips to choose by"
+                f"{STAGE}.head_lr: {len(config.head_lr)} rates, but no validation clips in split val to choose by"
             )
-        logging.warning("split val holds no clips: the last epoch is kept, and nothing says how good it is")
-    look = Validation(lambda: fitting.validate(looked_at), select="val_score") if looked_at else None
-    search, start = Search(state, loader.unreadable), copy_of(model)
-    for rate in config.head_lr[search.number :]:
-        model.load_state_dict(start)
-        fitting = Fitting(
-            model, optimiser(model, config, rate), config, len(data.concepts), loader, loader.device, group
-        )
-        seeds = (STAGE, config.seed, "epoch")
-        epochs = Epochs(model, fitting.optimiser, search, metrics, seeds, search.rows)
-        train = partial(one_epoch, fitting, data, epochs, {"head_lr": rate} if len(config.head_lr) > 1 else {})
-        search.close(epochs.run(config.epochs, train, look), epochs.log.rows, epochs.seconds)
-    weights, best = search.best
+        logging.warning("no validation clips in split val: keeping the last epoch without validation")
+    sweep, initial_state = LearningRateSweep(checkpoints, loader.unreadable), cpu_state_dict(model)
+    for head_lr in config.head_lr[sweep.num_finished :]:
+        model.load_state_dict(initial_state)
+        optimizer = build_optimizer(model, config, head_lr)
+        encoder_trainer = EncoderTrainer(model, optimizer, config, loader, loader.device, group)
+        trainer = Trainer(model, optimizer, sweep, metrics, (STAGE, config.seed, "epoch"), sweep.rows)
+        extra_metrics = {"head_lr": head_lr} if len(config.head_lr) > 1 else {}
+        train = partial(train_epoch, encoder_trainer, data, trainer, extra_metrics)
+        validate = partial(encoder_trainer.validate, val_samples)
+        validator = Validator(validate, metric="val_score") if val_samples else None
+        sweep.finish_run(trainer.run(config.epochs, train, validator), trainer.log.rows, trainer.seconds)
+    weights, best = sweep.best
     model.load_state_dict(weights)
-    return best, search.seconds
+    return best, sweep.seconds
 
 
-def one_epoch(fitting: Fitting, data: Data, epochs: Epochs, told: dict[str, float], number: int) -> dict[str, float]:
+def train_epoch(
+    encoder_trainer: EncoderTrainer,
+    data: PretrainingData,
+    trainer: Trainer,
+    extra_metrics: dict[str, float],
+    epoch: int,
+) -> dict[str, float]:
     """Train one epoch.
 
     Args:
-        fitting: how.
-        data: what its clips are drawn from.
-        epochs: the run that it belongs to.
-        told: what else its metrics tell.
-        number: of the epoch, from 1.
+        encoder_trainer: trains on clips.
+        data: the data that the clips are drawn from.
+        trainer: the run of the epoch.
+        extra_metrics: further metrics to report.
+        epoch: number of the epoch, from 1.
     """
-    samples = data.epoch(number, fitting.config)
-    began = time.monotonic()
-    found = fitting.train(number, samples, epochs.within)
-    took = time.monotonic() - began
-    logging.info("epoch %d of %d: %.0f clips/s", number, fitting.config.epochs, len(samples) / took)
-    return {**told, **found}
+    samples = data.train_samples(epoch, encoder_trainer.config)
+    start_time = time.monotonic()
+    metrics = encoder_trainer.train_epoch(epoch, samples, trainer.mid_epoch)
+    seconds = time.monotonic() - start_time
+    logging.info("epoch %d of %d: %.0f clips/s", epoch, encoder_trainer.config.epochs, len(samples) / seconds)
+    return {**extra_metrics, **metrics}
 
 
 def publish(
@@ -217,24 +239,24 @@ def publish(
     name: str,
     model: PretrainingModel,
     config: PretrainEncoder,
-    data: Data,
+    data: PretrainingData,
     best: dict[str, Any],
-    made: Made,
+    summary: TrainingSummary,
 ) -> None:
-    """Write the payloads, the card and, last, the manifest.
+    """Write the files, the card and, last, the manifest.
 
     Args:
         output: the manifest.
-        name: of the encoder.
-        model: with the chosen weights.
-        config: what it was trained with.
-        data: what it was trained on.
-        best: metrics of the chosen epoch.
-        made: how it was made.
+        name: name of the encoder.
+        model: the model with the selected weights.
+        config: settings of the training.
+        data: data of the training.
+        best: metrics of the selected epoch.
+        summary: cost and rejects of the training.
     """
     words = [concept.word for concept in data.concepts]
     files = write_model(output.parent, model, config, labels=data.labels, concepts=words)
-    facts = {
+    metadata = {
         "architecture": config.architecture,
         "dim": model.encoder.dim,
         "clip": config.clip.model_dump(mode="json"),
@@ -243,9 +265,10 @@ def publish(
         "best": best,
     }
     dropped = output.parent / "dropped.parquet"
-    write_table(dropped, made.unused, REJECTS)
-    write_text(output.parent / "card.md", card(name, config, data, facts, sha256(files[0]), made))
-    write_manifest(output, [*files, dropped, output.parent / "metrics.jsonl"], facts)
+    write_rows(dropped, summary.unused, RejectedVideo)
+    card = build_card(name, config, data, metadata, sha256(files[0]), summary)
+    write_text(output.parent / "card.md", card)
+    write_manifest(output, [*files, dropped, output.parent / "metrics.jsonl"], metadata)
 
 
 if __name__ == "__main__":

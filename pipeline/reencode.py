@@ -1,10 +1,11 @@
-r"""Re-encode one shard of raw videos to constant 30 fps MP4 (TSP, section 4).
+r"""Re-encode one shard of raw videos to MP4 with constant 30 fps (Alwassel et al., TSP, 2021, section 4).
 
-In: the corpus, and the raw videos that it names.
-Out, beside the manifest: `<video>.mp4`, `videos.parquet` (frames, size, audio; of a damaged video, of which only the
-part before the first error is there, what is wrong) and `rejects.parquet`: a video of which too little decodes is left
-out with its reason, and the rest goes on. Too many fail the shard. `finished.jsonl` says what is done, so that an
-interrupted run goes on where it was. What becomes of which file: docs/reencoding.md.
+In:  the corpus, and the raw videos that it lists.
+Out: a manifest; in its folder `<video>.mp4`, `videos.parquet` (frames, size, audio, damage) and `rejects.parquet`.
+
+Of a damaged video, the part before the first error is kept. A video of which too little decodes is rejected with a
+reason; too many rejected videos fail the shard. `finished.jsonl` lists the finished videos, so that an interrupted run
+continues. docs/reencoding.md lists the outcome for all kinds of files.
 
 Alone, after build_corpus:
     python -m pipeline.reencode --corpus results/mine/corpus/manifest.json --shard 0 \
@@ -14,115 +15,130 @@ Alone, after build_corpus:
 import logging
 import re
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.reencode import Reencode
-from pipeline.datasets.corpus import REJECTS, Corpus
+from pipeline.datasets.corpus import Corpus, RejectedVideo
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import replacing, sha256
 from pipeline.io.journal import Journal
-from pipeline.io.tables import write_table
-from pipeline.io.worker import Apart, CrashedError, TooLongError
-from pipeline.provenance.code_hash import stamp
+from pipeline.io.tables import write_rows
+from pipeline.io.worker import KILLED_STATUSES, CrashedError, SubprocessWorker, TooLongError
+from pipeline.provenance.code_hash import code_hash
 from pipeline.provenance.manifest import write_manifest
-from pipeline.provenance.record import record
+from pipeline.provenance.record import write_record
 from pipeline.training.log import Progress
-from pipeline.video.encode import Encoded, RejectedError, reencode_video
-from pipeline.video.shard import REENCODED
-from pipeline.video.tools import ffmpeg_version
-from pipeline.video.transcode import FROM_OUTSIDE
+from pipeline.video.encode import EncodedVideo, RejectedError, reencode_video
+from pipeline.video.ffmpeg import ffmpeg_version
+from pipeline.video.shard import ReencodedRow
 
 STAGE = "reencode"
 
 GRACE_S = 10.0
-"""Seconds beyond the limit that ffmpeg is given, in which reading what it wrote must end."""
+"""Seconds beyond the time limit of ffmpeg for checking its output."""
 
-_HALF_WRITTEN = re.compile(r"\..+\.\d+\.tmp\.(mp4|parquet|json)")
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp\.(mp4|parquet|json)")
+
+Outcome = ReencodedRow | RejectedVideo
 
 
 def reencode_shard(config: Reencode, corpus_manifest: Path, shard: int, output: Path) -> None:
     """Re-encode the videos of one shard and write its manifest.
 
     Raises:
-        PipelineError: no such shard, or more videos rejected than `max_rejected` allows.
+        PipelineError: the shard does not exist, or more videos were rejected than `max_rejected` allows.
     """
     corpus = Corpus.open(corpus_manifest)
-    if not 0 <= shard < corpus.manifest.facts["shards"]:
-        raise PipelineError(f"--shard {shard}: {corpus_manifest} has shards 0 to {corpus.manifest.facts['shards'] - 1}")
-    inside = [row for row in corpus.videos if row["shard"] == shard and row["path"] is not None]
+    if not 0 <= shard < corpus.shards:
+        raise PipelineError(f"--shard {shard}: {corpus_manifest} has the shards 0 to {corpus.shards - 1}")
+    sources = {row.video: Path(row.path) for row in corpus.videos if row.shard == shard and row.path is not None}
     folder = output.parent
-    for row in inside:
-        if Path(row["path"]).resolve().parent == folder.resolve():
-            raise PipelineError(f"--output {output}: stands among the raw videos, which would be overwritten; move it")
-    with Journal(folder / "finished.jsonl", identity(config)) as journal:
-        _sweep(folder)
-        progress = Progress(f"re-encoding shard {shard}", len(inside))
-        accepted, rejects = _reencode_all(config, inside, folder, journal, progress)
-        write_table(folder / "rejects.parquet", rejects, REJECTS)
-        _check_budget(config, len(inside), rejects)
-        _remove_strangers(folder, {f"{row['video']}.mp4" for row in accepted})
-        write_table(folder / "videos.parquet", accepted, REENCODED)
-        payloads = [folder / "videos.parquet", folder / "rejects.parquet"]
-        payloads += [folder / f"{row['video']}.mp4" for row in accepted]
-        partial = sum(row["partial"] for row in accepted)
-        shards = corpus.manifest.facts["shards"]
-        facts = {"fps": config.fps, "gop": config.gop, "shards": shards, "videos": len(accepted), "partial": partial}
-        write_manifest(output, payloads, {**facts, "rejected": len(rejects)})
-        record(output, STAGE, config, [corpus_manifest], {"ffmpeg": ffmpeg_version()})
-    counted = Counter(row["reason"] for row in rejects)
-    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counted.items()))
-    told = f"{len(rejects)} rejected{f' ({reasons})' if reasons else ''}"
-    logging.info("shard %d: %d videos, %d of them partial, %s", shard, len(accepted), partial, told)
+    for source in sources.values():
+        if source.resolve().parent == folder.resolve():
+            raise PipelineError(
+                f"--output {output}: is in the folder of the raw videos and would overwrite them; move it"
+            )
+    with Journal(folder / "finished.jsonl", fingerprint(config)) as journal:
+        _remove_temporaries(folder)
+        progress = Progress(f"re-encoding shard {shard}", len(sources))
+        accepted, rejects = _reencode_all(config, sources, folder, journal, progress)
+        write_rows(folder / "rejects.parquet", rejects, RejectedVideo)
+        _check_budget(config, len(sources), rejects)
+        _remove_other_videos(folder, {f"{row.video}.mp4" for row in accepted})
+        write_rows(folder / "videos.parquet", accepted, ReencodedRow)
+        files = [folder / "videos.parquet", folder / "rejects.parquet"]
+        files += [folder / f"{row.video}.mp4" for row in accepted]
+        num_partial = sum(row.partial for row in accepted)
+        metadata = {"fps": config.fps, "gop": config.gop, "shards": corpus.shards, "videos": len(accepted)}
+        write_manifest(output, files, {**metadata, "partial": num_partial, "rejected": len(rejects)})
+        write_record(output, STAGE, config, [corpus_manifest], {"ffmpeg": ffmpeg_version()})
+    counts = Counter(row.reason for row in rejects)
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
+    rejected = f"{len(rejects)} rejected{f' ({reasons})' if reasons else ''}"
+    logging.info("shard %d: %d videos, %d of them partial, %s", shard, len(accepted), num_partial, rejected)
 
 
-def identity(config: Reencode) -> dict[str, str]:
-    """What a re-encoded file depends on, besides its source."""
-    deciding = config.model_dump(mode="json", exclude={"max_rejected", "timeout_s"})
-    return {"settings": str(sorted(deciding.items())), "ffmpeg": ffmpeg_version(), "code": stamp(f"pipeline.{STAGE}")}
+def fingerprint(config: Reencode) -> dict[str, str]:
+    """Return what decides a re-encoded file besides its source: settings, version of ffmpeg, code."""
+    settings = config.model_dump(mode="json", exclude={"max_rejected", "timeout_s"})
+    code = code_hash(f"pipeline.{STAGE}")
+    return {"settings": str(sorted(settings.items())), "ffmpeg": ffmpeg_version(), "code": code}
 
 
 def _reencode_all(
-    config: Reencode, inside: list[dict[str, Any]], folder: Path, journal: Journal, progress: Progress
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Re-encode what is not finished yet; gives rows of REENCODED and of REJECTS."""
-    accepted: list[dict[str, Any]] = []
-    rejects: list[dict[str, Any]] = []
-    resumed = 0
-    with Apart(reencode_video) as apart:
-        for row in inside:
-            video, source = row["video"], Path(row["path"])
-            outcome = None
+    config: Reencode, sources: Mapping[str, Path], folder: Path, journal: Journal, progress: Progress
+) -> tuple[list[ReencodedRow], list[RejectedVideo]]:
+    """Re-encode the videos that the journal does not list; return the accepted and the rejected videos."""
+    accepted: list[ReencodedRow] = []
+    rejects: list[RejectedVideo] = []
+    num_resumed = 0
+    with SubprocessWorker(reencode_video) as worker:
+        for video, source in sources.items():
+            outcome: Outcome | None = None
             try:
                 digest = sha256(source)
             except OSError as error:
-                outcome = _rejected(video, "unreadable", f"{source}: {error.strerror}")
+                outcome = RejectedVideo(video, STAGE, "unreadable", f"{source}: {error.strerror}")
             else:
-                outcome = journal.find(video, digest)
-                resumed += outcome is not None
+                if (entry := journal.find(video, digest)) is not None:
+                    outcome = _parse_outcome(entry)
+                    num_resumed += 1
             if outcome is None:
-                outcome = _reencode(apart, video, source, folder / f"{video}.mp4", config)
-                # That a video takes too long depends on the machine, and may be otherwise another time.
-                if outcome["reason"] != "timeout":
-                    journal.add(video, digest, outcome, made="frames" in outcome)
-            if "frames" in outcome:
+                outcome = _reencode(worker, video, source, folder / f"{video}.mp4", config)
+                # A timeout depends on the load of the machine, so the next run tries again.
+                if outcome.reason != "timeout":
+                    journal.add(video, digest, asdict(outcome), has_file=isinstance(outcome, ReencodedRow))
+            if isinstance(outcome, ReencodedRow):
                 accepted.append(outcome)
+                _log_damage(outcome)
             else:
                 rejects.append(outcome)
-                logging.warning("rejected %s: %s (%s)", video, outcome["reason"], outcome["detail"])
-            if outcome.get("partial"):
-                kept = outcome["frames"] / outcome["fps"]
-                told = (video, outcome["reason"], kept, outcome["source_s"])
-                logging.warning("partial %s: %s, %.1f of %.1f s kept", *told)
+                logging.warning("rejected %s: %s (%s)", video, outcome.reason, outcome.detail)
             progress.step()
-    if resumed:
-        logging.info("%d of %d videos were finished by an earlier run", resumed, len(inside))
+    if num_resumed:
+        logging.info("%d of %d videos were finished by an earlier run", num_resumed, len(sources))
     return accepted, rejects
 
 
-def _reencode(apart: Apart[Any, Encoded], video: str, source: Path, target: Path, config: Reencode) -> dict[str, Any]:
-    """Re-encode one video; gives its row.
+def _parse_outcome(entry: dict[str, Any]) -> Outcome:
+    """Convert an outcome from the journal to a row of its table."""
+    return ReencodedRow(**entry) if "frames" in entry else RejectedVideo(**entry)
+
+
+def _log_damage(row: ReencodedRow) -> None:
+    if row.partial:
+        duration = row.frames / row.fps
+        logging.warning("partial %s: %s, %.1f of %.1f s kept", row.video, row.reason, duration, row.source_s)
+
+
+def _reencode(
+    worker: SubprocessWorker[Any, EncodedVideo], video: str, source: Path, target: Path, config: Reencode
+) -> Outcome:
+    """Re-encode one video; return its row of the videos or of the rejects.
 
     Raises:
         PipelineError: the machine failed, not the video.
@@ -130,61 +146,62 @@ def _reencode(apart: Apart[Any, Encoded], video: str, source: Path, target: Path
     try:
         with replacing(target) as temporary:
             try:
-                made = apart.call(config.timeout_s + GRACE_S, source, temporary, config)
+                encoded = worker.call(config.timeout_s + GRACE_S, source, temporary, config)
             except TooLongError:
                 raise RejectedError("timeout", f"took longer than {config.timeout_s:g} s") from None
             except CrashedError as error:
-                if error.status in FROM_OUTSIDE:
+                if error.status in KILLED_STATUSES:
                     raise PipelineError(f"{source}: {error}; free memory and run again") from None
                 raise RejectedError("crash", str(error)) from None
     except RejectedError as error:
-        return _rejected(video, error.reason, error.detail)
-    size = {"width": made.width, "height": made.height, "audio": made.audio}
-    damage = {
-        "partial": made.damage is not None,
-        "source_s": made.damage.source_s if made.damage else None,
-        "reason": made.damage.reason if made.damage else None,
-    }
-    if made.damage:
-        logging.info("%s: %s", video, made.damage.detail)
-    return {"video": video, "frames": made.frames, "fps": float(config.fps), **size, **damage}
+        return RejectedVideo(video, STAGE, error.reason, error.detail)
+    damage = encoded.damage
+    if damage:
+        logging.info("%s: %s", video, damage.detail)
+    return ReencodedRow(
+        video=video,
+        frames=encoded.frames,
+        fps=float(config.fps),
+        width=encoded.width,
+        height=encoded.height,
+        audio=encoded.audio,
+        partial=damage is not None,
+        source_s=damage.source_s if damage else None,
+        reason=damage.reason if damage else None,
+    )
 
 
-def _rejected(video: str, reason: str, detail: str) -> dict[str, Any]:
-    return {"video": video, "source": STAGE, "reason": reason, "detail": detail}
-
-
-def _check_budget(config: Reencode, total: int, rejects: list[dict[str, Any]]) -> None:
+def _check_budget(config: Reencode, total: int, rejects: list[RejectedVideo]) -> None:
     if len(rejects) > max(1.0, config.max_rejected * total):
-        named = "; ".join(f"{row['video']}: {row['reason']}" for row in rejects[:3])
+        examples = "; ".join(f"{row.video}: {row.reason}" for row in rejects[:3])
         raise PipelineError(
-            f"{len(rejects)} of {total} videos of this shard were rejected ({named}, ...), "
-            f"more than config: reencode.max_rejected = {config.max_rejected} allows; mend the files or raise it"
+            f"{len(rejects)} of {total} videos of this shard were rejected ({examples}, ...), "
+            f"more than config: reencode.max_rejected = {config.max_rejected} allows; replace the files or raise it"
         )
 
 
-def _remove_strangers(folder: Path, known: set[str]) -> None:
-    """Remove what an earlier run of this shard, over other videos, left behind."""
+def _remove_other_videos(folder: Path, names: set[str]) -> None:
+    """Remove the files of videos that are no longer in this shard."""
     for path in folder.glob("*.mp4"):
-        if path.name not in known:
+        if path.name not in names:
             path.unlink()
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a killed run left half written."""
+def _remove_temporaries(folder: Path) -> None:
+    """Remove the temporary files of a killed run."""
     for path in folder.iterdir():
-        if _HALF_WRITTEN.fullmatch(path.name):
+        if _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    """Command line."""
+    """Run the stage."""
     arguments = parser(__doc__)
     add_config(arguments, Reencode, STAGE)
-    arguments.add_argument("--corpus", type=Path, required=True, help="the corpus manifest")
+    arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--shard", type=int, required=True, help="number of the shard, from 0")
-    arguments.add_argument("--output", type=Path, required=True, help="the shard manifest to write")
+    arguments.add_argument("--output", type=Path, required=True, help="manifest to write; its files go to its folder")
     args = arguments.parse_args(argv)
     reencode_shard(read_config(args.config, Reencode, STAGE), args.corpus, args.shard, args.output)
     return 0

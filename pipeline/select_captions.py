@@ -1,16 +1,16 @@
-r"""Select one caption per proposal from those of several captioners (section 1.3).
+r"""Select one caption per proposal from those of several captioners (section 1.3 of the paper).
 
 In: captions of the same proposals by every member of the ensemble; the concepts; the IDF of words.
-Out: captions in the same format. Each says which member it comes from, and why: `selected` holds the member's
-number, its count of distinct concepts and its largest IDF. With `explain: true`, `explained` holds besides the
-member's name, what decided, the concepts themselves, the word of that IDF, and what the other members said and had.
+Out: captions in the same format. `selected` names the member of each caption, its number of distinct concepts and its
+largest IDF. With `explain: true`, `explained` adds the member's name, the criterion that decided, the concepts, the
+word with that IDF, and the captions and scores of the other members.
 
-A word is a concept if it is one of that concept's forms in concepts.json. A word that idf.json does not know
-has an IDF of 0: a caption is not to win by a word that no training sentence holds. A member's caption without
-words is never chosen where another member has said something; it is counted in the log, and `selected` names
-the member under `empty`. All members must caption the same proposals of the same videos, in the same order.
+A word is a concept if it is one of the concept's forms in concepts.json. A word that idf.json lacks has an IDF of 0: a
+caption must not win by a word that no training sentence has. A caption without words is never selected if another
+member has one with words; it is counted in the log, and `selected` lists its member under `empty`. All members must
+caption the same proposals of the same videos, in the same order.
 
-Alone:
+Run it alone:
     python -m pipeline.select_captions --config '{"members": [{"captioner": "a"}, {"captioner": "b"}]}' \
         --concepts concepts.json --idf idf.json --captions a.json b.json --output ensemble.json
 """
@@ -19,43 +19,45 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.captioning.ensemble import Selected, select
-from pipeline.captioning.lexicon import Lexicon
+from pipeline.captioning.ensemble import Ensemble, Lexicon, select_captions
 from pipeline.config.command import add_config, command, parser, read_config
 from pipeline.config.select_captions import SelectCaptions
 from pipeline.errors import PipelineError
 from pipeline.evaluation.predictions import read_predictions
 from pipeline.io.atomic import write_json
-from pipeline.provenance.record import record
+from pipeline.provenance.record import write_record
 
 STAGE = "select_captions"
 
 
-def tell(selected: Selected, names: Sequence[str]) -> None:
-    """Say in the log whose captions were chosen, and who said nothing."""
-    for what, counts in (("captions by member", selected.shares), ("without words, by member", selected.empty)):
+def log_selection(ensemble: Ensemble, names: Sequence[str]) -> None:
+    """Log how many captions come from each member, and which are empty."""
+    for label, counts in (
+        ("captions by member", ensemble.num_selected),
+        ("empty captions by member", ensemble.num_empty),
+    ):
         if any(counts):
-            shares = ", ".join(f"{name}: {count}" for name, count in zip(names, counts, strict=True))
-            logging.info("%s: %s", what, shares)
-    if selected.silent:
-        video, place = selected.silent[0]
+            by_member = ", ".join(f"{name}: {count}" for name, count in zip(names, counts, strict=True))
+            logging.info("%s: %s", label, by_member)
+    if ensemble.all_empty:
+        video, position = ensemble.all_empty[0]
         logging.warning(
-            "%d proposals have an empty caption, since no member says a word: video %s, caption %d first",
-            len(selected.silent),
+            "every ensemble member produced an empty caption for %d proposals; the first is video %s, caption %d",
+            len(ensemble.all_empty),
             video,
-            place,
+            position,
         )
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    """Command line."""
+    """Run the stage."""
     arguments = parser(__doc__)
     add_config(arguments, SelectCaptions, STAGE)
     arguments.add_argument("--concepts", type=Path, required=True, help="concepts.json")
     arguments.add_argument("--idf", type=Path, required=True, help="idf.json")
     arguments.add_argument(
-        "--captions", type=Path, nargs="+", required=True, help="one file per member, in their order"
+        "--captions", type=Path, nargs="+", required=True, help="captions of each member, in the order of the config"
     )
     arguments.add_argument("--output", type=Path, required=True, help="captions to write")
     args = arguments.parse_args(argv)
@@ -68,10 +70,10 @@ def main(argv: list[str] | None = None) -> int:
     members = [read_predictions(path) for path in args.captions]
     names = [member.label for member in config.members]
     lexicon = Lexicon.read(args.concepts, args.idf)
-    selected = select(members, lexicon, config.criteria, names=names if config.explain else None)
-    write_json(args.output, selected.submission)
-    record(args.output, STAGE, config, [args.concepts, args.idf, *args.captions])
-    tell(selected, names)
+    ensemble = select_captions(members, lexicon, config.criteria, names=names if config.explain else None)
+    write_json(args.output, ensemble.submission)
+    write_record(args.output, STAGE, config, [args.concepts, args.idf, *args.captions])
+    log_selection(ensemble, names)
     return 0
 
 

@@ -1,13 +1,12 @@
-r"""Train an event captioner by cross-entropy (sections 1 and 1.4).
+r"""Train a captioner by cross-entropy (sections 1 and 1.4 of the paper).
 
-In: the corpus (events and captions of `splits`, for selection those of the split `val`), clip features, the
-caption vocabulary.
-Out, beside the manifest: model.safetensors, config.json, vocabulary.json, metrics.jsonl, card.md. Facts:
-architecture, features, vocabulary digest, seed, selected epoch and its METEOR on `val`.
+In: the corpus (events and captions of `splits`; the split `val` to select an epoch), features, the caption vocabulary.
+Out, in the folder of the manifest: model.safetensors, config.json, vocabulary.json, metrics.jsonl, card.md. The
+manifest's metadata lists architecture, features, vocabulary digest, seed, the selected epoch and its METEOR on `val`.
 
-A run that is stopped goes on after its last epoch, as if it had not been stopped.
+A run that was stopped continues after its last epoch, with the same result.
 
-Alone:
+Run it alone:
     python -m pipeline.train_captioner --config '{"features": ["sa_tsp"], "epochs": 2, "selection": "last"}' \
         --seed 0 --corpus results/demo/corpus/manifest.json --features results/demo/features \
         --vocabulary results/demo/vocabulary.json --state /tmp/state --output /tmp/captioner/manifest.json
@@ -15,145 +14,154 @@ Alone:
 
 import contextlib
 import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from pipeline.captioning.bundle import METRICS, cut_short, parameters, save_captioner
-from pipeline.captioning.data import Batch, sentences_of, targets
-from pipeline.captioning.event_captioner import Architecture, Captioner, cross_entropy
-from pipeline.captioning.registry import named
-from pipeline.captioning.trainer import Course, selection_events, training_events
-from pipeline.captioning.validation import Judge, validate
+from pipeline.captioning.base import Captioner, CaptionerShape
+from pipeline.captioning.bundle import METRICS, count_parameters, rehearsal_note, save_captioner
+from pipeline.captioning.data import encode_sentences, sentences_of
+from pipeline.captioning.rewards import CaptionScorer
+from pipeline.captioning.streams import Batch, FeatureStreams, StreamCache
+from pipeline.captioning.trainer import (
+    CaptionerTrainer,
+    cross_entropy,
+    training_sequences,
+    validate,
+    validation_sequences,
+)
+from pipeline.config.captioners import CAPTIONERS
 from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.train_captioner import TrainCaptioner
+from pipeline.config.train_captioner import CaptionerEntry, TrainCaptioner
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import Vocabulary
 from pipeline.errors import PipelineError
 from pipeline.evaluation.meteor import Meteor
 from pipeline.evaluation.tokenizer import tokenize
-from pipeline.features.combined import Features
-from pipeline.provenance.record import record
-from pipeline.training.checkpoints import TrainingState
-from pipeline.training.device import pick
-from pipeline.features.cache import ClipCache
+from pipeline.provenance.record import write_record
+from pipeline.training.checkpoints import CheckpointManager
+from pipeline.training.device import resolve_device
 from pipeline.training.seeds import generator, seed_all
-from pipeline.training.trainer import Epochs, Selected, Validation, identity
+from pipeline.training.trainer import BestCheckpoint, Trainer, Validator, run_fingerprint
 
 STAGE = "train_captioner"
 
 
 def train(
-    config: TrainCaptioner,
+    config: CaptionerEntry,
     seed: int,
     corpus: Corpus,
-    features: Features,
+    features: FeatureStreams,
     vocabulary: Vocabulary,
-    state: TrainingState,
+    checkpoints: CheckpointManager,
     metrics: Path,
-) -> tuple[Captioner, Selected]:
+) -> tuple[Captioner, BestCheckpoint]:
     """Train a captioner.
 
+    Args:
+        config: settings of the captioner and its training.
+        seed: seed for weight initialisation and data order.
+        corpus: the corpus.
+        features: the features that the captioner reads.
+        vocabulary: the vocabulary of its captions.
+        checkpoints: the state of a stopped run.
+        metrics: file of metrics to write.
+
     Returns:
-        The captioner, and the weights that were selected.
+        the captioner, and the selected weights.
 
     Raises:
-        PipelineError: nothing to train on, or nothing to select with; a vocabulary of other sentences.
+        PipelineError: no sequences to train on or to select with; the vocabulary is of other sentences.
     """
-    events = training_events(corpus, config.splits, features)
-    share = vocabulary.share_known(sentences_of(events))
+    sequences = training_sequences(corpus, config.splits, features)
+    _check_vocabulary(vocabulary, sentences_of(sequences), config.splits)
+    cache = StreamCache(features, config.cache_gb)
+    seed_all(STAGE, seed, "weights")
+    shape = CaptionerShape(features.dims, vocabulary.size, config.max_words)
+    captioner: Captioner = CAPTIONERS[config.architecture].load()(shape, config.architecture_settings)
+    captioner.fit_feature_norms(cache.read_streams(list(dict.fromkeys(sequence.video for sequence in sequences))))
+    captioner.to(resolve_device(config.device))
+    optimizer = torch.optim.Adam(captioner.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    trainer = CaptionerTrainer(captioner, optimizer, sequences, cache, config)
+    logging.info(
+        "%d sequences of %d events, %s channels, %d words, %d parameters",
+        len(sequences),
+        len(sentences_of(sequences)),
+        " + ".join(map(str, features.dims.values())),
+        vocabulary.size,
+        count_parameters(captioner),
+    )
+
+    def train_epoch(epoch: int) -> dict[str, float]:
+        sampling_prob = config.sampling_prob(epoch)
+
+        def step(batch: Batch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
+            tokens = encode_sentences(sentences, vocabulary, config.max_words).to(batch.sequence_index.device)
+            loss = cross_entropy(captioner(batch, tokens, sampling_prob), tokens)
+            return loss, {"loss": loss.item()}
+
+        order = generator(STAGE, seed, epoch).permutation(len(sequences)).tolist()
+        return trainer.train_epoch(order, step, dropout=True)
+
+    with contextlib.ExitStack() as stack:
+        validator = None
+        if config.selection == "meteor":
+            val = validation_sequences(corpus, features, STAGE)
+            meteor = stack.enter_context(Meteor())
+            scorer = CaptionScorer(meteor.score, tokenize, vocabulary, sentences_of(val))
+            run = partial(validate, captioner, val, cache, scorer, vocabulary)
+            validator = Validator(run, config.evaluate_every, metric="meteor")
+        epochs = Trainer(captioner, optimizer, checkpoints, metrics, (STAGE, seed))
+        return captioner, epochs.run(config.epochs, train_epoch, validator)
+
+
+def _check_vocabulary(vocabulary: Vocabulary, sentences: Sequence[str], splits: Sequence[str]) -> None:
+    share = vocabulary.coverage(sentences)
     if not share:
         raise PipelineError(
             f"--vocabulary: none of its {len(vocabulary.words)} words (digest {vocabulary.digest}) is in any sentence "
-            f"of {' or '.join(config.splits)}; make it from this corpus, with mine_concepts"
+            f"of {' or '.join(splits)}; make it from this corpus, with mine_concepts"
         )
     logging.info("the vocabulary holds %.1f %% of the words of training sentences", 100 * share)
-    cache = ClipCache(features, config.cache_gb)
-    seed_all(STAGE, seed, "weights")
-    kind = named(config.architecture)
-    captioner = kind(
-        Architecture(
-            features.dim,
-            config.hidden,
-            vocabulary.size,
-            config.max_words,
-            config.dropout,
-            relations=config.relations,
-            context=config.context,
-        )
-    )
-    captioner.standardise.measure(cache.read(video) for video in dict.fromkeys(one.video for one in events))
-    captioner.to(pick(config.device))
-    optimizer = torch.optim.Adam(captioner.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    limits = (config.batch_videos, config.clip_gradient, config.steps_per_epoch)
-    course = Course(captioner, optimizer, events, cache, *limits)
-    logging.info(
-        "%d sequences of %d events, %d channels, %d words, %d parameters",
-        len(events),
-        len(sentences_of(events)),
-        features.dim,
-        vocabulary.size,
-        parameters(captioner),
-    )
-
-    def epoch(number: int) -> dict[str, float]:
-        sampled = scheduled(config, number)
-
-        def step(batch: Batch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
-            words = targets(sentences, vocabulary, config.max_words).to(batch.rows.device)
-            loss = cross_entropy(captioner(batch, words, sampled), words)
-            return loss, {"loss": loss.item()}
-
-        order = generator(STAGE, seed, number).permutation(len(events)).tolist()
-        return course.one_pass(order, step, dropout=True)
-
-    with contextlib.ExitStack() as stack:
-        validation = None
-        if config.selection == "meteor":
-            val = selection_events(corpus, features, STAGE)
-            meteor = stack.enter_context(Meteor())
-            judge = Judge(meteor.score, tokenize, vocabulary, sentences_of(val))
-            measure = partial(validate, captioner, val, cache, judge, vocabulary)
-            validation = Validation(measure, config.evaluate_every, select="meteor")
-        epochs = Epochs(captioner, optimizer, state, metrics, (STAGE, seed))
-        selected = epochs.run(config.epochs, epoch, validation)
-    return captioner, selected
-
-
-def scheduled(config: TrainCaptioner, epoch: int) -> float:
-    """Share of words that are read as drawn in an epoch, counted from 1."""
-    return config.scheduled_sampling * min(1.0, (epoch - 1) / config.scheduled_sampling_epochs)
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    """Command line."""
+    """Run the stage."""
     arguments = parser(__doc__)
     add_config(arguments, TrainCaptioner, STAGE)
-    arguments.add_argument("--seed", type=int, default=0, help="of the weights and the order of training")
-    arguments.add_argument("--corpus", type=Path, required=True, help="the corpus manifest")
+    arguments.add_argument("--seed", type=int, default=0, help="seed for weight initialisation and data order")
+    arguments.add_argument("--corpus", type=Path, required=True, help="corpus manifest")
     arguments.add_argument("--features", type=Path, required=True, help="folder of all features")
-    arguments.add_argument("--vocabulary", type=Path, required=True, help="the caption vocabulary")
+    arguments.add_argument("--vocabulary", type=Path, required=True, help="caption vocabulary")
     arguments.add_argument("--state", type=Path, required=True, help="folder of the training state")
-    arguments.add_argument("--output", type=Path, required=True, help="the captioner's manifest to write")
+    arguments.add_argument("--output", type=Path, required=True, help="manifest of the captioner to write")
     args = arguments.parse_args(argv)
     config = read_config(args.config, TrainCaptioner, STAGE)
+    entry = config.root
 
     corpus = Corpus.open(args.corpus)
-    shards = corpus.manifest.facts["shards"]
-    features = Features.open(args.features, config.features, shards, align=config.align, missing=config.missing)
+    features = FeatureStreams.open(
+        args.features, entry.streams, corpus.shards, align=entry.align, missing=entry.missing
+    )
     vocabulary = Vocabulary.read(args.vocabulary)
     inputs = [args.corpus, *features.manifests, args.vocabulary]
-    state = TrainingState(args.state, identity(STAGE, config, inputs, seed=args.seed))
+    checkpoints = CheckpointManager(args.state, run_fingerprint(STAGE, entry, inputs, seed=args.seed))
     metrics = args.output.with_name(METRICS)
-    captioner, selected = train(config, args.seed, corpus, features, vocabulary, state, metrics)
-    facts = {"stage": STAGE, "features": config.features, "combination": features.facts(), "seed": args.seed}
-    facts |= cut_short(config.steps_per_epoch)
-    save_captioner(args.output, captioner, args.vocabulary, selected, facts)
-    record(args.output, STAGE, config, inputs)
-    state.clear()
+    captioner, selected = train(entry, args.seed, corpus, features, vocabulary, checkpoints, metrics)
+    metadata = {
+        "stage": STAGE,
+        "features": entry.features,
+        "combination": features.metadata(),
+        "seed": args.seed,
+        **rehearsal_note(entry.steps_per_epoch),
+    }
+    save_captioner(args.output, captioner, args.vocabulary, selected, metadata)
+    write_record(args.output, STAGE, config, inputs)
+    checkpoints.clear()
     return 0
 
 

@@ -12,12 +12,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_evaluator_agrees_with_the_official_algorithm(tmp_path: Path) -> None:
-    known = {
+    events = {
         "v_a": [(0.0, 10.0, "A man rides a horse."), (10.0, 20.0, "The horse jumps over a fence, doesn't it?")],
         "v_b": [(0.0, 30.0, "Two dogs play in the snow.")],
     }
-    said = {"v_a": [(0.0, 9.0, "Someone is riding."), (50.0, 60.0, "A cat's caf\u00e9.")], "v_stranger": known["v_b"]}
-    references, predictions = write_references(tmp_path / "r.json", known), write_captions(tmp_path / "p.json", said)
+    captions = {"v_a": [(0.0, 9.0, "Someone is riding."), (50.0, 60.0, "A cat's caf\u00e9.")], "v_stranger": events["v_b"]}
+    references, predictions = write_references(tmp_path / "r.json", events), write_captions(tmp_path / "p.json", captions)
     call = [
         sys.executable,
         "benchmarks/evaluate.py",

@@ -1,4 +1,4 @@
-"""Self-critical finetuning, as a command."""
+"""The stage finetune_scst."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -7,54 +7,60 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.caption_corpus import Small, die_in_call, fake_tokenize, write_small
+from helpers.caption_corpus import CaptionCorpus, fake_tokenize, interrupt_in_call, write_caption_corpus
+from helpers.captioners import event_lstm
 
 from pipeline import finetune_scst, train_captioner
 from pipeline.captioning.bundle import METRICS, load_captioner, save_captioner
-from pipeline.captioning.data import EventSequence, annotated, collate
-from pipeline.captioning.decoding import greedy
-from pipeline.captioning.event_captioner import Architecture, Captioner
-from pipeline.captioning.trainer import Course
-from pipeline.captioning.validation import bad_endings
-from pipeline.config.finetune_scst import FinetuneScst
+from pipeline.captioning.data import annotated_sequences
+from pipeline.captioning.decoding import Greedy
+from pipeline.captioning.streams import EventSequence, StreamCache
+from pipeline.captioning.trainer import CaptionerTrainer, bad_ending_share
 from pipeline.datasets.corpus import Corpus
-from pipeline.datasets.vocabulary import END, Vocabulary
-from pipeline.evaluation.meteor.formula import Pair, Scorer, Stats
+from pipeline.datasets.vocabulary import EOS, Vocabulary
+from pipeline.evaluation.meteor.formula import MeteorScorer, Pair, Stats
 from pipeline.io.atomic import sha256
 from pipeline.localization.proposals import Proposal, write_proposals
 from pipeline.provenance.manifest import read_manifest
-from pipeline.features.cache import ClipCache
-from pipeline.training.seeds import seed_all
-from pipeline.training.trainer import Selected, copy_of
+from pipeline.training.trainer import BestCheckpoint, cpu_state_dict
 
-CONFIG = {"lr": 0.01, "batch_videos": 4, "selection": "last", "epochs": 2, "reward_workers": 0}
+CONFIG = {"lr": 0.01, "batch_videos": 4, "selection": "last", "epochs": 2}
 
 
-class ExactMeteor(Scorer):
-    """METEOR of equal words alone, all of them content words: needs no Java."""
+class ExactMeteor(MeteorScorer):
+    """METEOR of exact matches only, all words being content words: needs no Java."""
 
     def statistics(self, pairs: Sequence[Pair]) -> Stats:
-        found = np.zeros((len(pairs), 23))
+        statistics = np.zeros((len(pairs), 23))
         for row, (caption, reference) in enumerate(pairs):
-            said, wanted = caption.split(), reference.split()
+            words, reference_words = caption.split(), reference.split()
             places = [
-                wanted.index(word) if word in wanted and said.index(word) == at else -9 for at, word in enumerate(said)
+                reference_words.index(word) if word in reference_words and words.index(word) == at else -9
+                for at, word in enumerate(words)
             ]
             matched = sum(place >= 0 for place in places)
             chunks = sum(place >= 0 and place != before + 1 for before, place in pairwise([-9, *places]))
-            found[row, [0, 1, 4, 5, 20, 21, 22]] = len(said), len(wanted), matched, matched, chunks, matched, matched
-        return found
+            statistics[row, [0, 1, 4, 5, 20, 21, 22]] = (
+                len(words),
+                len(reference_words),
+                matched,
+                matched,
+                chunks,
+                matched,
+                matched,
+            )
+        return statistics
 
 
-class HarmfulMeteor(ExactMeteor):
-    """Likes captions the less, the oftener it is asked."""
+class FallingMeteor(ExactMeteor):
+    """Returns a lower score at each call."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.num_calls = 0
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
-        self.asked += 1
-        return [1 / self.asked] * len(pairs)
+        self.num_calls += 1
+        return [1 / self.num_calls] * len(pairs)
 
 
 @pytest.fixture
@@ -63,198 +69,202 @@ def no_java(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finetune_scst, "tokenize", fake_tokenize)
 
 
-def untrained(small: Small, folder: Path, dim: int = 6) -> Path:
-    """A captioner that knows nothing yet."""
+def save_untrained(corpus: CaptionCorpus, folder: Path, dim: int = 6) -> Path:
+    """Save a captioner with its initial weights."""
     output = folder / "xe" / "manifest.json"
     output.parent.mkdir(parents=True)
     output.with_name(METRICS).write_text("")
-    seed_all("untrained")
-    size = Vocabulary.read(small.vocabulary).size
-    captioner = Captioner(Architecture(dim, 16, size, 5, 0.2))
-    facts = {"stage": "train_captioner", "features": ["toy"], "combination": small.open_features().facts(), "seed": 0}
-    save_captioner(output, captioner, small.vocabulary, Selected(7, None, copy_of(captioner)), facts)
+    size = Vocabulary.read(corpus.vocabulary).size
+    captioner = event_lstm(dim=dim, num_ids=size, max_words=5, dropout=0.2)
+    metadata = {
+        "stage": "train_captioner",
+        "features": ["toy"],
+        "combination": corpus.open_streams().metadata(),
+        "seed": 0,
+    }
+    selected = BestCheckpoint(7, None, cpu_state_dict(captioner))
+    save_captioner(output, captioner, corpus.vocabulary, selected, metadata)
     return output
 
 
 def run(
-    small: Small, captioner: Path, folder: Path, *, seed: int = 0, proposals: Path | None = None, **config: object
+    corpus: CaptionCorpus,
+    captioner: Path,
+    folder: Path,
+    *,
+    seed: int = 0,
+    proposals: Path | None = None,
+    **config: object,
 ) -> int:
     text = json.dumps(CONFIG | config | ({"proposals": "learned"} if proposals else {}))
     places = ["--state", str(folder / "state"), "--output", str(folder / "scst" / "manifest.json")]
     start = ["--captioner", str(captioner), "--seed", str(seed)]
-    given = ["--proposals", str(proposals)] if proposals else []
-    return finetune_scst.main(["--config", text, *small.arguments(), *start, *places, *given])
+    more = ["--proposals", str(proposals)] if proposals else []
+    return finetune_scst.main(["--config", text, *corpus.arguments(), *start, *places, *more])
 
 
-def metrics(folder: Path) -> list[dict[str, float]]:
+def read_metrics(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "scst" / METRICS).read_text().splitlines()]
 
 
-def shaky(folder: Path, corpus: dict[str, int]) -> Path:
-    """Proposals around the events of all videos."""
-    found = {
+def write_shifted_proposals(folder: Path, splits: dict[str, int]) -> Path:
+    """Write proposals around the events of all videos."""
+    proposals = {
         f"v_{split}{number}": [
-            Proposal(start, end + late, 1.0) for start, end in ((1.0, 3.0), (4.0, 7.0)) for late in (0.0, 0.5)
+            Proposal(start, end + delay, 1.0) for start, end in ((1.0, 3.0), (4.0, 7.0)) for delay in (0.0, 0.5)
         ]
-        for split, count in corpus.items()
+        for split, count in splits.items()
         for number in range(count)
     }
-    write_proposals(folder / "learned.json", found, {})
+    write_proposals(folder / "learned.json", proposals, {})
     return folder / "learned.json"
 
 
 @pytest.fixture(scope="module")
-def beginner(tmp_path_factory: pytest.TempPathFactory) -> tuple[Small, Path]:
-    """A captioner that has learned by cross-entropy, a little."""
-    folder = tmp_path_factory.mktemp("beginner")
-    small = write_small(folder, {"train": 8, "enlarged": 4})
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[CaptionCorpus, Path]:
+    """A captioner after a few epochs of cross-entropy."""
+    folder = tmp_path_factory.mktemp("trained")
+    corpus = write_caption_corpus(folder, {"train": 8, "enlarged": 4})
     (folder / "xe").mkdir()
     config = {"features": ["toy"], "hidden": 16, "max_words": 6, "selection": "last", "batch_videos": 4}
-    words = ["--config", json.dumps(config | {"epochs": 6, "lr": 0.02}), *small.arguments()]
+    words = ["--config", json.dumps(config | {"epochs": 6, "lr": 0.02}), *corpus.arguments()]
     places = ["--state", str(folder / "state"), "--output", str(folder / "xe" / "manifest.json")]
-    assert train_captioner.main([*words, "--vocabulary", str(small.vocabulary), *places]) == 0
-    return small, folder / "xe" / "manifest.json"
+    assert train_captioner.main([*words, "--vocabulary", str(corpus.vocabulary), *places]) == 0
+    return corpus, folder / "xe" / "manifest.json"
 
 
 @pytest.mark.usefixtures("no_java")
 @pytest.mark.parametrize(
     "scheme",
     [
-        {"temperature": 0.5},  # sharp samples, that come near the greedy captions
+        {"temperature": 0.5},  # sharp samples, close to the greedy captions
         {"baseline": "samples", "samples": 4},
         {"baseline": "samples", "samples": 4, "reward_strings": "indices", "reward": {"meteor": 0.5, "cider_d": 0.1}},
     ],
     ids=["as published", "samples", "indices, weighted"],
 )
-def test_the_reward_rises_and_captions_end_well(
-    tmp_path: Path, beginner: tuple[Small, Path], scheme: dict[str, object]
+def test_finetune_scst_raises_the_reward_and_captions_end_well(
+    tmp_path: Path, trained: tuple[CaptionCorpus, Path], scheme: dict[str, object]
 ) -> None:
-    small, start = beginner
-    assert run(small, start, tmp_path, epochs=24, lr=0.01, **scheme) == 0
-    rows = metrics(tmp_path)
+    corpus, start = trained
+    assert run(corpus, start, tmp_path, epochs=24, lr=0.01, **scheme) == 0
+    rows = read_metrics(tmp_path)
     first, last = (sum(row["reward_sampled"] for row in part) / len(part) for part in (rows[:2], rows[-2:]))
     assert last > 1.2 * first
     assert ("reward_greedy" in rows[0]) == ("baseline" not in scheme)
-    trained = load_captioner(tmp_path / "scst" / "manifest.json")
-    features = small.open_features()
-    events = annotated(Corpus.open(small.corpus), ["train", "enlarged"], features)
-    captions = greedy(trained.captioner, collate(events, ClipCache(features, 1.0)))
-    assert bad_endings(captions.ids(), trained.vocabulary) < 0.02
-    assert (captions.words == END).any(1).all()
-    facts = read_manifest(tmp_path / "scst" / "manifest.json").facts
-    assert (facts["stage"], facts["started_from_epoch"], facts["epoch"]) == ("finetune_scst", 6, 24)
+    bundle = load_captioner(tmp_path / "scst" / "manifest.json")
+    streams = corpus.open_streams()
+    sequences = annotated_sequences(Corpus.open(corpus.manifest), ["train", "enlarged"], streams.durations)
+    captions = bundle.captioner.generate(StreamCache(streams, 1.0).collate(sequences), Greedy())
+    assert bad_ending_share(captions.word_ids(), bundle.vocabulary) < 0.02
+    assert (captions.tokens == EOS).any(1).all()
+    metadata = read_manifest(tmp_path / "scst" / "manifest.json").metadata
+    assert (metadata["stage"], metadata["started_from_epoch"], metadata["epoch"]) == ("finetune_scst", 6, 24)
 
 
 @pytest.mark.usefixtures("no_java")
 @pytest.mark.parametrize(("splits", "count"), [(["train", "enlarged"], 8), (["train"], 2), (["enlarged"], 6)])
-def test_the_training_set_is_a_setting(
+def test_splits_choose_the_training_set(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], splits: list[str], count: int
 ) -> None:
-    small = write_small(tmp_path, {"train": 2, "enlarged": 3, "val": 1, "test": 1})
-    assert run(small, untrained(small, tmp_path), tmp_path, epochs=1, splits=splits) == 0
-    said = f"{count} sequences of {2 * count} events"
-    assert said in capsys.readouterr().err, "two annotators for each of the three"
+    corpus = write_caption_corpus(tmp_path, {"train": 2, "enlarged": 3, "val": 1, "test": 1})
+    assert run(corpus, save_untrained(corpus, tmp_path), tmp_path, epochs=1, splits=splits) == 0
+    expected = f"{count} sequences of {2 * count} events"
+    assert expected in capsys.readouterr().err, "two annotators for each of the three enlarged videos"
 
 
 @pytest.mark.usefixtures("no_java")
-def test_what_makes_things_worse_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finetune_scst, "Meteor", HarmfulMeteor)
-    small = write_small(tmp_path, {"train": 2, "val": 1})
-    start = untrained(small, tmp_path)
-    assert run(small, start, tmp_path, selection="meteor") == 0
+def test_the_initial_weights_are_kept_if_finetuning_makes_them_worse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune_scst, "Meteor", FallingMeteor)
+    corpus = write_caption_corpus(tmp_path, {"train": 2, "val": 1})
+    start = save_untrained(corpus, tmp_path)
+    assert run(corpus, start, tmp_path, selection="meteor") == 0
     before, after = load_captioner(start), load_captioner(tmp_path / "scst" / "manifest.json")
     assert after.epoch == 0
     assert sha256(start.with_name("model.safetensors")) == sha256(tmp_path / "scst" / "model.safetensors")
     assert before.vocabulary.digest == after.vocabulary.digest
-    assert [row["epoch"] for row in metrics(tmp_path)] == [0, 1, 2]
-
-
-def same_results(one: Path, other: Path) -> None:
-    for name in ("manifest.json", "model.safetensors", METRICS):
-        assert sha256(one / "scst" / name) == sha256(other / "scst" / name), name
+    assert [row["epoch"] for row in read_metrics(tmp_path)] == [0, 1, 2]
 
 
 @pytest.mark.usefixtures("no_java")
-@pytest.mark.parametrize("learned", [False, True])
-def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learned: bool
+@pytest.mark.parametrize("with_proposals", [False, True])
+def test_a_stopped_run_continues_with_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_proposals: bool
 ) -> None:
     splits = {"train": 4, "val": 1}
-    small = write_small(tmp_path, splits)
-    start = untrained(small, tmp_path)
+    corpus = write_caption_corpus(tmp_path, splits)
+    start = save_untrained(corpus, tmp_path)
     settings = {"selection": "meteor", "epochs": 4, "lr_decay_every": 1, "event_sequences": 2}
-    proposals = shaky(tmp_path, splits) if learned else None
-    assert run(small, start, tmp_path / "undisturbed", proposals=proposals, **settings) == 0
+    proposals = write_shifted_proposals(tmp_path, splits) if with_proposals else None
+    assert run(corpus, start, tmp_path / "undisturbed", proposals=proposals, **settings) == 0
 
     with monkeypatch.context() as patch:
-        die_in_call(patch, Course, "one_pass", 3)
+        interrupt_in_call(patch, CaptionerTrainer, "train_epoch", 3)
         with pytest.raises(KeyboardInterrupt):
-            run(small, start, tmp_path / "stopped", proposals=proposals, **settings)
-    assert run(small, start, tmp_path / "stopped", proposals=proposals, **settings) == 0
-    same_results(tmp_path / "undisturbed", tmp_path / "stopped")
+            run(corpus, start, tmp_path / "stopped", proposals=proposals, **settings)
+    assert run(corpus, start, tmp_path / "stopped", proposals=proposals, **settings) == 0
+    for name in ("manifest.json", "model.safetensors", METRICS):
+        one, other = (tmp_path / folder / "scst" / name for folder in ("undisturbed", "stopped"))
+        assert sha256(one) == sha256(other), name
 
 
-def test_rewards_are_the_same_however_many_processes_compute_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = write_small(tmp_path, {"train": 4, "val": 1})
-    start = untrained(small, tmp_path)
+def test_finetune_scst_uses_meteor_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = write_caption_corpus(tmp_path, {"train": 4, "val": 1})
+    start = save_untrained(corpus, tmp_path)
     monkeypatch.setattr(finetune_scst, "tokenize", fake_tokenize)
     settings = {"selection": "meteor", "baseline": "greedy", "samples": 2, "reward": {"meteor": 1.0, "cider_d": 0.1}}
-    for workers in (0, 1, 2):
-        assert run(small, start, tmp_path / str(workers), reward_workers=workers, **settings) == 0
-        same_results(tmp_path / "0", tmp_path / str(workers))
-    first, *_ = metrics(tmp_path / "0")
+    assert run(corpus, start, tmp_path, **settings) == 0
+    first, *_ = read_metrics(tmp_path)
     assert 0 <= first["meteor"] < 1
-
-
-def test_the_number_of_processes_may_change_within_a_run() -> None:
-    config = FinetuneScst()
-    assert config.model_copy(update={"reward_workers": 5}).digest() == config.digest()
 
 
 @pytest.mark.usefixtures("no_java")
 def test_events_are_drawn_from_proposals_anew_in_each_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     splits = {"train": 3}
-    small = write_small(tmp_path, splits)
-    seen: list[list[EventSequence]] = []
-    whole_pass: Callable[..., dict[str, float]] = Course.one_pass
+    corpus = write_caption_corpus(tmp_path, splits)
+    epochs: list[list[EventSequence]] = []
+    train_epoch: Callable[..., dict[str, float]] = CaptionerTrainer.train_epoch
 
-    def note(course: Course, order: Sequence[int], *args: object, **kwargs: object) -> dict[str, float]:
-        seen.append([course.sequences[index] for index in order])
-        return whole_pass(course, order, *args, **kwargs)
+    def note_sequences(
+        trainer: CaptionerTrainer, order: Sequence[int], *args: object, **kwargs: object
+    ) -> dict[str, float]:
+        epochs.append([trainer.sequences[index] for index in order])
+        return train_epoch(trainer, order, *args, **kwargs)
 
-    monkeypatch.setattr(Course, "one_pass", note)
-    settings = {"proposals": shaky(tmp_path, splits), "event_sequences": 5}
+    monkeypatch.setattr(CaptionerTrainer, "train_epoch", note_sequences)
+    settings = {"proposals": write_shifted_proposals(tmp_path, splits), "event_sequences": 5}
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
-        assert run(small, untrained(small, tmp_path / folder), tmp_path / folder, seed=seed, **settings) == 0
-    first, second, again, _, other, _ = seen
-    assert first == again
+        start = save_untrained(corpus, tmp_path / folder)
+        assert run(corpus, start, tmp_path / folder, seed=seed, **settings) == 0
+    first, second, same_seed, _, other_seed, _ = epochs
+    assert first == same_seed
     assert first != second
-    assert first != other
-    videos = [one.video for one in first]
-    assert all(len(set(videos[start : start + 5])) == 1 for start in range(0, 15, 5)), "a video's stand together"
-    assert {one.times[0] for one in first} == {(1.0, 3.0), (1.0, 3.5)}
+    assert first != other_seed
+    videos = [sequence.video for sequence in first]
+    assert all(len(set(videos[start : start + 5])) == 1 for start in range(0, 15, 5)), "copies of a video are adjacent"
+    assert {sequence.times[0] for sequence in first} == {(1.0, 3.0), (1.0, 3.5)}
 
 
 @pytest.mark.usefixtures("no_java")
-def test_proposals_and_their_setting_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_setting_and_the_file_of_proposals_must_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     splits = {"train": 2}
-    small = write_small(tmp_path, splits)
-    start = untrained(small, tmp_path)
-    given = ["--captioner", str(start), "--state", str(tmp_path / "s"), "--output", str(tmp_path / "o.json")]
-    for name, more, said in (
+    corpus = write_caption_corpus(tmp_path, splits)
+    start = save_untrained(corpus, tmp_path)
+    places = ["--captioner", str(start), "--state", str(tmp_path / "s"), "--output", str(tmp_path / "o.json")]
+    for name, more, message in (
         ("learned", [], "learned needs --proposals"),
-        ("gt", ["--proposals", str(shaky(tmp_path, splits))], "gt reads no --proposals"),
+        ("gt", ["--proposals", str(write_shifted_proposals(tmp_path, splits))], "gt reads no --proposals"),
     ):
         config = json.dumps(CONFIG | {"proposals": name})
-        assert finetune_scst.main(["--config", config, *small.arguments(), *given, *more]) == 2
-        assert said in capsys.readouterr().err
+        assert finetune_scst.main(["--config", config, *corpus.arguments(), *places, *more]) == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_java")
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("proposals", "message"),
     [
         ({"v_train0": [Proposal(1.0, 240.0, 1.0)]}, "v_train0: a proposal ends at 240.00 s, the video at 8.00 s"),
         (
@@ -264,49 +274,52 @@ def test_proposals_and_their_setting_go_together(tmp_path: Path, capsys: pytest.
     ],
     ids=["outside", "of other videos"],
 )
-def test_proposals_that_do_not_fit_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], found: dict[str, list[Proposal]], said: str
+def test_proposals_of_other_videos_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], proposals: dict[str, list[Proposal]], message: str
 ) -> None:
-    small = write_small(tmp_path, {"train": 2})
-    write_proposals(tmp_path / "learned.json", found, {})
-    assert run(small, untrained(small, tmp_path), tmp_path, proposals=tmp_path / "learned.json") == 2
-    assert said in capsys.readouterr().err
+    corpus = write_caption_corpus(tmp_path, {"train": 2})
+    write_proposals(tmp_path / "learned.json", proposals, {})
+    assert run(corpus, save_untrained(corpus, tmp_path), tmp_path, proposals=tmp_path / "learned.json") == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "scst" / "manifest.json").exists()
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("settings", "message"),
     [
         ({"baseline": "samples"}, "the baseline `samples` needs samples: 2 or more"),
-        ({"reward": {"meteor": 0.0}}, "all weights are 0"),
+        ({"reward": {"meteor": 0.0}}, "all reward weights are 0"),
         ({"splits": ["test"]}, "splits"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: dict[str, object], said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, object], message: str
 ) -> None:
-    small = write_small(tmp_path, {"train": 2})
-    assert run(small, tmp_path / "none.json", tmp_path, **wrong) == 2
-    assert said in capsys.readouterr().err
+    corpus = write_caption_corpus(tmp_path, {"train": 2})
+    assert run(corpus, tmp_path / "none.json", tmp_path, **settings) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_java")
-def test_the_rate_decays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = write_small(tmp_path, {"train": 2})
+def test_the_learning_rate_decays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = write_caption_corpus(tmp_path, {"train": 2})
     rates = []
-    whole_pass = Course.one_pass
+    train_epoch = CaptionerTrainer.train_epoch
 
-    def note(course: Course, *args: object, **kwargs: object) -> dict[str, float]:
-        rates.append(course.optimizer.param_groups[0]["lr"])
-        return whole_pass(course, *args, **kwargs)
+    def note_rate(trainer: CaptionerTrainer, *args: object, **kwargs: object) -> dict[str, float]:
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+        return train_epoch(trainer, *args, **kwargs)
 
-    monkeypatch.setattr(Course, "one_pass", note)
-    assert run(small, untrained(small, tmp_path), tmp_path, epochs=5, lr=0.1, lr_decay=0.5, lr_decay_every=2) == 0
+    monkeypatch.setattr(CaptionerTrainer, "train_epoch", note_rate)
+    settings = {"epochs": 5, "lr": 0.1, "lr_decay": 0.5, "lr_decay_every": 2}
+    assert run(corpus, save_untrained(corpus, tmp_path), tmp_path, **settings) == 0
     assert rates == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.025])
 
 
 @pytest.mark.usefixtures("no_java")
-def test_features_of_another_kind_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = write_small(tmp_path, {"train": 2})
-    assert run(small, untrained(small, tmp_path, dim=7), tmp_path) == 2
+def test_features_with_another_number_of_channels_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = write_caption_corpus(tmp_path, {"train": 2})
+    assert run(corpus, save_untrained(corpus, tmp_path, dim=7), tmp_path) == 2
     assert "6 channels, the captioner was trained on 7" in capsys.readouterr().err

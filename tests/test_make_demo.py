@@ -1,3 +1,5 @@
+"""make_demo: files, metadata and errors of the synthetic dataset."""
+
 import json
 from pathlib import Path
 
@@ -23,17 +25,17 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def annotations(demo: Manifest, name: str) -> dict:
-    return json.loads(demo.payload(name).read_text())
+    return json.loads(demo.file(name).read_text())
 
 
-def test_the_manifest_vouches_for_every_file(demo: Manifest) -> None:
+def test_make_demo_lists_every_file_in_the_manifest(demo: Manifest) -> None:
     folder = demo.path.parent
     videos = {f"videos/{path.name}" for path in (folder / "videos").iterdir()}
     assert len(videos) == 13
     files = {"activity_net.v1-3.json", "train.json", "val_1.json", "val_2.json"}
-    assert set(demo.payloads) == files | videos
-    for name in demo.payloads:
-        demo.payload(name)
+    assert set(demo.files) == files | videos
+    for name in demo.files:
+        demo.file(name)
     assert {path.name for path in folder.iterdir()} == {
         *files,
         "videos",
@@ -42,40 +44,40 @@ def test_the_manifest_vouches_for_every_file(demo: Manifest) -> None:
     }
 
 
-def test_the_facts_say_what_is_there(demo: Manifest) -> None:
-    assert demo.facts["videos"] == {"training": 8, "validation": 4, "testing": 1}
-    assert demo.facts["classes"] == [motion.label for motion in MOTIONS.values()]
-    assert list(demo.facts["broken"].values()) == ["cut short", "flipped bytes"]
+def test_make_demo_counts_videos_and_damages_in_the_metadata(demo: Manifest) -> None:
+    assert demo.metadata["videos"] == {"training": 8, "validation": 4, "testing": 1}
+    assert demo.metadata["classes"] == [motion.label for motion in MOTIONS.values()]
+    assert list(demo.metadata["broken"].values()) == ["cut short", "flipped bytes"]
     database = annotations(demo, "activity_net.v1-3.json")["database"]
-    assert demo.facts["seconds"] == pytest.approx(sum(entry["duration"] for entry in database.values()), abs=0.1)
+    assert demo.metadata["seconds"] == pytest.approx(sum(entry["duration"] for entry in database.values()), abs=0.1)
 
 
-def test_every_annotated_video_is_there_under_its_id(demo: Manifest) -> None:
-    names = {Path(name).stem for name in demo.payloads if name.startswith("videos/")}
+def test_make_demo_annotates_every_video_under_its_id(demo: Manifest) -> None:
+    names = {Path(name).stem for name in demo.files if name.startswith("videos/")}
     entries = annotations(demo, "activity_net.v1-3.json")["database"]
     assert names == {f"v_{name}" for name in entries}
     captioned = set(annotations(demo, "train.json")) | set(annotations(demo, "val_1.json"))
     assert captioned == {f"v_{name}" for name, entry in entries.items() if entry["subset"] != "testing"}
 
 
-def test_good_videos_are_as_long_as_annotated(demo: Manifest) -> None:
+def test_make_demo_writes_intact_videos_with_the_annotated_duration_and_size(demo: Manifest) -> None:
     entries = annotations(demo, "activity_net.v1-3.json")["database"]
-    for name in demo.payloads:
-        if not name.startswith("videos/") or Path(name).stem in demo.facts["broken"]:
+    for name in demo.files:
+        if not name.startswith("videos/") or Path(name).stem in demo.metadata["broken"]:
             continue
-        found = probe(demo.payload(name))
+        info = probe(demo.file(name))
         entry = entries[Path(name).stem.removeprefix("v_")]
-        assert found.duration == pytest.approx(entry["duration"], abs=0.05)
-        assert f"{found.width}x{found.height}" == entry["resolution"]
+        assert info.duration == pytest.approx(entry["duration"], abs=0.05)
+        assert f"{info.width}x{info.height}" == entry["resolution"]
 
 
-def test_all_of_it_follows_from_the_seed_whatever_the_number_of_workers(demo: Manifest, tmp_path: Path) -> None:
+def test_make_demo_depends_on_the_seed_and_not_on_the_number_of_workers(demo: Manifest, tmp_path: Path) -> None:
     again = make(tmp_path, workers=1)
-    assert again.payloads == demo.payloads
-    assert again.facts == demo.facts
+    assert again.files == demo.files
+    assert again.metadata == demo.metadata
 
 
-def test_a_failure_in_a_worker_is_one_plain_line_and_leaves_no_manifest(
+def test_make_demo_reports_a_failing_ffmpeg_in_one_line_and_writes_no_manifest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools = tmp_path / "tools"
@@ -85,17 +87,17 @@ def test_a_failure_in_a_worker_is_one_plain_line_and_leaves_no_manifest(
     monkeypatch.setenv("PATH", str(tools), prepend=":")
     output = tmp_path / "demo" / "manifest.json"
     assert main(["--config", json.dumps(CONFIG), "--output", str(output)]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert [line for line in said if line.startswith("error: ")] == [said[-1]]
-    assert "ffmpeg could not encode it: Unknown encoder libx264" in said[-1]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("error: ")] == [lines[-1]]
+    assert "Unknown encoder libx264" in lines[-1]
     assert not output.exists()
 
 
-def test_more_broken_videos_than_training_videos_is_one_plain_line(
+def test_make_demo_rejects_more_broken_videos_than_training_videos(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = json.dumps({"train_videos": 2, "broken_videos": 3})
     assert main(["--config", config, "--output", str(tmp_path / "manifest.json")]) == 2
-    said = capsys.readouterr().err
-    assert "broken_videos must not exceed train_videos" in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert "broken_videos = 3 exceeds train_videos = 2" in message
+    assert message.count("\n") == 1

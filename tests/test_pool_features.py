@@ -1,4 +1,4 @@
-"""Pooling takes every clip of a video once, however the videos are divided into shards."""
+"""Pooling over all rows of each video does not depend on the division into shards."""
 
 from pathlib import Path
 
@@ -6,49 +6,50 @@ import numpy as np
 import pytest
 from helpers.evaluation_files import write_corpus
 
-from pipeline.features.combined import ClipGrid, write_features
-from pipeline.features.pooled import Globals
+from pipeline.features.pooled import PooledFeatures
+from pipeline.features.shard import write_features
+from pipeline.features.time_grid import ClipGrid
 from pipeline.pool_features import main
 
-DRAW = np.random.default_rng(0)
-CLIPS = {f"v_{number}": DRAW.normal(size=(1 + number % 5, 4)).astype(np.float32) for number in range(9)}
+RNG = np.random.default_rng(0)
+ROWS = {f"v_{number}": RNG.normal(size=(1 + number % 5, 4)).astype(np.float32) for number in range(9)}
 
 
 def pool(folder: Path, shards: int, config: str = "{}") -> tuple[int, Path]:
-    """Write the clips as a feature of so many shards, and pool it."""
-    corpus = write_corpus(folder / "corpus", [(video, "train", True) for video in CLIPS], shards=shards)
+    """Write the rows as a feature of `shards` shards, and pool it."""
+    corpus = write_corpus(folder / "corpus", [(video, "train", True) for video in ROWS], shards=shards)
     for shard in range(shards):
-        items = [(video, 9.0, clips) for number, (video, clips) in enumerate(CLIPS.items()) if number % shards == shard]
+        items = [(video, 9.0, rows) for number, (video, rows) in enumerate(ROWS.items()) if number % shards == shard]
         manifest = folder / "features" / "toy" / f"{shard:04d}" / "manifest.json"
-        write_features(manifest, items, dim=4, grid=ClipGrid(15.0, 16, 16), facts={})
-    output = folder / "globals" / "manifest.json"
-    words = ["--config", config, "--feature", "toy", "--corpus", str(corpus)]
-    return main([*words, "--features", str(folder / "features"), "--output", str(output)]), output
+        write_features(manifest, items, dim=4, grid=ClipGrid(15.0, 16, 16), metadata={})
+    output = folder / "video_features" / "manifest.json"
+    arguments = ["--config", config, "--feature", "toy", "--corpus", str(corpus)]
+    return main([*arguments, "--features", str(folder / "features"), "--output", str(output)]), output
 
 
 @pytest.mark.parametrize("shards", [1, 2, 7])
-def test_vectors_are_the_maximum_and_the_mean_over_all_clips(tmp_path: Path, shards: int) -> None:
+def test_pool_features_writes_maximum_and_mean_over_all_rows(tmp_path: Path, shards: int) -> None:
     status, output = pool(tmp_path, shards)
     assert status == 0
-    found = Globals.open(output)
-    assert found.videos == sorted(CLIPS)
-    for video, clips in CLIPS.items():
-        np.testing.assert_array_equal(found.rows([video], "max")[0], clips.max(axis=0))
-        np.testing.assert_allclose(found.rows([video], "mean")[0], clips.mean(axis=0), rtol=1e-6)
+    features = PooledFeatures.open(output)
+    assert features.videos == sorted(ROWS)
+    for video, rows in ROWS.items():
+        np.testing.assert_array_equal(features.vectors_of([video], "max")[0], rows.max(axis=0))
+        np.testing.assert_allclose(features.vectors_of([video], "mean")[0], rows.mean(axis=0), rtol=1e-6)
 
 
-def test_shards_do_not_matter(tmp_path: Path) -> None:
+def test_pool_features_does_not_depend_on_the_shards(tmp_path: Path) -> None:
     manifests = [pool(tmp_path / str(shards), shards)[1].read_bytes() for shards in (1, 7)]
     assert manifests[0] == manifests[1]
 
 
-def test_only_what_is_asked_for_is_kept(tmp_path: Path) -> None:
+def test_pool_features_writes_the_configured_poolings_only(tmp_path: Path) -> None:
     _, output = pool(tmp_path, 1, '{"pools": ["mean"]}')
-    assert set(Globals.open(output)._arrays) == {"mean"}
+    assert set(PooledFeatures.open(output)._arrays) == {"mean"}
 
 
-def test_a_feature_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pool_features_names_a_feature_that_is_absent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, output = pool(tmp_path, 1)
-    words = ["--feature", "other", "--corpus", str(tmp_path / "corpus" / "manifest.json")]
-    assert main([*words, "--features", str(tmp_path / "features"), "--output", str(output)]) == 2
+    arguments = ["--feature", "other", "--corpus", str(tmp_path / "corpus" / "manifest.json")]
+    assert main([*arguments, "--features", str(tmp_path / "features"), "--output", str(output)]) == 2
     assert "other/0000/manifest.json: no such manifest" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A shard over many damaged files, and a shard that is killed again and again."""
+"""Re-encoding of a shard with many damaged files, and of a shard that is killed repeatedly."""
 
 import json
 import shutil
@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 from helpers.evaluation_files import write_corpus
-from helpers.kill_runner import Case, said_by_survivors
-from helpers.video_files import cut, film
+from helpers.kill_runner import Case, kill_in_subprocess
+from helpers.video_files import truncate, write_video
 
-from pipeline.datasets.corpus import REJECTS
-from pipeline.io.tables import read_table
+from pipeline.datasets.corpus import RejectedVideo
+from pipeline.io.tables import read_rows
 from pipeline.provenance.manifest import read_manifest
 from pipeline.reencode import main
-from pipeline.video.shard import Videos
+from pipeline.video.shard import ReencodedVideos
 
 ROOT = Path(__file__).resolve().parents[1]
 BAD = {"empty": 30, "page": 20, "sound": 20, "torn": 20, "cut": 10}
-"""Kinds of bad files, and how many there are of each."""
+"""Kinds of bad files, with the number of each."""
 
 
 def write_raw(folder: Path, kind: str) -> Path:
-    """One file of a kind."""
+    """Write one file of a kind."""
     path = folder / f"{kind}.mp4"
     small = {"seconds": 1.0, "size": "64x48", "fps": "30"}
     if kind == "empty":
@@ -30,22 +30,22 @@ def write_raw(folder: Path, kind: str) -> Path:
     elif kind == "page":
         path.write_text("<html><h1>404 Not Found</h1></html>")
     elif kind == "sound":
-        film(path, seconds=1, sound=True, options=("-map", "1:a"))
-    elif kind == "torn":  # its index, at the end, is missing
-        cut(film(folder / "whole.mp4", **small), path)
+        write_video(path, seconds=1, sound=True, options=("-map", "1:a"))
+    elif kind == "torn":  # without its index, which is at the end
+        truncate(write_video(folder / "whole.mp4", **small), path)
     elif kind == "cut":
-        cut(film(folder / "fast.mp4", **small, options=("-movflags", "+faststart", "-bf", "0")), path, 0.9)
+        truncate(write_video(folder / "fast.mp4", **small, options=("-movflags", "+faststart", "-bf", "0")), path, 0.9)
     else:
-        film(path, **small)
+        write_video(path, **small)
     return path
 
 
-def words(**config: object) -> list[str]:
+def arguments(**config: object) -> list[str]:
     settings = json.dumps({"preset": "ultrafast", "least_s": 0.5, **config})
     return ["--config", settings, "--corpus", "corpus/manifest.json", "--shard", "0", "--output", "video/manifest.json"]
 
 
-def test_a_hundred_bad_files_of_two_hundred_are_named_and_the_rest_goes_on(
+def test_reencode_names_a_hundred_bad_files_of_two_hundred_and_encodes_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -56,15 +56,15 @@ def test_a_hundred_bad_files_of_two_hundred_are_named_and_the_rest_goes_on(
     for name, kind in names.items():
         shutil.copyfile(raw[kind], f"{name}.mp4")
     write_corpus(Path("corpus"), [(name, "train", True) for name in sorted(names)])
-    assert main(words(max_rejected=0.45)) == 0
+    assert main(arguments(max_rejected=0.45)) == 0
     log = capsys.readouterr().err
     manifest = read_manifest(Path("video/manifest.json"))
-    assert manifest.facts.items() >= {"videos": 110, "partial": 10, "rejected": 90}.items()
-    rejects = read_table(manifest.payload("rejects.parquet"), REJECTS)
-    rows = Videos.read([Path("video/manifest.json")]).rows
-    assert {row["video"] for row in rejects} | set(rows) == set(names)
-    assert Counter(row["reason"] for row in rejects) == {"empty": 30, "unreadable": 40, "no_video": 20}
-    assert all(f"rejected {row['video']}: {row['reason']} (" in log for row in rejects)
+    assert manifest.metadata.items() >= {"videos": 110, "partial": 10, "rejected": 90}.items()
+    rejects = read_rows(manifest.file("rejects.parquet"), RejectedVideo)
+    rows = ReencodedVideos.read([Path("video/manifest.json")]).by_id
+    assert {row.video for row in rejects} | set(rows) == set(names)
+    assert Counter(row.reason for row in rejects) == {"empty": 30, "unreadable": 40, "no_video": 20}
+    assert all(f"rejected {row.video}: {row.reason} (" in log for row in rejects)
     for name, row in rows.items():
         assert row.partial == (names[name] == "cut")
         assert (f"partial {name}: " in log) == row.partial
@@ -73,19 +73,19 @@ def test_a_hundred_bad_files_of_two_hundred_are_named_and_the_rest_goes_on(
     assert len(good) == 1
     assert "shard 0: 110 videos, 10 of them partial, 90 rejected (empty 30, no_video 20, unreadable 40)" in log
 
-    assert main(words(max_rejected=0.44)) == 2, "nothing is done again for that"
+    assert main(arguments(max_rejected=0.44)) == 2, "the videos are not encoded again"
     error = capsys.readouterr().err
     assert "90 of 200 videos of this shard were rejected" in error
     assert "reencode.max_rejected = 0.44" in error
 
 
-def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+def test_reencode_killed_at_random_times_gives_the_same_files(tmp_path: Path) -> None:
     for number in range(12):
-        film(tmp_path / f"v_{number}.mp4", size="64x48", seconds=1 + number / 10, sound=number % 2 == 0)
-    cut(film(tmp_path / "whole.mkv", size="64x48", seconds=4), tmp_path / "v_3.mp4", 0.8)
+        write_video(tmp_path / f"v_{number}.mp4", size="64x48", seconds=1 + number / 10, sound=number % 2 == 0)
+    truncate(write_video(tmp_path / "whole.mkv", size="64x48", seconds=4), tmp_path / "v_3.mp4", 0.8)
     (tmp_path / "v_5.mp4").write_bytes(b"")
     write_corpus(tmp_path / "corpus", [(f"v_{number}", "train", True) for number in range(12)])
-    case = Case("pipeline.reencode", words(), ["video/manifest.json"], ["video"], kills=8, seed=3)
-    said = said_by_survivors(case, tmp_path)
-    assert "were finished by an earlier run" in said, "kills fell between videos"
-    assert not list((tmp_path / "video").glob(".*")), "nothing half written is left"
+    case = Case("pipeline.reencode", arguments(), ["video/manifest.json"], ["video"], kills=8, seed=3)
+    log = kill_in_subprocess(case, tmp_path)
+    assert "were finished by an earlier run" in log, "at least one kill came between two videos"
+    assert not list((tmp_path / "video").glob(".*")), "no temporary files"

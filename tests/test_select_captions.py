@@ -1,10 +1,10 @@
-"""Selecting captions, as a command: what is written, what is told, what is refused."""
+"""The stage select_captions: its output, its log, and what it refuses."""
 
 import json
 from pathlib import Path
 
 import pytest
-from helpers.evaluation_files import Spoken, write_captions
+from helpers.evaluation_files import Event, write_captions
 
 from pipeline.evaluation.predictions import read_predictions
 from pipeline.select_captions import main
@@ -25,35 +25,35 @@ CONCEPTS = [
 
 def run(
     tmp_path: Path,
-    said: list[dict[str, list[Spoken]]],
+    captions: list[dict[str, list[Event]]],
     *,
     concepts: object = CONCEPTS,
     count: int | None = None,
     **settings: object,
 ) -> int:
-    """Run the command; the captions of member i stand in i.json."""
+    """Run the stage; the captions of member i are in i.json."""
     (tmp_path / "concepts.json").write_text(json.dumps(concepts))
     (tmp_path / "idf.json").write_text(json.dumps({"sentences": 30, "idf": IDF}))
     paths = []
-    for number, captions in enumerate(said):
+    for number, of_member in enumerate(captions):
         external = {"used": number > 0, "details": f"data {number}." if number > 0 else ""}
-        paths.append(str(write_captions(tmp_path / f"{number}.json", captions, external_data=external)))
-    members = [{"captioner": "c", "seed": seed} for seed in range(count or len(said))]
+        paths.append(str(write_captions(tmp_path / f"{number}.json", of_member, external_data=external)))
+    entries = [{"captioner": "c", "seed": seed} for seed in range(count or len(captions))]
     options = ["--concepts", str(tmp_path / "concepts.json"), "--idf", str(tmp_path / "idf.json")]
     options += ["--captions", *paths, "--output", str(tmp_path / "ensemble.json")]
-    return main(["--config", json.dumps({"members": members} | settings), *options])
+    return main(["--config", json.dumps({"members": entries} | settings), *options])
 
 
-ONE: dict[str, list[Spoken]] = {"v_a": [(0.0, 5.0, "a man"), (5.0, 9.0, "the man runs")], "v_b": [(1.0, 2.0, "a man")]}
-TWO: dict[str, list[Spoken]] = {"v_b": [(1.0, 2.0, "red")], "v_a": [(0.0, 5.0, "A man runs."), (5.0, 9.0, "a dog")]}
+ONE: dict[str, list[Event]] = {"v_a": [(0.0, 5.0, "a man"), (5.0, 9.0, "the man runs")], "v_b": [(1.0, 2.0, "a man")]}
+TWO: dict[str, list[Event]] = {"v_b": [(1.0, 2.0, "red")], "v_a": [(0.0, 5.0, "A man runs."), (5.0, 9.0, "a dog")]}
 
 
-def test_command(tmp_path: Path) -> None:
+def test_select_captions_writes_the_selected_captions(tmp_path: Path) -> None:
     assert run(tmp_path, [ONE, TWO, TWO]) == 0
-    got = json.loads((tmp_path / "ensemble.json").read_text())
-    assert got["version"] == "VERSION 1.3"
-    assert got["external_data"] == {"used": True, "details": "data 1. data 2."}
-    assert got["results"] == {
+    submission = json.loads((tmp_path / "ensemble.json").read_text())
+    assert submission["version"] == "VERSION 1.3"
+    assert submission["external_data"] == {"used": True, "details": "data 1. data 2."}
+    assert submission["results"] == {
         "v_a": [
             {"sentence": "A man runs.", "timestamp": [0, 5], "selected": {"member": 1, "concepts": 2, "idf": 2.0}},
             {"sentence": "the man runs", "timestamp": [5, 9], "selected": {"member": 0, "concepts": 2, "idf": 2.0}},
@@ -64,7 +64,7 @@ def test_command(tmp_path: Path) -> None:
     assert set(inputs) == {"concepts.json", "idf.json", "0.json", "1.json", "2.json"}
 
 
-def test_one_member_is_kept_as_it_is(tmp_path: Path) -> None:
+def test_the_captions_of_a_single_member_are_kept(tmp_path: Path) -> None:
     assert run(tmp_path, [ONE]) == 0
     results = json.loads((tmp_path / "ensemble.json").read_text())["results"]
     assert [caption["sentence"] for captions in results.values() for caption in captions] == [
@@ -73,7 +73,7 @@ def test_one_member_is_kept_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "says"),
+    ("other", "message"),
     [
         ({"v_a": ONE["v_a"]}, "1.json: lacks video v_b"),
         (ONE | {"v_c": ONE["v_b"]}, "0.json: lacks video v_c"),
@@ -83,44 +83,44 @@ def test_one_member_is_kept_as_it_is(tmp_path: Path) -> None:
     ],
 )
 def test_members_with_other_proposals_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: dict[str, list[Spoken]], says: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: dict[str, list[Event]], message: str
 ) -> None:
     assert run(tmp_path, [ONE, other]) == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "ensemble.json").exists()
 
 
-def test_as_many_files_as_members_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_number_of_files_must_be_the_number_of_members(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, [ONE, ONE], count=3) == 2
     assert "2 files, but config: select_captions.members names 3" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("concepts", "says"),
+    ("concepts", "message"),
     [
         ({}, "expected a list"),
         ([{"forms": ["man"]}], "has no word and forms"),
         ([{"word": "man", "forms": "man"}], "has no word and forms"),
         ([{"word": "man", "forms": [["man"]]}], "has no word and forms"),
         (
-            [{"word": "man", "forms": ["saw"]}, {"word": "see", "forms": ["saw"]}],
+            [{"word": "man", "forms": ["saw"], "pos": "NOUN"}, {"word": "see", "forms": ["saw"], "pos": "VERB"}],
             "'saw' is a form of 'man' and of 'see'",
         ),
     ],
 )
 def test_malformed_concepts_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], concepts: object, says: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], concepts: object, message: str
 ) -> None:
     assert run(tmp_path, [ONE], concepts=concepts) == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_an_explained_caption_tells_what_it_won_by_and_against(tmp_path: Path) -> None:
+def test_explain_adds_the_deciding_criterion_and_the_losers(tmp_path: Path) -> None:
     assert run(tmp_path, [ONE, TWO], explain=True) == 0
     path = tmp_path / "ensemble.json"
     results = json.loads(path.read_text())["results"]
-    won = [*results["v_a"], *results["v_b"]]
-    assert [caption["explained"]["by"] for caption in won] == ["concepts", "concepts", "idf"]
+    captions = [*results["v_a"], *results["v_b"]]
+    assert [caption["explained"]["by"] for caption in captions] == ["concepts", "concepts", "idf"]
     assert results["v_b"][0]["explained"] == {
         "name": "c-1",
         "by": "idf",
@@ -129,7 +129,7 @@ def test_an_explained_caption_tells_what_it_won_by_and_against(tmp_path: Path) -
         "idf": 2.5,
         "losers": [{"name": "c-0", "sentence": "a man", "concepts": 1, "word": "man", "idf": 1.0}],
     }
-    # It stays what the evaluator and the next ensemble read, and without its reasons it is the same.
+    # The file stays readable for the evaluator and the next ensemble, and is the same without the explanations.
     assert read_predictions(path).results == results
     for captions in results.values():
         for caption in captions:
@@ -138,26 +138,24 @@ def test_an_explained_caption_tells_what_it_won_by_and_against(tmp_path: Path) -
     assert json.loads(path.read_text())["results"] == results
 
 
-def test_a_member_that_says_nothing_loses_is_counted_and_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    silent: dict[str, list[Spoken]] = {"v_a": [(0.0, 5.0, ""), (5.0, 9.0, "a dog")], "v_b": [(1.0, 2.0, " . ")]}
-    strange: dict[str, list[Spoken]] = {
+def test_empty_captions_lose_and_are_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first: dict[str, list[Event]] = {"v_a": [(0.0, 5.0, ""), (5.0, 9.0, "a dog")], "v_b": [(1.0, 2.0, " . ")]}
+    second: dict[str, list[Event]] = {
         "v_a": [(0.0, 5.0, "zzzz"), (5.0, 9.0, "zzzz")],
         "v_b": [(1.0, 2.0, "")],
     }
-    assert run(tmp_path, [silent, strange]) == 0
+    assert run(tmp_path, [first, second]) == 0
     results = json.loads((tmp_path / "ensemble.json").read_text())["results"]
     assert results["v_a"][0]["sentence"] == "zzzz"
     assert results["v_a"][0]["selected"] == {"member": 1, "concepts": 0, "idf": 0.0, "empty": [0]}
     assert "empty" not in results["v_a"][1]["selected"]
     assert results["v_b"][0]["selected"]["empty"] == [0, 1]
-    told = capsys.readouterr().err
-    assert "without words, by member: c-0: 2, c-1: 1" in told
-    assert "1 proposals have an empty caption, since no member says a word: video v_b, caption 0 first" in told
+    log = capsys.readouterr().err
+    assert "empty captions by member: c-0: 2, c-1: 1" in log
+    assert "1 proposals; the first is video v_b, caption 0" in log
 
 
-def test_a_member_whose_file_is_missing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_member_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, [ONE, TWO]) == 0
     (tmp_path / "1.json").unlink()
     words = ["--concepts", str(tmp_path / "concepts.json"), "--idf", str(tmp_path / "idf.json")]
@@ -177,9 +175,7 @@ def test_malformed_idf_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "idf.json: " in capsys.readouterr().err
 
 
-def test_settings_that_name_a_criterion_or_a_member_twice_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_duplicate_criteria_or_members_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, [ONE], criteria=["idf", "idf"]) == 2
     assert "criteria names one twice" in capsys.readouterr().err
     again = {"captioner": "c", "seed": 0}

@@ -1,4 +1,4 @@
-"""A trained captioner on disk: weights, architecture, vocabulary, metrics, card, and their manifest."""
+"""A trained captioner as a folder: weights, architecture, vocabulary, metrics and card, listed in a manifest."""
 
 import json
 from collections.abc import Mapping
@@ -8,164 +8,178 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.captioning.event_captioner import Architecture, Captioner
-from pipeline.captioning.registry import name_of, named
+from pipeline.captioning.base import Captioner, CaptionerShape
+from pipeline.captioning.streams import FeatureStreams
+from pipeline.config.captioners import CAPTIONERS
+from pipeline.config.train_captioner import DEFAULT_STREAM
 from pipeline.datasets.vocabulary import Vocabulary
-from pipeline.errors import PipelineError
-from pipeline.features.combined import Features
+from pipeline.errors import PipelineError, nearest
 from pipeline.io.atomic import read_json, write_json, write_text
-from pipeline.provenance.manifest import read_manifest, write_manifest
-from pipeline.training.trainer import Selected
+from pipeline.provenance.manifest import Manifest, read_manifest, write_manifest
+from pipeline.training.trainer import BestCheckpoint
 from pipeline.training.weights import load_weights, save_weights
 
 METRICS = "metrics.jsonl"
-"""Name of the metrics within the captioner's folder; training writes it."""
-NEEDED = ("vocabulary", "features", "combination", "epoch")
-"""Facts without which nobody can tell whether features and words are those that a captioner was trained with."""
+"""Name of the file of metrics in the captioner's folder; training writes it."""
+REQUIRED = ("vocabulary", "features", "combination", "epoch")
+"""Metadata without which features and vocabulary cannot be compared with those of the training."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A captioner that was read.
+class CaptionerBundle:
+    """A trained captioner.
 
     Attributes:
-        captioner: with its weights, on the CPU, not in training mode.
-        vocabulary: what its ids mean.
-        words: the vocabulary's file.
-        features: names of the clip features it reads, in the order of its channels.
-        combination: how it reads them (`Features.facts`).
-        epoch: that was selected.
+        captioner: the captioner with its weights, on the CPU, in evaluation mode.
+        vocabulary: the words of its ids.
+        vocabulary_path: the vocabulary's file.
+        features: names of the features that it reads, as in the config: a list, or a list for each stream.
+        combination: how it reads the features of each stream (`FeatureStreams.metadata`).
+        epoch: the selected epoch.
     """
 
     captioner: Captioner
     vocabulary: Vocabulary
-    words: Path
-    features: list[str]
+    vocabulary_path: Path
+    features: list[str] | dict[str, list[str]]
     combination: Mapping[str, Any]
     epoch: int
 
-    def open(self, folder: Path, shards: int) -> Features:
-        """Open the features it reads, combined as it was trained on them.
+    def open_features(self, folder: Path, shards: int) -> FeatureStreams:
+        """Open the features that the captioner reads, combined as in its training.
 
         Args:
-            folder: of all features.
-            shards: how many there are of each.
+            folder: folder of all features.
+            shards: number of shards of each feature.
 
         Raises:
-            PipelineError: absent or damaged; on another time grid, of other weights, or of another number of channels
-                than those it was trained on.
+            PipelineError: features are absent or damaged; or they have another time grid, other weights or another
+                number of channels than those of the training.
         """
-        rules = {key: self.combination[key] for key in ("align", "missing", "expected")}
-        features = Features.open(folder, self.features, shards, **rules)
-        dim = self.captioner.architecture.dim
-        if features.dim != dim:
-            raise PipelineError(
-                f"features {'+'.join(self.features)}: {features.dim} channels, the captioner was trained "
-                f"on {dim}; extract the features it was trained on, or train it again"
-            )
-        return features
+        streams = self.features if isinstance(self.features, dict) else {DEFAULT_STREAM: self.features}
+        opened = FeatureStreams.open(folder, streams, shards, metadata=self.combination)
+        for name, dim in self.captioner.shape.streams.items():
+            if opened.dims[name] != dim:
+                raise PipelineError(
+                    f"features {'+'.join(streams[name])}: {opened.dims[name]} channels, the captioner was trained on "
+                    f"{dim}; extract the features it was trained on, or train it again"
+                )
+        return opened
 
 
 def save_captioner(
-    output: Path, captioner: Captioner, vocabulary: Path, selected: Selected, facts: dict[str, Any]
+    output: Path, captioner: Captioner, vocabulary_path: Path, checkpoint: BestCheckpoint, metadata: dict[str, Any]
 ) -> None:
-    """Write a captioner beside its manifest `output`, which comes last; its metrics stand there already.
+    """Write a captioner into the folder of its manifest. The manifest is written last; the metrics exist already.
 
     Args:
         output: the manifest.
-        captioner: takes the selected weights.
-        vocabulary: the vocabulary file it was trained with; copied.
-        selected: what is kept.
-        facts: `stage`, `features`, `combination` and `seed`, and whatever else the card is to tell.
+        captioner: receives the weights of the checkpoint.
+        vocabulary_path: the vocabulary it was trained with; copied.
+        checkpoint: the selected weights.
+        metadata: `stage`, `features`, `combination`, `seed`, and what else the card should list.
     """
     folder = output.parent
-    captioner.load_state_dict(selected.weights)
-    known = Vocabulary.read(vocabulary)
-    facts = facts | {
-        "architecture": asdict(captioner.architecture),
-        "vocabulary": known.digest,
-        "parameters": parameters(captioner),
-        "epoch": selected.epoch,
-        "meteor": selected.score,
+    captioner.load_state_dict(checkpoint.weights)
+    metadata = metadata | {
+        "architecture": captioner.settings.model_dump(mode="json"),
+        "shape": asdict(captioner.shape),
+        "vocabulary": Vocabulary.read(vocabulary_path).digest,
+        "parameters": count_parameters(captioner),
+        "epoch": checkpoint.epoch,
+        "meteor": checkpoint.score,
     }
     save_weights(folder / "model.safetensors", captioner)
-    write_json(folder / "config.json", {"name": name_of(captioner), **asdict(captioner.architecture)})
-    write_json(folder / "vocabulary.json", read_json(vocabulary, "vocabulary"))
-    write_text(folder / "card.md", card(facts))
+    write_json(folder / "config.json", {"architecture": metadata["architecture"], "shape": metadata["shape"]})
+    write_json(folder / "vocabulary.json", read_json(vocabulary_path, "vocabulary"))
+    write_text(folder / "card.md", card(metadata))
     names = ("model.safetensors", "config.json", "vocabulary.json", "card.md", METRICS)
-    write_manifest(output, [folder / name for name in names], facts)
+    write_manifest(output, [folder / name for name in names], metadata)
 
 
-def load_captioner(manifest: Path) -> Trained:
-    """Read a captioner back.
+def load_captioner(path: Path) -> CaptionerBundle:
+    """Read a captioner.
+
+    Args:
+        path: its manifest.
 
     Raises:
-        PipelineError: absent, damaged, or with parts of different runs.
+        PipelineError: a file is absent or damaged, or the files are of different trainings.
     """
-    found = read_manifest(manifest)
-    unsaid = [name for name in NEEDED if name not in found.facts]
-    if unsaid:
-        raise PipelineError(f"{manifest}: no captioner, its facts lack {', '.join(unsaid)}; train it again")
-    vocabulary = Vocabulary.read(found.payload("vocabulary.json"))
-    path = found.payload("config.json")
-    told = read_json(path, "architecture")
-    try:
-        kind = named(told.pop("name"))
-        architecture = Architecture(**told)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise PipelineError(f"{path}: not the architecture of an event captioner ({error})") from None
-    if (vocabulary.digest, vocabulary.size) != (found.facts["vocabulary"], architecture.vocabulary):
+    manifest = read_manifest(path)
+    missing = [name for name in REQUIRED if name not in manifest.metadata]
+    if missing:
         raise PipelineError(
-            f"{manifest}: the vocabulary beside it (digest {vocabulary.digest}, {vocabulary.size} ids) is "
-            f"not the one it was trained with ({found.facts['vocabulary']}, {architecture.vocabulary} ids); "
-            "train it again"
+            f"{path}: not a captioner manifest: missing {', '.join(missing)}; train the captioner again"
         )
-    captioner = kind(architecture)
-    load_weights(found.payload("model.safetensors"), captioner)
+    vocabulary_path = manifest.file("vocabulary.json")
+    vocabulary = Vocabulary.read(vocabulary_path)
+    captioner = _build(manifest.file("config.json"))
+    _check_vocabulary(manifest, vocabulary, captioner.shape.vocabulary)
+    load_weights(manifest.file("model.safetensors"), captioner)
     captioner.eval()
-    return Trained(
+    return CaptionerBundle(
         captioner,
         vocabulary,
-        found.payload("vocabulary.json"),
-        found.facts["features"],
-        found.facts["combination"],
-        found.facts["epoch"],
+        vocabulary_path,
+        manifest.metadata["features"],
+        manifest.metadata["combination"],
+        manifest.metadata["epoch"],
     )
 
 
-def cut_short(steps: int | None) -> dict[str, str]:
-    """What a card says of epochs that ended early, nothing where they did not."""
-    return {} if steps is None else {"rehearsal": f"epochs ended after {steps} steps"}
+def _build(path: Path) -> Captioner:
+    """Build the captioner that a config.json describes, without its weights."""
+    saved = read_json(path, "architecture")
+    try:
+        shape, architecture = CaptionerShape(**saved["shape"]), saved["architecture"]
+        name = architecture["architecture"]
+    except (KeyError, TypeError) as error:
+        raise PipelineError(f"{path}: not the architecture of a captioner ({error!r}); train it again") from None
+    if name not in CAPTIONERS:
+        raise PipelineError(f"{path}: no captioner {name!r}{nearest(str(name), CAPTIONERS)}")
+    settings = CAPTIONERS[name].settings.parse(architecture, f"{path}: architecture")
+    captioner: Captioner = CAPTIONERS[name].load()(shape, settings)
+    return captioner
 
 
-def parameters(module: nn.Module) -> int:
-    """How many numbers are learned."""
+def _check_vocabulary(manifest: Manifest, vocabulary: Vocabulary, size: int) -> None:
+    digest = manifest.metadata["vocabulary"]
+    if (vocabulary.digest, vocabulary.size) != (digest, size):
+        raise PipelineError(
+            f"{manifest.path}: vocabulary.json (digest {vocabulary.digest}, {vocabulary.size} ids) is not the "
+            f"vocabulary of the training (digest {digest}, {size} ids); train the captioner again"
+        )
+
+
+def rehearsal_note(steps_per_epoch: int | None) -> dict[str, str]:
+    """Return metadata that marks a training with shortened epochs; none for a full training."""
+    return {} if steps_per_epoch is None else {"rehearsal": f"epochs ended after {steps_per_epoch} steps"}
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of trained numbers."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _built(architecture: dict[str, Any]) -> str:
-    parts = {"relations": "events related by self-attention", "context": "one after another, a sentence LSTM over them"}
-    return "".join(f", {text}" for key, text in parts.items() if architecture[key])
-
-
-def card(facts: dict[str, Any]) -> str:
-    """The model card: what the captioner is, what it was made with, what it is good for and what not."""
-    told = "\n".join(f"- {name}: {json.dumps(value)}" for name, value in facts.items())
-    chosen = (
-        f"the best METEOR on `val` ({100 * facts['meteor']:.2f} of 100, mean over events at their true times)"
-        if facts["meteor"] is not None
-        else "the last epoch"
+def card(metadata: dict[str, Any]) -> str:
+    """Return the model card: what the captioner is, how it was trained, what it is for."""
+    spec = CAPTIONERS[metadata["architecture"]["architecture"]]
+    facts = "\n".join(f"- {name}: {json.dumps(value)}" for name, value in metadata.items())
+    selection = (
+        f"best METEOR on `val` ({100 * metadata['meteor']:.2f} of 100, mean over events at their annotated times)"
+        if metadata["meteor"] is not None
+        else "last epoch"
     )
-    return f"""# Event captioner
+    return f"""# Captioner {spec.name}
 
-Words the events of an untrimmed video from clip features{_built(facts["architecture"])}: a word LSTM with attention
-over each event's clips. Made by the stage `{facts["stage"]}`; kept is {chosen}.
+Captions the events of an untrimmed video from its features: {spec.description}.
+Trained by the stage `{metadata["stage"]}`; selected epoch: {selection}.
 
-{told}
+{facts}
 
-How it was made (settings, code, inputs) stands in `manifest.provenance.json`; `metrics.jsonl` has a line for
-each epoch.
+Settings, code and inputs are recorded in `manifest.provenance.json`; `metrics.jsonl` has one line per epoch.
 
-It describes what the corpus it was trained on describes, in that corpus's words, whatever a video shows; do
-not take its sentences for facts about people.
+The captioner describes what its training corpus describes, in that corpus's words, whatever a video shows. Do not
+take its sentences for facts about people.
 """

@@ -1,125 +1,126 @@
-"""Events of videos, from the corpus or from proposals, and the batches that captioners read."""
+"""Event sequences: from the corpus and from proposals; their sentences as tokens; the shuffled control."""
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from pipeline.datasets.corpus import Corpus
-from pipeline.datasets.vocabulary import END, UNK, Vocabulary
-from pipeline.features.combined import Features
-from pipeline.features.cache import ClipCache
+from pipeline.captioning.streams import EventSequence
+from pipeline.datasets.corpus import CaptionedEvent, Corpus
+from pipeline.datasets.vocabulary import EOS, PAD, UNK, Vocabulary
+from pipeline.errors import PipelineError
+from pipeline.localization.proposals import Proposal
+from pipeline.training.seeds import generator
 
-SHOWN = 3
-"""How many videos a log line names."""
-SHORTEST_S = 0.1
-"""Events count as this long at least, seconds."""
+MAX_LISTED = 3
+"""Number of videos that a log line names."""
+END_TOLERANCE_S = 1.0
+"""A proposal may end this long after its video [s]: annotators and players round."""
 
 
-@dataclass(frozen=True)
-class EventSequence:
-    """Events of one video that are captioned together, in time order: one annotator's, or a set of proposals.
+def annotated_sequences(corpus: Corpus, splits: Sequence[str], videos: Collection[str]) -> list[EventSequence]:
+    """Return the captioned events of some splits, one sequence per video and annotator, sorted by both.
 
-    Attributes:
-        video: whose clip features are read.
-        times: start and end of each event, seconds.
-        sentences: what the annotator says of each event; empty where nobody does.
+    Args:
+        corpus: the corpus.
+        splits: names of the splits.
+        videos: ids of the videos that have features. Other videos are left out; the log counts them.
     """
-
-    video: str
-    times: tuple[tuple[float, float], ...]
-    sentences: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The events of several sequences.
-
-    Only clips are padded, up to the longest video of the batch; events stand one after another.
-
-    Attributes:
-        clips: features of each sequence's video, zeros after its last clip.
-        sequence: which sequence an event belongs to.
-        rows: first clip of each event, and the clip after its last.
-        spans: start, end and length of each event, relative to its video's duration. Lengths are at least those of
-            `SHORTEST_S`, so that they may divide and have logarithms.
-    """
-
-    clips: Float[Tensor, "sequences clips dim"]
-    sequence: Int64[Tensor, " events"]
-    rows: Int64[Tensor, "events 2"]
-    spans: Float[Tensor, "events 3"]
-
-    def to(self, device: torch.device) -> "Batch":
-        """The batch on another device."""
-        return replace(
-            self,
-            clips=self.clips.to(device),
-            sequence=self.sequence.to(device),
-            rows=self.rows.to(device),
-            spans=self.spans.to(device),
-        )
-
-
-def annotated(corpus: Corpus, splits: Sequence[str], features: Features) -> list[EventSequence]:
-    """Captioned events of some splits, one sequence for each video and annotator, ordered by both.
-
-    Videos without a file or without features (rejected on the way) are left out; the log says how many.
-    """
-    inside = {row["video"] for row in corpus.videos if row["split"] in splits}
-    found: dict[tuple[str, int], list[tuple[float, float, str]]] = defaultdict(list)
-    for row in corpus.captions:
-        if row["video"] in inside:
-            found[row["video"], row["annotator"]].append((row["start"], row["end"], row["sentence"]))
-    left_out = sorted({video for video, _ in found} - features.videos.keys())
+    events = corpus.events(*splits)
+    left_out = sorted(video for video in events if video not in videos)
     if left_out:
-        names = ", ".join(left_out[:SHOWN])
+        names = ", ".join(left_out[:MAX_LISTED])
         logging.info("%s: %d captioned videos have no features (%s ...)", "+".join(splits), len(left_out), names)
     return [
         EventSequence(
             video,
-            tuple((start, end) for start, end, _ in sorted(events)),
-            tuple(sentence for _, _, sentence in sorted(events)),
+            tuple((event.start, event.end) for event in sorted(of_annotator, key=_time_and_sentence)),
+            tuple(event.sentence for event in sorted(of_annotator, key=_time_and_sentence)),
         )
-        for (video, _), events in sorted(found.items())
-        if video in features.videos
+        for video, annotators in sorted(events.items())
+        if video in videos
+        for _, of_annotator in sorted(annotators.items())
     ]
 
 
-def collate(sequences: Sequence[EventSequence], cache: ClipCache) -> Batch:
-    """Read the features of some sequences (each with an event at least) into one batch, on the CPU.
-
-    Raises:
-        PipelineError: damaged or absent features.
-    """
-    features = cache.features
-    owners, rows, spans = [], [], []
-    for index, sequence in enumerate(sequences):
-        duration = features.videos[sequence.video]
-        for start, end in sequence.times:
-            first, last = (min(max(time / duration, 0.0), 1.0) for time in (start, end))
-            owners.append(index)
-            rows.append(features.rows(sequence.video, start, end))
-            spans.append((first, last, max(last - first, SHORTEST_S / duration)))
-    clips = pad_sequence([cache.read(sequence.video) for sequence in sequences], batch_first=True)
-    return Batch(clips, torch.tensor(owners), torch.tensor(rows), torch.tensor(spans))
+def _time_and_sentence(event: CaptionedEvent) -> tuple[float, float, str]:
+    return event.start, event.end, event.sentence
 
 
 def sentences_of(sequences: Sequence[EventSequence]) -> list[str]:
-    """The sentences of all events, in the order of `collate`."""
+    """Return the sentences of all events, in the order of a batch."""
     return [sentence for sequence in sequences for sentence in sequence.sentences]
 
 
-def targets(sentences: Sequence[str], vocabulary: Vocabulary, max_words: int) -> Int64[Tensor, "events words"]:
-    """Ids of sentences, cut to `max_words` words, each followed by at least one END.
+def encode_sentences(sentences: Sequence[str], vocabulary: Vocabulary, max_words: int) -> Int64[Tensor, "events words"]:
+    """Return the token ids of sentences, truncated to `max_words` words; each row ends with at least one EOS.
 
-    A sentence without a word becomes one unknown word, since a caption has at least one.
+    A sentence without a word becomes one unknown word, because a caption has at least one.
     """
     ids = [vocabulary.encode(sentence, max_words) or [UNK] for sentence in sentences]
-    rows = [torch.tensor([*row, END]) for row in ids]
-    return pad_sequence(rows, batch_first=True, padding_value=END)
+    rows = [torch.tensor([*row, EOS]) for row in ids]
+    return pad_sequence(rows, batch_first=True, padding_value=PAD)
+
+
+def check_proposal_times(
+    proposals: Mapping[str, Sequence[Proposal]], corpus: Corpus, durations: Mapping[str, float], path: Path
+) -> None:
+    """Check that proposals end within their videos.
+
+    The annotators saw some videos longer than they are now: the largest known duration counts.
+
+    Args:
+        proposals: proposals by video, at least one each.
+        corpus: the corpus, with the annotated durations and events.
+        durations: measured durations by video [s].
+        path: the file of the proposals, for the error.
+
+    Raises:
+        PipelineError: a proposal ends after its video; names the file and the video.
+    """
+    longest = defaultdict(float, durations)
+    ends = [(row.video, row.duration) for row in corpus.videos if row.duration is not None]
+    for video, end in ends + [(row.video, row.end) for row in corpus.captions]:
+        longest[video] = max(longest[video], end)
+    for video, of_video in proposals.items():
+        last = max(proposal.end for proposal in of_video)
+        if last > longest[video] + END_TOLERANCE_S:
+            raise PipelineError(
+                f"{path}: video {video}: a proposal ends at {last:.2f} s, the video at {longest[video]:.2f} s; check "
+                "that the times are in seconds and of this video"
+            )
+
+
+def derangement(videos: Sequence[str], others: Sequence[str], seed: int) -> dict[str, str]:
+    """Draw another video for each video: the shuffled control captions a video from the features of another.
+
+    Args:
+        videos: sorted ids; they are permuted in one cycle, so that no video keeps its own features.
+        others: sorted ids; if there is only one video, its source is drawn from these.
+        seed: seed of the draw.
+
+    Returns:
+        video -> the video whose features it gets.
+
+    Raises:
+        PipelineError: there is no second video.
+    """
+    draw = generator("control", seed)
+    if len(videos) > 1:
+        cycle = [videos[index] for index in draw.permutation(len(videos))]
+        return dict(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
+    candidates = [video for video in others if video not in videos]
+    if not candidates:
+        raise PipelineError(f"the control needs the features of a second video; there is only {', '.join(videos)}")
+    return {video: candidates[int(draw.integers(len(candidates)))] for video in videos}
+
+
+def with_features_of(sequence: EventSequence, source_video: str, durations: Mapping[str, float]) -> EventSequence:
+    """Move a sequence to another video; its events keep their position relative to the duration."""
+    factor = durations[source_video] / durations[sequence.video]
+    return EventSequence(source_video, tuple((start * factor, end * factor) for start, end in sequence.times))

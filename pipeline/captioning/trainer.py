@@ -1,34 +1,42 @@
-"""What cross-entropy and self-critical training have in common: the pass over the videos, and who selects."""
+"""Training and validation that cross-entropy and self-critical training share."""
 
-import itertools
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from pipeline.captioning.data import Batch, EventSequence, annotated, collate, sentences_of
-from pipeline.captioning.event_captioner import Captioner
+from pipeline.captioning.base import Captioner
+from pipeline.captioning.captions import token_mask
+from pipeline.captioning.data import annotated_sequences, sentences_of
+from pipeline.captioning.decoding import Greedy
+from pipeline.captioning.rewards import CaptionScorer
+from pipeline.captioning.streams import Batch, EventSequence, FeatureStreams, StreamCache
+from pipeline.config.training import CaptionerTrainingSettings
 from pipeline.datasets.corpus import Corpus
+from pipeline.datasets.vocabulary import UNK, Vocabulary
 from pipeline.errors import PipelineError
-from pipeline.features.combined import Features
-from pipeline.features.cache import ClipCache, batches
+from pipeline.evaluation.diversity import BAD_ENDINGS
+from pipeline.features.cache import batches
+from pipeline.training.trainer import train_epoch
 
-Step = Callable[[Batch, list[str]], tuple[Tensor, Mapping[str, float]]]
-"""From a batch and its sentences to a loss and metrics."""
+TrainStep = Callable[[Batch, list[str]], tuple[Tensor, Mapping[str, float]]]
+"""From a batch and the sentences of its events to a loss and metrics."""
+
+VALIDATION_BATCH = 16
+"""Sequences per batch of validation."""
 
 
-class Course:
-    """How a captioner learns from annotated events.
+class CaptionerTrainer:
+    """Trains a captioner on annotated events, epoch by epoch.
 
     Args:
-        captioner: what learns.
-        optimizer: over its parameters.
-        sequences: what it learns from.
-        cache: their clip features.
-        batch_videos: sequences per step.
-        clip_gradient: gradients are cut to this absolute value.
-        steps: of a pass, at most; None for all.
+        captioner: the captioner.
+        optimizer: the optimizer of its parameters.
+        sequences: the event sequences to train on.
+        cache: their features.
+        settings: batch size, gradient clipping, steps per epoch.
+        copies: sequences of the same video that stand together and count as one in the batch size.
     """
 
     def __init__(
@@ -36,62 +44,96 @@ class Course:
         captioner: Captioner,
         optimizer: torch.optim.Optimizer,
         sequences: Sequence[EventSequence],
-        cache: ClipCache,
-        batch_videos: int,
-        clip_gradient: float,
-        steps: int | None = None,
+        cache: StreamCache,
+        settings: CaptionerTrainingSettings,
+        copies: int = 1,
     ) -> None:
         self.captioner, self.optimizer = captioner, optimizer
         self.sequences, self.cache = sequences, cache
-        self.batch_videos, self.clip_gradient, self.steps = batch_videos, clip_gradient, steps
+        self.settings, self.batch_size = settings, settings.batch_videos * copies
 
-    def one_pass(self, order: Sequence[int], step: Step, *, dropout: bool) -> dict[str, float]:
-        """Go over the sequences once, in the given order, with or without dropout.
+    def train_epoch(self, order: Sequence[int], step: TrainStep, *, dropout: bool) -> dict[str, float]:
+        """Train on all sequences once, in the given order, with or without dropout.
 
         Returns:
-            The mean of each metric that `step` gives, over the steps.
+            the mean over the steps of each metric that `step` returns.
         """
         self.captioner.train(dropout)
         device = next(self.captioner.parameters()).device
-        seen: dict[str, list[float]] = defaultdict(list)
-        ordered = [self.sequences[index] for index in order]
-        for group in itertools.islice(batches(ordered, self.batch_videos), self.steps):
-            loss, metrics = step(collate(group, self.cache).to(device), sentences_of(group))
-            self.optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_value_(self.captioner.parameters(), self.clip_gradient)
-            self.optimizer.step()
-            for name, value in metrics.items():
-                seen[name].append(value)
-        return {name: sum(values) / len(values) for name, values in seen.items()}
+
+        def step_on(sequences: list[EventSequence]) -> tuple[Tensor, Mapping[str, float]]:
+            return step(self.cache.collate(sequences).to(device), sentences_of(sequences))
+
+        return train_epoch(
+            batches([self.sequences[index] for index in order], self.batch_size),
+            step_on,
+            self.optimizer,
+            clip_gradient=self.settings.clip_gradient,
+            max_steps=self.settings.steps_per_epoch,
+        )
 
 
-def training_events(corpus: Corpus, splits: Sequence[str], features: Features) -> list[EventSequence]:
-    """Annotated events of the given splits.
+def cross_entropy(
+    log_probs: Float[Tensor, "events words ids"], tokens: Int64[Tensor, "events words"]
+) -> Float[Tensor, ""]:
+    """Return the mean negative log-probability of the words and the EOS of captions; unknown words do not count."""
+    mask = token_mask(tokens) & (tokens != UNK)
+    of_tokens = log_probs.gather(2, tokens[..., None]).squeeze(2)
+    return -of_tokens[mask].mean()
+
+
+def training_sequences(corpus: Corpus, splits: Sequence[str], features: FeatureStreams) -> list[EventSequence]:
+    """Return the annotated sequences of the given splits.
 
     Raises:
-        PipelineError: there are none with features.
+        PipelineError: no video has both captions and features.
     """
-    events = annotated(corpus, splits, features)
-    if not events:
+    sequences = annotated_sequences(corpus, splits, features.durations)
+    if not sequences:
         raise PipelineError(
-            f"{corpus.manifest.path}: no video of {' or '.join(splits)} has both captions and features; "
-            "nothing to train on (look into rejects.parquet beside it)"
+            f"{corpus.manifest.path}: no video of {' or '.join(splits)} has both captions and features; nothing to "
+            "train on (see rejects.parquet in the same folder)"
         )
-    return events
+    return sequences
 
 
-def selection_events(corpus: Corpus, features: Features, stage: str) -> list[EventSequence]:
-    """Annotated events of the split `val`.
+def validation_sequences(corpus: Corpus, features: FeatureStreams, stage: str) -> list[EventSequence]:
+    """Return the annotated sequences of the split `val`.
 
     Raises:
-        PipelineError: there are none with features, so that METEOR cannot select.
+        PipelineError: no video has both captions and features, so that METEOR cannot select an epoch.
     """
-    events = annotated(corpus, ["val"], features)
-    if not events:
+    sequences = annotated_sequences(corpus, ["val"], features.durations)
+    if not sequences:
         raise PipelineError(
-            f"{corpus.manifest.path}: no video of the split val has both captions and features, so "
-            f"METEOR cannot select an epoch; set {stage}: selection: last, or give val videos (build_corpus: "
-            "fractions, pins)"
+            f"{corpus.manifest.path}: no video of the split val has both captions and features, so METEOR cannot "
+            f"select an epoch; set {stage}: selection: last, or add videos to val (build_corpus: fractions, pins)"
         )
-    return events
+    return sequences
+
+
+def validate(
+    captioner: Captioner,
+    sequences: Sequence[EventSequence],
+    cache: StreamCache,
+    scorer: CaptionScorer,
+    vocabulary: Vocabulary,
+) -> dict[str, float]:
+    """Caption annotated events greedily, at their annotated times.
+
+    Returns:
+        `meteor`: mean METEOR over the events, each caption against the event's own sentence, in [0, 1];
+        `bad_endings`: share of captions with a bad ending.
+    """
+    device = next(captioner.parameters()).device
+    captions: list[list[int]] = []
+    for group in batches(sequences, VALIDATION_BATCH):
+        captions += captioner.generate(cache.collate(group).to(device), Greedy()).word_ids()
+    scores = scorer(captions, sentences_of(sequences))
+    return {"meteor": sum(scores) / len(scores), "bad_endings": bad_ending_share(captions, vocabulary)}
+
+
+def bad_ending_share(captions: Sequence[Sequence[int]], vocabulary: Vocabulary) -> float:
+    """Return the share of captions (ids of their words) that are empty or have a bad ending, as in "with a"."""
+    count = sum(not caption or vocabulary.decode(caption[-1:]) in BAD_ENDINGS for caption in captions)
+    return count / len(captions)

@@ -1,1 +1,1 @@
-"""Commands for people, behind `sa-tsp`; no rule of the workflow calls them."""
+"""The commands for people, which no rule calls: `sa-tsp <command>`, one module each with a function `main(argv)`."""

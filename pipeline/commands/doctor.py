@@ -1,6 +1,6 @@
-"""Say what this machine has of what the pipeline needs, what is missing, and how to get it.
+"""Check this machine: what the pipeline needs, what is missing, and how to install it.
 
-    python -m pipeline.commands.doctor
+    sa-tsp doctor
 
 Ends with status 1 if something is missing that every run needs.
 """
@@ -12,118 +12,120 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from pipeline.config.command import command, parser
 from pipeline.errors import PipelineError
-from pipeline.evaluation.java import java, version
-from pipeline.video.tools import ffmpeg
+from pipeline.evaluation.java import find_java, java_version
+from pipeline.video.ffmpeg import find_ffmpeg
 
 GB = 1e9
 ENCODERS = ("libx264", "aac")
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One line of the report.
+class Check:
+    """The result of one check.
 
     Attributes:
-        what: the thing looked for.
+        subject: what was checked.
         state: "ok", "note" (some runs need it) or "missing" (every run needs it).
-        detail: what was found, or how to get it.
+        detail: what is there, or how to install it.
     """
 
-    what: str
-    state: str
+    subject: str
+    state: Literal["ok", "note", "missing"]
     detail: str
 
 
-def examine() -> Iterator[Finding]:
-    """Look at everything, in the order of the pipeline."""
-    yield from _ffmpeg()
-    yield _java()
-    yield _spacy_model()
-    yield _gpus()
-    yield _shared_memory()
-    yield _disk()
+def run_checks() -> Iterator[Check]:
+    """Run all checks in the order of the pipeline."""
+    yield from _check_ffmpeg()
+    yield _check_java()
+    yield _check_spacy_model()
+    yield _check_gpus()
+    yield _check_shared_memory()
+    yield _check_disk()
 
 
-def _ffmpeg() -> Iterator[Finding]:
+def _check_ffmpeg() -> Iterator[Check]:
     try:
-        binary = ffmpeg()
+        binary = find_ffmpeg()
     except PipelineError as error:
-        yield Finding("ffmpeg", "missing", str(error))
+        yield Check("ffmpeg", "missing", str(error))
         return
-    yield Finding("ffmpeg", "ok", f"{_first_line([str(binary), '-version'])} at {binary}")
-    listed = subprocess.run([str(binary), "-hide_banner", "-encoders"], capture_output=True, text=True, check=False)
-    known = {line.split()[1] for line in listed.stdout.splitlines() if len(line.split()) > 1}
-    absent = [name for name in ENCODERS if name not in known]
-    if absent:
-        detail = f"lacks {', '.join(absent)}; take it off PATH and the one of imageio-ffmpeg is used, which has them"
-        yield Finding("ffmpeg encoders", "missing", detail)
+    yield Check("ffmpeg", "ok", f"{_first_line([str(binary), '-version'])} at {binary}")
+    process = subprocess.run([str(binary), "-hide_banner", "-encoders"], capture_output=True, text=True, check=False)
+    available = {line.split()[1] for line in process.stdout.splitlines() if len(line.split()) > 1}
+    missing = [name for name in ENCODERS if name not in available]
+    if missing:
+        remedy = "remove it from PATH to use the ffmpeg of imageio-ffmpeg, which has them"
+        yield Check("ffmpeg encoders", "missing", f"{', '.join(missing)} not available; {remedy}")
     else:
-        yield Finding("ffmpeg encoders", "ok", ", ".join(ENCODERS))
+        yield Check("ffmpeg encoders", "ok", ", ".join(ENCODERS))
 
 
-def _java() -> Finding:
+def _check_java() -> Check:
     try:
-        return Finding("Java", "ok", f"{version()} at {java()}")
+        return Check("Java", "ok", f"{java_version()} at {find_java()}")
     except PipelineError as error:
-        return Finding("Java", "missing", str(error))
+        return Check("Java", "missing", str(error))
 
 
-def _spacy_model() -> Finding:
+def _check_spacy_model() -> Check:
     if importlib.util.find_spec("en_core_web_sm"):
-        return Finding("spaCy model", "ok", "en_core_web_sm")
-    how = "python -m spacy download en_core_web_sm, or config: mine_concepts.tagger: lexicon (as the demo has it)"
-    return Finding("spaCy model", "note", f"en_core_web_sm is not installed: {how}")
+        return Check("spaCy model", "ok", "en_core_web_sm")
+    remedy = "python -m spacy download en_core_web_sm, or set mine_concepts.tagger: lexicon (as the demo does)"
+    return Check("spaCy model", "note", f"en_core_web_sm is not installed: {remedy}")
 
 
-def _gpus() -> Finding:
+def _check_gpus() -> Check:
     count = torch.cuda.device_count()
     if count:
         names = ", ".join(torch.cuda.get_device_name(index) for index in range(count))
-        return Finding("GPUs", "ok", f"{count}: {names}")
-    return Finding("GPUs", "note", f"none visible to torch {torch.__version__}: everything runs on the CPU")
+        return Check("GPUs", "ok", f"{count}: {names}")
+    return Check("GPUs", "note", f"none visible to torch {torch.__version__}: everything runs on the CPU")
 
 
-def _shared_memory() -> Finding:
-    folder = Path("/dev/shm")  # noqa: S108  # where torch's data workers hand over clips
+def _check_shared_memory() -> Check:
+    folder = Path("/dev/shm")  # noqa: S108  # torch's data-loader workers pass clips through it
     if not folder.is_dir():
-        return Finding("shared memory", "note", "no /dev/shm; if data workers die, set config: workers: 0")
+        return Check("shared memory", "note", "no /dev/shm; if data-loader workers die, set workers: 0")
     free = shutil.disk_usage(folder).free / GB
-    state, advice = ("ok", "") if free >= 1 else ("note", "; in a container give --shm-size=8g, or set workers: 0")
-    return Finding("shared memory", state, f"{free:.1f} GB free in {folder}{advice}")
+    detail = f"{free:.1f} GB free in {folder}"
+    if free >= 1:
+        return Check("shared memory", "ok", detail)
+    return Check("shared memory", "note", f"{detail}; in a container use --shm-size=8g, or set workers: 0")
 
 
-def _disk() -> Finding:
-    here = Path.cwd()
-    free = shutil.disk_usage(here).free / GB
-    writable = os.access(here, os.W_OK)
-    detail = f"{free:.0f} GB free in {here}; the demo takes 0.1, ActivityNet at 30 fps about 500"
-    if not writable:
-        return Finding("disk", "missing", f"{here} cannot be written to")
-    return Finding("disk", "ok" if free >= 2 else "note", detail)
+def _check_disk() -> Check:
+    folder = Path.cwd()
+    if not os.access(folder, os.W_OK):
+        return Check("disk", "missing", f"{folder} is not writable")
+    free = shutil.disk_usage(folder).free / GB
+    detail = f"{free:.0f} GB free in {folder}; the demo needs 0.1 GB, ActivityNet at 30 fps about 500 GB"
+    return Check("disk", "ok" if free >= 2 else "note", detail)
 
 
-def _first_line(words: list[str]) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return " ".join((done.stdout or done.stderr).splitlines()[:1])[:60]
+def _first_line(command_line: list[str]) -> str:
+    process = subprocess.run(command_line, capture_output=True, text=True, check=False)
+    return " ".join((process.stdout or process.stderr).splitlines()[:1])[:60]
 
 
-def show(findings: list[Finding], say: Callable[[str], None] = print) -> int:
-    """Print the findings as a table; 1 if something is missing, else 0."""
-    for finding in findings:
-        say(f"{finding.state:8}{finding.what:17}{finding.detail}")
-    return int(any(finding.state == "missing" for finding in findings))
+def print_checks(checks: list[Check], write: Callable[[str], None] = print) -> int:
+    """Print the checks as a table; return 1 if something is missing, else 0."""
+    for check in checks:
+        write(f"{check.state:8}{check.subject:17}{check.detail}")
+    return int(any(check.state == "missing" for check in checks))
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    parser(__doc__).parse_args(argv)
-    return show(list(examine()))
+    parser(__doc__, prog="sa-tsp doctor").parse_args(argv)
+    return print_checks(list(run_checks()))
 
 
 if __name__ == "__main__":

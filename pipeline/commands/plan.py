@@ -1,87 +1,88 @@
-"""Say what snakemake would run, why, and what it may take.
+"""Show which jobs snakemake would run, why, and how long they may take. Nothing is run.
 
-    python -m pipeline.commands.plan results/demo_test_meteor.json
-    python -m pipeline.commands.plan results/anet_test_meteor.json --configfile mine.yaml
+    sa-tsp plan results/demo_test_meteor.json
+    sa-tsp plan results/anet_test_meteor.json --configfile mine.yaml
 
-In: the target, as it would be given to snakemake, which is asked in a dry run; the provenance of what is there, to name
-the setting or module that changed; the benchmark files of past runs, to estimate time.
-Out: on the terminal, rules in the order of the data flow with their number of jobs, reasons and time. Nothing is run.
+In: the target, as for snakemake, which plans it in a dry run; provenance records, to find the setting or module that
+changed; benchmark files of past runs, to estimate time.
+Out: on the terminal, the rules in the order of the data flow, each with its number of jobs, reasons and time.
 """
 
 from pathlib import Path
 
 from pipeline.config.command import command, parser
-from pipeline.provenance.benchmarks import Benchmarks, Estimate, estimate
-from pipeline.provenance.jobs import Job, dry_run
-from pipeline.provenance.overlays import changes, datasets_of
-from pipeline.provenance.reasons import Reason, why
+from pipeline.provenance.benchmarks import Benchmarks
+from pipeline.provenance.jobs import Estimate, Job, dry_run, estimate_cost
+from pipeline.provenance.reasons import Reason, find_reasons
+from pipeline.provenance.settings import datasets_of_targets, overlay_changes
 
-SHOWN = 3
-"""Files of one kind that are named."""
+MAX_FILES = 3
+"""Number of files that one line names."""
 
 
 def overlay_lines(targets: list[str], overlays: list[Path]) -> list[str]:
-    """What the user's configuration files change; a file that changes nothing is said."""
+    """Describe what the user's configuration files change. A file that changes nothing gets a line, too."""
     lines = []
-    for dataset in datasets_of(targets or ["results/demo/"]) if overlays else []:
-        for path, found in changes(dataset, overlays).items():
-            if found:
-                lines += [f"{path} changes for {dataset}", *(f"    {change}" for change in found)]
+    for dataset in datasets_of_targets(targets or ["results/demo/"]) if overlays else []:
+        for path, changes in overlay_changes(dataset, overlays).items():
+            if changes:
+                lines += [f"{path} changes for dataset {dataset}:", *(f"    {change}" for change in changes)]
             else:
-                lines.append(f"{path} changes nothing for {dataset}: all it says is so without it")
+                lines.append(f"{path} has no effect on dataset {dataset}: every key already has this value")
     return lines
 
 
 def job_lines(jobs: list[Job], times: list[float | None]) -> list[str]:
-    """Each rule with its jobs, time and reasons.
+    """Describe each rule: number of jobs, time and reasons.
 
     Args:
         jobs: in the order of the data flow.
-        times: seconds of each; None where unknown.
+        times: time of each job [s]; None where unknown.
     """
-    makers = {path: job.rule for job in jobs for path in job.output}
+    producers = {path: job.rule for job in jobs for path in job.output}
     lines = []
     for rule in dict.fromkeys(job.rule for job in jobs if job.command):
-        own = [(job, time) for job, time in zip(jobs, times, strict=True) if job.rule == rule]
-        known = [time for _, time in own if time is not None]
-        taken = span(sum(known)) if len(known) == len(own) else "time unknown"
-        lines.append(f"{rule:20}{len(own):5} job{'s' if len(own) > 1 else ' '}   {taken}")
-        lines += reason_lines([reason for job, _ in own for reason in why(job, makers)])
+        jobs_of_rule = [(job, time) for job, time in zip(jobs, times, strict=True) if job.rule == rule]
+        estimates = [time for _, time in jobs_of_rule if time is not None]
+        duration = format_duration(sum(estimates)) if len(estimates) == len(jobs_of_rule) else "time unknown"
+        lines.append(f"{rule:20}{len(jobs_of_rule):5} job{'s' if len(jobs_of_rule) > 1 else ' '}   {duration}")
+        lines += reason_lines([reason for job, _ in jobs_of_rule for reason in find_reasons(job, producers)])
     return lines
 
 
 def reason_lines(reasons: list[Reason]) -> list[str]:
-    """Reasons of the jobs of a rule, those of one kind together: settings and modules line by line, files in one."""
+    """Describe the reasons of a rule's jobs, grouped by kind: one line for each setting or module, one for all files."""
     lines = []
     for kind in dict.fromkeys(reason.kind for reason in reasons):
         details = list(dict.fromkeys(reason.detail for reason in reasons if reason.kind == kind and reason.detail))
         if kind in ("setting", "code"):
             lines += [f"    {kind} {detail}" for detail in details]
         elif details:
-            more = f" and {len(details) - SHOWN} more" if len(details) > SHOWN else ""
-            lines.append(f"    {kind}: {', '.join(details[:SHOWN])}{more}")
+            more = f" and {len(details) - MAX_FILES} more" if len(details) > MAX_FILES else ""
+            lines.append(f"    {kind}: {', '.join(details[:MAX_FILES])}{more}")
         else:
             lines.append(f"    {kind}")
     return lines
 
 
-def total_lines(jobs: list[Job], found: Estimate) -> list[str]:
-    """The sum."""
+def total_lines(jobs: list[Job], estimate: Estimate) -> list[str]:
+    """Describe the total: number of jobs, time, GPU-hours."""
     count = sum(job.command is not None for job in jobs)
-    lines = [f"{count} job{'s' if count > 1 else ''} in all"]
-    if found.seconds:
+    lines = [f"total: {count} job{'s' if count > 1 else ''}"]
+    if estimate.seconds:
         lines.append(
-            f"{span(found.seconds)} one after another, {span(found.chain)} with any number of cores,"
-            f" {found.gpu_hours:.2g} GPU-hours (from past runs on this dataset)"
+            f"{format_duration(estimate.seconds)} one after another,"
+            f" {format_duration(estimate.critical_path)} with unlimited cores,"
+            f" {estimate.gpu_hours:.2g} GPU-hours (from past runs on this dataset)"
         )
-    if found.unknown:
-        listed = ", ".join(f"{rule} ({count})" for rule, count in found.unknown.items())
-        lines.append(f"time and GPU-hours unknown, since never run on this dataset: {listed}")
+    if estimate.unknown:
+        rules = ", ".join(f"{rule} ({count})" for rule, count in estimate.unknown.items())
+        lines.append(f"time and GPU-hours unknown (no past run on this dataset): {rules}")
     return lines
 
 
-def span(seconds: float) -> str:
-    """A time as people say it."""
+def format_duration(seconds: float) -> str:
+    """Format a duration in hours, minutes or seconds."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -91,19 +92,19 @@ def span(seconds: float) -> str:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    arguments = parser(__doc__)
-    arguments.add_argument("target", nargs="*", help="what snakemake would be asked for; without: the demo")
+    arguments = parser(__doc__, prog="sa-tsp plan")
+    arguments.add_argument("target", nargs="*", help="target, as for snakemake; default: the demo")
     arguments.add_argument("--configfile", type=Path, nargs="+", default=[], help="your configuration files")
     args = arguments.parse_args(argv)
     for line in overlay_lines(args.target, args.configfile):
         print(line)
     jobs = dry_run(args.target, args.configfile)
     if not jobs:
-        print("nothing to do: all is there, and up to date")
+        print("nothing to do: everything is up to date")
         return 0
-    clock = Benchmarks()
-    times = [clock.seconds(job) for job in jobs]
-    print("\n".join([*job_lines(jobs, times), *total_lines(jobs, estimate(jobs, times))]))
+    benchmarks = Benchmarks()
+    times = [benchmarks.estimate_seconds(job.benchmark, job.rule, job.wildcards.get("dataset", "")) for job in jobs]
+    print("\n".join([*job_lines(jobs, times), *total_lines(jobs, estimate_cost(jobs, times))]))
     return 0
 
 

@@ -1,13 +1,13 @@
-r"""Features from and for other people's files: TSP's h5, folders of .npy (PDVC, video_features).
+r"""Import and export features in formats of other projects: HDF5 (TSP) and folders of .npy (PDVC, video_features).
 
-    python -m pipeline.commands.store import downloaded/tsp/ --fps 15 --frames 16 --stride 16 \
+    sa-tsp store import downloaded/tsp/ --fps 15 --frames 16 --stride 16 \
         --corpus results/anet/corpus/manifest.json --output results/anet/features/tsp
-    python -m pipeline.commands.store import downloaded/i3d/ --suffix _rgb --fps 25 --frames 64 --stride 64 \
+    sa-tsp store import downloaded/i3d/ --suffix _rgb --fps 25 --frames 64 --stride 64 \
         --videos results/mine/video --output results/mine/features/i3d_rgb
-    python -m pipeline.commands.store export results/anet/features/tsp --output tsp.h5
-    python -m pipeline.commands.store export results/anet/features/tsp --output tsp/ --suffix _tsp
+    sa-tsp store export results/anet/features/tsp --output tsp.h5
+    sa-tsp store export results/anet/features/tsp --output tsp/ --suffix _tsp
 
-Arrays are [clips, channels]; row i of a video lasts from i * stride / fps to (i * stride + frames) / fps seconds.
+Arrays are [rows, channels]; row i of a video lasts from i * stride / fps to (i * stride + frames) / fps seconds.
 See docs/exchange.md.
 """
 
@@ -18,24 +18,23 @@ from typing import get_args
 
 from pipeline.config.command import command, parser
 from pipeline.errors import PipelineError
-from pipeline.features.exchange import export_h5, export_npy, import_features
-from pipeline.features.external_files import H5
+from pipeline.features.exchange import VideoSelection, export_h5, export_npy, import_features
+from pipeline.features.external_files import H5_SUFFIXES
 from pipeline.features.shard import Dtype
 from pipeline.features.store import FeatureStore
 from pipeline.features.time_grid import ClipGrid
-from pipeline.features.video_selection import Wanted
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    """Command line."""
-    arguments = parser(__doc__, prog="python -m pipeline.commands.store")
+    """Run the command."""
+    arguments = parser(__doc__, prog="sa-tsp store")
     commands = arguments.add_subparsers(dest="command", required=True)
-    _add_import(commands.add_parser("import", help="take features from a file into the store"))
-    exporting = commands.add_parser("export", help="write features of the store into a file")
+    _add_import(commands.add_parser("import", help="import features from files into the store"))
+    exporting = commands.add_parser("export", help="export features of the store to a file")
     exporting.add_argument("features", type=Path, help="folder of the feature, or of one of its shards")
-    exporting.add_argument("--output", type=Path, required=True, help="new file .h5, or new folder of .npy files")
-    exporting.add_argument("--suffix", default="", help="between id and .npy: _rgb makes v_x_rgb.npy")
+    exporting.add_argument("--output", type=Path, required=True, help="new .h5 file, or new folder of .npy files")
+    exporting.add_argument("--suffix", default="", help="part between id and .npy: _rgb writes v_x_rgb.npy")
     args = arguments.parse_args(argv)
     if args.command == "import":
         _import(args)
@@ -45,28 +44,32 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _add_import(importing: argparse.ArgumentParser) -> None:
-    importing.add_argument("source", type=Path, help="HDF5 file, folder of such, or folder of .npy files")
+    importing.add_argument("source", type=Path, help="HDF5 file, folder of HDF5 files, or folder of .npy files")
     importing.add_argument("--output", type=Path, required=True, help="results/{dataset}/features/{feature}")
-    importing.add_argument("--suffix", default="", help="between id and .npy: _rgb reads v_x_rgb.npy")
-    importing.add_argument("--fps", type=float, required=True, help="frames (of sound: samples) a second in a clip")
+    importing.add_argument("--suffix", default="", help="part between id and .npy: _rgb reads v_x_rgb.npy")
+    importing.add_argument("--fps", type=float, required=True, help="frames (audio: samples) per second in a clip")
     importing.add_argument("--frames", type=int, required=True, help="frames of a clip")
     importing.add_argument("--stride", type=int, required=True, help="frames from one clip to the next")
-    known = importing.add_mutually_exclusive_group()
-    known.add_argument("--corpus", type=Path, help="manifest of the corpus: videos, shards, durations")
-    known.add_argument("--videos", type=Path, help="folder of the re-encoded videos: the same, measured")
-    importing.add_argument("--dtype", choices=get_args(Dtype), default="float32", help="of the numbers on disk")
+    selection = importing.add_mutually_exclusive_group()
+    selection.add_argument("--corpus", type=Path, help="manifest of the corpus: videos, shards, annotated durations")
+    selection.add_argument("--videos", type=Path, help="folder of the re-encoded videos: the same, durations measured")
+    importing.add_argument("--dtype", choices=get_args(Dtype), default="float32", help="type of the numbers on disk")
     importing.add_argument("--overwrite", action="store_true", help="replace another feature in the output")
 
 
 def _import(args: argparse.Namespace) -> None:
     if not (0 < args.fps < float("inf") and args.frames > 0 and args.stride > 0):
         raise PipelineError("--fps, --frames and --stride must be above 0")
-    wanted = Wanted.of_corpus(args.corpus) if args.corpus else Wanted.of_videos(args.videos) if args.videos else None
+    selection = None
+    if args.corpus:
+        selection = VideoSelection.from_corpus(args.corpus)
+    elif args.videos:
+        selection = VideoSelection.from_reencoded(args.videos)
     import_features(
         args.source,
         args.output,
         ClipGrid(args.fps, args.frames, args.stride),
-        wanted=wanted,
+        selection=selection,
         suffix=args.suffix,
         dtype=args.dtype,
         overwrite=args.overwrite,
@@ -75,15 +78,15 @@ def _import(args: argparse.Namespace) -> None:
 
 def _export(args: argparse.Namespace) -> None:
     store = FeatureStore(args.features)
-    if args.output.suffix in H5:
+    if args.output.suffix in H5_SUFFIXES:
         if args.suffix:
             raise PipelineError("--suffix is for folders of .npy files; HDF5 files have keys")
         export_h5(store, args.output)
     else:
         export_npy(store, args.output, args.suffix)
     grid = store.grid
-    logging.info("%s: %d videos, %d without features left out", args.output, len(store), len(store.absent))
-    logging.info("to read it back: --fps %r --frames %d --stride %d", grid.fps, grid.frames, grid.stride)
+    logging.info("%s: %d videos; left out %d videos without features", args.output, len(store), len(store.absent))
+    logging.info("to import it again: --fps %r --frames %d --stride %d", grid.fps, grid.frames, grid.stride)
 
 
 if __name__ == "__main__":

@@ -1,83 +1,86 @@
-r"""Weights to start from: what has been published, what a file holds, and, only when asked, fetching one.
+r"""List and fetch published weights of encoders, and show the content of a weight file.
 
-    python -m pipeline.commands.weights list
-    python -m pipeline.commands.weights fetch r2plus1d_34_8_kinetics
-    python -m pipeline.commands.weights show weights/r2plus1d_34_clip8_ft_kinetics_from_ig65m-0aa0550b.pth
+    sa-tsp weights list
+    sa-tsp weights fetch r2plus1d_34_8_kinetics
+    sa-tsp weights show weights/r2plus1d_34_clip8_ft_kinetics_from_ig65m-0aa0550b.pth
 
-Nothing else in the pipeline touches the network.
+`fetch` is the only part of the pipeline that accesses the network.
 """
 
 from pathlib import Path
-from typing import get_args
 
 import torch
 
 from pipeline.config.command import command, parser
-from pipeline.config.pretrain_encoder import PretrainEncoder
-from pipeline.encoders.architectures import build
-from pipeline.encoders.checkpoints import Checkpoint, read_checkpoint
+from pipeline.config.encoders import ENCODERS, PUBLISHED_WEIGHTS, WEIGHTS_FOLDER, initial_weights_path
 from pipeline.encoders.fetch import fetch
-from pipeline.encoders.registry import FOLDER, PUBLISHED, weight_file
+from pipeline.encoders.r2plus1d import build_encoder
+from pipeline.encoders.weight_files import EncoderWeights, read_encoder_weights
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    """Command line."""
-    arguments = parser(__doc__, prog="python -m pipeline.encoders")
+    """Run the command."""
+    arguments = parser(__doc__, prog="sa-tsp weights")
     commands = arguments.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", help="published weights, and which of them are there")
-    fetching = commands.add_parser("fetch", help="download one of them")
-    fetching.add_argument("name", choices=PUBLISHED, metavar="NAME", help="as `list` shows it")
-    for each in (listing, fetching):
-        each.add_argument("--folder", type=Path, default=FOLDER, help=f"of the files; default {FOLDER}")
-    showing = commands.add_parser("show", help="what a file holds; executes nothing in it")
-    showing.add_argument("weights", metavar="NAME|FILE")
+    list_parser = commands.add_parser("list", help="list the published weights; * marks those that are present")
+    fetch_parser = commands.add_parser("fetch", help="download published weights")
+    fetch_parser.add_argument("name", choices=PUBLISHED_WEIGHTS, metavar="NAME", help="name as shown by `list`")
+    for subparser in (list_parser, fetch_parser):
+        subparser.add_argument(
+            "--folder", type=Path, default=WEIGHTS_FOLDER, help=f"folder of the files; default {WEIGHTS_FOLDER}"
+        )
+    show_parser = commands.add_parser("show", help="show the content of a file, without executing anything in it")
+    show_parser.add_argument("weights", metavar="NAME|FILE", help="name of published weights, or a file")
     args = arguments.parse_args(argv)
     match args.command:
         case "list":
-            lines = _listing(args.folder)
+            lines = _list_weights(args.folder)
         case "fetch":
-            lines = [str(fetch(PUBLISHED[args.name], args.folder))]
+            lines = [str(fetch(PUBLISHED_WEIGHTS[args.name], args.folder))]
         case _:
-            lines = _contents(read_checkpoint(weight_file(args.weights)))
+            lines = _describe(read_encoder_weights(initial_weights_path(args.weights)))
     print("\n".join(lines))
     return 0
 
 
-def _listing(folder: Path) -> list[str]:
-    width = max(map(len, PUBLISHED))
-    return [
-        f"{'*' if (folder / entry.file).is_file() else ' '} {entry.name:<{width}}  {entry.digest}  {entry.what}"
-        for entry in PUBLISHED.values()
-    ] + [f"* is there, in {folder}/"]
+def _list_weights(folder: Path) -> list[str]:
+    width = max(map(len, PUBLISHED_WEIGHTS))
+    lines = []
+    for weights in PUBLISHED_WEIGHTS.values():
+        mark = "*" if (folder / weights.file_name).is_file() else " "
+        lines.append(f"{mark} {weights.name:<{width}}  {weights.sha256_prefix}  {weights.description}")
+    return [*lines, f"* is present in {folder}/"]
 
 
-def _contents(checkpoint: Checkpoint) -> list[str]:
-    known = [entry.what for entry in PUBLISHED.values() if checkpoint.sha256.startswith(entry.digest)]
+def _describe(weights: EncoderWeights) -> list[str]:
+    published = [
+        entry.description for entry in PUBLISHED_WEIGHTS.values() if weights.sha256.startswith(entry.sha256_prefix)
+    ]
     statistics = ("running_mean", "running_var", "num_batches_tracked")
-    parameters = sum(tensor.numel() for name, tensor in checkpoint.encoder.items() if not name.endswith(statistics))
+    num_parameters = sum(tensor.numel() for name, tensor in weights.encoder.items() if not name.endswith(statistics))
     heads = [
         f"head {name.removesuffix('.weight')}: {tensor.shape[0]} classes, feature of {tensor.shape[1]}"
-        for name, tensor in checkpoint.heads.items()
+        for name, tensor in weights.heads.items()
         if name.endswith(".weight")
     ]
     return [
-        f"{checkpoint.path}: sha256 {checkpoint.sha256}",
-        f"published: {known[0] if known else 'not known'}",
-        f"encoder: {_architecture(checkpoint)}, {parameters:,} parameters in {len(checkpoint.encoder)} keys",
+        f"{weights.path}: sha256 {weights.sha256}",
+        f"published: {published[0] if published else 'not known'}",
+        f"encoder: {_find_architecture(weights)}, {num_parameters:,} parameters in {len(weights.encoder)} keys",
         *(heads or ["no heads"]),
     ]
 
 
-def _architecture(checkpoint: Checkpoint) -> str:
-    """The architecture whose names and shapes the file has."""
-    given = {name: tensor.shape for name, tensor in checkpoint.encoder.items()}
-    for name in get_args(PretrainEncoder.model_fields["architecture"].annotation):
+def _find_architecture(weights: EncoderWeights) -> str:
+    """Return the architecture with the names and shapes of the file."""
+    shapes = {name: tensor.shape for name, tensor in weights.encoder.items()}
+    for architecture in ENCODERS:
         with torch.device("meta"):
-            own = build(name).state_dict()
-        if given == {key: tensor.shape for key, tensor in own.items()}:
-            return str(name)
-    return "none of those that are built here"
+            state = build_encoder(architecture).state_dict()
+        if shapes == {name: tensor.shape for name, tensor in state.items()}:
+            return architecture
+    return f"none of {', '.join(ENCODERS)}"
 
 
 if __name__ == "__main__":

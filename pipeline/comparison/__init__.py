@@ -1,1 +1,1 @@
-"""Encoders beside one another: what was measured on each corpus, tables of it, and where it comes from."""
+"""Comparison of captioning systems: scores of each video, tables with intervals, and the origin of the numbers."""

@@ -1,84 +1,95 @@
-"""Section `build_corpus`: where the annotations and videos are, and how they are divided."""
+"""Section `build_corpus`: where annotations and videos come from, and how they are divided."""
 
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
+from pipeline.config.readers import READERS, check_reader
 
 
 class Fractions(Section):
     """How the official validation videos are divided, by a hash of their id; the rest is left out."""
 
-    enlarged: float = Field(0.8, ge=0, le=1, description="appended to the training set (section 2 of the paper)")
-    val: float = Field(0.1, ge=0, le=1, description="for model selection")
-    test: float = Field(0.1, ge=0, le=1, description="for the reported score: never trained on, never selected on")
+    enlarged: float = Field(0.8, ge=0, le=1, description="part for training, beside the training set (section 2)")
+    val: float = Field(0.1, ge=0, le=1, description="part for model selection")
+    test: float = Field(0.1, ge=0, le=1, description="part for the reported score: not used to train or select")
 
     @model_validator(mode="after")
-    def _at_most_all(self) -> Self:
+    def _check_sum(self) -> Self:
         if self.enlarged + self.val + self.test > 1 + 1e-9:
             raise ValueError("enlarged + val + test must not exceed 1")
         return self
 
 
 class BuildCorpus(Section):
-    """The corpus. Paths are relative to the folder that snakemake runs in."""
+    """The corpus. Paths are relative to the folder in which snakemake runs."""
 
     actions: list[str] = Field(
-        ["data/activity_net.v1-3.min.json"],
-        description="action segments: ActivityNet's JSON, or TSP's ground-truth tables (.csv)",
+        ["data/activity_net.v1-3.min.json"], description="files of action segments, in any format of `readers`"
+    )
+    readers: dict[str, str] = Field(
+        {},
+        description=f"reader of an annotation file by its path, if its suffix does not tell: {', '.join(READERS)}",
     )
     subsets: dict[str, Literal["training", "validation", "testing"]] = Field(
-        {}, description="which subset a file of `actions` holds, by its path: tables do not say it themselves"
+        {}, description="subset of a file of `actions`, by its path, if the file does not state it (tables do not)"
     )
     label_map: str | None = Field(
         None, description="JSON list of the action classes (TSP's label mapping); null: all that occur, sorted"
     )
     background: Literal["given", "gaps"] = Field(
-        "given", description="as the tables state it (ActivityNet's JSON does not), or what lies between actions"
+        "given",
+        description="background segments: given: as the files state them, if they do (TSP's tables do, ActivityNet's "
+        "JSON does not); gaps: between actions",
     )
-    duplicates: Literal["keep", "drop"] = Field("keep", description="action segments given twice (TSP trains on both)")
+    duplicates: Literal["keep", "drop"] = Field(
+        "keep", description="repeated action segments: keep (as TSP does) or drop them"
+    )
     uncaptioned: Literal["leave_out", "keep"] = Field(
-        "leave_out", description="videos with actions that nobody captioned: encoders can learn from them"
+        "leave_out", description="videos with actions but without captions: leave them out, or keep them for encoders"
     )
     captions_train: str | None = Field(
-        "data/captions/train.json", description="ActivityNet Captions, training set; null: there are no captions"
+        "data/captions/train.json", description="captions of the training set; null: there are no captions"
     )
     captions_val: list[str] = Field(
         ["data/captions/val_1.json", "data/captions/val_2.json"],
-        description="ActivityNet Captions, validation set, one file per annotator",
+        description="captions of the validation set, one file per annotator",
     )
     videos: str = Field("data/videos", description="folder of the raw videos, named <id>.<any suffix>")
     missing: Literal["fail", "allow"] = Field(
-        "fail", description="videos that are annotated but not there: stop, or list them and go on"
+        "fail", description="annotated videos without a file: fail, or record them in rejects.parquet and continue"
     )
     reversed_segments: Literal["fail", "swap"] = Field(
-        "fail", description="caption segments that end before they start: stop, or swap the two times"
+        "fail", description="captioned events that end before they start: fail, or swap the two times"
     )
     limit_videos: int | None = Field(
-        None, ge=1, description="of each split only so many are used, the first by id that are there; null: all"
+        None, ge=1, description="use only the first so many videos (by id) of each split that have a file; null: all"
     )
     fractions: Fractions = Field(Fractions(), description="division of the official validation set")
     pins: dict[str, Literal["enlarged", "val", "test"]] = Field(
-        {}, description="official validation videos whose split is given here instead, by id"
+        {}, description="split of single official validation videos, by id, instead of the hash"
+    )
+    shards: int = Field(
+        64, ge=1, le=9999, description="number of shards that the videos are processed in, by a hash of their id"
     )
 
     @property
     def captions(self) -> list[str]:
-        """All files of captions, that of the training set first."""
+        """All caption files, that of the training set first."""
         return [*([self.captions_train] if self.captions_train else []), *self.captions_val]
 
     @model_validator(mode="after")
-    def _something_is_annotated(self) -> Self:
+    def _check_annotations(self) -> Self:
         if self.captions_train is None and (self.captions_val or self.uncaptioned == "leave_out"):
             raise ValueError("without captions_train there are no captions: give captions_val: [], uncaptioned: keep")
         if self.captions_train is not None and not self.captions_val:
             raise ValueError("captions_val must name the validation set's captions")
-        strangers = sorted(self.subsets.keys() - set(self.actions))
-        if strangers:
-            raise ValueError(f"subsets names {strangers[0]!r}, which is none of the files of actions")
+        unknown = sorted(self.subsets.keys() - set(self.actions))
+        if unknown:
+            raise ValueError(f"subsets names {unknown[0]!r}, which is not in actions")
+        for path, reader in self.readers.items():
+            if path not in {*self.actions, *self.captions}:
+                raise ValueError(f"readers names {path!r}, which is in neither actions nor captions")
+            check_reader(reader, "actions" if path in self.actions else "captions")
         return self
-
-    shards: int = Field(
-        64, ge=1, le=9999, description="videos are processed in this many groups, by a hash of their id"
-    )

@@ -1,4 +1,4 @@
-"""How features are combined: words that several sections share."""
+"""Settings for the combination of several features, which several sections share."""
 
 from typing import Any, Literal
 
@@ -9,18 +9,18 @@ Missing = Literal["fail", "zeros"]
 
 
 def align_field() -> Any:
-    """The setting `align`."""
+    """Return the field of the setting `align`."""
     return Field(
         "nearest",
-        description="what a row of the first feature is joined with where others lie on another time grid: the row "
-        "whose middle is nearest, or the two around, interpolated (linear)",
+        description="how features on other time grids are aligned with the rows of the first feature: nearest row, or "
+        "linear interpolation between the two rows around",
     )
 
 
 def missing_field() -> Any:
-    """The setting `missing`."""
+    """Return the field of the setting `missing`."""
     return Field(
         "fail",
-        description="where a video lacks one of several features: fail, or zeros, with one channel for each feature "
-        "that says where it is there (1) or not (0)",
+        description="what to do with a video that misses one of several features: fail, or fill with zeros and add one "
+        "mask channel per feature (1: available, 0: filled)",
     )

@@ -2,59 +2,65 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from pipeline.config.base import MACHINE, Section
+from pipeline.config.base import MACHINE, Section, Settings
+from pipeline.config.metrics import METRICS, MetricSettings, check_metric
 
-Metric = Literal["METEOR", "CIDEr", "Bleu", "ROUGE_L", "SODA_c"]
+MetricName = Annotated[str, AfterValidator(check_metric), Field(json_schema_extra={"enum": list(METRICS)})]
 
 
 class Evaluate(Section):
     """How captions are scored."""
 
-    metrics: list[Metric] = Field(
-        ["METEOR", "CIDEr", "Bleu", "ROUGE_L", "SODA_c"],
+    metrics: list[MetricName] = Field(
+        list(METRICS),
         min_length=1,
-        description="what to score beside precision and recall of the events: METEOR, CIDEr, Bleu, ROUGE_L, SODA_c",
+        description=f"metrics, besides precision and recall of the events: {', '.join(METRICS)}",
     )
+    metric_settings: MetricSettings = Field(MetricSettings(), description="settings of single metrics, by name")
     variant: Literal["2018", "2021"] = Field(
-        "2021", description="unmatched captions meet three garbage words (2018) or one (2021)"
+        "2021", description="reference of an unmatched caption: four garbage words (2018) or one (2021)"
     )
     tious: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         [0.3, 0.5, 0.7, 0.9], min_length=1, description="temporal IoU thresholds"
     )
-    max_proposals: int = Field(1000, ge=1, description="captions of a video beyond this many are not looked at")
-    require_complete: bool = Field(False, description="refuse captions that leave out a video of the references")
+    max_proposals: int = Field(1000, ge=1, description="only the first captions of a video count, this many")
+    require_complete: bool = Field(False, description="refuse captions that lack a video of the references")
     bootstrap: int = Field(
-        1000, ge=0, description="draws of videos for the 95 % confidence intervals of the scores; 0 for none"
-    )
-    meteor: Literal["own", "jar"] = Field(
-        "own", description="own computes what METEOR's jar does; jar asks it, which takes longer and gives the same"
+        1000, ge=0, description="draws of the 95 % confidence intervals, bootstrap over videos; 0: no intervals"
     )
     workers: int = Field(
-        1, ge=1, description="threads: metrics beside one another, and METEOR's own", json_schema_extra=MACHINE
+        1, ge=1, description="threads: metrics run in parallel, and METEOR in itself", json_schema_extra=MACHINE
     )
     timeout_s: float = Field(
-        600.0, gt=0, description="Java that stays silent for longer is stopped, seconds", json_schema_extra=MACHINE
+        600.0, gt=0, description="a Java that is silent for this long is stopped [s]", json_schema_extra=MACHINE
     )
 
     @field_validator("metrics", "tious")
     @classmethod
-    def _each_once(cls, values: list[Any]) -> list[Any]:
+    def _reject_duplicates(cls, values: list[Any]) -> list[Any]:
         if len(set(values)) < len(values):
-            raise ValueError("names one of them twice")
+            raise ValueError("a value is listed twice")
         return values
+
+    def settings_of(self, metric: str) -> Any:
+        """Return the settings of a metric; those of a metric without settings are empty."""
+        settings: Settings | None = getattr(self.metric_settings, metric, None)
+        return METRICS[metric].settings() if settings is None else settings
 
 
 class EvaluateProposals(Section):
-    """How proposals are scored; from the command line alone, since `road` does not."""
+    """How proposals are scored; set on the command line only, no rule scores proposals."""
 
-    subset: str = Field("validation", description="of the ground truth")
-    max_avg_nr_proposals: float | None = Field(100.0, description="so many of a video count on average; null: all")
+    subset: str = Field("validation", description="subset of the ground truth")
+    max_avg_nr_proposals: float | None = Field(
+        100.0, description="average number of proposals per video that count; null: all"
+    )
 
 
 class EvaluateDetections(Section):
-    """How labelled segments are scored; from the command line alone, since `road` does not."""
+    """How labelled segments are scored; set on the command line only, no rule scores detections."""
 
-    subset: str = Field("validation", description="of the ground truth")
-    per_class: bool = Field(False, description="whether the AP of each class is told")
+    subset: str = Field("validation", description="subset of the ground truth")
+    per_class: bool = Field(False, description="report the AP of each class")

@@ -1,99 +1,58 @@
 """Section `extract_features`: one entry per feature."""
 
-from typing import Annotated, Any, Literal
+import functools
+import operator
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Discriminator, Field, RootModel, Tag
+from pydantic import Field, RootModel, WrapValidator
 
-from pipeline.config.base import MACHINE, Device, Section, Settings, device_field
+from pipeline.config.base import Section, Settings
+from pipeline.config.extractors import EXTRACTORS, PublishedFeature, ShardExtraction
 
 
-class Extraction(Section):
-    """How windows of videos are cut and looked at, whoever looks."""
+class EncoderFeature(ShardExtraction):
+    """Feature of an encoder that `pretrain_encoder` trained."""
 
-    tail: Literal["drop", "pad"] = Field(
-        "drop", description="the end of a video that no whole clip covers: left out, as TSP does, or padded to a clip"
+    encoder: str = Field(description="entry of `pretrain_encoder`: the encoder of the feature")
+    stride: int = Field(16, ge=1, description="frames at the clip's frame rate from one clip to the next")
+
+
+class ImportedFeature(Section):
+    """Feature that already exists: TSP's h5 files, or a folder of .npy files (docs/exchange.md)."""
+
+    file: str = Field(min_length=1, description="HDF5 file, folder of HDF5 files, or folder of .npy files")
+    suffix: str = Field("", description="text between the video id and `.npy` in the file names")
+    fps: float = Field(gt=0, description="frames per second within a clip, as used to make the feature")
+    frames: int = Field(ge=1, description="frames of a clip, as used to make the feature")
+    stride: int = Field(ge=1, description="frames from one clip to the next, as used to make the feature")
+
+
+KINDS: dict[str, type[Section]] = {
+    "extractor": PublishedFeature,
+    "file": ImportedFeature,
+    "encoder": EncoderFeature,
+}
+"""The key that tells the kind of an entry -> its settings."""
+
+if TYPE_CHECKING:
+    AnyFeature = EncoderFeature | PublishedFeature | ImportedFeature
+else:
+    AnyFeature = functools.reduce(
+        operator.or_, dict.fromkeys([*KINDS.values(), *(spec.settings for spec in EXTRACTORS.values())])
     )
-    batch_size: int = Field(32, ge=1, description="clips per forward pass, fewer where those take much memory")
-    workers: int = Field(
-        1,
-        ge=1,
-        description="threads that decode; a GPU is worth several, the cores of a CPU are not",
-        json_schema_extra=MACHINE,
-    )
-    device: Device = device_field()
-    timeout_s: float = Field(
-        300.0,
-        gt=0,
-        description="a video of which the decoder gives nothing for so long is left out, seconds",
-        json_schema_extra=MACHINE,
-    )
+"""Settings of any entry, those of every extractor among them."""
 
 
-class PublishedOptions(Section):
-    """What may be chosen about published networks; each takes heed of what concerns it."""
-
-    flow: Literal["raft", "tvl1"] = Field("raft", description="optical flow of i3d_flow and tsn_flow")
-    vggish_relu: bool = Field(True, description="VGGish's last layer is rectified, as in most published features")
-    vggish_pca: bool = Field(False, description="VGGish's features are whitened and quantised, as AudioSet's own")
-
-
-class AnyVideos(Extraction, PublishedOptions):
-    """What `--features` is told of videos that belong to no dataset."""
-
-    stride: int = Field(16, ge=1, description="of our own encoders: frames, at the clip's rate, from clip to clip")
+def _validate(entry: Any, _: Any) -> Any:
+    """Validate an entry as the kind that its keys name; an entry without such a key is one of an encoder."""
+    if not isinstance(entry, dict):
+        return entry if isinstance(entry, Section) else EncoderFeature.model_validate(entry)
+    model = next((model for key, model in KINDS.items() if key in entry), EncoderFeature)
+    name = entry.get("extractor")
+    if isinstance(name, str) and name in EXTRACTORS:
+        return EXTRACTORS[name].settings.model_validate(entry)
+    return model.model_validate(entry)
 
 
-class _OfShard(Extraction):
-    max_rejected: float = Field(
-        0.0, ge=0, le=1, description="share of a shard's re-encoded videos that may turn out not to be decodable"
-    )
-
-
-class OwnFeature(_OfShard):
-    """Clip features by an encoder that `pretrain_encoder` made."""
-
-    encoder: str = Field(description="the entry of `pretrain_encoder` that makes them")
-    stride: int = Field(16, ge=1, description="frames, at the clip's frame rate, from one clip to the next")
-
-
-class PublishedFeature(_OfShard, PublishedOptions):
-    """Features by a published network, with its own windows."""
-
-    extractor: str = Field(description="name of the network in `pipeline.features.networks.registry`")
-    weights: str = Field(min_length=1, description="file of its weights, a folder of such files, or the word random")
-    stride: int | None = Field(
-        None, ge=1, description="frames (sound: samples), at its own rate, from window to window; null: its own"
-    )
-
-
-class GivenFeature(Section):
-    """Features that are there already: TSP's h5, or a folder of .npy (docs/exchange.md)."""
-
-    file: str = Field(min_length=1, description="an HDF5 file, a folder of such, or a folder of .npy files")
-    suffix: str = Field("", description="what stands between a video's id and .npy")
-    fps: float = Field(gt=0, description="frames per second within a clip that they were made with")
-    frames: int = Field(ge=1, description="frames of a clip that they were made with")
-    stride: int = Field(ge=1, description="frames from one clip to the next that they were made with")
-
-
-KINDS = ("extractor", "file", "encoder")
-"""What an entry names says what it is; one that names nothing is asked for an encoder."""
-
-
-def _kind(entry: Any) -> str:
-    named = entry if isinstance(entry, dict) else getattr(entry, "__dict__", {})
-    return next((kind for kind in KINDS if kind in named), KINDS[-1])
-
-
-class ExtractFeatures(
-    RootModel[
-        Annotated[
-            Annotated[OwnFeature, Tag("encoder")]
-            | Annotated[PublishedFeature, Tag("extractor")]
-            | Annotated[GivenFeature, Tag("file")],
-            Discriminator(_kind),
-        ]
-    ],
-    Settings,
-):
-    """One feature: of an own encoder (`encoder`), of a published network (`extractor`), or one given (`file`)."""
+class ExtractFeatures(RootModel[Annotated[AnyFeature, WrapValidator(_validate)]], Settings):
+    """One feature: of an encoder trained here (`encoder`), of a published network (`extractor`), or a `file`."""

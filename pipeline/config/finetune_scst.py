@@ -1,69 +1,69 @@
-"""Section `finetune_scst`: one section for all captioners (section 2: on the enlarged training set)."""
+"""Section `finetune_scst`: one section for all captioners (section 2 of the paper: on the enlarged training set)."""
 
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import MACHINE, Device, Section, cache_field, device_field, steps_field
+from pipeline.config.base import Section
+from pipeline.config.training import CaptionerTrainingSettings, lr_field
 
 
-class Weights(Section):
-    """What a caption is praised for: a weighted sum of metrics."""
+class RewardWeights(Section):
+    """The reward of a caption: a weighted sum of metrics."""
 
-    meteor: float = Field(1.0, ge=0, description="of METEOR, 0 to 1 (the paper's reward)")
-    cider_d: float = Field(0.0, ge=0, description="of CIDEr-D, 0 to 10, n-grams weighed by the training captions")
+    meteor: float = Field(1.0, ge=0, description="weight of METEOR, from 0 to 1 (the paper's reward)")
+    cider_d: float = Field(
+        0.0, ge=0, description="weight of CIDEr-D, from 0 to 10, with the document frequencies of the training captions"
+    )
 
     @model_validator(mode="after")
-    def _something(self) -> Self:
+    def _is_not_zero(self) -> Self:
         if not (self.meteor or self.cider_d):
-            raise ValueError("all weights are 0: nothing would be praised")
+            raise ValueError("all reward weights are 0")
         return self
 
 
-class FinetuneScst(Section):
-    """Self-critical sequence training from the weights of `train_captioner`."""
+class FinetuneScst(CaptionerTrainingSettings):
+    """Self-critical sequence training, starting from the weights of `train_captioner`."""
 
-    epochs: int = Field(40, ge=1, description="passes over the training set")
     splits: list[Literal["train", "enlarged"]] = Field(
-        ["train", "enlarged"], min_length=1, description="the training set; the paper's is enlarged (section 2)"
+        ["train", "enlarged"],
+        min_length=1,
+        description="splits to train on; the paper's is the enlarged set (section 2)",
     )
-    steps_per_epoch: int | None = steps_field()
-    batch_videos: int = Field(1, ge=1, description="videos per step, all their events each")
     proposals: str = Field(
         "gt",
         min_length=1,
-        description="times of the events: `gt`, as annotated, or an entry of `propose_events`, matched to them",
+        description="event times to train on: `gt` (annotated), or an entry of `propose_events`, matched to the events",
     )
     event_sequences: int = Field(
-        24, ge=1, description="drawn from the proposals, for each video and step; with `gt` there is one"
+        24, ge=1, description="event sequences to draw from the proposals, per video and step (`gt` has one)"
     )
     baseline: Literal["greedy", "samples"] = Field(
         "greedy",
-        description="what a sample has to beat: the greedy caption, as published, or the mean of the event's other "
-        "samples (arXiv 2003.09971)",
+        description="baseline of the reward: the greedy caption, as published, or the mean of the event's other "
+        "samples (Luo, 2020, arXiv 2003.09971)",
     )
-    samples: int = Field(1, ge=1, description="captions drawn of each event; at least 2 for the baseline `samples`")
-    reward: Weights = Field(Weights(), description="weights of the metrics")
+    samples: int = Field(
+        1, ge=1, description="number of sampled captions per event; the baseline `samples` needs 2 or more"
+    )
+    reward: RewardWeights = Field(RewardWeights(), description="weights of the metrics in the reward")
     reward_strings: Literal["words", "indices"] = Field(
         "words",
-        description="what the metrics see: words, or the words' numbers, of which only equal ones match (the reference "
-        "implementation)",
+        description="what the metrics compare: `words` (METEOR with stems and synonyms), or `indices` (exact token "
+        "match, as in the reference implementation)",
     )
-    reward_workers: int = Field(1, ge=0, description="processes that compute rewards", json_schema_extra=MACHINE)
-    lr: float = Field(3.0e-5, gt=0, description="of Adam")
-    lr_decay: float = Field(0.8, gt=0, le=1, description="factor on the rate ...")
-    lr_decay_every: int = Field(4, ge=1, description="... every this many epochs")
-    clip_gradient: float = Field(100.0, gt=0, description="gradients are cut to this absolute value")
-    temperature: float = Field(1.0, gt=0, description="of the sampled captions")
-    selection: Literal["meteor", "last"] = Field(
-        "meteor", description="which epoch is kept: best METEOR on the split `val`, or the last"
-    )
-    evaluate_every: int = Field(1, ge=1, description="epochs between two looks at `val`")
-    cache_gb: float = cache_field()
-    device: Device = device_field()
+    lr: float = lr_field(3.0e-5)
+    lr_decay: float = Field(0.8, gt=0, le=1, description="factor of the learning rate at each decay")
+    lr_decay_every: int = Field(4, ge=1, description="epochs between two decays of the learning rate")
+    temperature: float = Field(1.0, gt=0, description="softmax temperature of the sampled captions")
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 1."""
+        return self.lr * self.lr_decay ** ((epoch - 1) // self.lr_decay_every)
 
     @model_validator(mode="after")
-    def _enough_samples(self) -> Self:
+    def _samples_suffice(self) -> Self:
         if self.baseline == "samples" and self.samples < 2:
             raise ValueError("the baseline `samples` needs samples: 2 or more")
         return self

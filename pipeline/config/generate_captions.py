@@ -6,33 +6,31 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import Device, Section, device_field
 
-SHORTEST_BLOCKED = 3
-"""Shorter rows of words ("a man", "on the") are repeated in good captions too."""
+MIN_BLOCKED = 3
+"""Shorter n-grams ("a man", "on the") are repeated in good captions too."""
 
 
 class GenerateCaptions(Section):
-    """Decoding of proposals into captions. None ends as "with a" does, however its words are chosen."""
+    """Decoding of captions. No decoding lets a caption end badly, as in "with a"."""
 
     decoding: Literal["greedy", "beam", "sample"] = Field(
-        "greedy", description="the likeliest word at each place, the best caption of a beam search, or words drawn"
+        "greedy", description="greedy (most probable token at each step), beam (beam search), or sample (random tokens)"
     )
-    beam: int = Field(5, ge=1, description="beginnings that beam search keeps for each event")
+    beam: int = Field(5, ge=1, description="beam width, per event")
     length_power: float = Field(
-        1.0, ge=0, description="of beam search: log-probabilities are divided by (number of words) ** this; 0 is none"
+        1.0, ge=0, description="length penalty of beam search: score = log p / (number of words)**x (0 = off)"
     )
-    temperature: float = Field(1.0, gt=0, description="of samples: below 1, likely words become likelier")
-    seed: int = Field(0, description="of samples")
-    block_ngrams: int = Field(
-        0, ge=0, description="no caption says so many words in a row twice (3 or more); 0 allows it"
-    )
-    batch_videos: int = Field(16, ge=1, description="videos decoded together")
+    temperature: float = Field(1.0, gt=0, description="softmax temperature of `sample`; below 1, samples are sharper")
+    seed: int = Field(0, description="seed of `sample`")
+    block_ngrams: int = Field(0, ge=0, description="no caption repeats an n-gram of this length (3 or more); 0 = off")
+    batch_videos: int = Field(16, ge=1, description="videos per batch")
     device: Device = device_field()
     control_seed: int = Field(
-        0, description="of the permutation that gives each video another's features, for the control score"
+        0, description="seed of the permutation that gives each video the features of another, for the control score"
     )
 
     @model_validator(mode="after")
-    def _common_words_may_repeat(self) -> Self:
-        if 0 < self.block_ngrams < SHORTEST_BLOCKED:
-            raise ValueError(f"block_ngrams must be 0, or {SHORTEST_BLOCKED} at least: shorter ones repeat in any text")
+    def _block_is_long_enough(self) -> Self:
+        if 0 < self.block_ngrams < MIN_BLOCKED:
+            raise ValueError(f"block_ngrams must be 0, or at least {MIN_BLOCKED}: shorter n-grams repeat in any text")
         return self

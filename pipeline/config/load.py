@@ -1,98 +1,110 @@
 """The whole configuration: defaults, then the dataset's file, then the user's overrides; checked before any job."""
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import yaml
 from pydantic import Field, model_validator
 
-from pipeline.config.base import Section
+from pipeline.config.base import Section, Settings
 from pipeline.config.build_corpus import BuildCorpus
-from pipeline.config.climb_ladder import ClimbLadder
-from pipeline.config.compare_encoders import CompareEncoders
+from pipeline.config.captioners import CAPTIONERS
+from pipeline.config.compare_systems import DEFAULT_COMPARISONS, Comparison, ensembles
+from pipeline.config.dataset_names import COMPARISON, DATASET, SMOKE, split_seed
 from pipeline.config.evaluate import Evaluate
-from pipeline.config.extract_features import KINDS, ExtractFeatures, OwnFeature
+from pipeline.config.extract_features import KINDS, EncoderFeature, ExtractFeatures
 from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.config.generate_captions import GenerateCaptions
+from pipeline.config.localizers import Boundary
+from pipeline.config.losses import build_losses
 from pipeline.config.make_demo import MakeDemo
 from pipeline.config.mine_concepts import MineConcepts
 from pipeline.config.pool_features import PoolFeatures
 from pipeline.config.pretrain_encoder import GlobalFeature, PretrainEncoder
 from pipeline.config.probe_encoder import ProbeEncoder
-from pipeline.config.propose_events import Boundary, GroundTruth, Learned, ProposeEvents
+from pipeline.config.propose_events import GroundTruthProposals, LearnedProposals, ProposeEvents
 from pipeline.config.reencode import Reencode
 from pipeline.config.select_captions import Member, SelectCaptions
-from pipeline.config.train_captioner import TrainCaptioner
-from pipeline.config.variants import SMOKE, rehearsed, split_name, with_seed
+from pipeline.config.train_captioner import CaptionerEntry, TrainCaptioner
+from pipeline.config.train_proposer import TrainProposer
+from pipeline.config.variants import rehearse, reseed
 from pipeline.config.write_report import WriteReport
 from pipeline.config.write_submission import WriteSubmission
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, nearest
 
 CONFIG = Path("config")
 """Folder of the configuration, relative to the folder that snakemake runs in."""
 
+NAME = re.compile(DATASET)
+"""Names of entries; they become names of files and wildcards."""
 
-NAME = re.compile("[a-z][a-z0-9_]*")
-"""Names of entries become names of files and wildcards."""
-
-TAKEN = ("control", "ensemble")
-"""Names that files of captions have a meaning for."""
+RESERVED_NAMES = ("control", "ensemble")
+"""Names that have a meaning in the names of caption files."""
 
 
 class Config(Section):
-    """One section per stage; four of them hold named entries, one job (or one job per seed) each."""
+    """One section per stage. Some sections hold named entries: one job (or one job per seed) each."""
 
-    make_demo: MakeDemo = Field(MakeDemo(), description="the demo corpus (dataset demo only)")
-    build_corpus: BuildCorpus = Field(BuildCorpus(), description="annotations and videos")
-    reencode: Reencode = Field(Reencode(), description="constant frame rate")
-    mine_concepts: MineConcepts = Field(MineConcepts(), description="concepts, vocabulary, IDF")
+    make_demo: MakeDemo = Field(MakeDemo(), description="the synthetic videos (dataset demo only)")
+    build_corpus: BuildCorpus = Field(BuildCorpus(), description="annotations and raw videos")
+    reencode: Reencode = Field(Reencode(), description="re-encoding at a constant frame rate")
+    mine_concepts: MineConcepts = Field(MineConcepts(), description="concepts, vocabulary and IDF")
     pretrain_encoder: dict[str, PretrainEncoder] = Field(
         {
-            "initial": PretrainEncoder(epochs=0, alpha=0.0, beta=0.0),
+            "initial": PretrainEncoder(epochs=0, losses=build_losses(action=1.0)),
             "sa_tsp": PretrainEncoder(global_feature=GlobalFeature(feature="initial")),
         },
-        description="encoders, by name; `initial` is what the others start from, untrained here: global features come "
-        "from it",
+        description="encoders, by name; `initial` has the initial weights of the others and is not trained here: its "
+        "features are pooled to video features",
     )
     extract_features: dict[str, ExtractFeatures] = Field(
-        {name: ExtractFeatures(OwnFeature(encoder=name)) for name in ("initial", "sa_tsp")},
+        {name: ExtractFeatures(EncoderFeature(encoder=name)) for name in ("initial", "sa_tsp")},
         description="features, by name",
     )
-    pool_features: PoolFeatures = Field(PoolFeatures(), description="global features of videos")
+    pool_features: PoolFeatures = Field(PoolFeatures(), description="one vector per video, pooled over its features")
     probe_encoder: ProbeEncoder = Field(ProbeEncoder(), description="linear probes of features")
+    train_proposer: dict[str, TrainProposer] = Field(
+        {"learned": TrainProposer(Boundary(features=["sa_tsp"]))}, description="proposers, by name"
+    )
     propose_events: dict[str, ProposeEvents] = Field(
-        {"gt": ProposeEvents(GroundTruth()), "learned": ProposeEvents(Boundary(features=["sa_tsp"]))},
-        description="proposers, by name; `gt` and `learned` are the two that are scored",
+        {"gt": ProposeEvents(GroundTruthProposals()), "learned": ProposeEvents(LearnedProposals())},
+        description="proposals, by name; `gt` and `learned` are scored",
     )
     train_captioner: dict[str, TrainCaptioner] = Field(
-        {"sa_tsp": TrainCaptioner(features=["sa_tsp"])}, description="captioners, by name"
+        {"sa_tsp": TrainCaptioner.parse({"features": ["sa_tsp"]}, "train_captioner.sa_tsp")},
+        description="captioners, by name",
     )
-    finetune_scst: FinetuneScst = Field(FinetuneScst(), description="self-critical training")
-    generate_captions: GenerateCaptions = Field(GenerateCaptions(), description="decoding")
+    finetune_scst: FinetuneScst = Field(FinetuneScst(), description="self-critical training of captioners")
+    generate_captions: GenerateCaptions = Field(GenerateCaptions(), description="decoding of captions")
     select_captions: SelectCaptions = Field(
         SelectCaptions(members=[Member(captioner="sa_tsp", seed=seed) for seed in range(5)]),
-        description="the ensemble (M = 5, section 1.4)",
+        description="the ensemble (SA-TSP, section 1.4: M = 5)",
     )
     evaluate: Evaluate = Field(Evaluate(), description="scores")
-    write_submission: WriteSubmission = Field(WriteSubmission(), description="the file for the challenge's test set")
-    write_report: WriteReport = Field(WriteReport(), description="tables, pictures, page")
-    compare_encoders: CompareEncoders = Field(CompareEncoders(), description="encoders beside one another")
-    climb_ladder: ClimbLadder = Field(ClimbLadder(), description="the ladder of the paper's Table 2")
+    write_submission: WriteSubmission = Field(
+        WriteSubmission(), description="the submission file for the challenge's test set"
+    )
+    write_report: WriteReport = Field(WriteReport(), description="tables, plots and the report page")
+    compare_systems: dict[str, Comparison] = Field(
+        DEFAULT_COMPARISONS, description="comparisons of captioning systems, by name: results/<dataset>_<name>.json"
+    )
 
     @model_validator(mode="after")
-    def _names_are_plain(self) -> Self:
-        for section in ("pretrain_encoder", "extract_features", "propose_events", "train_captioner"):
-            for name in getattr(self, section):
-                if not NAME.fullmatch(name) or name in TAKEN:
+    def _check_names(self) -> Self:
+        for section, entries in self:
+            for name in entries if isinstance(entries, dict) else ():
+                if not NAME.fullmatch(name) or name in RESERVED_NAMES:
                     raise ValueError(
-                        f"{section}.{name}: names are small letters, digits and _; not {' or '.join(TAKEN)}"
+                        f"{section}.{name}: a name has small letters, digits and _, and is not"
+                        f" {' or '.join(RESERVED_NAMES)}"
                     )
         return self
 
     @model_validator(mode="after")
-    def _clips_fit_the_videos(self) -> Self:
+    def _check_frame_rates(self) -> Self:
         for name, encoder in self.pretrain_encoder.items():
             step = self.reencode.fps / encoder.clip.fps
             if abs(step - round(step)) > 1e-6:
@@ -100,125 +112,161 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _names_exist(self) -> Self:
+    def _check_references(self) -> Self:
         for feature in self.extract_features:
-            _known(f"extract_features.{feature}.encoder", self._encoders(feature), self.pretrain_encoder)
+            _check_entries(f"extract_features.{feature}.encoder", self._encoders([feature]), self.pretrain_encoder)
         for name in self.pretrain_encoder:
             self._check_global_feature(name)
-        for name, proposer in self.propose_events.items():
-            if isinstance(proposer.root, Learned):
-                _known(f"propose_events.{name}.features", proposer.root.features, self.extract_features)
+        for name, proposer in self.train_proposer.items():
+            _check_features(f"train_proposer.{name}.features", proposer.root.features, self.extract_features)
+        for name, proposals in self.propose_events.items():
+            if isinstance(proposals.root, LearnedProposals):
+                _check_entries(f"propose_events.{name}.proposer", [proposals.root.proposer], self.train_proposer)
         for name, captioner in self.train_captioner.items():
-            _known(f"train_captioner.{name}.features", captioner.features, self.extract_features)
-        _known("finetune_scst.proposals", [self.finetune_scst.proposals], self.propose_events)
-        _known(
-            "select_captions.members",
-            [member.captioner for member in self.select_captions.members],
-            self.train_captioner,
-        )
-        for rung in self.climb_ladder.rungs:
-            captioners = [member.captioner for member in rung.members]
-            _known(f"climb_ladder.rungs ({rung.name})", captioners, self.train_captioner)
-        for arm in self.compare_encoders.arms:
-            _known("compare_encoders.arms", [arm.captioner], self.train_captioner)
-            features = self.train_captioner[arm.captioner].features
-            if features != [arm.feature]:
-                raise ValueError(
-                    f"compare_encoders.arms: captioner {arm.captioner!r} reads {', '.join(features)}, not {arm.feature}"
-                )
+            for stream, features in captioner.root.streams.items():
+                key = f"train_captioner.{name}.features"
+                key += f".{stream}" if isinstance(captioner.root.features, dict) else ""
+                _check_features(key, features, self.extract_features)
+        _check_entries("finetune_scst.proposals", [self.finetune_scst.proposals], self.propose_events)
+        members = [member.captioner for member in self.select_captions.members]
+        _check_entries("select_captions.members", members, self.train_captioner)
         missing = {"gt", "learned"} - set(self.propose_events)
         if missing:
             raise ValueError(f"propose_events lacks {' and '.join(sorted(missing))}")
         return self
 
+    @model_validator(mode="after")
+    def _check_comparisons(self) -> Self:
+        for name, comparison in self.compare_systems.items():
+            key = f"compare_systems.{name}"
+            if not re.fullmatch(COMPARISON, name):
+                raise ValueError(
+                    f"{key}: the name of a comparison has small letters and digits, and is not meteor or submission"
+                )
+            _check_entries(f"{key}.proposals", comparison.proposals, self.propose_events)
+            for system in comparison.systems:
+                captioners = [member.captioner for member in system.members]
+                _check_entries(f"{key}.systems.{system.name}.members", captioners, self.train_captioner)
+                if system.feature is None:
+                    continue
+                features = self.train_captioner[captioners[0]].root.feature_names
+                if features != [system.feature]:
+                    raise ValueError(
+                        f"{key}.systems.{system.name}: captioner {captioners[0]!r} reads {', '.join(features)}, not "
+                        f"{system.feature}"
+                    )
+        ensembles(self.compare_systems.values())
+        return self
+
     def _check_global_feature(self, encoder: str) -> None:
-        """Global features come from encoders that are there before: following them must come to an end."""
-        passed = [encoder]
-        while (chosen := self.pretrain_encoder[passed[-1]].global_feature) is not None:
-            key = f"pretrain_encoder.{passed[-1]}.global_feature"
-            _known(f"{key}.feature", [chosen.feature], self.extract_features)
-            if chosen.pool not in self.pool_features.pools:
-                raise ValueError(f"{key}.pool {chosen.pool!r} is none of pool_features.pools")
-            own = self._encoders(chosen.feature)
-            if not own:  # a published network needs no encoder of ours
+        """Check that the global feature of an encoder does not depend on the encoder itself."""
+        path = [encoder]
+        while (global_feature := self.pretrain_encoder[path[-1]].global_feature) is not None:
+            key = f"pretrain_encoder.{path[-1]}.global_feature"
+            _check_entries(f"{key}.feature", [global_feature.feature], self.extract_features)
+            if global_feature.pool not in self.pool_features.pools:
+                raise ValueError(f"{key}.pool {global_feature.pool!r} is not in pool_features.pools")
+            encoders = self._encoders([global_feature.feature])
+            if not encoders:  # the feature of a published network depends on no encoder
                 break
-            passed += own
-            if passed[-1] in passed[:-1]:
-                raise ValueError(f"{key} needs itself: {' needs '.join(passed)}")
+            path += encoders
+            if path[-1] in path[:-1]:
+                raise ValueError(f"{key} depends on itself: {' needs '.join(path)}")
 
     def feature_encoders(self) -> list[str]:
-        """Encoders that captioners of the ensemble or proposers read the features of, sorted."""
-        used = {
-            feature
-            for member in self.select_captions.members
-            for feature in self.train_captioner[member.captioner].features
-        }
-        used |= {
-            feature
-            for proposer in self.propose_events.values()
-            if isinstance(proposer.root, Learned)
-            for feature in proposer.root.features
-        }
-        return sorted({encoder for feature in used for encoder in self._encoders(feature)})
+        """Return the encoders whose features the ensemble's captioners or the proposers read, sorted."""
+        captioners = [self.train_captioner[member.captioner].root for member in self.select_captions.members]
+        features = [feature for captioner in captioners for feature in captioner.feature_names]
+        for name in self.used_proposers():
+            features += self.train_proposer[name].root.features
+        return sorted(set(self._encoders(features)))
 
-    def _encoders(self, feature: str) -> list[str]:
-        """The encoder of ours that makes a feature; none of a published network's."""
-        entry = self.extract_features[feature].root
-        return [entry.encoder] if isinstance(entry, OwnFeature) else []
+    def used_proposers(self) -> list[str]:
+        """Return the trained proposers that `propose_events` names, sorted."""
+        entries = [proposals.root for proposals in self.propose_events.values()]
+        return sorted({entry.proposer for entry in entries if isinstance(entry, LearnedProposals)})
+
+    def _encoders(self, features: Iterable[str]) -> list[str]:
+        """Return the encoders, trained here, that make some features; a published network has none."""
+        entries = [self.extract_features[feature].root for feature in features]
+        return [entry.encoder for entry in entries if isinstance(entry, EncoderFeature)]
 
 
-def _known(key: str, names: list[str], entries: dict[str, Any]) -> None:
-    """Names that refer to entries of another section must exist, and features must not be named twice."""
-    if key.endswith(".features") and len(set(names)) < len(names):
-        raise ValueError(f"{key} names a feature twice: {', '.join(names)}")
+@cache
+def stages() -> dict[str, type[Settings]]:
+    """Return the stages in the order of the data flow, with the model of each one's section or of its entries."""
+    models: dict[str, Any] = {}
+    for name, field in Config.model_fields.items():
+        arguments = get_args(field.annotation)  # of a section with named entries: str and the model of an entry
+        models[name] = arguments[1] if arguments else field.annotation
+    return models
+
+
+def _check_entries(key: str, names: Iterable[str], entries: Iterable[str]) -> None:
+    """Check that names refer to entries of another section.
+
+    Raises:
+        ValueError: a name has no entry.
+    """
+    entries = set(entries)
     for name in names:
         if name not in entries:
-            raise ValueError(f"{key} names {name!r}; there are {', '.join(sorted(entries))}")
+            raise ValueError(f"{key} names {name!r}{nearest(name, entries)}")
+
+
+def _check_features(key: str, features: list[str], entries: Iterable[str]) -> None:
+    """Check that features are entries of `extract_features` and are named once.
+
+    Raises:
+        ValueError: a feature has no entry, or is named twice.
+    """
+    if len(set(features)) < len(features):
+        raise ValueError(f"{key} names a feature twice: {', '.join(features)}")
+    _check_entries(key, features, entries)
 
 
 def load(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) -> Config:
-    """The configuration of one dataset.
+    """Load the configuration of one dataset.
 
     Args:
-        dataset: name of a file in `config/datasets/`; or made of one, `<name>_s<seed>` or `<name>_smoke`, which see
-            `pipeline.config.variants`.
-        overrides: what the user gave with --configfile and --config: wins over everything.
+        dataset: name of a file in `config/datasets/`, or a variant `<name>_s<seed>` or `<name>_smoke` (see
+            `pipeline.config.variants`).
+        overrides: the user's settings, from --configfile and --config; they override everything else.
         folder: the configuration folder.
 
     Raises:
-        PipelineError: no such dataset, or one line per wrong key.
+        PipelineError: there is no such dataset, or a setting is invalid (one sentence for each).
     """
     path = folder / "datasets" / f"{dataset}.yaml"
     if path.is_file():
-        return Config.parse(_merged(dataset, overrides, folder), "")
+        return Config.parse(_merge_files(dataset, overrides, folder), "")
     if dataset.endswith(SMOKE):
         base = dataset.removesuffix(SMOKE)
-        whole = Config.parse(_merged(base, overrides, folder), "").model_dump(mode="json")
-        return Config.parse(rehearsed(whole, base), "")
-    if variant := split_name(dataset):
-        base, seed = variant
-        return Config.parse(with_seed(_merged(base, overrides, folder), base, seed), "")
-    return Config.parse(_merged(dataset, overrides, folder), "")
+        complete = Config.parse(_merge_files(base, overrides, folder), "").model_dump(mode="json")
+        return Config.parse(rehearse(complete, base), "")
+    if seeded := split_seed(dataset):
+        return Config.parse(reseed(_merge_files(seeded.base, overrides, folder), seeded.base, seeded.seed), "")
+    return Config.parse(_merge_files(dataset, overrides, folder), "")
 
 
-def _merged(dataset: str, overrides: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _merge_files(dataset: str, overrides: dict[str, Any], folder: Path) -> dict[str, Any]:
     path = folder / "datasets" / f"{dataset}.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
-        raise PipelineError(f"no dataset {dataset!r}: {path} is missing; there are {known}")
-    return merge(merge(_read(folder / "config.yaml"), _read(path)), overrides)
+        datasets = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+        raise PipelineError(f"no dataset {dataset!r}: {path} is missing; there are {datasets}")
+    return merge(merge(_read_once(folder / "config.yaml"), _read_once(path)), overrides)
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`, mapping by mapping; lists and scalars replace, and null removes a mapping.
+    """Merge `over` into `base` key by key; lists and scalars are replaced, and null removes a mapping.
 
-    An entry of another kind (given proposals instead of learned ones, a published network's features instead of our
-    own) replaces too: settings of one kind mean nothing to another.
+    An entry of another kind (proposals of a file instead of learned ones, the feature of a published network instead of
+    one of an encoder) is replaced whole, because the settings of one kind mean nothing to another.
     """
     merged = dict(base)
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = value if _of_other_kind(merged[key], value) else merge(merged[key], value)
+            merged[key] = _merge_entries(merged[key], value)
         elif value is None and isinstance(merged.get(key), dict):
             del merged[key]
         else:
@@ -226,21 +274,35 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _of_other_kind(base: dict[str, Any], over: dict[str, Any]) -> bool:
-    """Whether an entry says that it is of another kind than the one it is laid on."""
-    named = next((kind for kind in KINDS if kind in over), None)
-    is_feature = any(kind in base for kind in KINDS)
+def _merge_entries(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge two mappings, if they are of one kind."""
+    if _is_other_kind(base, over):
+        return over
+    if over.get("architecture") in CAPTIONERS and over["architecture"] != base.get("architecture"):
+        # Of the settings of a captioner of another architecture only those of the training remain.
+        base = {key: value for key, value in base.items() if key in CaptionerEntry.model_fields}
+    return merge(base, over)
+
+
+def _is_other_kind(base: dict[str, Any], over: dict[str, Any]) -> bool:
+    """Return whether an entry names another kind than the entry that it is merged into."""
+    kind_key = next((key for key in KINDS if key in over), None)
+    is_feature = any(key in base for key in KINDS)
     return over.get("kind", base.get("kind")) != base.get("kind") or (
-        is_feature and named is not None and named not in base
+        is_feature and kind_key is not None and kind_key not in base
     )
 
 
-@cache
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a configuration file; an empty file is an empty mapping.
+
+    Raises:
+        PipelineError: the file cannot be read, is not YAML, or is not a mapping.
+    """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PipelineError(f"{path}: no such configuration file") from None
+    except OSError as error:
+        raise PipelineError(f"{path}: cannot read configuration file ({error.strerror})") from None
     except yaml.YAMLError as error:
         raise PipelineError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if data is None:
@@ -248,3 +310,6 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise PipelineError(f"{path}: expected a mapping of sections")
     return data
+
+
+_read_once = cache(read_yaml)

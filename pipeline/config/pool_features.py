@@ -1,4 +1,4 @@
-"""Section `pool_features`: global features of videos."""
+"""Section `pool_features`: one vector per video from the features of its clips."""
 
 from typing import Literal
 
@@ -10,6 +10,6 @@ Pool = Literal["max", "mean"]
 
 
 class PoolFeatures(Section):
-    """One vector for each video: what its clip features are over all of its clips (TSP, section 3.2)."""
+    """Pooling of the clip features of each video into one vector (Alwassel et al., TSP, 2021, section 3.2)."""
 
-    pools: list[Pool] = Field(["max", "mean"], min_length=1, description="which vectors are kept")
+    pools: list[Pool] = Field(["max", "mean"], min_length=1, description="kinds of pooling to store")

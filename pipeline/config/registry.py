@@ -8,14 +8,20 @@ documents and the parameters of the tests are made from the registries.
 To add a part, write one module and add one spec to the registry of its kind: see CONTRIBUTING.md.
 """
 
-import difflib
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Generic, TypeVar
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pipeline.config.base import Settings
-from pipeline.errors import PipelineError
+from pipeline.config.base import Section, Settings
+from pipeline.errors import PipelineError, nearest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class NoSettings(Section):
+    """Settings of a part that has none."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +33,31 @@ class Spec:
         description: one line for `--help` and the tables of the documents.
         settings: the settings model of the part.
         build: the code, as `pipeline.package.module:function_or_class`; imported by `load`.
+        columns: fields that the tables of the documents show after the name.
     """
+
+    columns: ClassVar[tuple[str, ...]] = ("description",)
 
     name: str
     description: str
     settings: type[Settings]
     build: str
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Check the names of the fields before they are set: a registry is read when modules are imported.
+
+        Raises:
+            PipelineError: a field is missing, or a keyword is no field.
+        """
+        required = [field.name for field in fields(cls) if field.default is field.default_factory is MISSING]
+        missing = [name for name in required[len(args) :] if name not in kwargs]
+        unknown = sorted(kwargs.keys() - {field.name for field in fields(cls)})
+        where = f"{cls.__name__} {kwargs.get('name', args[0] if args else '')!r}"
+        if unknown:
+            raise PipelineError(f"{where}: no field {unknown[0]!r}{nearest(unknown[0], [f.name for f in fields(cls)])}")
+        if missing and (args or kwargs):  # a copy is created without values
+            raise PipelineError(f"{where}: missing in the spec: {', '.join(missing)}")
+        return super().__new__(cls)
 
     def load(self) -> Any:
         """Import the part's code.
@@ -44,7 +69,17 @@ class Spec:
         try:
             return getattr(importlib.import_module(module), name)
         except (ModuleNotFoundError, AttributeError) as error:
-            raise PipelineError(f"registry entry {self.name!r}: build = {self.build!r}: {error}") from error
+            raise PipelineError(f"{self.name!r}: build = {self.build!r}: {error}{_expected_file(module)}") from error
+
+
+def _expected_file(module: str) -> str:
+    """Return the end of an error about a missing module: the file that it needs, and a file of its name elsewhere."""
+    expected = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    if expected.is_file() or expected.with_suffix("").is_dir():
+        return ""
+    files = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "pipeline").rglob(expected.name))
+    move = f"; move {files[0]} there" if files else ""
+    return f"; expected the file {expected.relative_to(ROOT).as_posix()}{move}"
 
 
 S = TypeVar("S", bound=Spec)
@@ -61,14 +96,14 @@ class Registry(Mapping[str, S], Generic[S]):
             specs: the specs.
 
         Raises:
-            PipelineError: a name is taken, or a spec lacks a part.
+            PipelineError: a name is taken, a field is empty, or `build` has another form.
         """
         self.kind = kind
         self._specs: dict[str, S] = {}
         for spec in specs:
-            lacking = [field.name for field in fields(spec) if getattr(spec, field.name) in ("", None)]
-            if lacking:
-                raise PipelineError(f"{kind} {spec.name!r}: its spec lacks {', '.join(lacking)}")
+            missing = [field.name for field in fields(spec) if getattr(spec, field.name) in ("", None)]
+            if missing:
+                raise PipelineError(f"{kind} {spec.name!r}: empty in the spec: {', '.join(missing)}")
             if not spec.build.startswith("pipeline.") or spec.build.count(":") != 1:
                 raise PipelineError(f"{kind} {spec.name!r}: build = {spec.build!r}; expected pipeline.<module>:<name>")
             if spec.name in self._specs:
@@ -96,10 +131,3 @@ class Registry(Mapping[str, S], Generic[S]):
 
     def __len__(self) -> int:
         return len(self._specs)
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The end of an error about an unknown name: the nearest known one, or all of them where none is near."""
-    known = sorted(names)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

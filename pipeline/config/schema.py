@@ -1,39 +1,32 @@
-"""The files that follow from the typed configuration: `config/config.yaml` and `config/schema.json`.
+"""The files that are generated from the typed configuration: `config/config.yaml` and `config/schema.json`.
 
-Alone:
-    python -m pipeline.config.schema            # says whether the files are as the code has it
-    python -m pipeline.config.schema --write    # writes them anew
+`make generate` writes them, with all other generated files.
 """
 
 import json
 import textwrap
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, RootModel
 
 from pipeline.config.base import MACHINE
-from pipeline.config.command import command, parser
-from pipeline.config.load import CONFIG, Config
-from pipeline.errors import PipelineError
-from pipeline.io.atomic import write_text
+from pipeline.config.load import Config
 
 HEADER = """\
 # yaml-language-server: $schema=schema.json
-# Every setting with its default, which is the paper's where the paper tells. This file is generated from
-# pipeline/config/*.py (`python -m pipeline.config.schema --write`). Do not edit it for a run: what a dataset needs
-# stands in config/datasets/<name>.yaml, what a run needs in a file of your own, given with --configfile; both are laid
-# over this one, key by key.
+# Every setting with its default. Defaults follow the paper where it states a value. This file is generated from
+# pipeline/config/*.py (`make generate`); do not edit it. Settings of a dataset belong in config/datasets/<name>.yaml,
+# settings of a run in your own file, given with --configfile. Both override this file key by key.
 """
 
 
 def config_yaml() -> str:
-    """The default configuration as YAML, each key under a comment that explains it."""
+    """Return the default configuration as YAML, each key under a comment with its description."""
     return HEADER + "".join(_lines(Config(), 0))
 
 
 def schema_json() -> str:
-    """JSON schema of the configuration, for editors. Overlays name only some keys, so no key is required."""
+    """Return the JSON schema of the configuration, for editors. No key is required, because overlays name only some."""
     schema = Config.model_json_schema()
     for part in [schema, *schema["$defs"].values()]:
         part.pop("required", None)
@@ -47,8 +40,8 @@ def _lines(section: BaseModel, depth: int) -> list[str]:
         if depth == 0:
             lines.append("\n")
         assert field.description, f"{type(section).__name__}.{name} lacks a description"
-        said = field.description + (" (changes no result)" if field.json_schema_extra == MACHINE else "")
-        lines += [f"{indent}# {line}\n" for line in textwrap.wrap(said, 110 - len(indent))]
+        description = field.description + (" (changes no result)" if field.json_schema_extra == MACHINE else "")
+        lines += [f"{indent}# {line}\n" for line in textwrap.wrap(description, 110 - len(indent))]
         lines += _entry(name, getattr(section, name), depth)
     return lines
 
@@ -60,15 +53,15 @@ def _entry(name: str, value: Any, depth: int) -> list[str]:
     if isinstance(value, BaseModel):
         return [f"{indent}{name}:\n", *_lines(value, depth + 1)]
     if isinstance(value, dict) and value:
-        inside = [line for key, entry in value.items() for line in _entry(key, entry, depth + 1)]
-        return [f"{indent}{name}:\n", *inside]
+        entries = [line for key, entry in value.items() for line in _entry(key, entry, depth + 1)]
+        return [f"{indent}{name}:\n", *entries]
     if isinstance(value, list) and value and isinstance(value[0], BaseModel):
         return [f"{indent}{name}:\n", *(f"{indent}  - {_flow(item.model_dump())}\n" for item in value)]
     return [f"{indent}{name}: {_flow(value)}\n"]
 
 
 def _flow(value: Any) -> str:
-    """A value in YAML's flow style; floats keep a point, because YAML reads `1e-4` as text."""
+    """Format a value in YAML's flow style; floats keep a point, because YAML reads `1e-4` as text."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, list):
@@ -81,24 +74,8 @@ def _flow(value: Any) -> str:
     return json.dumps(value)
 
 
-def generated() -> dict[Path, str]:
-    """Path and text of each generated file."""
-    return {CONFIG / "config.yaml": config_yaml(), CONFIG / "schema.json": schema_json()}
+if __name__ == "__main__":  # pragma: no cover
+    from pathlib import Path
 
-
-@command
-def main(argv: list[str] | None = None) -> int:
-    """Command line."""
-    arguments = parser(__doc__)
-    arguments.add_argument("--write", action="store_true", help="write the files instead of comparing them")
-    args = arguments.parse_args(argv)
-    for path, text in generated().items():
-        if args.write:
-            write_text(path, text)
-        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-            raise PipelineError(f"{path} is not as pipeline/config has it: python -m pipeline.config.schema --write")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    Path("config/config.yaml").write_text(config_yaml(), encoding="utf-8")
+    Path("config/schema.json").write_text(schema_json(), encoding="utf-8")

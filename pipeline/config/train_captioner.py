@@ -1,50 +1,131 @@
-"""Section `train_captioner`: one entry per captioner (section 1.4)."""
+"""Section `train_captioner`: one entry per captioner (section 1.4 of the paper).
 
-from typing import Literal
+An entry holds the training settings below and, beside them, the settings of the captioner that `architecture` names.
+"""
 
-from pydantic import Field
+from functools import cache
+from typing import Annotated, Any, cast
 
-from pipeline.config.base import Device, Section, cache_field, device_field, steps_field
+from pydantic import AfterValidator, BeforeValidator, Field, RootModel, SerializeAsAny, WrapValidator, create_model
+
+from pipeline.config.base import Settings
+from pipeline.config.captioners import CAPTIONERS, DEFAULT_CAPTIONER, CaptionerSettings
 from pipeline.config.combination import Align, Missing, align_field, missing_field
+from pipeline.config.training import CaptionerTrainingSettings
+from pipeline.errors import nearest
+
+DEFAULT_STREAM = "features"
+"""Name of the stream that a plain list of features makes."""
 
 
-class TrainCaptioner(Section):
-    """Cross-entropy training of one event captioner."""
+def _check_features(features: Any) -> Any:
+    """Refuse what is neither a list of features nor a mapping of stream names to such lists."""
+    streams = list(features.values()) if isinstance(features, dict) else [features]
+    lists = [names for names in streams if isinstance(names, list) and names]
+    if not streams or len(lists) < len(streams) or not all(isinstance(name, str) for names in lists for name in names):
+        raise ValueError(
+            "expected a list of entries of `extract_features`, or named streams: {visual: [a, b], audio: [c]}"
+        )
+    return features
 
-    architecture: str = Field(
-        "events", min_length=1, description="the captioner, by its name in `pipeline.captioning.registry`"
-    )
-    features: list[str] = Field(min_length=1, description="entries of `extract_features`, concatenated along channels")
-    splits: list[Literal["train", "enlarged"]] = Field(
-        ["train"], min_length=1, description="whose videos it learns from; `enlarged` is the paper's part of validation"
+
+def _check_stream_names(features: Any) -> Any:
+    """Refuse stream names that cannot name a part of a network."""
+    for name in features if isinstance(features, dict) else []:
+        if not name.isidentifier():
+            raise ValueError(f"stream {name!r}: expected a name of letters, digits and _")
+    return features
+
+
+FeatureStreamNames = Annotated[
+    list[str] | dict[str, list[str]], BeforeValidator(_check_features), AfterValidator(_check_stream_names)
+]
+
+
+class CaptionerInputs(CaptionerSettings):
+    """What a captioner reads and writes."""
+
+    features: FeatureStreamNames = Field(
+        description="entries of `extract_features`: a list, concatenated along channels, or named streams of lists, "
+        "each on its own time grid"
     )
     align: Align = align_field()
     missing: Missing = missing_field()
-    relations: bool = Field(True, description="events know of the other events of their video (false: ablation)")
-    context: bool = Field(
-        True, description="captions know of those before them (false: ablation; all events are worded at once)"
-    )
-    hidden: int = Field(512, ge=1, description="size of all hidden layers")
-    dropout: float = Field(0.5, ge=0, lt=1, description="on events, what they take from others, and the output")
-    max_words: int = Field(28, ge=1, description="captions are cut to this many words")
-    epochs: int = Field(40, ge=1, description="at most this many passes over the training videos")
-    steps_per_epoch: int | None = steps_field()
-    batch_videos: int = Field(1, ge=1, description="videos per step, all their events each")
-    lr: float = Field(1.0e-4, gt=0, description="of Adam")
-    weight_decay: float = Field(0.0, ge=0, description="of Adam")
-    clip_gradient: float = Field(100.0, gt=0, description="gradients are cut to this absolute value")
+    max_words: int = Field(28, ge=1, description="maximum number of words per caption; longer sentences are truncated")
+
+
+class CaptionerEntry(CaptionerTrainingSettings, CaptionerInputs):
+    """Cross-entropy training of one captioner; the settings of its architecture come beside these."""
+
+    weight_decay: float = Field(0.0, ge=0, description="weight decay (L2 penalty) of Adam")
     scheduled_sampling: float = Field(
-        0.0, ge=0, le=1, description="largest share of words that are read as the captioner draws them, not as written"
+        0.0,
+        ge=0,
+        le=1,
+        description="final probability of feeding back a sampled word instead of the annotated one (scheduled "
+        "sampling)",
     )
     scheduled_sampling_epochs: int = Field(
-        20, ge=1, description="the share rises in as many equal steps, from none in the first epoch"
+        20, ge=1, description="epochs over which that probability rises linearly from 0, its value in the first epoch"
     )
-    selection: Literal["meteor", "last"] = Field(
-        "meteor", description="which epoch is kept: best METEOR on the split `val`, or the last"
-    )
-    evaluate_every: int = Field(1, ge=1, description="epochs between two looks at `val`")
     self_critical: bool = Field(
-        True, description="whether captions come from the captioner that `finetune_scst` makes of this one"
+        True, description="caption with the weights after `finetune_scst` (false: with those after cross-entropy)"
     )
-    cache_gb: float = cache_field()
-    device: Device = device_field()
+
+    @property
+    def streams(self) -> dict[str, list[str]]:
+        """Features of each stream by its name; a plain list is one stream."""
+        return self.features if isinstance(self.features, dict) else {DEFAULT_STREAM: self.features}
+
+    @property
+    def feature_names(self) -> list[str]:
+        """All features, stream by stream."""
+        return [name for names in self.streams.values() for name in names]
+
+    @property
+    def architecture_settings(self) -> CaptionerSettings:
+        """The settings of the architecture alone."""
+        model = CAPTIONERS[self.architecture].settings
+        settings = model.model_validate({name: getattr(self, name) for name in model.model_fields})
+        assert isinstance(settings, CaptionerSettings)
+        return settings
+
+    def sampling_prob(self, epoch: int) -> float:
+        """Return the probability of scheduled sampling in an epoch, counted from 1."""
+        return self.scheduled_sampling * min(1.0, (epoch - 1) / self.scheduled_sampling_epochs)
+
+
+@cache
+def entry_model(settings: type[CaptionerSettings]) -> type[CaptionerEntry]:
+    """Build the model of an entry: the training settings and the settings of one architecture."""
+    bases = cast("tuple[type[CaptionerEntry], ...]", (settings, CaptionerEntry))
+    return create_model(f"Train{settings.__name__}", __base__=bases, __doc__=settings.__doc__, __module__=__name__)
+
+
+def _validate(entry: Any, _handler: Any) -> Any:
+    """Validate plain data as the entry of the captioner that its key `architecture` names."""
+    if isinstance(entry, CaptionerEntry):
+        return entry
+    if not isinstance(entry, dict):
+        raise ValueError("expected a mapping of settings")
+    name = entry.get("architecture", DEFAULT_CAPTIONER)
+    if not isinstance(name, str) or name not in CAPTIONERS:
+        raise ValueError(f"no captioner {name!r}{nearest(str(name), CAPTIONERS)}")
+    validated = entry_model(CAPTIONERS[name].settings).model_validate(entry)
+    validated.check_streams(validated.streams)
+    return validated
+
+
+def _any_entry() -> Any:
+    models = [entry_model(spec.settings) for spec in CAPTIONERS.values()]
+    united: Any = models[0]
+    for model in models[1:]:
+        united = united | model
+    return united
+
+
+class TrainCaptioner(
+    RootModel[Annotated[SerializeAsAny[CaptionerEntry], WrapValidator(_validate, json_schema_input_type=_any_entry())]],
+    Settings,
+):
+    """Cross-entropy training of one captioner."""

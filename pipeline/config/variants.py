@@ -1,81 +1,77 @@
-"""Datasets made of another by their names.
+"""Variants of a dataset, configured from the dataset's own configuration.
 
-`<name>_s<seed>`: a dataset that the pipeline makes itself, made and learned anew from another seed. `<name>_smoke`: a
-rehearsal of any dataset's road: every job, network and setting of it, on a few videos, two steps to a training.
+`<name>_s<seed>` is a synthetic dataset made again from another seed; its encoders start from that seed too.
+`<name>_smoke` is a rehearsal of any dataset: every job, network and setting of it on a few videos, with two steps per
+training.
 """
 
-import re
 from typing import Any
 
+from pipeline.config.dataset_names import SMOKE
 from pipeline.errors import PipelineError
 
-SMOKE = "_smoke"
-
-FEW = 2
-"""Steps of a rehearsed training, videos of each split, and shards."""
-
-VARIANT = re.compile("(?P<base>[a-z][a-z0-9_]*)_s(?P<seed>[0-9]+)")
+REHEARSAL_SIZE = 2
+"""Number of training steps, of videos in each split, and of shards in a rehearsal."""
 
 
-def split_name(dataset: str) -> tuple[str, int] | None:
-    """Dataset and seed that a name is made of; None of a plain name."""
-    found = VARIANT.fullmatch(dataset)
-    return (found["base"], int(found["seed"])) if found else None
-
-
-def with_seed(config: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
-    """The configuration of `base` with its own results, another corpus, and encoders that begin and draw anew.
+def reseed(config: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
+    """Return the configuration of `<base>_s<seed>`: own results, another corpus, other random numbers in pretraining.
 
     Args:
-        config: of `base`, plain data.
+        config: configuration of `base`, plain data.
         base: name of the dataset.
-        seed: of the corpus and of the pretrainings.
+        seed: seed of the corpus and of the pretraining of encoders.
 
     Raises:
-        PipelineError: the videos of `base` are not made by the pipeline: there is nothing to draw anew.
+        PipelineError: the pipeline does not make the videos of `base`, so they do not depend on a seed.
     """
     if not str(config.get("build_corpus", {}).get("videos")).startswith(f"results/{base}/"):
         raise PipelineError(
-            f"there is no dataset {base}_s{seed}: only a corpus that the pipeline makes itself can be made from "
-            f"another seed, and the videos of {base} are given"
+            f"no dataset {base}_s{seed}: only a synthetic dataset can be made from another seed, and "
+            f"build_corpus.videos of {base} is not below results/{base}/"
         )
-    moved: dict[str, Any] = _moved(config, f"results/{base}/", f"results/{base}_s{seed}/")
-    moved["make_demo"] = {**moved.get("make_demo", {}), "seed": seed}
-    moved["pretrain_encoder"] = {
-        name: {**entry, "seed": seed} for name, entry in moved.get("pretrain_encoder", {}).items()
+    seeded: dict[str, Any] = _replace_folder(config, f"results/{base}/", f"results/{base}_s{seed}/")
+    seeded["make_demo"] = {**seeded.get("make_demo", {}), "seed": seed}
+    seeded["pretrain_encoder"] = {
+        name: {**encoder, "seed": seed} for name, encoder in seeded.get("pretrain_encoder", {}).items()
     }
-    return moved
+    return seeded
 
 
-def rehearsed(config: dict[str, Any], base: str) -> dict[str, Any]:
-    """The configuration of `base` with its own results, few videos, and trainings of two steps.
+def rehearse(config: dict[str, Any], base: str) -> dict[str, Any]:
+    """Return the configuration of `<base>_smoke`: own results, a few videos, and two steps per training.
 
-    What decides which jobs there are, what networks they hold and how much memory they take stays as it is. Videos
-    that are not there are no reason to stop, nor are action classes that so few of them do not show.
+    Settings that decide which jobs run, which networks they build and how much memory they need stay unchanged. Missing
+    videos are allowed, and so are action classes without a video.
 
     Args:
-        config: of `base`, plain data, with every default.
+        config: complete configuration of `base`, plain data.
         base: name of the dataset.
     """
-    moved: dict[str, Any] = _moved(config, f"results/{base}/", f"results/{base}{SMOKE}/")
-    corpus = moved["build_corpus"]
-    corpus |= {"limit_videos": corpus["limit_videos"] or FEW, "shards": min(FEW, corpus["shards"]), "missing": "allow"}
-    entries = [moved["finetune_scst"]]
-    for section in ("pretrain_encoder", "propose_events", "train_captioner"):
-        entries += moved[section].values()
-    for entry in entries:
-        if entry.get("epochs"):  # others do not train: given and annotated events, encoders as they begin
-            entry |= {"epochs": 1, "steps_per_epoch": FEW}
-    for encoder in moved["pretrain_encoder"].values():
-        # Steps as full as the real ones, which the memory of a GPU has to hold, from however few segments.
-        encoder |= {"clips_per_segment": encoder["batch_size"] * encoder["replicas"], "empty_classes": "allow"}
-    return moved
+    rehearsal: dict[str, Any] = _replace_folder(config, f"results/{base}/", f"results/{base}{SMOKE}/")
+    corpus = rehearsal["build_corpus"]
+    corpus |= {
+        "limit_videos": corpus["limit_videos"] or REHEARSAL_SIZE,
+        "shards": min(REHEARSAL_SIZE, corpus["shards"]),
+        "missing": "allow",
+    }
+    trainings = [rehearsal["finetune_scst"]]
+    for section in ("pretrain_encoder", "train_proposer", "train_captioner"):
+        trainings += rehearsal[section].values()
+    for training in trainings:
+        # Encoders with 0 epochs train nothing.
+        if training.get("epochs"):
+            training |= {"epochs": 1, "steps_per_epoch": REHEARSAL_SIZE}
+    for encoder in rehearsal["pretrain_encoder"].values():
+        # Few segments must fill batches of the full size, because these decide how much GPU memory a step needs.
+        encoder |= {"clips_per_segment": encoder["batch_size"] * encoder["accumulate_steps"], "empty_classes": "allow"}
+    return rehearsal
 
 
-def _moved(value: Any, before: str, after: str) -> Any:
-    """Plain data with every path below one folder led below another."""
+def _replace_folder(value: Any, old: str, new: str) -> Any:
+    """Return plain data in which every path below the folder `old` is below `new`."""
     if isinstance(value, dict):
-        return {key: _moved(entry, before, after) for key, entry in value.items()}
+        return {key: _replace_folder(entry, old, new) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_moved(entry, before, after) for entry in value]
-    return after + value.removeprefix(before) if isinstance(value, str) and value.startswith(before) else value
+        return [_replace_folder(entry, old, new) for entry in value]
+    return new + value.removeprefix(old) if isinstance(value, str) and value.startswith(old) else value

@@ -1,4 +1,4 @@
-"""Section `write_report`: the tables, the pictures and the page."""
+"""Section `write_report`: score tables, training curves and the page."""
 
 from pydantic import Field
 
@@ -6,7 +6,9 @@ from pipeline.config.base import Section
 
 
 class WriteReport(Section):
-    """What the report shows."""
+    """Content of the report."""
 
     title: str = Field("Dense video captions", description="heading of the page")
-    videos: int = Field(12, ge=0, description="videos shown with their captions, spread evenly over the split test")
+    videos: int = Field(
+        12, ge=0, description="number of test videos shown with their captions, evenly spaced in the list"
+    )

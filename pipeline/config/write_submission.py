@@ -6,9 +6,13 @@ from pipeline.config.base import Section
 
 
 class WriteSubmission(Section):
-    """What the submission file says of itself, as ActivityNet's evaluation server asks."""
+    """Statement on external data, which ActivityNet's evaluation server requires."""
+
+    TARGET = "results/{dataset}_submission.json"
 
     external_data: bool | None = Field(
-        None, description="whether data beyond ActivityNet was used, pretrained weights too; null: as the captions say"
+        None,
+        description="whether data other than ActivityNet was used, including pretrained weights; null: as stated in the"
+        " caption file",
     )
-    details: str | None = Field(None, description="which data; null: as the captions say")
+    details: str | None = Field(None, description="which external data was used; null: as stated in the caption file")

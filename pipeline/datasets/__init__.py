@@ -1,1 +1,1 @@
-"""One adapter per annotation format, all ending in the corpus schema."""
+"""Annotation readers, the tables of the corpus, splits, concepts and vocabulary."""

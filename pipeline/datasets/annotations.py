@@ -1,24 +1,25 @@
-"""What every adapter gives, and the checks that all of them share."""
+"""What every annotation reader returns, and the checks that all readers share."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from pipeline.config.readers import READERS, reader_of
 from pipeline.errors import PipelineError
 
-LONGEST = 1e9
-"""Seconds, thirty years."""
+MAX_SECONDS = 1e9
+"""Largest accepted time (thirty years); larger ones are mistakes."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a video with an action label or a sentence, as annotated (nothing clipped, nothing dropped).
+    """A segment of a video as annotated: nothing is clipped or dropped.
 
     Attributes:
         start: seconds.
         end: seconds.
-        text: the label, or the sentence.
+        text: action label, sentence, or empty for background.
     """
 
     start: float
@@ -27,15 +28,14 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Annotated:
-    """A video and its segments.
+class ActionVideo:
+    """A video with its action segments.
 
     Attributes:
-        duration: seconds; None where the file does not say.
+        duration: seconds; None if the file does not state it.
         segments: in the file's order.
-        subset: training, validation or testing, where the file says so.
-        background: stretches that the file states to show no action (their text is empty); None where the file states
-            nothing of the kind.
+        subset: training, validation or testing; None if the file does not state it.
+        background: segments that the file states to show no action; None if the file states no background.
     """
 
     duration: float | None
@@ -44,30 +44,70 @@ class Annotated:
     background: tuple[Segment, ...] | None = None
 
 
-def is_seconds(time: Any) -> bool:
-    """Whether a value is a number of seconds that a video can have: not infinite, nor text, nor thirty years."""
-    return isinstance(time, int | float) and not isinstance(time, bool) and abs(time) < LONGEST
+@dataclass(frozen=True)
+class CaptionedVideo:
+    """A video with its captioned events.
+
+    Attributes:
+        duration: seconds.
+        events: in the file's order, with their sentences as written.
+    """
+
+    duration: float
+    events: tuple[Segment, ...]
 
 
-def check_times(pair: Any, path: Path, video: str, index: int) -> tuple[float, float]:
-    """Two finite numbers of seconds; their order is judged elsewhere.
+def read_actions(path: Path, reader: str | None = None) -> dict[str, ActionVideo]:
+    """Read a file of action annotations, by video id as in the file.
+
+    Args:
+        path: the file.
+        reader: name of a reader; None selects the reader by the suffix of the file.
 
     Raises:
-        PipelineError: anything else, naming file, video and position.
+        PipelineError: no such reader, or the file is absent or malformed.
     """
-    good = isinstance(pair, list) and len(pair) == 2 and all(is_seconds(time) for time in pair)
-    if not good:
-        raise PipelineError(f"{path}: video {video}, segment {index}: {pair!r} is not [start, end] in seconds")
-    return float(pair[0]), float(pair[1])
+    read = (READERS[reader] if reader else reader_of(path.name, "actions")).load()
+    return cast("dict[str, ActionVideo]", read(path))
+
+
+def read_captions(path: Path, reader: str | None = None) -> dict[str, CaptionedVideo]:
+    """Read a file of captions, by video id as in the file.
+
+    Args:
+        path: the file.
+        reader: name of a reader; None selects the reader by the suffix of the file.
+
+    Raises:
+        PipelineError: no such reader, or the file is absent or malformed.
+    """
+    read = (READERS[reader] if reader else reader_of(path.name, "captions")).load()
+    return cast("dict[str, CaptionedVideo]", read(path))
+
+
+def is_seconds(time: Any) -> bool:
+    """Return whether a value is a plausible time in seconds: a finite number below `MAX_SECONDS`."""
+    return isinstance(time, int | float) and not isinstance(time, bool) and abs(time) < MAX_SECONDS
+
+
+def check_times(times: Any, path: Path, video: str, index: int) -> tuple[float, float]:
+    """Return start and end if they are two finite numbers of seconds; their order is not checked.
+
+    Raises:
+        PipelineError: anything else; names the file, the video and the segment.
+    """
+    if not (isinstance(times, list) and len(times) == 2 and all(is_seconds(time) for time in times)):
+        raise PipelineError(f"{path}: video {video}, segment {index}: {times!r} is not [start, end] in seconds")
+    return float(times[0]), float(times[1])
 
 
 def check_duration(duration: Any, path: Path, video: str) -> float:
-    """A positive number of seconds.
+    """Return the duration if it is a positive finite number of seconds.
 
     Raises:
-        PipelineError: anything else.
+        PipelineError: anything else; names the file and the video.
     """
-    number = isinstance(duration, int | float) and not isinstance(duration, bool)
-    if not number or not math.isfinite(duration) or duration <= 0:
+    is_number = isinstance(duration, int | float) and not isinstance(duration, bool)
+    if not is_number or not math.isfinite(duration) or duration <= 0:
         raise PipelineError(f"{path}: video {video}: duration {duration!r} is not a positive number of seconds")
     return float(duration)

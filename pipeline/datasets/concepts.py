@@ -1,92 +1,72 @@
-"""Counting words: the concepts that an encoder learns to see, the words that a captioner may say, and their IDF."""
+"""Semantic concepts, as `mine_concepts` writes them and models use them."""
 
-import math
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.tagger import Tagged, Tagger, bare, is_stop, tag
-from pipeline.datasets.text import words
 from pipeline.errors import PipelineError
+from pipeline.io.atomic import read_json
 
 
-def concepts(
-    sentences: Sequence[str], *, size: int, parts_of_speech: Sequence[str], tagger: Tagger, lemmatise: bool
-) -> list[dict[str, Any]]:
-    """The most frequent content words (section 1.1: nouns, verbs, adjectives and adverbs).
+@dataclass(frozen=True)
+class Concept:
+    """A concept, as models use it.
 
-    A concept with a stop word among its spellings is left out as a whole: were "using" left out alone, a clip whose
-    sentence has it would be told not to show "use".
+    Attributes:
+        word: name of the concept.
+        forms: the words of sentences that express it.
+        pos: universal part of speech.
+    """
+
+    word: str
+    forms: tuple[str, ...]
+    pos: str
+
+
+def read_concepts(path: Path, *, allow_empty: bool = False) -> list[Concept]:
+    """Read the concepts that `mine_concepts` wrote, or a list without `forms`; the index of a concept is its position.
+
+    A concept without `forms` is expressed by its word in that spelling.
 
     Args:
-        sentences: training sentences.
-        size: how many concepts at most (N).
-        parts_of_speech: universal tags that count.
-        tagger: who decides the tags.
-        lemmatise: whether all spellings of a lemma are one concept, or each is its own (without possessive endings).
-
-    Returns:
-        by falling count, then alphabet: word (lemma, or spelling), pos (its most frequent), count (occurrences), idf
-        (log of sentences over sentences with it), forms (the spellings that stand for it; no spelling stands for two).
-    """
-    kinds = set(parts_of_speech)
-    tagged = [[word for word in found if word.pos in kinds] for found in tag(sentences, tagger)]
-    lemma_of = _one_lemma_each(tagged)
-    concept_of = {form: lemma if lemmatise else bare(form) for form, lemma in lemma_of.items()}
-    stopped = {concept_of[form] for form, lemma in lemma_of.items() if is_stop(form) or is_stop(lemma)}
-    counts: Counter[str] = Counter()
-    containing: Counter[str] = Counter()
-    pos: dict[str, Counter[str]] = defaultdict(Counter)
-    forms: dict[str, set[str]] = defaultdict(set)
-    for found in tagged:
-        shown = [(concept_of[word.form], word) for word in found if concept_of[word.form] not in stopped]
-        containing.update({concept for concept, _ in shown})
-        for concept, word in shown:
-            counts[concept] += 1
-            pos[concept][word.pos] += 1
-            forms[concept].add(word.form)
-    return [
-        {
-            "word": concept,
-            "pos": _most_frequent(pos[concept]),
-            "count": counts[concept],
-            "idf": math.log(len(sentences) / containing[concept]),
-            "forms": sorted(forms[concept]),
-        }
-        for concept in sorted(counts, key=lambda concept: (-counts[concept], concept))[:size]
-    ]
-
-
-def _one_lemma_each(tagged: list[list[Tagged]]) -> dict[str, str]:
-    """The lemma that each spelling stands for most often, so that a spelling is never two concepts."""
-    lemmas: dict[str, Counter[str]] = defaultdict(Counter)
-    for found in tagged:
-        for word in found:
-            lemmas[word.form][word.lemma] += 1
-    return {form: _most_frequent(counted) for form, counted in lemmas.items()}
-
-
-def _most_frequent(counted: Counter[str]) -> str:
-    """The most frequent key; of equals, the first in the alphabet."""
-    return min(counted, key=lambda name: (-counted[name], name))
-
-
-def vocabulary(sentences: Sequence[str], min_count: int) -> list[str]:
-    """Words that occur at least `min_count` times, by falling count, then alphabet.
+        path: the file.
+        allow_empty: whether a list without concepts is accepted.
 
     Raises:
-        PipelineError: none does.
+        PipelineError: the file is absent, empty, or not a list of concepts.
     """
-    counts = Counter(word for sentence in sentences for word in words(sentence))
-    kept = sorted((word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word))
-    if not kept:
+    data = read_json(path, "concepts")
+    if not isinstance(data, list):
+        raise PipelineError(f"{path}: expected a list of concepts, as mine_concepts writes it")
+    if not data and not allow_empty:
+        raise PipelineError(f"{path}: holds no concepts; remove `concepts` from `losses` to train without them")
+    return [_parse_concept(path, entry) for entry in data]
+
+
+def _parse_concept(path: Path, entry: Any) -> Concept:
+    word, pos = (entry.get("word"), entry.get("pos")) if isinstance(entry, dict) else (None, None)
+    forms = entry.get("forms", [word]) if isinstance(word, str) and isinstance(pos, str) else None
+    if not isinstance(forms, list) or not all(isinstance(form, str) for form in forms):
         raise PipelineError(
-            f"no word occurs {min_count} times in {len(sentences)} training sentences (config: mine_concepts.min_count)"
+            f"{path}: {entry!r} has no word and forms (a list), or no pos; make the concepts with mine_concepts"
         )
-    return kept
+    return Concept(str(word), tuple(forms), str(pos))
 
 
-def inverse_document_frequency(sentences: Sequence[str]) -> dict[str, float]:
-    """log(sentences / sentences containing the word) for every word, in alphabetical order."""
-    containing = Counter(word for sentence in sentences for word in set(words(sentence)))
-    return {word: math.log(len(sentences) / containing[word]) for word in sorted(containing)}
+def concept_of_forms(concepts: Iterable[Concept], path: Path) -> dict[str, str]:
+    """Return the word of the concept that each form expresses.
+
+    Args:
+        concepts: as read.
+        path: their file, for the error.
+
+    Raises:
+        PipelineError: two concepts have a form in common.
+    """
+    concept_of: dict[str, str] = {}
+    for concept in concepts:
+        for form in concept.forms:
+            if concept_of.setdefault(form, concept.word) != concept.word:
+                raise PipelineError(f"{path}: {form!r} is a form of {concept_of[form]!r} and of {concept.word!r}")
+    return concept_of

@@ -1,27 +1,27 @@
-"""Splits and shards by a hash of the video id: adding videos moves none that was there."""
+"""Splits and shards by a hash of the video id: they stay the same when videos are added."""
 
 import hashlib
 
 from pipeline.config.build_corpus import Fractions
 
 
-def unit(video: str, purpose: str) -> float:
-    """A number in [0, 1) that depends on the id and the purpose only."""
+def unit_hash(video: str, purpose: str) -> float:
+    """Return a number in [0, 1) that depends on the id and the purpose only."""
     digest = hashlib.sha256(f"{purpose}\x1f{video}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def validation_split(video: str, fractions: Fractions) -> str | None:
-    """Which part of the official validation set a video belongs to; None where the fractions leave it out."""
-    place = unit(video, "split")
-    edge = 0.0
+    """Return the split of an official validation video; None if the fractions leave it out."""
+    position = unit_hash(video, "split")
+    upper = 0.0
     for split in ("enlarged", "val", "test"):
-        edge += getattr(fractions, split)
-        if place < edge - 1e-12:
+        upper += getattr(fractions, split)
+        if position < upper - 1e-12:
             return split
     return None
 
 
 def shard_of(video: str, shards: int) -> int:
-    """Shard of a video, 0 to shards - 1."""
-    return int(unit(video, "shard") * shards)
+    """Return the shard of a video, 0 to shards - 1."""
+    return int(unit_hash(video, "shard") * shards)

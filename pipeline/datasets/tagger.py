@@ -1,7 +1,7 @@
 """Parts of speech and lemmas, by a spaCy pipeline that the configuration names.
 
-`en_core_web_sm` is spaCy's small statistical model, where it is installed. `lexicon` needs no model: it looks words up
-in the lexicon that the lemminflect package ships, and decides between several parts of speech by the neighbours.
+`en_core_web_sm` is spaCy's small statistical model; it must be installed. `lexicon` needs no model: it looks words up
+in the lexicon of the lemminflect package, and decides between several parts of speech by the neighbouring words.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,55 +18,51 @@ from pipeline.errors import PipelineError
 
 Tagger = Literal["en_core_web_sm", "lexicon"]
 
-_ORDER = ("NOUN", "VERB", "ADJ", "ADV")
-"""Preference where neighbours decide nothing: how often a word of several kinds is each in video captions."""
+_PREFERENCE = ("NOUN", "VERB", "ADJ", "ADV")
+"""Preference if the neighbours decide nothing: by frequency among the readings of ambiguous words in video captions."""
 
-_DETERMINERS = {"a", "an", "the", "this", "that", "these", "those", "some", "another", "one"} | {
-    "his",
-    "her",
-    "its",
-    "their",
-    "my",
-    "your",
-    "our",
-}
-_BEFORE_VERBS = {"is", "are", "was", "were", "be", "been", "being", "to", "and", "then", "can", "will"} | {
-    "he",
-    "she",
-    "it",
-    "they",
-    "who",
-}
+_DETERMINERS = frozenset(
+    [
+        *("a", "an", "the", "this", "that", "these", "those", "some", "another", "one"),
+        *("his", "her", "its", "their", "my", "your", "our"),
+    ]
+)
+_BEFORE_VERBS = frozenset(
+    [
+        *("is", "are", "was", "were", "be", "been", "being", "to", "and", "then", "can", "will"),
+        *("he", "she", "it", "they", "who"),
+    ]
+)
 
 
-class Tagged(NamedTuple):
-    """A word of a sentence."""
+class TaggedWord(NamedTuple):
+    """A word of a sentence with its lemma and universal part of speech."""
 
     form: str
     lemma: str
     pos: str
 
 
-def tag(sentences: Iterable[str], tagger: Tagger) -> Iterator[list[Tagged]]:
-    """Tag sentences, cut into words by `pipeline.datasets.text.words`.
+def tag(sentences: Iterable[str], tagger: Tagger) -> Iterator[list[TaggedWord]]:
+    """Tag sentences, split into words by `pipeline.datasets.text.words`.
 
     Args:
         sentences: as written.
-        tagger: which pipeline.
+        tagger: the spaCy pipeline.
 
     Yields:
-        for each sentence its words with lemma and universal part of speech.
+        the tagged words of each sentence.
 
     Raises:
-        PipelineError: the model is not installed (says how to get it, and what else to choose).
+        PipelineError: the model is not installed.
     """
-    language = _language(tagger)
+    language = _load_language(tagger)
     docs = (Doc(language.vocab, words=words(sentence)) for sentence in sentences)
     for doc in language.pipe(docs, batch_size=1000):
-        yield [Tagged(token.text, token.lemma_, token.pos_) for token in doc]
+        yield [TaggedWord(token.text, token.lemma_, token.pos_) for token in doc]
 
 
-def _language(tagger: Tagger) -> Language:
+def _load_language(tagger: Tagger) -> Language:
     if tagger == "lexicon":
         language = spacy.blank("en")
         language.add_pipe("lexicon_tagger")
@@ -82,46 +78,46 @@ def _language(tagger: Tagger) -> Language:
 
 @Language.component("lexicon_tagger")
 def lexicon_tagger(doc: Doc) -> Doc:
-    """Set `pos_` and `lemma_` of every token from lemminflect's lexicon; `X` for words that it does not hold."""
-    kinds = [_kinds(token) for token in doc]
+    """Set `pos_` and `lemma_` of every token from lemminflect's lexicon; `X` for words that are not in it."""
+    kinds = [_lexicon_kinds(token) for token in doc]
     for index, token in enumerate(doc):
-        before = doc[index - 1] if index else None
-        after = kinds[index + 1] if index + 1 < len(doc) else frozenset()
-        token.pos_ = _choose(token.text, kinds[index], before, after)
+        previous = doc[index - 1] if index else None
+        next_kinds = kinds[index + 1] if index + 1 < len(doc) else frozenset()
+        token.pos_ = _choose(token.text, kinds[index], previous, next_kinds)
         lemmas = lemminflect.getLemma(bare(token.text), token.pos_) if token.pos_ != "X" else ()
         token.lemma_ = lemmas[0] if lemmas else token.text
     return doc
 
 
 def is_stop(word: str) -> bool:
-    """Whether spaCy's list of stop words holds a word, but for an attached mark ("there's", "(the")."""
+    """Return whether spaCy's list of stop words has a word, apart from attached marks ("there's", "(the")."""
     return bare(word).strip("()[]'") in STOP_WORDS
 
 
 def bare(word: str) -> str:
-    """A word without a possessive ending."""
+    """Return a word without a possessive ending."""
     return word.removesuffix("'s").removesuffix("'")
 
 
-def _kinds(token: Token) -> frozenset[str]:
-    """Content parts of speech that the lexicon knows a word by."""
-    return frozenset(lemminflect.getAllLemmas(bare(token.text))) & frozenset(_ORDER)
+def _lexicon_kinds(token: Token) -> frozenset[str]:
+    """Return the content parts of speech that the lexicon lists for a word."""
+    return frozenset(lemminflect.getAllLemmas(bare(token.text))) & frozenset(_PREFERENCE)
 
 
-def _choose(word: str, kinds: frozenset[str], before: Token | None, after: frozenset[str]) -> str:
-    """One part of speech of those possible, by the word before (already decided) and the kinds of the word after."""
+def _choose(word: str, kinds: frozenset[str], previous: Token | None, next_kinds: frozenset[str]) -> str:
+    """Choose one of the possible parts of speech, by the previous word (already tagged) and the kinds of the next."""
     if not kinds:
         return "X"
-    said, pos = (before.text, before.pos_) if before is not None else ("", "")
+    previous_word, previous_pos = (previous.text, previous.pos_) if previous is not None else ("", "")
     if "ADV" in kinds and word.endswith("ly"):
         return "ADV"
-    if "ADJ" in kinds and "NOUN" in after:  # "red square", "fast dance"
+    if "ADJ" in kinds and "NOUN" in next_kinds:  # "red square", "fast dance"
         return "ADJ"
     if "VERB" in kinds:
-        participle = word.endswith("ing") and said not in _DETERMINERS
-        third_person = word.endswith("s") and pos == "NOUN"  # "a man runs"
-        if said in _BEFORE_VERBS or participle or third_person:
+        participle = word.endswith("ing") and previous_word not in _DETERMINERS
+        third_person = word.endswith("s") and previous_pos == "NOUN"  # "a man runs"
+        if previous_word in _BEFORE_VERBS or participle or third_person:
             return "VERB"
-    if "NOUN" in kinds and said in _DETERMINERS:
+    if "NOUN" in kinds and previous_word in _DETERMINERS:
         return "NOUN"
-    return next(kind for kind in _ORDER if kind in kinds)
+    return next(kind for kind in _PREFERENCE if kind in kinds)

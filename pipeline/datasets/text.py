@@ -1,11 +1,11 @@
-"""How a sentence is cut into words, wherever words are counted: concepts, vocabulary, IDF, selection."""
+"""How a sentence is split into words, wherever words are counted: concepts, vocabulary, IDF, selection."""
 
 _SEPARATORS = str.maketrans(dict.fromkeys(',:!_;-.?/"\n\\', " "))
 
 
 def words(sentence: str) -> list[str]:
-    """Lower-case words of a sentence, cut where the captioner of the paper's reference [9] cuts.
+    """Return the lower-case words of a sentence, split as in the code of Wang et al. (2020).
 
-    Eleven punctuation marks separate; apostrophes, brackets and everything else stay ("man's" is one word).
+    Eleven punctuation marks separate words. Apostrophes, brackets and everything else stay ("man's" is one word).
     """
     return sentence.lower().translate(_SEPARATORS).split()

@@ -4,52 +4,52 @@ import csv
 import math
 from pathlib import Path
 
-from pipeline.datasets.annotations import Annotated, Segment, check_duration
+from pipeline.datasets.annotations import ActionVideo, Segment, check_duration
 from pipeline.datasets.video_ids import check_id
 from pipeline.errors import PipelineError
 
 COLUMNS = ("video-name", "t-start", "t-end", "action-label", "video-duration", "temporal-region-label")
 
 
-def read_tsp(path: Path) -> dict[str, Annotated]:
-    """Videos by id (as the file writes it: without `v_`) with their action segments and their background.
+def read_tsp(path: Path) -> dict[str, ActionVideo]:
+    """Read the videos by id (without `v_`, as in the file) with their action segments and their background.
 
     Raises:
-        PipelineError: absent, without a needed column, or a row that is not as the format says (names the line).
+        PipelineError: the file is absent, lacks a column, or has a malformed row (names the line).
     """
     if not path.is_file():
         raise PipelineError(f"{path}: no such table")
     videos: dict[str, tuple[float, list[Segment], list[Segment]]] = {}
-    # Bytes that are no UTF-8 become marks, and the row they stand in fails by its line, if they matter.
+    # Bytes that are not UTF-8 become replacement characters; where they matter, their row fails by its line number.
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.DictReader(file)
-        absent = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if absent:
-            raise PipelineError(f"{path}: lacks the column {', '.join(absent)} of TSP's ground-truth tables")
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise PipelineError(f"{path}: has no column {', '.join(missing)}; TSP's ground-truth tables have it")
         for row in reader:
-            where = f"line {reader.line_num}"
+            place = f"line {reader.line_num}"
             video = check_id(row["video-name"], path)
-            duration = check_duration(_number(row["video-duration"], path, where), path, video)
+            duration = check_duration(_parse_seconds(row["video-duration"], path, place), path, video)
             _, actions, background = videos.setdefault(video, (duration, [], []))
             region = row["temporal-region-label"]
             if region not in ("Action", "No action"):
-                raise PipelineError(f"{path}: {where}: temporal-region-label {region!r} is not Action or No action")
-            start, end = (_number(row[name], path, where) for name in ("t-start", "t-end"))
+                raise PipelineError(f"{path}: {place}: temporal-region-label {region!r} is not Action or No action")
+            start, end = (_parse_seconds(row[name], path, place) for name in ("t-start", "t-end"))
             if region == "Action":
                 actions.append(Segment(start, end, row["action-label"]))
             else:
                 background.append(Segment(start, end, ""))
     return {
-        video: Annotated(duration, tuple(actions), background=tuple(background))
+        video: ActionVideo(duration, tuple(actions), background=tuple(background))
         for video, (duration, actions, background) in videos.items()
     }
 
 
-def _number(text: str | None, path: Path, where: str) -> float:
+def _parse_seconds(text: str | None, path: Path, place: str) -> float:
     try:
         number = float(text or "")
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise PipelineError(f"{path}: {where}: {text!r} is not a number of seconds")
+        raise PipelineError(f"{path}: {place}: {text!r} is not a number of seconds")
     return number

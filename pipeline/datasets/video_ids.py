@@ -1,29 +1,32 @@
-"""What a video id may be."""
+"""Which names can be video ids."""
 
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
 
+MAX_BYTES = 200
+"""Longest id in UTF-8; file systems allow 255 bytes with suffixes."""
+
 
 def check_id(video: Any, path: Path) -> str:
-    """A video id becomes a file name, so it must be a plain one.
+    """Return a video id if it is a plain file name, because ids become file names.
 
     Raises:
-        PipelineError: empty, too long, not UTF-8, with a path separator or control character, or `.` or `..`.
+        PipelineError: it is empty, too long, not UTF-8, `.`, `..`, or has a path separator or a control character.
     """
-    bad = (
-        not isinstance(video, str)
-        or not _plain_text(video)
-        or not 0 < len(video.encode()) <= 200
-        or video in {".", ".."}
-        or any(sign in "/\\" or ord(sign) < 32 for sign in video)
+    is_plain = (
+        isinstance(video, str)
+        and not _has_surrogates(video)
+        and 0 < len(video.encode()) <= MAX_BYTES
+        and video not in {".", ".."}
+        and not any(character in "/\\" or ord(character) < 32 for character in video)
     )
-    if bad:
+    if not is_plain:
         raise PipelineError(f"{path}: {video!r} cannot be a video id: it must be a plain file name")
     return str(video)
 
 
-def _plain_text(name: str) -> bool:
-    """Whether a name is text; Python keeps the bytes of file names that are not as lone surrogates."""
-    return not any("\ud800" <= sign <= "\udfff" for sign in name)
+def _has_surrogates(name: str) -> bool:
+    """Return whether a name has lone surrogates: Python's stand-in for bytes of file names that are not UTF-8."""
+    return any("\ud800" <= character <= "\udfff" for character in name)

@@ -1,4 +1,4 @@
-"""The words that captions are made of, and their numbers."""
+"""The vocabulary of captions: words and their ids."""
 
 import hashlib
 import json
@@ -9,24 +9,28 @@ from pipeline.datasets.text import words
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import read_json
 
-END = 0
-"""Ends a caption, stands before its first word, and fills the rest of a padded row."""
+EOS = 0
+"""Id that ends a caption."""
+BOS = EOS
+"""Id that a captioner reads before the first word. The reference implementation uses the same id for all three."""
+PAD = EOS
+"""Id that fills a row after the end of its caption."""
 UNK = 1
-"""A word outside the vocabulary: read in training sentences, never generated."""
-FIRST = 2
-"""Number of the first word."""
+"""Id of a word outside the vocabulary: it occurs in training sentences and is never generated."""
+NUM_SPECIAL = 2
+"""Number of special ids; the id of the first word."""
 
 
 class Vocabulary:
     """Words and their ids.
 
     Args:
-        known: the words in the order of their ids, none twice.
+        vocabulary_words: the words in the order of their ids, each once.
     """
 
-    def __init__(self, known: Iterable[str]) -> None:
-        self.words = tuple(known)
-        self._ids = {word: number for number, word in enumerate(self.words, start=FIRST)}
+    def __init__(self, vocabulary_words: Iterable[str]) -> None:
+        self.words = tuple(vocabulary_words)
+        self._ids = {word: index for index, word in enumerate(self.words, start=NUM_SPECIAL)}
         if len(self._ids) != len(self.words):
             raise ValueError("a vocabulary holds each word once")
 
@@ -35,50 +39,51 @@ class Vocabulary:
         """Read vocabulary.json.
 
         Raises:
-            PipelineError: absent, malformed, empty, or a word that stands twice or is no single word.
+            PipelineError: the file is absent, malformed or empty, has a word twice, or an entry that is not one word.
         """
         data = read_json(path, "vocabulary")
-        known = data.get("words") if isinstance(data, dict) else None
-        if not isinstance(known, list) or not all(isinstance(word, str) for word in known):
-            raise PipelineError(f'{path}: not a vocabulary (expected {{"min_count": N, "words": [...]}})')
-        if not known:
+        entries = data.get("words") if isinstance(data, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(word, str) for word in entries):
+            raise PipelineError(f'{path}: not a vocabulary; expected {{"min_count": N, "words": [...]}}')
+        if not entries:
             raise PipelineError(f"{path}: holds no words; lower mine_concepts.min_count")
-        wrong = sorted({word for word in known if words(word) != [word]})
-        if wrong or len(set(known)) != len(known):
-            what = f"{wrong[0]!r} is no single lower-case word" if wrong else "a word stands twice"
-            raise PipelineError(f"{path}: {what}; make it with mine_concepts")
-        return cls(known)
+        invalid = sorted({word for word in entries if words(word) != [word]})
+        if invalid:
+            raise PipelineError(f"{path}: {invalid[0]!r} is not a single lower-case word; make it with mine_concepts")
+        if len(set(entries)) != len(entries):
+            raise PipelineError(f"{path}: holds a word twice; make it with mine_concepts")
+        return cls(entries)
 
     @property
     def size(self) -> int:
-        """How many ids there are, END and UNK among them."""
-        return FIRST + len(self.words)
+        """Number of ids, with the special ones."""
+        return NUM_SPECIAL + len(self.words)
 
     @property
     def digest(self) -> str:
         """First 16 hex digits of a sha256 over the words in order: equal ids give equal digests."""
         return hashlib.sha256(json.dumps(self.words).encode()).hexdigest()[:16]
 
-    def share_known(self, sentences: Iterable[str]) -> float:
-        """Share of the words of sentences that it holds, 0 where there are none."""
-        known = [word in self._ids for sentence in sentences for word in words(sentence)]
-        return sum(known) / max(1, len(known))
+    def coverage(self, sentences: Iterable[str]) -> float:
+        """Return the fraction of the words of sentences that are in the vocabulary; 0 if there are no words."""
+        covered = [word in self._ids for sentence in sentences for word in words(sentence)]
+        return sum(covered) / max(1, len(covered))
 
     def encode(self, sentence: str, max_words: int) -> list[int]:
-        """Ids of the first `max_words` words, without the end; words that are not known become UNK."""
+        """Return the ids of the first `max_words` words, without EOS; unknown words become UNK."""
         return [self._ids.get(word, UNK) for word in words(sentence)[:max_words]]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The words before the first END, separated by spaces.
+        """Return the words before the first EOS, separated by spaces.
 
         Raises:
-            ValueError: UNK is among them: no caption holds it.
+            ValueError: UNK is among the ids; captioners never generate it.
         """
-        said = []
-        for number in ids:
-            if number == END:
+        decoded = []
+        for word_id in ids:
+            if word_id == EOS:
                 break
-            if number == UNK:
-                raise ValueError("UNK stands for no word")
-            said.append(self.words[number - FIRST])
-        return " ".join(said)
+            if word_id == UNK:
+                raise ValueError("UNK is not a word")
+            decoded.append(self.words[word_id - NUM_SPECIAL])
+        return " ".join(decoded)

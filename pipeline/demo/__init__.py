@@ -1,1 +1,1 @@
-"""A miniature ActivityNet, drawn and encoded on the spot."""
+"""The synthetic demo dataset: plans of videos, their frames and sound, and annotations in ActivityNet's formats."""

@@ -1,43 +1,43 @@
-"""The demo's annotations, in the files of ActivityNet 1.3 and of ActivityNet Captions."""
+"""Annotations of the demo in the formats of ActivityNet 1.3 and ActivityNet Captions."""
 
 import random
 from typing import Any
 
 from pipeline.demo.motions import MOTIONS
-from pipeline.demo.scene import Event, Video
-from pipeline.demo.sentences import describe
+from pipeline.demo.scene import Event, VideoPlan
+from pipeline.demo.sentences import write_caption
 
-SHORTEST_DISAGREEMENT, LONGEST_DISAGREEMENT = 0.2, 0.5
-"""How far the second annotator's times lie from the first one's, seconds."""
+MIN_DISAGREEMENT, MAX_DISAGREEMENT = 0.2, 0.5
+"""Range of the differences between the times of the two annotators (seconds)."""
 
 
-def action_annotations(videos: list[Video]) -> dict[str, Any]:
-    """ActivityNet's own file: taxonomy, and the action segments by id (without `v_`); testing has none."""
+def action_annotations(videos: list[VideoPlan]) -> dict[str, Any]:
+    """Build the content of ActivityNet's file: taxonomy and action segments by id, without `v_`; testing has none."""
     return {
         "version": "VERSION 1.3",
         "taxonomy": _taxonomy(),
-        "database": {video.id: _entry(video) for video in videos},
+        "database": {video.id: _action_entry(video) for video in videos},
     }
 
 
-def caption_annotations(videos: list[Video], annotator: int, seed: int) -> dict[str, Any]:
-    """ActivityNet Captions' file of one annotator.
+def caption_annotations(videos: list[VideoPlan], annotator: int, seed: int) -> dict[str, Any]:
+    """Build the content of ActivityNet Captions' file of one annotator.
 
     Args:
-        videos: those that are captioned.
-        annotator: 1 marks the times as they are; 2 puts them a little off, and words everything anew.
-        seed: of the corpus.
+        videos: the captioned videos.
+        annotator: 1 gives the exact times; 2 gives times with small errors, and different sentences.
+        seed: seed of the dataset.
     """
-    return {video.name: _captions(video, annotator, seed) for video in videos}
+    return {video.name: _caption_entry(video, annotator, seed) for video in videos}
 
 
-def of_subset(videos: list[Video], subset: str) -> list[Video]:
-    """The videos of one official subset."""
+def select_subset(videos: list[VideoPlan], subset: str) -> list[VideoPlan]:
+    """Return the videos of one official subset."""
     return [video for video in videos if video.subset == subset]
 
 
-def second_annotators_videos(videos: list[Video]) -> list[Video]:
-    """The second annotator misses one video in 25, as in ActivityNet Captions."""
+def second_annotator_videos(videos: list[VideoPlan]) -> list[VideoPlan]:
+    """Return the videos that the second annotator captions: 24 of 25, as in ActivityNet Captions."""
     return [video for index, video in enumerate(videos) if index % 25 != 24]
 
 
@@ -58,7 +58,7 @@ def _taxonomy() -> list[dict[str, Any]]:
     return nodes
 
 
-def _entry(video: Video) -> dict[str, Any]:
+def _action_entry(video: VideoPlan) -> dict[str, Any]:
     events = () if video.subset == "testing" else video.events
     return {
         "duration": round(video.duration, 2),
@@ -72,20 +72,20 @@ def _entry(video: Video) -> dict[str, Any]:
     }
 
 
-def _captions(video: Video, annotator: int, seed: int) -> dict[str, Any]:
+def _caption_entry(video: VideoPlan, annotator: int, seed: int) -> dict[str, Any]:
     rng = random.Random(f"captions {seed} {video.id} {annotator}")
     duration = round(video.duration, 2)
     timestamps = [_times(event, annotator, duration, rng) for event in video.events]
-    sentences = [describe(event, rng, first=index == 0) for index, event in enumerate(video.events)]
+    sentences = [write_caption(event, rng, first=index == 0) for index, event in enumerate(video.events)]
     return {"duration": duration, "timestamps": timestamps, "sentences": sentences}
 
 
 def _times(event: Event, annotator: int, duration: float, rng: random.Random) -> list[float]:
     if annotator == 1:
         return [round(event.start, 2), round(event.end, 2)]
-    moved = [time + _disagreement(rng) for time in (event.start, event.end)]
-    return [round(min(max(time, 0.0), duration), 2) for time in moved]
+    times = [time + _disagreement(rng) for time in (event.start, event.end)]
+    return [round(min(max(time, 0.0), duration), 2) for time in times]
 
 
 def _disagreement(rng: random.Random) -> float:
-    return rng.choice([-1, 1]) * rng.uniform(SHORTEST_DISAGREEMENT, LONGEST_DISAGREEMENT)
+    return rng.choice([-1, 1]) * rng.uniform(MIN_DISAGREEMENT, MAX_DISAGREEMENT)

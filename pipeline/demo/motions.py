@@ -1,9 +1,8 @@
-"""How objects move: the action classes of the demo corpus.
+"""Motions of objects: the action classes of the demo.
 
-Lengths are in short sides of the picture (1 is its shorter side), x to the right and y downwards from the
-upper left corner. A motion repeats itself, so it is written over cycles: the number of repetitions since its
-beginning. A cycle takes about a second, and no single frame gives a motion away. All of them survive a
-horizontal flip.
+Lengths are in units of the frame's shorter side; x points right and y down, from the upper left corner. A motion is
+periodic, so its trajectory is a function of the number of cycles since its start. A cycle takes about a second, and a
+single frame does not identify the motion. All motions are unchanged by a horizontal flip.
 """
 
 from collections.abc import Callable
@@ -17,13 +16,13 @@ Times = Float[np.ndarray, " times"]
 
 
 class Pose(NamedTuple):
-    """Where an object is at several times.
+    """Position, angle and scale of an object at several times.
 
     Attributes:
-        x: of the centre, short sides.
-        y: of the centre, short sides.
-        angle: clockwise turn, radians.
-        scale: factor on the object's size.
+        x: of the centre.
+        y: of the centre.
+        angle: clockwise (radians).
+        scale: factor on the size of the object.
     """
 
     x: Times
@@ -33,21 +32,21 @@ class Pose(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Spot:
-    """An object's place in its group and in the picture.
+class Placement:
+    """Place of an object in its group and in the frame.
 
     Attributes:
-        x: of its own resting place, short sides.
-        y: of its own resting place.
-        centre_x: of the group.
-        centre_y: of the group.
-        index: which object of the group.
-        number: objects in the group.
-        radius: of the object, short sides.
-        tilt: its angle at rest, radians.
-        direction: 1 or -1: the way round, or to the right or left.
-        width: of the picture, short sides.
-        height: of the picture, short sides.
+        x: position at rest.
+        y: position at rest.
+        centre_x: centre of the group.
+        centre_y: centre of the group.
+        index: index of the object in its group.
+        number: number of objects in the group.
+        radius: radius of the object.
+        tilt: angle at rest (radians).
+        direction: 1 or -1: sense of rotation, or to the right or left.
+        width: width of the frame.
+        height: height of the frame.
     """
 
     x: float
@@ -65,7 +64,7 @@ class Spot:
 
 @dataclass(frozen=True)
 class Verb:
-    """A word for a motion, in the forms that sentences need, and what may follow it."""
+    """Forms of a verb for a motion, and the phrase that follows it."""
 
     plural: str
     singular: str
@@ -78,84 +77,84 @@ class Motion:
     """An action class.
 
     Attributes:
-        label: its name in the action annotations.
-        parent: the class above it in the taxonomy.
-        verbs: words for it, the commoner first.
-        pace: cycles take this much longer than the event's period.
-        path: poses over cycles.
+        label: name in the action annotations.
+        parent: parent class in the taxonomy.
+        verbs: two verbs for it, the more frequent one first.
+        period_factor: factor on the period of an event with this motion.
+        trajectory: poses as a function of cycles.
     """
 
     label: str
     parent: str
     verbs: tuple[Verb, Verb]
-    pace: float
-    path: Callable[[Times, Spot], Pose]
+    period_factor: float
+    trajectory: Callable[[Times, Placement], Pose]
 
 
-def still(cycles: Times, spot: Spot) -> Pose:
-    """No motion at all: what the idle objects of the background do."""
+def still(cycles: Times, placement: Placement) -> Pose:
+    """Return the pose at rest."""
     steady = np.ones_like(cycles)
-    return Pose(spot.x * steady, spot.y * steady, spot.tilt * steady, steady)
+    return Pose(placement.x * steady, placement.y * steady, placement.tilt * steady, steady)
 
 
-def _bounce(cycles: Times, spot: Spot) -> Pose:
-    rest = still(cycles, spot)
+def _bounce(cycles: Times, placement: Placement) -> Pose:
+    rest = still(cycles, placement)
     return rest._replace(y=rest.y + 0.2 * (0.5 - np.abs(np.sin(np.pi * cycles))))
 
 
-def _circle(cycles: Times, spot: Spot) -> Pose:
-    """Round the middle of the group; the objects keep their own angle."""
-    radius = 0.2 if spot.number == 1 else 0.27
-    turn = 2 * np.pi * (spot.direction * cycles + spot.index / spot.number)
-    rest = still(cycles, spot)
-    return rest._replace(x=spot.centre_x + radius * np.cos(turn), y=spot.centre_y + radius * np.sin(turn))
+def _circle(cycles: Times, placement: Placement) -> Pose:
+    """Move around the centre of the group; the objects keep their angle."""
+    radius = 0.2 if placement.number == 1 else 0.27
+    turn = 2 * np.pi * (placement.direction * cycles + placement.index / placement.number)
+    rest = still(cycles, placement)
+    return rest._replace(x=placement.centre_x + radius * np.cos(turn), y=placement.centre_y + radius * np.sin(turn))
 
 
-def _spin(cycles: Times, spot: Spot) -> Pose:
-    rest = still(cycles, spot)
-    return rest._replace(angle=rest.angle + 2 * np.pi * spot.direction * cycles)
+def _spin(cycles: Times, placement: Placement) -> Pose:
+    rest = still(cycles, placement)
+    return rest._replace(angle=rest.angle + 2 * np.pi * placement.direction * cycles)
 
 
-def _shake(cycles: Times, spot: Spot) -> Pose:
-    rest = still(cycles, spot)
+def _shake(cycles: Times, placement: Placement) -> Pose:
+    rest = still(cycles, placement)
     return rest._replace(x=rest.x + 0.11 * np.sin(2 * np.pi * cycles))
 
 
-def _pulse(cycles: Times, spot: Spot) -> Pose:
-    rest = still(cycles, spot)
+def _pulse(cycles: Times, placement: Placement) -> Pose:
+    rest = still(cycles, placement)
     return rest._replace(scale=1 + 0.24 * np.sin(2 * np.pi * cycles))
 
 
-def _drift(cycles: Times, spot: Spot) -> Pose:
-    """Across the picture; what leaves on one side comes back on the other."""
-    lane = spot.centre_y + 0.12 * _from_middle(spot)
-    rest = still(cycles, spot)
-    return rest._replace(x=_wrapped(spot.direction * cycles, spot, spot.width), y=lane * rest.scale)
+def _drift(cycles: Times, placement: Placement) -> Pose:
+    """Move across the frame; an object that leaves on one side enters on the other."""
+    lane = placement.centre_y + 0.12 * _rank_from_middle(placement)
+    rest = still(cycles, placement)
+    return rest._replace(x=_wrap(placement.direction * cycles, placement, placement.width), y=lane * rest.scale)
 
 
-def _fall(cycles: Times, spot: Spot) -> Pose:
-    """Down; what leaves at the bottom comes back at the top."""
-    lane = spot.centre_x + 0.3 * _from_middle(spot)
-    rest = still(cycles, spot)
-    return rest._replace(x=lane * rest.scale, y=_wrapped(cycles, spot, spot.height))
+def _fall(cycles: Times, placement: Placement) -> Pose:
+    """Move down; an object that leaves at the bottom enters at the top."""
+    lane = placement.centre_x + 0.3 * _rank_from_middle(placement)
+    rest = still(cycles, placement)
+    return rest._replace(x=lane * rest.scale, y=_wrap(cycles, placement, placement.height))
 
 
-def _zigzag(cycles: Times, spot: Spot) -> Pose:
-    """Across the picture on a line that turns sharply up and down, three times on the way."""
+def _zigzag(cycles: Times, placement: Placement) -> Pose:
+    """Move across the frame on a triangle wave of three periods."""
     triangle = 4 * np.abs((3 * cycles) % 1 - 0.5) - 1
-    across = _drift(cycles, spot)
-    return across._replace(y=across.y + 0.2 * triangle)
+    drift = _drift(cycles, placement)
+    return drift._replace(y=drift.y + 0.2 * triangle)
 
 
-def _from_middle(spot: Spot) -> float:
-    """Rank of an object in its group, counted from the group's middle."""
-    return spot.index - (spot.number - 1) / 2
+def _rank_from_middle(placement: Placement) -> float:
+    """Return the index of an object relative to the middle of its group."""
+    return placement.index - (placement.number - 1) / 2
 
 
-def _wrapped(cycles: Times, spot: Spot, length: float) -> Times:
-    """Position along a side of the picture, entering and leaving completely; the group is spread evenly."""
-    road = length + 2 * spot.radius
-    wrapped: Times = (cycles + spot.index / spot.number) % 1 * road - spot.radius
+def _wrap(cycles: Times, placement: Placement, length: float) -> Times:
+    """Return positions along a side of the frame; objects enter and leave completely, evenly spaced in their group."""
+    distance = length + 2 * placement.radius
+    wrapped: Times = (cycles + placement.index / placement.number) % 1 * distance - placement.radius
     return wrapped
 
 

@@ -1,14 +1,14 @@
-"""What there is in a video of the demo: groups of objects, events, the pauses between them, the file.
+"""The plan of a demo video: groups of objects, events, background between them, and the format of the file.
 
-Times are seconds; lengths are short sides of the picture (1 is its shorter side).
+Times are in seconds. Lengths are in units of the frame's shorter side.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pipeline.demo.motions import Spot
+from pipeline.demo.motions import Placement
 
-# Far apart in luma or chroma, so that 4:2:0 at this size keeps them apart; purple would not survive x264.
+# Far apart in luma or chroma, so that 4:2:0 subsampling keeps them distinct; purple would not survive x264.
 COLOURS = {
     "red": (214, 36, 34),
     "green": (34, 158, 52),
@@ -19,25 +19,25 @@ COLOURS = {
 }
 SHAPES = ("ring", "square", "triangle", "cross")
 RADII = {"small": 0.095, "big": 0.16}
-"""Radius in short sides of the picture. Even a pulsing small object stays smaller than a pulsing big one."""
+"""Radius of an object. A small object that pulses stays smaller than a big one that pulses."""
 SPEEDS = {"slow": 1.6, "fast": 0.75}
-"""Seconds per cycle."""
+"""Seconds per cycle of a motion."""
 SOUNDS = ("beep", "buzz", "drum", "silence")
 
 
 @dataclass(frozen=True)
-class Group:
+class ObjectGroup:
     """One to three equal objects.
 
     Attributes:
-        number: how many.
+        number: number of objects.
         colour: key of `COLOURS`.
         shape: one of `SHAPES`.
         size: key of `RADII`.
-        stacked: two above each other or three in a triangle, instead of a row.
-        shift_x: of the group's middle from the picture's, short sides.
-        shift_y: of the group's middle from the picture's.
-        tilt: angle at rest, radians.
+        stacked: whether two objects form a column, or three a triangle; if not, they form a row.
+        shift_x: horizontal offset of the group's centre from the frame's centre.
+        shift_y: vertical offset of the group's centre.
+        tilt: angle at rest (radians).
     """
 
     number: int
@@ -49,16 +49,16 @@ class Group:
     shift_y: float
     tilt: float
 
-    def spots(self, width: float, height: float, direction: int = 1) -> list[Spot]:
-        """The places of the objects in a picture of this size (short sides)."""
+    def placements(self, width: float, height: float, direction: int = 1) -> list[Placement]:
+        """Return the placements of the objects in a frame of the given width and height."""
         radius = RADII[self.size]
-        middle = (width / 2 + self.shift_x, height / 2 + self.shift_y)
+        centre = (width / 2 + self.shift_x, height / 2 + self.shift_y)
         return [
-            Spot(
-                x=middle[0] + x,
-                y=middle[1] + y,
-                centre_x=middle[0],
-                centre_y=middle[1],
+            Placement(
+                x=centre[0] + x,
+                y=centre[1] + y,
+                centre_x=centre[0],
+                centre_y=centre[1],
                 index=index,
                 number=self.number,
                 radius=radius,
@@ -70,33 +70,33 @@ class Group:
             for index, (x, y) in enumerate(self._offsets(2 * radius + 0.1))
         ]
 
-    def _offsets(self, apart: float) -> list[tuple[float, float]]:
+    def _offsets(self, distance: float) -> list[tuple[float, float]]:
         if self.stacked and self.number == 3:
-            high = 0.87 * apart
-            return [(-apart / 2, high / 2), (apart / 2, high / 2), (0.0, -high / 2)]
-        places = [(index - (self.number - 1) / 2) * apart for index in range(self.number)]
-        return [(0.0, place) if self.stacked else (place, 0.0) for place in places]
+            height = 0.87 * distance
+            return [(-distance / 2, height / 2), (distance / 2, height / 2), (0.0, -height / 2)]
+        positions = [(index - (self.number - 1) / 2) * distance for index in range(self.number)]
+        return [(0.0, position) if self.stacked else (position, 0.0) for position in positions]
 
 
 @dataclass(frozen=True)
 class Event:
-    """A stretch in which a group moves: what is annotated and described.
+    """An interval in which a group moves; it is annotated and captioned.
 
     Attributes:
         start: seconds.
         end: seconds.
-        group: what moves.
+        group: the moving objects.
         motion: key of `MOTIONS`.
         speed: key of `SPEEDS`.
         period: seconds per cycle.
-        phase: cycles passed at the start.
+        phase: position in the cycle at the start, in cycles.
         direction: 1 or -1.
         sound: one of `SOUNDS`; None in a video without an audio track.
     """
 
     start: float
     end: float
-    group: Group
+    group: ObjectGroup
     motion: str
     speed: str
     period: float
@@ -106,33 +106,33 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Pause:
-    """A stretch of background: a group stands still or creeps, slower than any event.
+class Background:
+    """An interval between events: a group stands still or moves more slowly than in any event.
 
     Attributes:
         start: seconds.
         end: seconds.
-        group: what is there.
-        creep: velocity, short sides per second.
+        group: the idle objects.
+        velocity: horizontal and vertical, frame sides per second.
     """
 
     start: float
     end: float
-    group: Group
-    creep: tuple[float, float]
+    group: ObjectGroup
+    velocity: tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Blot:
-    """A grey object behind everything, drifting slowly through the whole video.
+class Distractor:
+    """A grey object behind all others that moves slowly through the whole video.
 
     Attributes:
         shape: one of `SHAPES`.
-        grey: level, 0 to 255.
-        radius: short sides.
-        start: position at the video's beginning, as fractions of width and height.
-        velocity: short sides per second.
-        tilt: radians.
+        grey: grey level, 0 to 255.
+        radius: in units of the frame's shorter side.
+        start: position at the start of the video, as fractions of width and height.
+        velocity: horizontal and vertical, frame sides per second.
+        tilt: angle (radians).
     """
 
     shape: str
@@ -144,26 +144,26 @@ class Blot:
 
 
 @dataclass(frozen=True)
-class Video:
-    """Everything about one video of the demo.
+class VideoPlan:
+    """Everything that determines a video of the demo.
 
     Attributes:
-        id: eleven characters, as ActivityNet's.
+        id: eleven characters, as in ActivityNet.
         subset: training, validation or testing.
         suffix: key of `FORMATS`.
-        rate: frames per second; of a variable rate, the grid that its frames lie on.
+        rate: frames per second; for a variable frame rate, the rate of the grid that the frames lie on.
         variable: whether the frame rate is variable.
         width: pixels.
         height: pixels.
-        frames: on the grid of `rate`.
+        frames: number of frames on the grid of `rate`.
         audio: whether there is an audio track.
         motion: the action class, key of `MOTIONS`.
-        events: in order of time.
-        pauses: the background between, before and after the events.
-        grey: level of the background at the upper left and at the lower right corner, 0 to 255.
-        blots: grey distractors.
-        noise: seed of what sounds random.
-        broken: how the file is damaged, key of `WAYS`; None if it is whole.
+        events: in temporal order.
+        backgrounds: intervals before, between and after the events.
+        grey: grey level of the backdrop in the upper left and in the lower right corner, 0 to 255.
+        distractors: grey objects.
+        noise_seed: seed of the noise in the audio track.
+        damage: key of `DAMAGES`; None for an intact file.
     """
 
     id: str
@@ -177,18 +177,18 @@ class Video:
     audio: bool
     motion: str
     events: tuple[Event, ...]
-    pauses: tuple[Pause, ...]
+    backgrounds: tuple[Background, ...]
     grey: tuple[int, int]
-    blots: tuple[Blot, ...]
-    noise: int
-    broken: str | None
+    distractors: tuple[Distractor, ...]
+    noise_seed: int
+    damage: str | None
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Duration in seconds."""
         return float(self.frames / self.rate)
 
     @property
     def name(self) -> str:
-        """The id as ActivityNet Captions and file names write it."""
+        """Video id as in ActivityNet Captions and in file names: `v_<id>`."""
         return f"v_{self.id}"

@@ -1,11 +1,11 @@
-"""What annotators write about an event: several templates and synonyms, and ActivityNet Captions' untidiness.
+"""Captions of events: several templates and synonyms, with the irregularities of ActivityNet Captions.
 
-Most captions name motion, colour, shape and number. Size, speed and sound can be perceived every time, but an annotator
-names each of them in half of the captions or fewer: the likeliest caption leaves them out, while METEOR, which weighs
-recall by 0.85 and precision by 0.15, prefers one that says them all. So it is with people who describe a video, and it
-is what self-critical training and the choice by concepts live on.
+Most captions name motion, colour, shape and number. Size, speed and sound are always perceivable, but an annotator
+names each of them in less than half of the captions. So the most likely caption omits them. METEOR weighs recall by
+0.85 and precision by 0.15, so it prefers a caption that names them all. People describe real videos in the same way.
+Self-critical training and the selection by concepts can gain from it.
 
-"Two" is a numeral to a tagger, "a pair of" holds a noun: both occur, so that number is a concept too.
+"Two" is a numeral for a tagger, "a pair of" contains a noun. Both occur, so the number is a concept too.
 """
 
 import random
@@ -17,10 +17,10 @@ from pipeline.demo.scene import Event
 
 T = TypeVar("T")
 
-_NAMED = 0.45
-"""How often an annotator names the size, and how often the speed."""
+_MENTION_PROB = 0.45
+"""Probability that an annotator names the size; the same for the speed."""
 
-# The commoner word stands first, or more often.
+# The more frequent word comes first, or occurs more often.
 _NUMBERS = {1: ("a", "one", "a single"), 2: ("two", "a pair of"), 3: ("three", "a trio of")}
 _SHAPES = {
     "ring": (("ring", "rings"), ("hoop", "hoops")),
@@ -40,53 +40,53 @@ _SOUNDS = {
 
 @dataclass(frozen=True)
 class _Parts:
-    """The pieces of one caption.
+    """The parts of one caption.
 
     Attributes:
-        number: with its article: "two", "a pair of", "some".
-        looks: size and colour, as far as they are named.
+        number: number with its article: "two", "a pair of", "some".
+        adjectives: size and colour, if they are named.
         noun: the shape.
         verb: the motion.
-        adverb: the speed, or nothing.
-        sound: a closing phrase, or nothing.
-        single: whether the sentence is about one object.
+        adverb: the speed, or empty.
+        sound: a closing phrase, or empty.
+        singular: whether the caption is about one object.
     """
 
     number: str
-    looks: tuple[str, ...]
+    adjectives: tuple[str, ...]
     noun: str
     verb: Verb
     adverb: str
     sound: str
-    single: bool
+    singular: bool
 
     @property
-    def who(self) -> str:
-        return " ".join((self.number, *self.looks, self.noun))
+    def subject(self) -> str:
+        return " ".join((self.number, *self.adjectives, self.noun))
 
     @property
-    def are(self) -> str:
-        return "is" if self.single else "are"
+    def to_be(self) -> str:
+        return "is" if self.singular else "are"
 
-    def doing(self, verb: str) -> str:
+    def predicate(self, verb: str) -> str:
         return " ".join(word for word in (verb, self.adverb, self.verb.tail, self.sound) if word)
 
     @property
     def moving(self) -> str:
-        return self.doing(self.verb.ing)
+        return self.predicate(self.verb.ing)
 
     @property
     def moves(self) -> str:
-        return self.doing(self.verb.singular if self.single else self.verb.plural)
+        return self.predicate(self.verb.singular if self.singular else self.verb.plural)
 
 
-def describe(event: Event, rng: random.Random, *, first: bool) -> str:
-    """One annotator's sentence about an event.
+def write_caption(event: Event, rng: random.Random, *, first: bool) -> str:
+    """Write one annotator's caption of an event.
 
     Args:
-        event: what happens.
-        rng: decides on the wording.
-        first: whether it is the first caption of the video; later ones may begin with "Then" and a blank.
+        event: the event.
+        rng: random numbers that decide on the wording.
+        first: whether it is the first caption of the video; later captions may start with "Then" and with a space.
     """
     parts = _choose(event, rng)
     sentence = rng.choice(_TEMPLATES)(parts)
@@ -101,26 +101,26 @@ def describe(event: Event, rng: random.Random, *, first: bool) -> str:
 
 def _choose(event: Event, rng: random.Random) -> _Parts:
     group = event.group
-    single = group.number == 1
+    singular = group.number == 1
     number = rng.choice(_NUMBERS[group.number])
     if rng.random() < 0.07:
-        number = "the" if single else "some"
-    looks = []
-    if rng.random() < _NAMED:
-        looks.append(rng.choice(_SIZES[group.size]))
+        number = "the" if singular else "some"
+    adjectives = []
+    if rng.random() < _MENTION_PROB:
+        adjectives.append(rng.choice(_SIZES[group.size]))
     if rng.random() < 0.95:
-        looks.append(group.colour)
+        adjectives.append(group.colour)
     noun = _mostly_first(_SHAPES[group.shape], rng)
-    # Silence is less worth a word than a sound.
-    heard = 0.2 if event.sound == "silence" else 0.5
+    # Annotators mention silence less often than a sound.
+    sound_prob = 0.2 if event.sound == "silence" else 0.5
     return _Parts(
         number=number,
-        looks=tuple(looks),
-        noun=noun[0] if single else noun[1],
+        adjectives=tuple(adjectives),
+        noun=noun[0] if singular else noun[1],
         verb=_mostly_first(MOTIONS[event.motion].verbs, rng),
-        adverb=rng.choice(_SPEEDS[event.speed]) if rng.random() < _NAMED else "",
-        sound=rng.choice(_SOUNDS[event.sound]) if event.sound and rng.random() < heard else "",
-        single=single,
+        adverb=rng.choice(_SPEEDS[event.speed]) if rng.random() < _MENTION_PROB else "",
+        sound=rng.choice(_SOUNDS[event.sound]) if event.sound and rng.random() < sound_prob else "",
+        singular=singular,
     )
 
 
@@ -129,32 +129,32 @@ def _mostly_first(values: tuple[T, T], rng: random.Random) -> T:
 
 
 def _are_moving(parts: _Parts) -> str:
-    return f"{parts.who} {parts.are} {parts.moving}"
+    return f"{parts.subject} {parts.to_be} {parts.moving}"
 
 
 def _move(parts: _Parts) -> str:
-    return f"{parts.who} {parts.moves}"
+    return f"{parts.subject} {parts.moves}"
 
 
 def _there_are(parts: _Parts) -> str:
-    return f"there {parts.are} {parts.who} {parts.moving}"
+    return f"there {parts.to_be} {parts.subject} {parts.moving}"
 
 
 def _we_see(parts: _Parts) -> str:
-    return f"we see {parts.who} {parts.moving}"
+    return f"we see {parts.subject} {parts.moving}"
 
 
 def _can_be_seen(parts: _Parts) -> str:
-    return f"{parts.who} can be seen {parts.moving}"
+    return f"{parts.subject} can be seen {parts.moving}"
 
 
 def _start(parts: _Parts) -> str:
-    return f"{parts.who} {'starts' if parts.single else 'start'} {parts.moving}"
+    return f"{parts.subject} {'starts' if parts.singular else 'start'} {parts.moving}"
 
 
-def _looks_after(parts: _Parts) -> str:
-    looks = f", {' and '.join(parts.looks)}," if parts.looks else ""
-    return f"{parts.number} {parts.noun}{looks} {parts.are} {parts.moving}"
+def _adjectives_after_noun(parts: _Parts) -> str:
+    adjectives = f", {' and '.join(parts.adjectives)}," if parts.adjectives else ""
+    return f"{parts.number} {parts.noun}{adjectives} {parts.to_be} {parts.moving}"
 
 
-_TEMPLATES = (_are_moving, _are_moving, _move, _move, _there_are, _we_see, _can_be_seen, _start, _looks_after)
+_TEMPLATES = (_are_moving, _are_moving, _move, _move, _there_are, _we_see, _can_be_seen, _start, _adjectives_after_noun)

@@ -1,1 +1,1 @@
-"""Clip encoders, their pretraining heads and losses."""
+"""The clip encoders that are trained here: networks, losses, sampling, training, weight files, linear probes."""

@@ -6,64 +6,73 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config.pretrain_encoder import Clip, PretrainEncoder
-from pipeline.encoders.data import Data, Segments
+from pipeline.config.clip import Clip
+from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.datasets.corpus import RejectedVideo
+from pipeline.encoders.pretraining_data import PretrainingData, Segments
 
 
 @dataclass(frozen=True)
-class Made:
-    """How an encoder was made.
+class TrainingSummary:
+    """Cost and rejects of a training.
 
     Attributes:
-        seconds: that training took, in all the jobs that it took.
-        machine: what trained, in words.
-        unused: videos that nothing was learned from, with reasons; rows of `REJECTS`.
+        seconds: training time, summed over the jobs of an interrupted run.
+        machine: description of the devices.
+        unused: videos without any clip in the training, with the reason.
     """
 
     seconds: float
     machine: str
-    unused: list[dict[str, Any]]
+    unused: list[RejectedVideo]
 
 
-def card(name: str, config: PretrainEncoder, data: Data, facts: dict[str, Any], digest: str, made: Made) -> str:
-    """What the encoder is, what it was trained on, how good it is and what it cost.
+def build_card(
+    name: str,
+    config: PretrainEncoder,
+    data: PretrainingData,
+    metadata: dict[str, Any],
+    digest: str,
+    summary: TrainingSummary,
+) -> str:
+    """Build the model card as Markdown: architecture, data, metrics, cost and settings.
 
-    Equal runs take different times: the card is no payload of the encoder's manifest.
+    Equal runs take different times, so the manifest of the encoder does not list the card.
 
     Args:
-        name: of the encoder.
-        config: what it was trained with.
-        data: what it was trained on.
-        facts: of its manifest.
-        digest: sha256 of its weights.
-        made: how it was made.
+        name: name of the encoder.
+        config: settings of the training.
+        data: data of the training.
+        metadata: metadata of the encoder's manifest.
+        digest: sha256 of the weights.
+        summary: cost and rejects of the training.
 
     Returns:
-        Markdown.
+        the text of the card.
     """
     lines = [
         f"# {name}",
         "",
-        f"A clip encoder, {config.architecture}, {facts['dim']} channels. {_clip(config.clip)}",
+        f"A clip encoder, {config.architecture}, {metadata['dim']} channels. {_describe_clip(config.clip)}",
         "",
         "## Data",
         "",
-        f"- trained on {_count(data.train)}",
-        f"- chosen on {_count(data.val)}",
-        f"- videos not used: {_unused(made.unused)}",
+        f"- training: {_count(data.train)}",
+        f"- selection of the epoch: {_count(data.val)}",
+        f"- unused videos: {_describe_unused(summary.unused)}",
         f"- {len(data.labels)} action classes, {len(data.concepts)} concepts",
         f"- initial weights: {config.initial_weights or 'random'}",
         *([f"- rehearsal: epochs ended after {config.steps_per_epoch} steps"] if config.steps_per_epoch else []),
-        f"- beside the clip, the region head sees {_global(config)}",
+        f"- global feature for the region head: {_describe_global_feature(config)}",
         "",
-        "## Metrics of the chosen epoch",
+        "## Metrics of the selected epoch",
         "",
-        *(f"- {key}: {value:.4g}" for key, value in facts["best"].items()),
+        *(f"- {key}: {value:.4g}" for key, value in metadata["best"].items()),
         "",
         "## Cost",
         "",
-        f"- training took {_duration(made.seconds)}, finished {_now()}",
-        f"- on {made.machine}",
+        f"- training time: {_format_duration(summary.seconds)}, finished {_now()}",
+        f"- devices: {summary.machine}",
         "",
         "## Settings",
         "",
@@ -81,7 +90,7 @@ def card(name: str, config: PretrainEncoder, data: Data, facts: dict[str, Any], 
     return "\n".join(lines)
 
 
-def _clip(clip: Clip) -> str:
+def _describe_clip(clip: Clip) -> str:
     size = f"{clip.height} x {clip.width} (height x width)"
     resized = size if clip.resize == "stretch" else f"a short side of {clip.height}"
     return (
@@ -90,21 +99,21 @@ def _clip(clip: Clip) -> str:
     )
 
 
-def _unused(unused: list[dict[str, Any]]) -> str:
-    counts = Counter(row["reason"] for row in unused)
-    told = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
-    return f"{len(unused)} ({told}), listed in `dropped.parquet`" if unused else "none"
+def _describe_unused(unused: list[RejectedVideo]) -> str:
+    counts = Counter(row.reason for row in unused)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+    return f"{len(unused)} ({reasons}), listed in `dropped.parquet`" if unused else "none"
 
 
-def _global(config: PretrainEncoder) -> str:
-    if config.alpha == 0:
-        return "nothing: there is no region head"
+def _describe_global_feature(config: PretrainEncoder) -> str:
+    if not config.learns_regions:
+        return "none; there is no region head"
     if config.global_feature is None:
-        return "nothing"
+        return "none"
     return f"the {config.global_feature.pool} over the video of the feature {config.global_feature.feature}"
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     minutes = seconds / 60
     return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 

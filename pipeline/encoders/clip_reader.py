@@ -1,4 +1,4 @@
-"""Reading the frames of clips: from re-encoded files or from memory, in this process or in several others."""
+"""Read the frames of clips, from re-encoded files or from memory."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -6,127 +6,129 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import UInt8
-from torch import Tensor
 
-from pipeline.config.pretrain_encoder import Clip
-from pipeline.encoders.clips import Sample
+from pipeline.config.clip import Clip
+from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
 from pipeline.training.log import Progress
-from pipeline.video.decode import frames
-from pipeline.video.shard import VideoRow
+from pipeline.video.decode import read_frames
+from pipeline.video.shard import ReencodedVideo
 
 Frames = UInt8[np.ndarray, "_ _ _ 3"]
-NativeFrames = UInt8[Tensor, "_ _ _ 3"]
-"""Frames, height and width of one clip among several, whose sizes may differ."""
+"""Frames, rows, columns, and red, green and blue."""
 
 
-def frame_step(row: VideoRow, clip: Clip) -> int:
-    """How many frames of the file lie from one frame of a clip to the next.
+def frame_step(video: ReencodedVideo, clip: Clip) -> int:
+    """Return the number of frames of the file from one frame of a clip to the next.
 
     Raises:
-        PipelineError: the clip's rate does not divide the file's.
+        PipelineError: the frame rate of the clip does not divide that of the file.
     """
-    step = round(row.fps / clip.fps)
-    if step < 1 or abs(step * clip.fps - row.fps) > 1e-6 * row.fps:
+    step = round(video.fps / clip.fps)
+    if step < 1 or abs(step * clip.fps - video.fps) > 1e-6 * video.fps:
         raise PipelineError(
-            f"{row.path}: clips of {clip.fps:g} frames per second cannot be taken from one of {row.fps:g}; "
+            f"{video.path}: {video.fps:g} frames per second cannot give clips of {clip.fps:g}; "
             "make clip.fps divide reencode.fps"
         )
     return step
 
 
-def length(row: VideoRow, clip: Clip) -> int:
-    """Frames of a video at the clip's frame rate."""
-    return -(-row.frames // frame_step(row, clip))
+def num_clip_frames(video: ReencodedVideo, clip: Clip) -> int:
+    """Return the number of frames of a video at the clip's frame rate."""
+    return -(-video.frames // frame_step(video, clip))
 
 
 class ClipReader:
-    """Frames of clips.
+    """Reads the frames of clips.
 
     Args:
-        rows: the videos, by id.
-        clip: what a clip is.
+        videos: the re-encoded videos, by id.
+        clip: geometry of a clip.
     """
 
-    def __init__(self, rows: Mapping[str, VideoRow], clip: Clip) -> None:
-        self._rows, self._clip = rows, clip
-        self._steps = {video: frame_step(row, clip) for video, row in rows.items()}
+    def __init__(self, videos: Mapping[str, ReencodedVideo], clip: Clip) -> None:
+        self._videos, self._clip = videos, clip
+        self._steps = {video: frame_step(row, clip) for video, row in videos.items()}
         self._cached: dict[str, Frames] = {}
 
-    def read(self, video: str, first: int) -> Frames:
-        """A clip, at native size.
+    def read(self, video: str, start_frame: int) -> Frames:
+        """Read a clip at its native size.
 
-        Where the video ends before the clip does, the clip is shifted to the video's end; in a video that is shorter
-        than a clip, the last frame is repeated.
+        If the video ends before the clip does, the clip is moved to the end of the video. If the video is shorter than
+        a clip, its last frame is repeated.
 
         Args:
             video: id.
-            first: the first frame, counted at the clip's frame rate.
+            start_frame: the first frame, counted at the clip's frame rate.
 
         Raises:
-            PipelineError: the file cannot be decoded, holds nothing there, or frames of another size than was said.
+            PipelineError: the file cannot be decoded, has no frames there, or frames of another size than its table
+                states.
         """
-        row, size = self._rows[video], self._clip.frames
-        found = self._between(video, first, first + size)
-        if len(found) == 0:
-            raise PipelineError(f"{row.path}: no frames from {first / self._clip.fps:.2f} s on; re-encode it")
-        if len(found) < size and first > 0:
-            found = self._between(video, max(0, first - size), first + size)[-size:]
-        if found.shape[1:3] != (row.height, row.width):
-            is_size, said = f"{found.shape[2]} x {found.shape[1]}", f"{row.width} x {row.height}"
-            raise PipelineError(f"{row.path}: frames of {is_size} where {said} were expected; re-encode it")
-        return pad(found, size)
+        row, length = self._videos[video], self._clip.frames
+        frames = self._read_range(video, start_frame, start_frame + length)
+        if len(frames) == 0:
+            raise PipelineError(f"{row.path}: no frames after {start_frame / self._clip.fps:.2f} s; re-encode it")
+        if len(frames) < length and start_frame > 0:
+            frames = self._read_range(video, max(0, start_frame - length), start_frame + length)[-length:]
+        if frames.shape[1:3] != (row.height, row.width):
+            size = f"{frames.shape[2]} x {frames.shape[1]}"
+            raise PipelineError(
+                f"{row.path}: frames of {size}, expected {row.width} x {row.height}; re-encode the video"
+            )
+        return pad(frames, length)
 
-    def _between(self, video: str, first: int, end: int) -> Frames:
-        """Frames from one position to before another, counted at the clip's rate: those that are there."""
+    def _read_range(self, video: str, start: int, stop: int) -> Frames:
+        """Read the existing frames from `start` to before `stop`, counted at the clip's frame rate."""
         if video in self._cached:
-            return self._cached[video][first:end]
+            return self._cached[video][start:stop]
         step = self._steps[video]
-        return _gather(frames(self._rows[video].path, start=first * step, stop=(end - 1) * step + 1, step=step))
+        path = self._videos[video].path
+        return _stack_frames(read_frames(path, start=start * step, stop=(stop - 1) * step + 1, step=step))
 
-    def cache(self, videos: Iterable[str], limit: int, threads: int) -> None:
-        """Decode whole videos into memory, in the order given, those that still fit and can be decoded.
+    def cache(self, videos: Iterable[str], max_bytes: int, threads: int) -> None:
+        """Decode whole videos into memory, in the given order, as long as they fit; skip those that cannot be decoded.
 
         Args:
             videos: ids.
-            limit: of the memory that they may take, bytes.
-            threads: videos decoded at a time.
+            max_bytes: memory that they may take.
+            threads: videos to decode at a time.
         """
         chosen, size = [], 0
         for video in videos:
-            row = self._rows[video]
-            needed = length(row, self._clip) * row.height * row.width * 3
-            if size + needed <= limit:
+            row = self._videos[video]
+            needed = num_clip_frames(row, self._clip) * row.height * row.width * 3
+            if size + needed <= max_bytes:
                 chosen.append(video)
                 size += needed
         progress = Progress("decoding videos into memory", len(chosen))
-        with ThreadPoolExecutor(threads) as pool:  # the decoder holds no lock of Python's
-            for video, found in zip(chosen, pool.map(self._decode, chosen), strict=True):
-                if found is not None:
-                    self._cached[video] = found
+        with ThreadPoolExecutor(threads) as pool:  # threads suffice: the decoder releases Python's lock
+            for video, frames in zip(chosen, pool.map(self._decode, chosen), strict=True):
+                if frames is not None:
+                    self._cached[video] = frames
                 progress.step()
         logging.info("%d videos in memory, %.2f GB", len(self._cached), size / 1e9)
 
-    def holds(self, samples: Iterable[Sample]) -> bool:
-        """Whether all of the samples' videos are in memory."""
+    def is_cached(self, samples: Iterable[ClipSample]) -> bool:
+        """Whether the videos of all samples are in memory."""
         return all(sample.video in self._cached for sample in samples)
 
     def _decode(self, video: str) -> Frames | None:
-        """A whole video, or None where it is unreadable: whoever reads a clip of it is told why."""
+        """Decode a whole video; None if it is unreadable: reading a clip of it raises the error."""
         try:
-            return _gather(frames(self._rows[video].path, step=self._steps[video]))
+            return _stack_frames(read_frames(self._videos[video].path, step=self._steps[video]))
         except PipelineError:
             return None
 
 
-def pad(found: Frames, wanted: int) -> Frames:
-    """Frames, the last one repeated until there are as many as wanted."""
-    missing = wanted - len(found)
-    return np.concatenate([found, np.repeat(found[-1:], missing, axis=0)]) if missing > 0 else found
+def pad(frames: Frames, length: int) -> Frames:
+    """Repeat the last frame until there are `length` frames."""
+    missing = length - len(frames)
+    return np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)]) if missing > 0 else frames
 
 
-def _gather(decoded: Iterable[UInt8[np.ndarray, "_ _ 3"]]) -> Frames:
-    found = list(decoded)
-    if len({frame.shape for frame in found}) > 1:
+def _stack_frames(decoded: Iterable[UInt8[np.ndarray, "_ _ 3"]]) -> Frames:
+    frames = list(decoded)
+    if len({frame.shape for frame in frames}) > 1:
         raise PipelineError("frames of several sizes in one file; re-encode it")
-    return np.stack(found) if found else np.zeros((0, 0, 0, 3), dtype=np.uint8)
+    return np.stack(frames) if frames else np.zeros((0, 0, 0, 3), dtype=np.uint8)

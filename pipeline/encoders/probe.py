@@ -1,183 +1,274 @@
 """Linear probes: what a linear classifier reads from clip features that it does not change.
 
-Each is a logistic regression on standardised features, solved to its optimum (the objective is convex and has one), so
-that a probe has no seed and equal features give equal scores. Features of different encoders are comparable by it, and
-no head of a pretraining takes part.
+A probe is a logistic regression on standardised features, solved to its optimum. The objective is convex, so a probe
+has no seed and equal features give equal scores. Probes make the features of different encoders comparable, without
+the heads of their pretraining.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor
-from torch.nn import functional
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+from sklearn.preprocessing import StandardScaler
 
-from pipeline.encoders.validation_metrics import average_precision
+from pipeline.datasets.concepts import Concept
+from pipeline.datasets.corpus import Corpus
+from pipeline.encoders.sampling import (
+    BACKGROUND,
+    FOREGROUND,
+    NO_ACTION,
+    ConceptLabels,
+    Segment,
+    action_segments,
+    annotated_background,
+    background_segments,
+)
+from pipeline.features.combined import Features
 
-STEPS = 1000
-"""Of L-BFGS at most; it ends where the gradient vanishes, after a few dozen as a rule."""
-GRADIENT = 1e-7
-"""Below this (the largest entry) the gradient has vanished."""
+MAX_ITERATIONS = 1000
+"""Largest number of L-BFGS iterations; a few dozen are usual."""
+GRADIENT_TOLERANCE = 1e-7
+"""L-BFGS stops when the largest entry of the gradient of the objective is smaller."""
 
-Features = Float[np.ndarray, "_ dim"]
+MIXED_REGION = -1
+"""Region of a clip that crosses a border of an action, or lies where the annotations state no region."""
+
+_ROUNDING = 1e-9
+"""Seconds by which a sum of two decimal times may miss a border."""
+
+FeatureRows = Float[np.ndarray, "_ dim"]
 Classes = Int64[np.ndarray, "_"]
-Shown = Bool[np.ndarray, "_ concepts"]
+ConceptMatrix = Bool[np.ndarray, "_ concepts"]
 
 
 @dataclass(frozen=True)
-class Probe:
-    """A linear classifier of features.
+class ProbeDataset:
+    """Clips with their labels.
 
     Attributes:
-        mean: of each channel over the clips that it was fitted on.
-        scale: standard deviation of each; 1 where that is 0.
-        weights: of the standardised features.
-        bias: of each output.
-    """
-
-    mean: Float[np.ndarray, "dim"]
-    scale: Float[np.ndarray, "dim"]
-    weights: Float[np.ndarray, "dim outputs"]
-    bias: Float[np.ndarray, "outputs"]
-
-    def logits(self, features: Features) -> Float[np.ndarray, "_ outputs"]:
-        """Logits of each clip."""
-        found: Float[np.ndarray, "_ outputs"] = (features - self.mean) / self.scale @ self.weights + self.bias
-        return found
-
-
-def fit_classes(features: Features, classes: Classes, count: int, l2: float) -> Probe:
-    """One class of several: minimises mean cross-entropy + l2 / 2 |weights|^2; the bias is free.
-
-    Args:
-        features: of the clips.
-        classes: number of each clip's class.
-        count: how many classes there are.
-        l2: weight decay, above 0.
-    """
-    wanted = torch.as_tensor(classes)
-    return _fit(features, count, l2, lambda logits: functional.cross_entropy(logits, wanted))
-
-
-def fit_concepts(features: Features, shown: Shown, l2: float) -> Probe:
-    """Any of several concepts: for each minimises mean binary cross-entropy + l2 / 2 |weights|^2."""
-    wanted = torch.as_tensor(shown, dtype=torch.float64)
-
-    def loss(logits: Tensor) -> Tensor:
-        return functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / len(wanted)
-
-    return _fit(features, shown.shape[1], l2, loss)
-
-
-def _fit(features: Features, outputs: int, l2: float, loss: Any) -> Probe:
-    mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    scale[scale == 0] = 1.0
-    x = torch.as_tensor((features - mean) / scale)
-    weights = torch.zeros(x.shape[1], outputs, dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(outputs, dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS(
-        [weights, bias],
-        max_iter=STEPS,
-        tolerance_grad=GRADIENT,
-        tolerance_change=0.0,
-        history_size=20,
-        line_search_fn="strong_wolfe",
-    )
-
-    def objective() -> Tensor:
-        solver.zero_grad()
-        value: Tensor = loss(x @ weights + bias) + l2 / 2 * weights.square().sum()
-        value.backward()
-        return value
-
-    solver.step(objective)
-    return Probe(mean, scale, weights.detach().numpy(), bias.detach().numpy())
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Clips with what they show (see `encoders.probe_labels`).
-
-    Attributes:
-        features: of each clip.
-        action: class of each, -1 where it shows none.
+        features: feature of each clip.
+        action: action class of each clip; -1 without one.
         region: 1 inside an action, 0 in the background, -1 across a border.
         concepts: whether each clip shows each concept.
-        covered: whether a sentence covers the clip; without one its concepts are unknown.
+        has_caption: whether a sentence covers the clip; without one its concepts are unknown.
     """
 
     features: Float[np.ndarray, "clips dim"]
     action: Int64[np.ndarray, "clips"]
     region: Int64[np.ndarray, "clips"]
     concepts: Bool[np.ndarray, "clips concepts"]
-    covered: Bool[np.ndarray, "clips"]
+    has_caption: Bool[np.ndarray, "clips"]
 
 
-def accuracy(
-    train: tuple[Features, Classes], test: tuple[Features, Classes], count: int, l2: float
-) -> dict[str, float | int] | None:
-    """How often a probe names the class of a clip.
+def build_probe_dataset(
+    corpus: Corpus, features: Features, splits: Sequence[str], concepts: list[Concept]
+) -> ProbeDataset:
+    """Label the clips of some splits, in the order of the video ids.
+
+    A clip belongs to a region if it lies wholly inside; of several actions that contain it, it has the first. It shows
+    the concepts of the sentences that cover its centre, as in pretraining.
 
     Args:
-        train: features and classes to fit on; -1 leaves a clip out.
-        test: those to measure on.
-        count: how many classes there are.
-        l2: weight decay.
+        corpus: annotations.
+        features: features of the videos; videos without features are skipped.
+        splits: names of the splits.
+        concepts: the concepts, by index.
+    """
+    videos = [row.video for row in corpus.of_splits(*splits) if row.video in features.videos]
+    durations = {video: features.videos[video] for video in videos}
+    actions = action_segments(corpus.segments, durations, corpus.labels)
+    background = (
+        annotated_background(corpus.segments, durations)
+        if corpus.background_given
+        else background_segments(actions, durations, features.grid.frames / features.grid.fps)
+    )
+    segments: dict[str, list[Segment]] = {video: [] for video in videos}
+    for segment in [*actions, *background]:
+        segments[segment.video].append(segment)
+    labels = ConceptLabels([event for event in corpus.captions if event.video in durations], concepts)
+    empty = _unlabelled(np.zeros((0, features.dim), np.float32), len(concepts))
+    parts = [_label_video(video, features, segments[video], labels, len(concepts)) for video in videos]
+    columns = zip(*(vars(part).values() for part in [empty, *parts]), strict=True)
+    return ProbeDataset(*(np.concatenate(column) for column in columns))
+
+
+def _unlabelled(features: Float[np.ndarray, "clips dim"], num_concepts: int) -> ProbeDataset:
+    num_clips = len(features)
+    return ProbeDataset(
+        features,
+        np.full(num_clips, NO_ACTION),
+        np.full(num_clips, MIXED_REGION),
+        np.zeros((num_clips, num_concepts), bool),
+        np.zeros(num_clips, bool),
+    )
+
+
+def _label_video(
+    video: str, features: Features, segments: list[Segment], labels: ConceptLabels, num_concepts: int
+) -> ProbeDataset:
+    clips = _unlabelled(features.read(video), num_concepts)
+    centres = features.grid.centres(len(clips.features))
+    half = features.grid.frames / 2 / features.grid.fps
+    for segment in reversed(segments):  # the first segment is written last and wins
+        inside = (centres - half >= segment.start - _ROUNDING) & (centres + half <= segment.end + _ROUNDING)
+        clips.action[inside] = segment.action
+        clips.region[inside] = BACKGROUND if segment.action == NO_ACTION else FOREGROUND
+    for row, centre in enumerate(centres):
+        concepts = labels.at(video, float(centre))
+        if concepts is not None:
+            clips.has_caption[row] = True
+            clips.concepts[row, list(concepts)] = True
+    return clips
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear classifier of standardised features.
+
+    Attributes:
+        scaler: standardises the features.
+        weights: weights of each output.
+        bias: bias of each output; minus infinity for a class without training clips.
+    """
+
+    scaler: StandardScaler
+    weights: Float[np.ndarray, "dim outputs"]
+    bias: Float[np.ndarray, "outputs"]
+
+    def logits(self, features: FeatureRows) -> Float[np.ndarray, "_ outputs"]:
+        """Compute the logits of each clip."""
+        logits: Float[np.ndarray, "_ outputs"] = self.scaler.transform(_float64(features)) @ self.weights + self.bias
+        return logits
+
+
+def fit_classes(features: FeatureRows, classes: Classes, num_classes: int, l2: float) -> Probe:
+    """Fit a classifier of one class of several: minimise mean cross-entropy + l2 / 2 |weights|^2; the bias is free.
+
+    Args:
+        features: features of the clips.
+        classes: class of each clip.
+        num_classes: number of classes.
+        l2: L2 penalty, above 0.
+    """
+    scaler = StandardScaler().fit(_float64(features))
+    weights = np.zeros((features.shape[1], num_classes))
+    bias = np.full(num_classes, -np.inf)
+    present = np.unique(classes)
+    if len(present) == 1:
+        bias[present] = 0.0
+    elif len(present) == 2:
+        # scikit-learn has one weight vector d for two classes. A softmax has two, -d/2 and d/2 at the optimum, whose
+        # squared norms sum to |d|^2 / 2: half the penalty gives the same objective.
+        difference, offset = _fit_logistic(scaler.transform(_float64(features)), classes == present[1], l2 / 2)
+        weights[:, present] = np.stack([-difference / 2, difference / 2], axis=1)
+        bias[present] = -offset / 2, offset / 2
+    else:
+        regression = _logistic_regression(l2, len(classes)).fit(scaler.transform(_float64(features)), classes)
+        weights[:, present], bias[present] = regression.coef_.T, regression.intercept_
+    return Probe(scaler, weights, bias)
+
+
+def fit_concepts(features: FeatureRows, concepts: ConceptMatrix, l2: float) -> Probe:
+    """Fit a classifier of each concept: minimise mean binary cross-entropy + l2 / 2 |weights|^2; the bias is free.
+
+    Args:
+        features: features of the clips.
+        concepts: whether each clip shows each concept. A concept that all or no clips show gets weights of 0.
+        l2: L2 penalty, above 0.
+    """
+    scaler = StandardScaler().fit(_float64(features))
+    x = scaler.transform(_float64(features))
+    weights, bias = np.zeros((x.shape[1], concepts.shape[1])), np.zeros(concepts.shape[1])
+    for index in np.flatnonzero(concepts.any(axis=0) & ~concepts.all(axis=0)):
+        weights[:, index], bias[index] = _fit_logistic(x, concepts[:, index], l2)
+    return Probe(scaler, weights, bias)
+
+
+def _fit_logistic(
+    x: FeatureRows, is_positive: Bool[np.ndarray, "_"], l2: float
+) -> tuple[Float[np.ndarray, "dim"], float]:
+    """Return the weights and the bias of a binary logistic regression."""
+    regression = _logistic_regression(l2, len(x)).fit(x, is_positive)
+    return regression.coef_[0], float(regression.intercept_[0])
+
+
+def _logistic_regression(l2: float, num_clips: int) -> LogisticRegression:
+    """Build the regression. scikit-learn minimises C x summed loss + 1/2 |w|^2, which is ours divided by l2."""
+    return LogisticRegression(C=1 / (l2 * num_clips), tol=GRADIENT_TOLERANCE, max_iter=MAX_ITERATIONS)
+
+
+def _float64(features: FeatureRows) -> FeatureRows:
+    """Convert to float64: in float32, L-BFGS stops before the optimum."""
+    return features.astype(np.float64)
+
+
+def class_accuracy(
+    train: tuple[FeatureRows, Classes], test: tuple[FeatureRows, Classes], num_classes: int, l2: float
+) -> dict[str, float | int] | None:
+    """Compute the accuracy of a probe of classes.
+
+    Args:
+        train: features and classes to fit on; clips of class -1 are left out.
+        test: features and classes to measure on, likewise.
+        num_classes: number of classes.
+        l2: L2 penalty.
 
     Returns:
-        accuracy; majority, which is that of naming the commonest class of the training clips; how many clips of each
-        class of the two there are. None where either side has no clip.
+        `accuracy`; `majority`, the accuracy of always predicting the commonest class of the training clips;
+        `train_clips` and `clips`, the numbers of clips. None if either side has no clips.
     """
     (x, y), (test_x, test_y) = ((features[classes >= 0], classes[classes >= 0]) for features, classes in (train, test))
     if not len(y) or not len(test_y):
         return None
-    named = fit_classes(x, y, count, l2).logits(test_x).argmax(axis=1)
-    commonest = int(np.bincount(y, minlength=count).argmax())
+    predictions = fit_classes(x, y, num_classes, l2).logits(test_x).argmax(axis=1)
+    commonest = int(np.bincount(y, minlength=num_classes).argmax())
     return {
-        "accuracy": float((named == test_y).mean()),
+        "accuracy": float((predictions == test_y).mean()),
         "majority": float((test_y == commonest).mean()),
         "train_clips": len(y),
         "clips": len(test_y),
     }
 
 
-def concept_precision(train: Labelled, test: Labelled, l2: float) -> dict[int, dict[str, float]]:
-    """How well a probe ranks the clips that show a concept before those that do not.
+def concept_precisions(train: ProbeDataset, test: ProbeDataset, l2: float) -> dict[int, dict[str, float]]:
+    """Compute the average precision of a probe for each concept.
 
     Args:
         train: clips to fit on.
-        test: clips to measure on; those that no sentence covers are left out of both.
-        l2: weight decay.
+        test: clips to measure on; clips without a caption are left out of both.
+        l2: L2 penalty.
 
     Returns:
-        number of each concept that clips of both sides show -> its average precision, and `chance`, the share of the
-        test clips that show it, which is what a random order gives on average.
+        index of each concept that clips of both sides show -> its `average_precision`; and `chance`, the share of test
+        clips that show it, which is the expected precision of a random order.
     """
-    shown, test_shown = train.concepts[train.covered], test.concepts[test.covered]
-    known = np.flatnonzero(shown.any(axis=0) & test_shown.any(axis=0))
-    if not len(known):
+    concepts, test_concepts = train.concepts[train.has_caption], test.concepts[test.has_caption]
+    indices = np.flatnonzero(concepts.any(axis=0) & test_concepts.any(axis=0))
+    if not len(indices):
         return {}
-    probe = fit_concepts(train.features[train.covered], shown[:, known], l2)
-    logits = probe.logits(test.features[test.covered])
+    probe = fit_concepts(train.features[train.has_caption], concepts[:, indices], l2)
+    logits = probe.logits(test.features[test.has_caption])
     return {
-        int(number): {
-            "average_precision": average_precision(logits[:, column], test_shown[:, number]),
-            "chance": float(test_shown[:, number].mean()),
+        int(index): {
+            "average_precision": float(average_precision_score(test_concepts[:, index], logits[:, column])),
+            "chance": float(test_concepts[:, index].mean()),
         }
-        for column, number in enumerate(known)
+        for column, index in enumerate(indices)
     }
 
 
-def means(found: Mapping[int, Mapping[str, float]], numbers: Iterable[int]) -> dict[str, float | int] | None:
-    """Mean average precision and mean chance of some of the concepts, and how many they are; None of none."""
-    among = [found[number] for number in numbers if number in found]
-    if not among:
+def mean_precision(
+    precisions: Mapping[int, Mapping[str, float]], indices: Iterable[int]
+) -> dict[str, float | int] | None:
+    """Compute the mean average precision and the mean chance of some concepts, and their number; None without any."""
+    chosen = [precisions[index] for index in indices if index in precisions]
+    if not chosen:
         return None
     return {
-        "mean_average_precision": float(np.mean([one["average_precision"] for one in among])),
-        "chance": float(np.mean([one["chance"] for one in among])),
-        "concepts": len(among),
+        "mean_average_precision": float(np.mean([concept["average_precision"] for concept in chosen])),
+        "chance": float(np.mean([concept["chance"] for concept in chosen])),
+        "concepts": len(chosen),
     }

@@ -1,4 +1,8 @@
-"""R(2+1)D networks (Tran et al., 2018): each 3D convolution is one over space, then one over time."""
+"""The clip encoders: R(2+1)D networks (Tran et al., 2018) and torchvision's 3D ResNet.
+
+R(2+1)D replaces each 3D convolution by one over space and one over time. `pipeline.config.encoders` registers the
+networks by name.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,21 +10,66 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.encoders.encoder import ClipEncoder
+from pipeline.config.encoders import ENCODERS
+from pipeline.encoders.torchvision_shim import import_torchvision
+
+
+class ClipEncoder(nn.Module):
+    """A network from normalised clips to features: a stem, four layers, a mean over time and space; no classifier.
+
+    The parts have the names of torchvision's VideoResNet (`stem`, `layer1` to `layer4`), so the state dicts of all
+    networks that follow it fit by name.
+
+    Args:
+        stem: the first convolutions.
+        layers: the four residual layers.
+        dim: channels of the last layer, and of the feature.
+    """
+
+    def __init__(self, stem: nn.Module, layers: list[nn.Module], dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.stem = stem
+        self.layer1, self.layer2, self.layer3, self.layer4 = layers
+        self.avgpool = nn.AdaptiveAvgPool3d(1)
+
+    def forward(self, clips: Float[Tensor, "batch 3 frames height width"]) -> Float[Tensor, "batch dim"]:
+        """Compute the features of clips."""
+        x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
+        pooled: Tensor = self.avgpool(x)
+        return pooled.flatten(1)
+
+
+def build_encoder(architecture: str, bn_momentum: float = 0.1) -> ClipEncoder:
+    """Build an encoder with random weights, drawn from torch's global generator.
+
+    Args:
+        architecture: name in `ENCODERS`.
+        bn_momentum: momentum of all batch normalisations, as in PyTorch: running = (1 - m) running + m batch. TSP's
+            code sets 0.9 for R(2+1)D-34. In Caffe2, where its weights come from, 0.9 is the share that is *kept*; in
+            PyTorch, 0.9 makes the running statistics those of the last two or three batches.
+
+    Raises:
+        PipelineError: no such architecture.
+    """
+    encoder: ClipEncoder = ENCODERS[architecture].load()()
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.momentum = bn_momentum
+    return encoder
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What tells one R(2+1)D network from another.
+    """Layers and widths of an R(2+1)D network.
 
     Attributes:
         blocks: residual blocks in each of the four layers; layers 2 to 4 halve time and space.
-        widths: channels of the layers; the stem gives what the first takes, the last is the feature's
-            dimension.
+        widths: output channels of the four layers; the stem has as many as the first layer.
         stem_mid: channels between the stem's two convolutions.
-        widened: whether the second convolution of a block that changes the number of channels has
-            intermediate channels computed for itself, as Caffe2's VMZ does (288, 576 and 1,152 in
-            R(2+1)D-34), or those of the first, as torchvision does (230, 460, 921).
+        widened: how many intermediate channels the second convolution of a block has if the block changes the number
+            of channels. True: computed from its own input, as in Caffe2's VMZ (288, 576 and 1,152 in R(2+1)D-34).
+            False: those of the first convolution, as in torchvision (230, 460, 921).
         bn_eps: epsilon of the batch normalisations.
     """
 
@@ -35,12 +84,38 @@ IG65M_34 = Shape(blocks=(3, 4, 6, 3), widths=(64, 128, 256, 512), stem_mid=45, w
 """R(2+1)D-34 as its IG-65M weights need it (ig65m-pytorch): 63,491,975 parameters without a head."""
 
 NARROW = Shape(blocks=(0, 1, 1, 1), widths=(16, 32, 64, 128), stem_mid=16, widened=True, bn_eps=1e-5)
-"""Small enough to be trained on a CPU. The first layer is empty: at full time and half the picture's size its
-blocks would take three quarters of the time."""
+"""A network small enough to be trained on a CPU. The first layer is empty: its blocks, at full time and half the frame
+size, would take three quarters of the time."""
+
+
+def r2plus1d_34() -> ClipEncoder:
+    """Build R(2+1)D-34 in the form of its IG-65M weights."""
+    return r2plus1d(IG65M_34)
+
+
+def r2plus1d_narrow() -> ClipEncoder:
+    """Build the narrow R(2+1)D for CPUs."""
+    return r2plus1d(NARROW)
+
+
+def r2plus1d_18() -> ClipEncoder:
+    """Build torchvision's R(2+1)D-18."""
+    return _torchvision_encoder("r2plus1d_18")
+
+
+def r3d_18() -> ClipEncoder:
+    """Build torchvision's 3D ResNet-18."""
+    return _torchvision_encoder("r3d_18")
+
+
+def _torchvision_encoder(name: str) -> ClipEncoder:
+    network = getattr(import_torchvision("torchvision.models.video"), name)(weights=None)
+    layers = [network.layer1, network.layer2, network.layer3, network.layer4]
+    return ClipEncoder(network.stem, layers, network.fc.in_features)
 
 
 def r2plus1d(shape: Shape) -> ClipEncoder:
-    """Build a network with random weights."""
+    """Build an R(2+1)D network with random weights."""
     layers: list[nn.Module] = []
     channels = shape.widths[0]
     for number, (blocks, width) in enumerate(zip(shape.blocks, shape.widths, strict=True)):
@@ -56,12 +131,12 @@ def r2plus1d(shape: Shape) -> ClipEncoder:
 
 
 class Block(nn.Module):
-    """Two factorised convolutions with a shortcut around them.
+    """A residual block of two factorised convolutions.
 
     Args:
-        channels: of the input.
+        channels: channels of the input.
         width: channels of the output.
-        stride: in time and space, of the first convolution.
+        stride: stride of the first convolution, in time and space.
         widened: see `Shape`.
     """
 
@@ -81,14 +156,14 @@ class Block(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channels frames height width"]
     ) -> Float[Tensor, "batch out_channels out_frames out_height out_width"]:
-        """The block's output."""
+        """Compute the block's output."""
         shortcut = x if self.downsample is None else self.downsample(x)
         out: Tensor = self.relu(self.conv2(self.conv1(x)) + shortcut)
         return out
 
 
 def _midplanes(channels: int, width: int) -> int:
-    """Intermediate channels that give the pair as many parameters as a full 3 x 3 x 3 convolution has."""
+    """Return the intermediate channels for which the pair has as many parameters as a 3 x 3 x 3 convolution."""
     return (channels * width * 27) // (channels * 9 + width * 3)
 
 

@@ -1,10 +1,9 @@
-"""Importing torchvision beside a torch that it was not compiled for.
+"""Import torchvision in an environment whose torch it was not compiled for.
 
-A torchvision that is compiled for CUDA may stand beside a CPU-only torch; its compiled extension then cannot load.
-It takes that calmly, except that its Python code then describes two operators (`nms`, `qnms`) which
-only the extension defines, and the import dies with `operator torchvision::nms does not exist`. Declaring the
-two, without an implementation, is enough for models and transforms. Where the extension does load (any
-matching pair), nothing is declared.
+A torchvision that was compiled for CUDA may be installed with a CPU-only torch; its compiled extension then cannot
+load. torchvision tolerates that, except that its Python code describes two operators (`nms`, `qnms`) that only the
+extension defines: the import fails with `operator torchvision::nms does not exist`. Declaring the two operators,
+without an implementation, is enough for models and transforms. If the extension loads, nothing is declared.
 """
 
 import importlib
@@ -19,8 +18,8 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _OPERATORS = ("nms", "qnms")
 
 
-def torchvision(module: str = "torchvision") -> Any:
-    """Import torchvision, or a module of it (`torchvision.models.video`), whatever torch is installed."""
+def import_torchvision(module: str = "torchvision") -> Any:
+    """Import torchvision, or one of its modules (`torchvision.models.video`), with whatever torch is installed."""
     if not _extension_loads():
         for name in _OPERATORS:
             if not hasattr(torch.ops.torchvision, name):
@@ -29,7 +28,7 @@ def torchvision(module: str = "torchvision") -> Any:
 
 
 def _extension_loads() -> bool:
-    """Try what torchvision's own import is going to try: loading the library `_C` from its folder."""
+    """Whether torchvision's library `_C` can be loaded from its folder, as torchvision's own import tries to."""
     spec = importlib.util.find_spec("torchvision")  # finds the folder, imports nothing
     folders = spec.submodule_search_locations if spec else None
     for folder in folders or []:

@@ -1,38 +1,46 @@
-"""One epoch of pretraining, and one look at the validation clips."""
+"""Train an encoder for one epoch, and validate it.
+
+A step consists of micro-batches. A micro-batch is what one GPU of the published training saw of a step: its own batch,
+normalised by its own batch statistics. The result of a step does not depend on which process computes which
+micro-batch: the gradients are averaged over the micro-batches, and the running statistics are those of the first
+micro-batch, as in PyTorch's DistributedDataParallel.
+"""
 
 import bisect
+import contextlib
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.config.pretrain_encoder import PretrainEncoder
-from pipeline.encoders.clips import Sample
-from pipeline.encoders.heads import Logits
-from pipeline.encoders.loader import Batch, Loader
-from pipeline.encoders.losses import BACKGROUND, FOREGROUND, NO_ACTION, Labels, Losses, pretraining_loss
-from pipeline.encoders.microbatches import dealt, own, statistics
+from pipeline.encoders.clip_loader import ClipBatch, ClipLoader
+from pipeline.encoders.losses import LossTerm, Mean, Targets, pretraining_loss, selection_score
 from pipeline.encoders.model import PretrainingModel
-from pipeline.encoders.validation_metrics import mean_accuracy, mean_average_precision
+from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
-from pipeline.training.distributed import ALONE, Group
+from pipeline.training.distributed import SINGLE_PROCESS, Group
 from pipeline.training.log import Progress
 from pipeline.training.precision import autocast
-from pipeline.training.trainer import Within
+from pipeline.training.trainer import MidEpochCheckpoint
 
-T = TypeVar("T", Logits, Labels)
+T = TypeVar("T")
 
 WARMUP_START = 1e-5
-"""Factor on the rates before the first step (TSP's code)."""
+"""Factor on the learning rates at the first step of the warm-up (TSP's code)."""
 
 
-def optimiser(model: PretrainingModel, config: PretrainEncoder, head_lr: float) -> torch.optim.SGD:
-    """SGD with a rate for each part; a frozen stem keeps its weights, not its batch statistics, as in TSP."""
+def build_optimizer(model: PretrainingModel, config: PretrainEncoder, head_lr: float) -> torch.optim.SGD:
+    """Build SGD with one learning rate for the backbone and one for the heads.
+
+    A frozen stem keeps its weights; its batch statistics are still updated, as in TSP.
+    """
     model.encoder.stem.requires_grad_(not config.freeze_stem)
     layers = (model.encoder.layer1, model.encoder.layer2, model.encoder.layer3, model.encoder.layer4)
     backbone: list[nn.Module] = [*layers] if config.freeze_stem else [model.encoder.stem, *layers]
@@ -43,204 +51,254 @@ def optimiser(model: PretrainingModel, config: PretrainEncoder, head_lr: float) 
     return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
-def rate_factor(step: int, steps: int, config: PretrainEncoder) -> float:
-    """Factor on the peak rates: linear warm-up, then a decay at each milestone, all counted in steps.
+def lr_factor(step: int, steps_per_epoch: int, config: PretrainEncoder) -> float:
+    """Return the factor on the peak learning rates: linear warm-up, then a decay at each milestone, both in steps.
 
     Args:
-        step: how many steps were made before, in all epochs.
-        steps: in an epoch.
+        step: number of earlier steps, over all epochs.
+        steps_per_epoch: steps in an epoch.
         config: the schedule, in epochs.
     """
-    warmup = config.warmup_epochs * steps
-    rise = 1.0 if step >= warmup else WARMUP_START + (1 - WARMUP_START) * step / warmup
-    passed = bisect.bisect_right([milestone * steps for milestone in sorted(config.milestones)], step)
-    return float(rise * config.decay**passed)
+    warmup_steps = config.warmup_epochs * steps_per_epoch
+    warmup = 1.0 if step >= warmup_steps else WARMUP_START + (1 - WARMUP_START) * step / warmup_steps
+    num_decays = bisect.bisect_right([milestone * steps_per_epoch for milestone in sorted(config.milestones)], step)
+    return float(warmup * config.decay**num_decays)
+
+
+def split_microbatches(items: Sequence[T], batch_size: int, accumulate_steps: int) -> list[list[list[T]]]:
+    """Split the items of an epoch into the micro-batches of every step, in order.
+
+    The last step is split evenly, into fewer micro-batches if it has too few items.
+
+    Args:
+        items: items of the epoch.
+        batch_size: items per micro-batch.
+        accumulate_steps: micro-batches per step.
+    """
+    size = batch_size * accumulate_steps
+    return [
+        _split_step(items[first : first + size], batch_size, accumulate_steps) for first in range(0, len(items), size)
+    ]
+
+
+def _split_step(items: Sequence[T], batch_size: int, accumulate_steps: int) -> list[list[T]]:
+    if len(items) == batch_size * accumulate_steps:
+        edges = [index * batch_size for index in range(accumulate_steps + 1)]
+    else:
+        count = min(accumulate_steps, len(items))
+        edges = [index * len(items) // count for index in range(count + 1)]
+    return [list(items[start:end]) for start, end in itertools.pairwise(edges)]
+
+
+def microbatches_of_rank(microbatches: Sequence[T], accumulate_steps: int, group: Group) -> list[T]:
+    """Return the micro-batches of a step that this process computes: an equal number of consecutive ones for each."""
+    per_process = accumulate_steps // group.world_size
+    return list(microbatches[group.rank * per_process : (group.rank + 1) * per_process])
+
+
+@contextlib.contextmanager
+def track_bn_stats(model: nn.Module, *, enabled: bool) -> Iterator[None]:
+    """Enable or disable updates of the BatchNorm running statistics; the forward pass in training mode is the same."""
+    norms = [] if enabled else [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 @dataclass(frozen=True)
-class Fitting:
-    """What an epoch works with.
+class EncoderTrainer:
+    """Trains and validates a model.
 
     Attributes:
-        model: on the device.
-        optimiser: of its weights.
-        config: the stage's section.
-        concepts: number of concepts that labels know.
-        loader: of the clips.
-        device: where the model is.
-        group: the processes that train it.
+        model: the model, on the device.
+        optimizer: the optimizer of its weights.
+        config: section of the stage.
+        loader: loads the clips.
+        device: device of the model.
+        group: the processes that train the model.
     """
 
     model: PretrainingModel
-    optimiser: torch.optim.SGD
+    optimizer: torch.optim.SGD
     config: PretrainEncoder
-    concepts: int
-    loader: Loader
+    loader: ClipLoader
     device: torch.device
-    group: Group = ALONE
+    group: Group = SINGLE_PROCESS
 
-    def train(self, epoch: int, samples: list[Sample], within: Within | None = None) -> dict[str, float]:
+    def train_epoch(
+        self, epoch: int, samples: list[ClipSample], mid_epoch: MidEpochCheckpoint | None = None
+    ) -> dict[str, float]:
         """Train on the samples in their order.
 
         Args:
-            epoch: its number, from 1; decides the rates.
+            epoch: number of the epoch, from 1; determines the learning rates.
             samples: the clips.
-            within: keeps the state every `save_every` steps; the epoch goes on from what it holds.
+            mid_epoch: saves the state every `save_every` steps; the epoch resumes from the state it holds.
 
         Returns:
-            mean losses and accuracies met on the way.
+            means over the epoch of the losses and of the batch metrics.
 
         Raises:
-            PipelineError: too many videos that cannot be read, or a loss that is not finite.
+            PipelineError: too many videos are unreadable, or the loss is not finite.
         """
         self.model.train()
         config = self.config
-        steps = dealt(samples, config.batch_size, config.replicas)[: config.steps_per_epoch]
-        ours = [own(parts, config.replicas, self.group) for parts in steps]
-        begun = within.load() if within else None
-        first = begun["steps"] if begun else 0
-        means = _Means(self.device, self.group, begun["means"] if begun else None)
+        steps = split_microbatches(samples, config.batch_size, config.accumulate_steps)[: config.steps_per_epoch]
+        of_rank = [microbatches_of_rank(step, config.accumulate_steps, self.group) for step in steps]
+        state = mid_epoch.load() if mid_epoch else None
+        first = state["steps"] if state else 0
+        metrics = self._epoch_metrics(state["sums"] if state else None)
         progress = Progress(f"epoch {epoch}, steps", len(steps) - first)
-        batches = self._batches([part for parts in ours[first:] for part in parts])
-        for number, parts in enumerate(steps[first:], start=first):
-            factor = rate_factor((epoch - 1) * len(steps) + number, len(steps), config) * config.replicas
-            for group in self.optimiser.param_groups:
+        batches = self._batches([part for step in of_rank[first:] for part in step])
+        for number, microbatches in enumerate(steps[first:], start=first):
+            factor = lr_factor((epoch - 1) * len(steps) + number, len(steps), config) * config.accumulate_steps
+            for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
-            self.optimiser.zero_grad(set_to_none=True)
-            for place, batch in enumerate(itertools.islice(batches, len(ours[number]))):
-                with statistics(self.model, moving=self.group.first and place == 0):
-                    logits, labels = self._forward(batch)
-                if len(labels.action) == 0:  # none of its clips could be read
-                    continue
-                losses = pretraining_loss(logits, labels, config)
-                (losses.total / len(parts)).backward()
-                means.count(logits, labels, losses)
-            self.group.add_gradients(self.model.parameters())
-            self.optimiser.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            for index, batch in enumerate(itertools.islice(batches, len(of_rank[number]))):
+                self._accumulate_gradients(batch, metrics, len(microbatches), update_bn=self._is_first(index))
+            self.group.all_reduce_gradients(self.model.parameters())
+            self.optimizer.step()
             progress.step()
-            if within and (number + 1) % config.save_every == 0:
-                self._tell_unreadable()
-                within.save({"steps": number + 1, "means": means.packed()})
-        self._tell_unreadable()
-        self.loader.check(samples, config.max_unreadable)
-        found = means.all("train")
-        if not np.isfinite(found["train_loss"]):
-            raise PipelineError(f"pretrain_encoder: the loss of epoch {epoch} is not finite; lower the rates")
-        return found
+            if mid_epoch and (number + 1) % config.save_every == 0:
+                self._share_unreadable()
+                mid_epoch.save({"steps": number + 1, "sums": metrics.state()})
+        self._share_unreadable()
+        self.loader.check_unreadable(samples, config.max_unreadable)
+        means = metrics.means("train")
+        if not np.isfinite(means["train_loss"]):
+            raise PipelineError(f"pretrain_encoder: the loss of epoch {epoch} is not finite; lower the learning rates")
+        return means
+
+    def _is_first(self, index: int) -> bool:
+        """Whether a micro-batch of this process is the first one of the step."""
+        return self.group.is_first and index == 0
+
+    def _accumulate_gradients(
+        self, batch: ClipBatch, metrics: "EpochMetrics", num_microbatches: int, *, update_bn: bool
+    ) -> None:
+        with track_bn_stats(self.model, enabled=update_bn):
+            logits, targets, num_clips = self._forward(batch)
+        if num_clips == 0:  # no clip of the batch is readable
+            return
+        loss = metrics.update(logits, targets, num_clips)
+        (loss / num_microbatches).backward()
 
     @torch.no_grad()
-    def validate(self, samples: list[Sample]) -> dict[str, float]:
-        """Losses and scores on the samples; `val_score` is what an epoch is chosen by.
-
-        The action and region heads are scored by accuracy, the semantic head by its mean average precision.
-        """
+    def validate(self, samples: list[ClipSample]) -> dict[str, float]:
+        """Compute losses and metrics on the samples, and `val_score`, which selects the epoch."""
         self.model.eval()
-        self.group.spread(self.model.buffers())  # the running statistics are the first process's
-        means = _Means(self.device, self.group)
+        self.group.broadcast(self.model.buffers())  # the running statistics are those of the first process
+        metrics = self._epoch_metrics()
+        terms = self.model.loss_terms
+        rows = {name: [self._empty_rows(term)] for name, term in terms.items()}
         size = self.config.batch_size
         parts = [samples[first : first + size] for first in range(0, len(samples), size)]
-        scores = [torch.zeros(0, self.concepts, device=self.device)]
-        shown = [torch.zeros(0, self.concepts, device=self.device)]
-        for batch in self._batches(parts[self.group.rank :: self.group.world]):
-            logits, labels = self._forward(batch)
-            if len(labels.action) == 0:
+        for batch in self._batches(parts[self.group.rank :: self.group.world_size]):
+            logits, targets, num_clips = self._forward(batch)
+            if num_clips == 0:
                 continue
-            means.count(logits, labels, pretraining_loss(logits, labels, self.config))
-            if logits.semantic is not None:
-                scores.append(logits.semantic[labels.covered].float())
-                shown.append(labels.concepts[labels.covered])
-        self._tell_unreadable()
-        found = means.all("val")
-        if self.model.heads.semantic is not None:
-            said, truth = (self.group.rows(torch.cat(rows)).cpu().numpy() for rows in (scores, shown))
-            found["val_concept_map"] = mean_average_precision(said, truth > 0)
-        return {**found, "val_score": mean_accuracy(found)}
+            metrics.update(logits, targets, num_clips)
+            for name, term in terms.items():
+                rows[name].append(term.validation_rows(logits[name], targets[name]))
+        self._share_unreadable()
+        values = metrics.means("val")
+        for name, term in terms.items():
+            columns = [self.group.all_gather_rows(torch.cat(column)) for column in zip(*rows[name], strict=True)]
+            of_term = term.validation_metrics(*(column.cpu().numpy() for column in columns))
+            values |= {f"val_{name}_{metric}": value for metric, value in of_term.items()}
+        return {**values, "val_score": selection_score(values, terms)}
 
-    def _batches(self, parts: list[list[Sample]]) -> Iterator[Batch]:
+    def _empty_rows(self, term: LossTerm) -> tuple[Tensor, ...]:
+        """Return the validation rows of no clips, for a process without validation clips."""
+        logits = torch.zeros(0, term.num_outputs, device=self.device)
+        return term.validation_rows(logits, term.targets([], self.device))
+
+    def _epoch_metrics(self, state: Float[Tensor, "processes names 2"] | None = None) -> "EpochMetrics":
+        return EpochMetrics(self.model.loss_terms, self.device, self.group, state)
+
+    def _batches(self, parts: list[list[ClipSample]]) -> Iterator[ClipBatch]:
         samples = [sample for part in parts for sample in part]
         return self.loader.batches(samples, [len(part) for part in parts])
 
-    def _tell_unreadable(self) -> None:
-        """Every process comes to know of all unreadable videos: what one raises, all must."""
-        self.loader.unreadable.update(self.group.notes(self.loader.unreadable, self.device))
+    def _share_unreadable(self) -> None:
+        """Share the unreadable videos among the processes: an error that one process raises, all must raise."""
+        self.loader.unreadable.update(self.group.gather_messages(self.loader.unreadable, self.device))
 
-    def _forward(self, batch: Batch) -> tuple[Logits, Labels]:
-        """What the heads say of a batch, and what is true: of the clips that could be read."""
+    def _forward(self, batch: ClipBatch) -> tuple[dict[str, Tensor], dict[str, Targets], int]:
+        """Return logits and targets of the readable clips of a batch, and their number."""
         with autocast(self.device, self.config.precision):
-            logits: Logits = self.model(batch.clips, batch.globals)
-        labels = self._labels(batch.samples)
-        if batch.complete:
-            return logits, labels
-        return _rows(logits, batch.readable), _rows(labels, batch.readable)
-
-    def _labels(self, batch: list[Sample]) -> Labels:
-        concepts = torch.zeros(len(batch), self.concepts)
-        for row, sample in enumerate(batch):
-            concepts[row, list(sample.concepts or ())] = 1.0
-        actions = [sample.action for sample in batch]
-        return Labels(
-            action=torch.tensor(actions, device=self.device),
-            region=torch.tensor([BACKGROUND if a == NO_ACTION else FOREGROUND for a in actions], device=self.device),
-            concepts=concepts.to(self.device),
-            covered=torch.tensor([sample.concepts is not None for sample in batch], device=self.device),
+            logits: dict[str, Tensor] = self.model(batch.pixels, batch.global_features)
+        terms = self.model.loss_terms.items()
+        targets = {name: term.targets(batch.samples, self.device) for name, term in terms}
+        if batch.is_complete:
+            return logits, targets, len(batch.samples)
+        mask = batch.is_readable
+        return (
+            {name: values[mask] for name, values in logits.items()},
+            {name: {key: values[mask] for key, values in of_term.items()} for name, of_term in targets.items()},
+            int(mask.sum()),
         )
 
 
-def _rows(table: T, chosen: Bool[Tensor, "batch"]) -> T:
-    """The chosen rows of every column that there is."""
-    columns: list[Any] = [getattr(table, field.name) for field in fields(table)]
-    chosen_columns: list[Any] = [None if column is None else column[chosen] for column in columns]
-    return type(table)(*chosen_columns)
-
-
-_MEANS = ("loss", "action_loss", "action_accuracy", "region_loss", "region_accuracy", "semantic_loss")
-
-
-class _Means:
-    """Means over the clips of an epoch, added up on the device so that no step waits for a number.
+class EpochMetrics:
+    """Means over the clips of an epoch, summed on the device so that no step waits for a number.
 
     Args:
-        device: where to add up.
-        group: the processes whose clips are counted.
-        packed: what had been added up before, by process: sum and count of each.
+        terms: the terms of the loss.
+        device: device of the sums.
+        group: the processes whose clips count.
+        state: earlier sums and counts, by process.
     """
 
     def __init__(
-        self, device: torch.device, group: Group, packed: Float[Tensor, "processes names 2"] | None = None
+        self,
+        terms: Mapping[str, LossTerm],
+        device: torch.device,
+        group: Group,
+        state: Float[Tensor, "processes names 2"] | None = None,
     ) -> None:
-        self._group = group
-        self._sums = torch.zeros(len(_MEANS), 2, dtype=torch.float64, device=device)
-        if packed is not None and len(packed) == group.world:
-            self._sums += packed[group.rank].to(device)
-        elif packed is not None and group.first:
-            self._sums += packed.sum(0).to(device)
+        self._terms, self._group, self._device = terms, group, device
+        self._names = ["loss", *_metric_names(terms.values())]
+        self._sums = torch.zeros(len(self._names), 2, dtype=torch.float64, device=device)
+        if state is not None and len(state) == group.world_size:
+            self._sums += state[group.rank].to(device)
+        elif state is not None and group.is_first:
+            self._sums += state.sum(0).to(device)
 
-    def count(self, logits: Logits, labels: Labels, losses: Losses) -> None:
-        """Add a batch."""
-        foreground = (labels.action != NO_ACTION).sum()
-        clips = torch.full_like(foreground, len(labels.action))
-        self._add("loss", losses.total, clips)
-        if logits.action is not None and losses.action is not None:
-            self._add("action_loss", losses.action, foreground)
-            self._add("action_accuracy", _share(logits.action.argmax(1) == labels.action, foreground), foreground)
-        if logits.region is not None and losses.region is not None:
-            self._add("region_loss", losses.region, clips)
-            self._add("region_accuracy", _share(logits.region.argmax(1) == labels.region, clips), clips)
-        if losses.semantic is not None:
-            self._add("semantic_loss", losses.semantic, labels.covered.sum())
+    def update(self, logits: Mapping[str, Tensor], targets: Mapping[str, Targets], num_clips: int) -> Float[Tensor, ""]:
+        """Compute the loss of a batch, and add it and the batch metrics to the sums.
 
-    def _add(self, name: str, mean: Float[Tensor, ""], clips: Int64[Tensor, ""]) -> None:
-        self._sums[_MEANS.index(name)] += torch.stack([mean.detach().double() * clips, clips.double()])
+        Returns:
+            the total loss, for the gradient.
+        """
+        loss = pretraining_loss(logits, targets, self._terms)
+        self._add("loss", Mean(loss.total, torch.full((), num_clips, dtype=torch.int64, device=self._device)))
+        for name, term in self._terms.items():
+            self._add(f"{name}_loss", loss.terms[name])
+            for metric, mean in term.metrics(logits[name], targets[name]).items():
+                self._add(f"{name}_{metric}", mean)
+        return loss.total
 
-    def packed(self) -> Float[Tensor, "processes names 2"]:
-        """What was added up so far, to go on from."""
-        return self._group.rows(self._sums[None]).cpu()
+    def _add(self, name: str, mean: Mean) -> None:
+        total = mean.value.detach().double() * mean.count
+        self._sums[self._names.index(name)] += torch.stack([total, mean.count.double()])
 
-    def all(self, prefix: str) -> dict[str, float]:
-        """Every mean that any clip has a say in."""
-        sums = self.packed().sum(0).tolist()
-        return {f"{prefix}_{name}": total / count for name, (total, count) in zip(_MEANS, sums, strict=True) if count}
+    def state(self) -> Float[Tensor, "processes names 2"]:
+        """Return sums and counts by process, to resume from."""
+        return self._group.all_gather_rows(self._sums[None]).cpu()
+
+    def means(self, prefix: str) -> dict[str, float]:
+        """Return every mean that at least one clip contributes to, named `<prefix>_<name>`."""
+        sums = self.state().sum(0).tolist()
+        return {
+            f"{prefix}_{name}": total / count for name, (total, count) in zip(self._names, sums, strict=True) if count
+        }
 
 
-def _share(right: Bool[Tensor, "batch"], of: Int64[Tensor, ""]) -> Float[Tensor, ""]:
-    return right.sum() / of.clamp(min=1)
+def _metric_names(terms: Iterable[LossTerm]) -> list[str]:
+    return [f"{term.name}_{metric}" for term in terms for metric in ("loss", *term.metric_names)]

@@ -1,1 +1,1 @@
-"""The official scores, and the processes that compute them."""
+"""Official scores of captions, proposals and detections, and the external programs that some of them need."""

@@ -1,4 +1,4 @@
-"""BLEU of one to four words as the official evaluator computes it (pycocoevalcap 1.2).
+"""BLEU-1 to BLEU-4 as the official evaluator computes them (pycocoevalcap 1.2).
 
 Papineni et al., "BLEU: a Method for Automatic Evaluation of Machine Translation", ACL 2002.
 """
@@ -8,55 +8,73 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from pipeline.evaluation.ngrams import HIGHEST, Corpora, Sample, count_ngrams, intern, shared, unite
+from pipeline.evaluation.matching import PairDocument
+from pipeline.evaluation.metric import DocumentScores, PairMetric
+from pipeline.evaluation.ngrams import (
+    MAX_ORDER,
+    IndexedDocuments,
+    Sample,
+    count_ngrams,
+    index_documents,
+    merge_reference_sets,
+    shared_ngrams,
+)
 
 SMALL, TINY = 1e-9, 1e-15
-"""Added to what is divided by, and to what is divided: nothing is ever undefined, nor quite 0."""
+"""pycocoevalcap adds SMALL to denominators and TINY to numerators: no ratio is undefined, and none is exactly 0."""
+
+
+class BleuMetric(PairMetric):
+    """BLEU-1 to BLEU-4 of the pairs of each document, taken as one corpus."""
+
+    def score(self, documents: Sequence[PairDocument]) -> DocumentScores:
+        """Score documents."""
+        return {f"Bleu_{order}": values for order, values in enumerate(bleu(documents).T, 1)}
 
 
 def bleu(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, "documents 4"]:
-    """BLEU-1 to BLEU-4 of each document, taken as one corpus, in [0, 1]; 0 for an empty one.
+    """Compute BLEU-1 to BLEU-4 of each document, taken as one corpus, in [0, 1]; 0 for an empty one.
 
-    N-grams that a caption shares with its references count at most as often as in the reference that has them
-    most. The brevity penalty compares the captions with the references closest in length (the shorter of two).
+    An n-gram of a caption counts at most as often as in the reference that has it most often. The brevity penalty
+    compares each caption with the reference closest in length, the shorter one of two.
 
     Raises:
-        PipelineError: a caption without any reference.
+        PipelineError: a caption without references.
     """
-    corpora = intern(documents)
-    lengths, orders = count_ngrams(corpora.sentences)
-    said = lengths[corpora.captions]
-    matches, guesses = [], []
-    for order, grams in enumerate(orders, 1):
-        sets = unite(grams, corpora.set_bounds, corpora.members)
-        samples, entries, counts = shared(grams, corpora.captions, sets, corpora.sets)
-        clipped = grams.weights[entries] * np.minimum(grams.counts[entries], counts)
-        matches.append(np.bincount(samples, clipped, len(said)))
-        guesses.append(np.maximum(said - order + 1, 0))
-    columns = [*matches, *guesses, said, _closest(corpora, lengths)]
-    sums = [np.bincount(corpora.documents, column[corpora.samples], len(corpora.sizes)) for column in columns]
-    totals = np.stack(sums, axis=1, dtype=np.float64)  # bincount of nothing is int
-    return _score(totals[:, :HIGHEST], totals[:, HIGHEST : 2 * HIGHEST], totals[:, -2], totals[:, -1])
+    indexed = index_documents(documents)
+    lengths, ngrams_by_order = count_ngrams(indexed.sentences)
+    caption_lengths = lengths[indexed.captions]
+    matches, totals = [], []
+    for order, ngrams in enumerate(ngrams_by_order, 1):
+        sets = merge_reference_sets(ngrams, indexed.set_offsets, indexed.set_members)
+        samples, entries, counts = shared_ngrams(ngrams, indexed.captions, sets, indexed.sets)
+        clipped = ngrams.weights[entries] * np.minimum(ngrams.counts[entries], counts)
+        matches.append(np.bincount(samples, clipped, len(caption_lengths)))
+        totals.append(np.maximum(caption_lengths - order + 1, 0))
+    columns = [*matches, *totals, caption_lengths, _closest_lengths(indexed, lengths)]
+    sums = [np.bincount(indexed.documents, column[indexed.samples], len(indexed.sizes)) for column in columns]
+    stacked = np.stack(sums, axis=1, dtype=np.float64)  # bincount of nothing is int
+    return _score(stacked[:, :MAX_ORDER], stacked[:, MAX_ORDER : 2 * MAX_ORDER], stacked[:, -2], stacked[:, -1])
 
 
-def _closest(corpora: Corpora, lengths: Int[np.ndarray, " sentences"]) -> Int[np.ndarray, " distinct"]:
-    """Of each distinct sample, the length of the reference that is closest to the caption's."""
-    owners, references = corpora.pairs()
-    known = lengths[references]
-    base = known.max(initial=0) + 1
-    ranks = np.abs(known - lengths[corpora.captions[owners]]) * base + known
-    closest = np.full(len(corpora.captions), np.iinfo(np.int64).max)
-    np.minimum.at(closest, owners, ranks)
+def _closest_lengths(indexed: IndexedDocuments, lengths: Int[np.ndarray, " sentences"]) -> Int[np.ndarray, " distinct"]:
+    """Find, for each distinct sample, the length of the reference that is closest to the caption's."""
+    samples, references = indexed.pairs()
+    reference_lengths = lengths[references]
+    base = reference_lengths.max(initial=0) + 1
+    ranks = np.abs(reference_lengths - lengths[indexed.captions[samples]]) * base + reference_lengths
+    closest = np.full(len(indexed.captions), np.iinfo(np.int64).max)
+    np.minimum.at(closest, samples, ranks)
     return closest % base
 
 
 def _score(
     matches: Float[np.ndarray, "documents 4"],
-    guesses: Float[np.ndarray, "documents 4"],
-    said: Float[np.ndarray, " documents"],
-    known: Float[np.ndarray, " documents"],
+    totals: Float[np.ndarray, "documents 4"],
+    caption_words: Float[np.ndarray, " documents"],
+    reference_words: Float[np.ndarray, " documents"],
 ) -> Float[np.ndarray, "documents 4"]:
-    """The formula, from shared and from all n-grams of each length, and from the words of both sides."""
-    means = np.cumprod((matches + TINY) / (guesses + SMALL), axis=1) ** (1 / np.arange(1, HIGHEST + 1))
-    ratio = (said + TINY) / (known + SMALL)
+    """Apply BLEU's formula to matched and all n-grams of each order, and to the words of both sides."""
+    means = np.cumprod((matches + TINY) / (totals + SMALL), axis=1) ** (1 / np.arange(1, MAX_ORDER + 1))
+    ratio = (caption_words + TINY) / (reference_words + SMALL)
     return means * np.exp(np.minimum(0, 1 - 1 / ratio))[:, None]

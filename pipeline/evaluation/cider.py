@@ -8,123 +8,157 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from pipeline.evaluation import ngrams
-from pipeline.evaluation.ngrams import Corpora, Grams, Sample, expand, shared
-from pipeline.evaluation.ragged import bounds
+from pipeline.evaluation import ngrams as ngrams_module
+from pipeline.evaluation.matching import PairDocument
+from pipeline.evaluation.metric import DocumentScores, PairMetric
+from pipeline.evaluation.ngrams import (
+    IndexedDocuments,
+    NgramCounts,
+    Sample,
+    count_ngrams,
+    gather_rows,
+    index_documents,
+    merge_reference_sets,
+    shared_ngrams,
+)
+from pipeline.evaluation.ragged import offsets_of
 
 SIGMA = 6.0
 """Width of the discount for a difference in length, words."""
 
 
-def cider(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, " documents"]:
-    """CIDEr of each document: the mean over its captions, in [0, 10]; 0 for an empty one.
+class CiderMetric(PairMetric):
+    """CIDEr, the mean over the pairs of each document."""
 
-    What an n-gram is worth follows from its document alone: log(captions / captions that have it in a reference).
-    So a document of one caption scores 0.
+    def score(self, documents: Sequence[PairDocument]) -> DocumentScores:
+        """Score documents."""
+        return {"CIDEr": cider(documents)}
+
+
+def cider(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, " documents"]:
+    """Compute the mean CIDEr over the captions of each document, in [0, 10]; 0 for an empty one.
+
+    The weight of an n-gram depends on its document only: log(captions / captions with a reference that has it). So a
+    document of one caption scores 0.
 
     Raises:
-        PipelineError: a caption without any reference.
+        PipelineError: a caption without references.
     """
-    corpora = ngrams.intern(documents)
-    lengths, orders = ngrams.count_ngrams(corpora.sentences)
-    distinct, references = corpora.pairs()
-    captions = corpora.captions[distinct]
-    pairs_of = bounds(np.bincount(distinct, minlength=len(corpora.captions)))
-    samples, pairs = expand(pairs_of, corpora.samples)
-    cosines = _cosines(corpora, orders, np.stack([captions, references]), corpora.documents[samples], pairs)
+    indexed = index_documents(documents)
+    return indexed.mean(_score_samples(indexed))
+
+
+def cider_per_caption(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, " samples"]:
+    """Compute the CIDEr of each caption, with the n-gram weights of its document; document after document.
+
+    Raises:
+        PipelineError: a caption without references.
+    """
+    return _score_samples(index_documents(documents))
+
+
+def _score_samples(indexed: IndexedDocuments) -> Float[np.ndarray, " samples"]:
+    lengths, ngrams_by_order = count_ngrams(indexed.sentences)
+    distinct, references = indexed.pairs()
+    captions = indexed.captions[distinct]
+    pair_offsets = offsets_of(np.bincount(distinct, minlength=len(indexed.captions)))
+    samples, pairs = gather_rows(pair_offsets, indexed.samples)
+    sides = np.stack([captions, references])
+    cosines = _cosines(indexed, ngrams_by_order, sides, indexed.documents[samples], pairs)
     # pycocoevalcap takes the number of bigrams for the length: the same difference, unless one side is empty.
     discounts = np.exp(-((lengths[captions] - lengths[references]) ** 2) / (2 * SIGMA**2))
-    sums = np.bincount(samples, cosines * discounts[pairs], len(corpora.samples))
-    return corpora.mean(10 * sums / np.diff(pairs_of)[corpora.samples])
+    sums = np.bincount(samples, cosines * discounts[pairs], len(indexed.samples))
+    return 10 * sums / np.diff(pair_offsets)[indexed.samples]
 
 
 def _cosines(
-    corpora: Corpora,
-    orders: Sequence[Grams],
+    indexed: IndexedDocuments,
+    ngrams_by_order: Sequence[NgramCounts],
     sides: Int[np.ndarray, "2 pairs"],
-    homes: Int[np.ndarray, " compared"],
-    compared: Int[np.ndarray, " compared"],
-) -> Float[np.ndarray, " compared"]:
-    """Cosine of captions and references by what their n-grams are worth, the mean over lengths of n-grams.
+    documents: Int[np.ndarray, " comparisons"],
+    pairs: Int[np.ndarray, " comparisons"],
+) -> Float[np.ndarray, " comparisons"]:
+    """Compute the cosine of the TF-IDF vectors of captions and references, averaged over the orders of n-grams.
 
     Args:
-        corpora: what the documents say.
-        orders: n-grams of its sentences.
+        indexed: the documents.
+        ngrams_by_order: n-grams of their sentences.
         sides: caption and reference of each distinct pair.
-        homes: the documents that compare pairs, ascending.
-        compared: the pair that each of these compares.
+        documents: document of each comparison, ascending.
+        pairs: distinct pair of each comparison.
     """
-    # The norm of a sentence within a document is computed once, however many sentences it is compared with there.
-    count = len(corpora.sentences)
-    vectors, ends = np.unique(homes * count + sides[:, compared], return_inverse=True)
-    homes = np.concatenate([vectors // count, homes])
-    rows = np.concatenate([vectors % count, count + compared])
-    by_home = np.argsort(homes, kind="stable")
-    homes, rows = homes[by_home], rows[by_home]
-    total = np.zeros(len(compared))
-    for grams in orders:
+    # The norm of a sentence within a document is computed once, whatever the number of its comparisons there.
+    count = len(indexed.sentences)
+    vectors, ends = np.unique(documents * count + sides[:, pairs], return_inverse=True)
+    documents = np.concatenate([vectors // count, documents])
+    rows = np.concatenate([vectors % count, count + pairs])
+    by_document = np.argsort(documents, kind="stable")
+    documents, rows = documents[by_document], rows[by_document]
+    total = np.zeros(len(pairs))
+    for ngrams in ngrams_by_order:
         sums = np.empty(len(rows))
-        sums[by_home] = _worth(corpora, grams, homes, rows, *_products(grams, sides))
-        products, (one, other) = sums[len(vectors) :], np.sqrt(sums[ends])
-        total += np.divide(products, one * other, out=np.zeros_like(products), where=one * other > 0)
-    return total / len(orders)
+        sums[by_document] = _sum_terms(indexed, ngrams, documents, rows, *_index_terms(ngrams, sides))
+        products, (norms, other_norms) = sums[len(vectors) :], np.sqrt(sums[ends])
+        denominator = norms * other_norms
+        total += np.divide(products, denominator, out=np.zeros_like(products), where=denominator > 0)
+    return total / len(ngrams_by_order)
 
 
-def _products(
-    grams: Grams, sides: Int[np.ndarray, "2 pairs"]
-) -> tuple[Int[np.ndarray, " bounds"], Int[np.ndarray, " terms"], Int[np.ndarray, " terms"]]:
-    """What is summed, each term times its n-gram's squared worth, for norms and for products.
+def _index_terms(
+    ngrams: NgramCounts, sides: Int[np.ndarray, "2 pairs"]
+) -> tuple[Int[np.ndarray, " offsets"], Int[np.ndarray, " terms"], Int[np.ndarray, " terms"]]:
+    """Index the terms of the TF-IDF norms and dot products: each is a factor times its n-gram's squared weight.
 
     Returns:
-        Bounds of rows of terms, one row for the squared norm of each sentence and then one for the (clipped)
-        product of each pair; n-gram and factor of each term.
+        Offsets of rows of terms: one row for the squared norm of each sentence, then one for the (clipped) dot product
+        of each pair. N-gram of each term. Factor of each term.
     """
-    pairs, entries, counts = shared(grams, sides[0], grams, sides[1])
-    clipped = np.minimum(grams.counts[entries], counts) * counts
-    sizes = [np.diff(grams.bounds), np.bincount(pairs, minlength=sides.shape[1])]
-    ids = np.concatenate([grams.ids, grams.ids[entries]])
-    factors = np.concatenate([grams.weights * grams.counts**2, grams.weights[entries] * clipped])
-    return bounds(np.concatenate(sizes)), ids, factors
+    pairs, entries, counts = shared_ngrams(ngrams, sides[0], ngrams, sides[1])
+    clipped = np.minimum(ngrams.counts[entries], counts) * counts
+    sizes = [np.diff(ngrams.offsets), np.bincount(pairs, minlength=sides.shape[1])]
+    ids = np.concatenate([ngrams.ids, ngrams.ids[entries]])
+    factors = np.concatenate([ngrams.weights * ngrams.counts**2, ngrams.weights[entries] * clipped])
+    return offsets_of(np.concatenate(sizes)), ids, factors
 
 
-def _worth(
-    corpora: Corpora,
-    grams: Grams,
-    homes: Int[np.ndarray, " chosen"],
-    rows: Int[np.ndarray, " chosen"],
-    row_bounds: Int[np.ndarray, " bounds"],
+def _sum_terms(
+    indexed: IndexedDocuments,
+    ngrams: NgramCounts,
+    documents: Int[np.ndarray, " sums"],
+    rows: Int[np.ndarray, " sums"],
+    row_offsets: Int[np.ndarray, " offsets"],
     ids: Int[np.ndarray, " terms"],
     factors: Int[np.ndarray, " terms"],
-) -> Float[np.ndarray, " chosen"]:
-    """Sums of terms, each the factor times the squared worth of its n-gram.
+) -> Float[np.ndarray, " sums"]:
+    """Sum up rows of terms: each term is the factor times the squared IDF weight of its n-gram.
 
     Args:
-        corpora: what the documents say.
-        grams: n-grams of its sentences.
-        homes: documents by which n-grams have their worth, ascending.
-        rows: the row of terms that is summed, for each of these.
-        row_bounds: see `_products`.
-        ids: see `_products`.
-        factors: see `_products`.
+        indexed: the documents.
+        ngrams: n-grams of their sentences.
+        documents: document whose weights each sum uses, ascending.
+        rows: row of terms of each sum.
+        row_offsets: see `_index_terms`.
+        ids: see `_index_terms`.
+        factors: see `_index_terms`.
     """
-    # An n-gram that no reference has is worth as much as if one had it.
-    logs = np.log(np.maximum(np.arange(corpora.sizes.max(initial=0) + 1), 1))
-    highest = logs[corpora.sizes]
-    sets = ngrams.unite(grams, corpora.set_bounds, corpora.members)
-    places, known, times = corpora.occurrences()
-    times = times.astype(np.int32)  # as the table: adding another kind of number is five times slower
-    width = max(1, ngrams.CELLS // max(1, grams.size))
-    table = np.zeros(grams.size * width, np.int32)
+    # An n-gram that no reference has gets the weight of one that a single reference has.
+    logs = np.log(np.maximum(np.arange(indexed.sizes.max(initial=0) + 1), 1))
+    log_sizes = logs[indexed.sizes]
+    sets = merge_reference_sets(ngrams, indexed.set_offsets, indexed.set_members)
+    set_documents, set_ids, set_counts = indexed.set_occurrences()
+    set_counts = set_counts.astype(np.int32)  # the table's type: adding another one is five times slower
+    width = max(1, ngrams_module.MAX_CELLS // max(1, ngrams.size))
+    table = np.zeros(ngrams.size * width, np.int32)
     sums = np.empty(len(rows))
-    for first in range(0, len(corpora.sizes), width):
-        part = slice(*np.searchsorted(places, [first, first + width]))
-        owners, entries = expand(sets.bounds, known[part])
-        cells = sets.ids[entries] * width + (places[part] - first)[owners]
-        np.add.at(table, cells, times[part][owners])
-        part = slice(*np.searchsorted(homes, [first, first + width]))
-        owners, terms = expand(row_bounds, rows[part])
-        home = homes[part][owners]
-        worth = highest[home] - logs[table[ids[terms] * width + home - first]]
-        sums[part] = np.bincount(owners, factors[terms] * worth**2, part.stop - part.start)
+    for first in range(0, len(indexed.sizes), width):
+        chunk = slice(*np.searchsorted(set_documents, [first, first + width]))
+        owners, entries = gather_rows(sets.offsets, set_ids[chunk])
+        cells = sets.ids[entries] * width + (set_documents[chunk] - first)[owners]
+        np.add.at(table, cells, set_counts[chunk][owners])
+        chunk = slice(*np.searchsorted(documents, [first, first + width]))
+        owners, terms = gather_rows(row_offsets, rows[chunk])
+        document = documents[chunk][owners]
+        weight = log_sizes[document] - logs[table[ids[terms] * width + document - first]]
+        sums[chunk] = np.bincount(owners, factors[terms] * weight**2, chunk.stop - chunk.start)
         table[cells] = 0
     return sums

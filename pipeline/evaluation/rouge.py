@@ -8,64 +8,80 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from pipeline.evaluation.ngrams import Sample, intern
+from pipeline.evaluation.matching import PairDocument
+from pipeline.evaluation.metric import DocumentScores, PairMetric
+from pipeline.evaluation.ngrams import Sample, index_documents
 
 BETA = 1.2
-"""How many times as much recall matters as precision."""
+"""Weight of recall relative to precision."""
+
+
+class RougeMetric(PairMetric):
+    """ROUGE-L, the mean over the pairs of each document."""
+
+    def score(self, documents: Sequence[PairDocument]) -> DocumentScores:
+        """Score documents."""
+        return {"ROUGE_L": rouge_l(documents)}
 
 
 def rouge_l(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, " documents"]:
-    """ROUGE-L of each document: the mean over its captions, in [0, 1]; 0 for an empty one.
+    """Compute the mean ROUGE-L over the captions of each document, in [0, 1]; 0 for an empty one.
 
-    Of several references, the best precision and the best recall count, each on its own. Words are what single
-    spaces part: an empty sentence is one empty word, so two of them score 1, and one scores 0 with any other.
+    Of several references, the best precision and the best recall count, independently of one another. Words are
+    separated by single spaces: an empty sentence is one empty word, so two empty sentences score 1, and one scores 0
+    with any other.
 
     Raises:
-        PipelineError: a caption without any reference.
+        PipelineError: a caption without references.
     """
-    corpora = intern(documents)
-    words = [sentence.split(" ") for sentence in corpora.sentences]
+    indexed = index_documents(documents)
+    words = [sentence.split(" ") for sentence in indexed.sentences]
     lengths = np.array([len(sentence) for sentence in words], np.int64)
-    samples, references = corpora.pairs()
-    captions = corpora.captions[samples]
-    common = _common(words, captions, references)
-    precision, recall = np.zeros((2, len(corpora.captions)))
+    samples, references = indexed.pairs()
+    captions = indexed.captions[samples]
+    common = _lcs_lengths(words, captions, references)
+    precision, recall = np.zeros((2, len(indexed.captions)))
     np.maximum.at(precision, samples, common / lengths[captions])
     np.maximum.at(recall, samples, common / lengths[references])
-    below = recall + BETA**2 * precision
-    scores = np.divide((1 + BETA**2) * precision * recall, below, out=np.zeros_like(below), where=below > 0)
-    return corpora.mean(scores[corpora.samples])
+    denominator = recall + BETA**2 * precision
+    numerator = (1 + BETA**2) * precision * recall
+    scores = np.divide(numerator, denominator, out=np.zeros_like(denominator), where=denominator > 0)
+    return indexed.mean(scores[indexed.samples])
 
 
-def _common(
+def _lcs_lengths(
     words: Sequence[Sequence[str]], captions: Int[np.ndarray, " pairs"], references: Int[np.ndarray, " pairs"]
 ) -> Int[np.ndarray, " pairs"]:
-    """Length of the longest common subsequence of each caption and reference; captions come in runs."""
-    lengths, current, places = [], -1, dict[str, int]()
+    """Compute the length of the longest common subsequence of each pair; equal captions are adjacent."""
+    lengths, current, masks = [], -1, dict[str, int]()
     for caption, reference in zip(captions.tolist(), references.tolist(), strict=True):
         if caption != current:
-            current, places = caption, _places(words[caption])
-        lengths.append(_subsequence(places, len(words[caption]), words[reference]))
+            current, masks = caption, _position_masks(words[caption])
+        lengths.append(_lcs_length(masks, len(words[caption]), words[reference]))
     return np.array(lengths, np.int64)
 
 
-def _places(words: Sequence[str]) -> dict[str, int]:
-    """Of each word, a number whose bit i is set if the word stands at i."""
-    places = dict.fromkeys(words, 0)
-    for bit, word in enumerate(words):
-        places[word] |= 1 << bit
-    return places
+def _position_masks(words: Sequence[str]) -> dict[str, int]:
+    """Return the positions of each word as a bit mask: bit i is set if the word is at position i."""
+    masks = dict.fromkeys(words, 0)
+    for position, word in enumerate(words):
+        masks[word] |= 1 << position
+    return masks
 
 
-def _subsequence(places: Mapping[str, int], length: int, words: Sequence[str]) -> int:
-    """Length of the longest common subsequence of a sentence, given by `_places` and its length, and another.
+def _lcs_length(masks: Mapping[str, int], length: int, words: Sequence[str]) -> int:
+    """Compute the length of the longest common subsequence of two sentences.
 
-    A row of the usual table grows by 0 or 1 from cell to cell, so it fits in the bits of one number (0 where it
-    grows), and the next row follows from it by an addition: Hyyro, "Bit-parallel LCS-length computation
-    revisited", 2004.
+    A row of the usual table grows by 0 or 1 from cell to cell, so it fits in the bits of one integer (0 where it
+    grows), and the next row follows by one addition: Hyyro, "Bit-parallel LCS-length computation revisited", 2004.
+
+    Args:
+        masks: `_position_masks` of the first sentence.
+        length: its number of words.
+        words: the second sentence.
     """
     row = full = (1 << length) - 1
-    for place in filter(None, map(places.get, words)):
-        hit = row & place
-        row = (row + hit) | (row - hit)
+    for mask in filter(None, map(masks.get, words)):
+        hits = row & mask
+        row = (row + hits) | (row - hits)
     return length - (row & full).bit_count()

@@ -1,4 +1,4 @@
-"""The PTB tokenizer of the official evaluators: sentences in, lower-case tokens without punctuation out."""
+"""The PTB tokenizer of the official evaluators: it turns sentences into lower-case tokens without punctuation."""
 
 import re
 from collections.abc import Sequence
@@ -10,91 +10,92 @@ JAR = "tokenizer/stanford-corenlp-3.4.1.jar"
 PUNCTUATION = frozenset(
     {"''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"}
 )
-"""What the official evaluators drop. The tokens being lower-case, the four brackets never match and stay
+"""Tokens that the official evaluators drop. Since tokens are lower-case, the four brackets never match and remain
 (`-lrb-`)."""
-Step = tuple[str, str]
-"""A sentence and the one after it."""
-BORDER = ";"
-"""A line between documents: the lexer treats it as it treats the end of the text."""
+SentencePair = tuple[str, str]
+"""A sentence and the next one."""
+SEPARATOR = ";"
+"""A line between documents: the lexer treats it like the end of the text."""
 
 
 def tokenize(sentences: Sequence[str], timeout_s: float = 600.0) -> list[str]:
     """Tokenize sentences as the official ActivityNet Captions evaluator does.
 
-    Every character that is not printable ASCII becomes a space first; the official evaluator does that to
-    line feeds and to all that is not ASCII, and the tokenizer itself takes the remaining control characters
-    for white space or for ends of lines. The lexer peeks into the next line: a final `T.` loses its period if
-    `The` follows, so the answer for a sentence may (rarely) depend on the sentence after it.
+    Every character that is not printable ASCII becomes a space first: the official evaluator replaces line feeds and
+    non-ASCII characters, and the tokenizer treats the remaining control characters as white space or line ends. The
+    lexer looks ahead into the next line: a final `T.` loses its period if `The` follows. So the tokens of a sentence
+    may (rarely) depend on the next sentence.
 
     Args:
         sentences: raw captions or references.
-        timeout_s: a Java that needs longer is stopped, seconds.
+        timeout_s: Java is stopped when it needs longer [s].
 
     Returns:
-        For each sentence its tokens, joined by single spaces (`1 1/4` is one token, with a no-break space
-        inside); empty where nothing is left.
+        The tokens of each sentence, joined by single spaces (`1 1/4` is one token, with a no-break space inside);
+        empty if no token is left.
 
     Raises:
-        PipelineError: no Java, or it failed, or answered with another number of lines.
+        PipelineError: there is no Java, or it failed or returned another number of lines.
     """
     return tokenize_documents([sentences], timeout_s)[0]
 
 
 def tokenize_documents(documents: Sequence[Sequence[str]], timeout_s: float = 600.0) -> list[list[str]]:
-    """Tokenize lists of sentences in one call of Java, each list as `tokenize` would alone.
+    """Tokenize lists of sentences in one call of Java, each list independently of the others.
 
-    What a sentence becomes depends on itself and on the one after it in its list: Java reads it once for each
-    different sentence that comes after it anywhere, not once for each place where it stands.
+    The tokens of a sentence depend on the sentence and on the next one in its list. So Java reads it once for each
+    distinct next sentence, not once for each occurrence.
 
     Args:
         documents: lists of raw captions or references.
-        timeout_s: a Java that needs longer is stopped, seconds.
+        timeout_s: Java is stopped when it needs longer [s].
 
     Returns:
-        For each list, what `tokenize` gives for it.
+        For each list, the result of `tokenize`.
 
     Raises:
-        PipelineError: no Java, or it failed, or answered with another number of lines.
+        PipelineError: there is no Java, or it failed or returned another number of lines.
     """
-    clean = {one: re.sub(r"[^ -~]", " ", one) for one in {one for document in documents for one in document}}
-    plain = [[clean[one] for one in document] for document in documents]
-    steps = [list(pairwise([*document, BORDER])) for document in plain]
-    lines, known = _walks(steps)
+    distinct = {sentence for document in documents for sentence in document}
+    ascii_of = {sentence: re.sub(r"[^ -~]", " ", sentence) for sentence in distinct}
+    printable = [[ascii_of[sentence] for sentence in document] for document in documents]
+    pairs = [list(pairwise([*document, SEPARATOR])) for document in printable]
+    lines, line_of = _arrange_lines(pairs)
     if not lines:
         return [[] for _ in documents]
-    answers = _run(lines, timeout_s)
-    tokens = {step: _drop_punctuation(answers[line]) for step, line in known.items()}
-    return [[tokens[step] for step in document] for document in steps]
+    output = _run_tokenizer(lines, timeout_s)
+    tokens = {pair: _drop_punctuation(output[line]) for pair, line in line_of.items()}
+    return [[tokens[pair] for pair in document] for document in pairs]
 
 
-def _walks(documents: Sequence[Sequence[Step]]) -> tuple[list[str], dict[Step, int]]:
-    """Lines in which every step from a sentence to the next one is made at least once.
+def _arrange_lines(documents: Sequence[Sequence[SentencePair]]) -> tuple[list[str], dict[SentencePair, int]]:
+    """Arrange sentences in lines so that every pair of a sentence and its next one occurs at least once.
 
     Returns:
-        The lines; for each step, the line of its sentence.
+        The lines; for each pair, the line of its sentence.
     """
     lines: list[str] = []
-    known: dict[Step, int] = {}
+    line_of: dict[SentencePair, int] = {}
     for document in documents:
-        walking = False
-        for step in document:
-            if step not in known:
-                known[step] = len(lines)
-                lines.append(step[0])
-                walking = True
-            elif walking:  # the step before needs this sentence to see; then it may end
-                lines += [step[0], BORDER]
-                walking = False
-        if walking:
-            lines.append(BORDER)
-    return lines, known
+        is_open = False
+        for pair in document:
+            if pair not in line_of:
+                line_of[pair] = len(lines)
+                lines.append(pair[0])
+                is_open = True
+            elif is_open:  # the previous pair needs this sentence as its next one; then the run may end
+                lines += [pair[0], SEPARATOR]
+                is_open = False
+        if is_open:
+            lines.append(SEPARATOR)
+    return lines, line_of
 
 
-def _run(lines: list[str], timeout_s: float) -> list[str]:
+def _run_tokenizer(lines: list[str], timeout_s: float) -> list[str]:
     program = ("edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
     return run_lines(JAR, program, lines, timeout_s)
 
 
 def _drop_punctuation(line: str) -> str:
-    """A line without punctuation tokens; cut at spaces only, since `1 1/4` holds a no-break space."""
+    """Drop the punctuation tokens of a line; split at spaces only, since `1 1/4` contains a no-break space."""
     return " ".join(word for word in line.split(" ") if word and word not in PUNCTUATION)

@@ -1,1 +1,1 @@
-"""How payloads, manifests and tables are written and read back: atomically, checked, with their origin."""
+"""The feature store: extraction, import and export, and reading of clip features and pooled video features."""

@@ -1,4 +1,4 @@
-"""Clip features as training sees them: tensors, kept in memory within a bound, on a common scale."""
+"""Feature rows for training: as tensors, cached in memory within a limit, and normalised."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -13,45 +13,45 @@ T = TypeVar("T")
 
 
 def batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
-    """Groups of `size` items in their order, the last one smaller."""
+    """Split items into batches of `size` in their order; the last batch may be smaller."""
     for first in range(0, len(items), size):
         yield list(items[first : first + size])
 
 
-class ClipCache:
-    """Clip features of videos as tensors. What fits is kept in memory; the rest is read anew each time.
+class FeatureCache:
+    """Feature rows of videos as tensors. Videos beyond the memory limit are read again each time.
 
     Args:
-        features: where they come from.
-        limit_gb: memory they may take, in units of 10^9 bytes.
+        features: where the rows are read.
+        limit_gb: memory limit (10^9 bytes).
     """
 
     def __init__(self, features: Features, limit_gb: float) -> None:
         self.features = features
-        self._left = int(limit_gb * 1e9)
-        self._kept: dict[str, Tensor] = {}
+        self._free_bytes = int(limit_gb * 1e9)
+        self._cached: dict[str, Tensor] = {}
 
-    def read(self, video: str) -> Float[Tensor, "clips dim"]:
-        """Features of one video, float32, on the CPU.
+    def read(self, video: str) -> Float[Tensor, "rows dim"]:
+        """Return the feature rows of a video, float32, on the CPU.
 
         Raises:
-            PipelineError: damaged or absent.
+            PipelineError: the features are absent or damaged.
         """
-        if video in self._kept:
-            return self._kept[video]
-        clips = torch.tensor(self.features.read(video))
-        size = clips.numel() * clips.element_size()
-        if size <= self._left:
-            self._left -= size
-            self._kept[video] = clips
-        return clips
+        if video in self._cached:
+            return self._cached[video]
+        rows = torch.tensor(self.features.read(video))
+        size = rows.numel() * rows.element_size()
+        if size <= self._free_bytes:
+            self._free_bytes -= size
+            self._cached[video] = rows
+        return rows
 
 
-class Standardise(nn.Module):
-    """Channels brought to mean 0 and deviation 1, by numbers measured once and kept with the weights.
+class FeatureNorm(nn.Module):
+    """Normalises each channel to mean 0 and standard deviation 1. `fit` computes the statistics once.
 
-    Encoders differ in scale by orders of magnitude; concatenated as they are, the largest would drown the
-    others.
+    The statistics are saved with the weights. Features of different encoders differ in scale by orders of magnitude;
+    without normalisation, the largest channels would dominate a concatenation.
     """
 
     mean: Tensor
@@ -62,11 +62,11 @@ class Standardise(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
 
-    def measure(self, videos: Iterable[Float[Tensor, "clips dim"]]) -> None:
-        """Take mean and deviation over all clips of some videos, at least one; silent channels keep 1."""
+    def fit(self, videos: Iterable[Float[Tensor, "rows dim"]]) -> None:
+        """Compute mean and standard deviation over all rows of at least one video; constant channels keep scale 1."""
         count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-        for clips in videos:
-            exact = clips.double()
+        for rows in videos:
+            exact = rows.double()
             count += len(exact)
             total = total + exact.sum(0)
             squares = squares + exact.square().sum(0)
@@ -75,6 +75,6 @@ class Standardise(nn.Module):
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(deviation > 1e-6, 1 / deviation, 1.0))
 
-    def forward(self, clips: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        """Features on the common scale."""
-        return (clips - self.mean) * self.scale
+    def forward(self, rows: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """Normalise feature rows."""
+        return (rows - self.mean) * self.scale

@@ -1,4 +1,4 @@
-"""Clip features as their consumers read them: one or several of them, side by side on one time grid."""
+"""Feature rows as models read them: one or several features, concatenated on one time grid."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,36 +11,33 @@ from jaxtyping import Bool, Float
 
 from pipeline.config.combination import Align, Missing
 from pipeline.errors import PipelineError
-from pipeline.features.alignment import METHODS, covered, positions
-from pipeline.features.shard import SCHEMA, SHARDS, Item, write_features
-from pipeline.features.store import SHOWN, FeatureStore
-from pipeline.features.time_grid import ClipGrid
+from pipeline.features.shard import SHARDS
+from pipeline.features.store import MAX_NAMED, FeatureStore
+from pipeline.features.time_grid import ALIGN_FUNCTIONS, ClipGrid, coverage_mask, row_positions
 
-__all__ = ["SCHEMA", "ClipGrid", "FeatureStore", "Features", "Item", "write_features"]
-
-NAMES = frozenset({"feature", "encoder", "weights", "imported_from", "dtype", SHARDS})
-"""Facts of a feature that decide none of its values: names, how it is kept. Who learned from it must find all others
-again (grid, geometry, sha256 of weights, options)."""
+NAME_KEYS = frozenset({"feature", "encoder", "weights", "imported_from", "dtype", SHARDS})
+"""Metadata of a feature that does not influence its values: names and storage. A model must find all other metadata
+unchanged (grid, frame geometry, sha256 of the weights, options)."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """One or several features, concatenated along channels.
+    """One or several features, concatenated along the channels.
 
-    The first one gives the rows: the others are brought to its times. Where there are several and a video may lack
-    one (`missing: zeros`), a last channel for each of them, in their order, is 1 where it is there and 0 where zeros
-    stand for it.
+    The rows are those of the first feature; the other features are aligned with its times. With several features and
+    `missing: zeros`, a mask channel for each feature follows, in their order. It is 1 where the feature is available
+    and 0 where it was filled with zeros.
 
     Attributes:
-        dim: channels of all together.
-        grid: where rows lie in time: the first one's.
-        manifests: of every shard of every feature.
-        videos: id -> duration in seconds, of the videos that have at least one of the features: as the first one says,
-            or, where it is missing, the longest of the others.
-        align: how the others are brought to the first one's times.
-        missing: what becomes of videos that lack a feature.
-        lacking: feature -> videos that lack it (`no rows`, or not to the end), and why. Features that none lacks are
-            not there.
+        dim: number of all channels.
+        grid: times of the rows, those of the first feature.
+        manifests: the manifests of all shards of all features.
+        videos: id -> duration (seconds) of the videos that have at least one feature: that of the first feature, or if
+            it is missing, the longest of the others.
+        align: how the other features are aligned with the first one.
+        missing: what happens to videos that miss a feature.
+        missing_videos: feature -> id -> why the video misses it, wholly or for some rows. Features that no video misses
+            are left out.
     """
 
     dim: int
@@ -49,7 +46,7 @@ class Features:
     videos: Mapping[str, float]
     align: Align
     missing: Missing
-    lacking: Mapping[str, Mapping[str, str]]
+    missing_videos: Mapping[str, Mapping[str, str]]
     _stores: Mapping[str, FeatureStore]
 
     @classmethod
@@ -67,69 +64,70 @@ class Features:
 
         Args:
             folder: `results/{dataset}/features`.
-            names: at least one, in the order of their channels.
-            shards: how many shards there are.
-            align: how those that lie on another grid than the first one are aligned with it.
-            missing: what to do where a video lacks one of several.
-            expected: by name, what the manifests must say (see `facts`).
+            names: at least one feature, in the order of the channels.
+            shards: number of shards.
+            align: how features on other grids are aligned with the first one.
+            missing: what to do with a video that misses one of several features.
+            expected: feature -> metadata that it must have, as `metadata` returns it.
 
         Raises:
-            PipelineError: a shard is absent or damaged, or not what is expected; the features are not of the same
-                videos; a video lacks one and that is not allowed.
+            PipelineError: a shard is absent or damaged, the metadata differs from `expected`, the features are of
+                different videos, or a video misses a feature and `missing` is `fail`.
         """
-        wanted = expected or {}
-        stores = {name: FeatureStore(folder / name, shards=shards, expected=wanted.get(name)) for name in names}
+        expected = expected or {}
+        stores = {name: FeatureStore(folder / name, shards=shards, expected=expected.get(name)) for name in names}
         _check_same_videos(list(stores.values()))
         first = next(iter(stores.values()))
         videos = {
-            video: duration if video in first else max(known)
+            video: duration if video in first else max(durations)
             for video, duration in first.durations.items()
-            if (known := [store.durations[video] for store in stores.values() if video in store])
+            if (durations := [store.durations[video] for store in stores.values() if video in store])
         }
-        opened = cls(
-            dim=sum(store.dim for store in stores.values()) + _marks(stores, missing),
+        features = cls(
+            dim=sum(store.dim for store in stores.values()) + _num_mask_channels(stores, missing),
             grid=first.grid,
             manifests=[manifest for store in stores.values() for manifest in store.manifests],
             videos=videos,
             align=align,
             missing=missing,
-            lacking={},
+            missing_videos={},
             _stores=stores,
         )
-        lacking = {name: found for name in stores if (found := opened._lacking(name))}
-        for name, found in lacking.items():
-            _tell(folder / name, found, len(videos), missing)
-        return replace(opened, lacking=lacking)
+        missing_videos = {name: reasons for name in stores if (reasons := features._find_missing(name))}
+        for name, reasons in missing_videos.items():
+            _report_missing(folder / name, reasons, len(videos), missing)
+        return replace(features, missing_videos=missing_videos)
 
-    def facts(self) -> dict[str, Any]:
-        """What who learns from the features is to remember of them: rules, counts, and what `expected` may be given."""
+    def metadata(self) -> dict[str, Any]:
+        """Return what a model must store to load the same features again; `expected` is an argument of `open`."""
         return {
             "align": self.align,
             "missing": self.missing,
-            "lacking": {name: len(videos) for name, videos in self.lacking.items()},
-            "expected": {name: identity(store.facts) for name, store in self._stores.items()},
+            "missing_videos": {name: len(videos) for name, videos in self.missing_videos.items()},
+            "expected": {name: value_metadata(store.metadata) for name, store in self._stores.items()},
         }
 
-    def clips(self, video: str) -> int:
-        """Rows of a video: the first feature's; where that is missing, as many as it would have."""
+    def num_rows(self, video: str) -> int:
+        """Return the number of rows of a video; if the first feature is missing, the number that it would have."""
         first = next(iter(self._stores.values()))
-        return first.clips(video) if video in first else self.grid.clips(self.videos[video])
+        return first.num_rows(video) if video in first else self.grid.num_clips(self.videos[video])
 
-    def read(self, video: str) -> Float[np.ndarray, "clips dim"]:
-        """Features of a video, float32.
+    def read(self, video: str) -> Float[np.ndarray, "rows dim"]:
+        """Read the feature rows of a video, as float32.
 
         Raises:
-            PipelineError: there are none, or they are damaged; names the video and the shard.
+            PipelineError: the video has none, or they are damaged; names the video and the shard.
         """
         if video not in self.videos:
-            return next(iter(self._stores.values())).read(video)  # says why there are none
-        parts = [self._aligned(store, video) for store in self._stores.values()]
-        if _marks(self._stores, self.missing):
-            parts.append(np.stack([self._there(store, video) for store in self._stores.values()], axis=1))
-        return np.concatenate(parts, axis=1, dtype=np.float32)
+            return next(iter(self._stores.values())).read(video)  # raises the error with the reason
+        channels = [self._read_aligned(store, video) for store in self._stores.values()]
+        if _num_mask_channels(self._stores, self.missing):
+            masks = [self._availability_mask(store, video) for store in self._stores.values()]
+            channels.append(np.stack(masks, axis=1))
+        return np.concatenate(channels, axis=1, dtype=np.float32)
 
-    def rows(self, video: str, start: float, end: float) -> tuple[int, int]:
-        """Rows of an event: those whose clips have their centre in [start, end].
+    def event_rows(self, video: str, start: float, end: float) -> tuple[int, int]:
+        """Return the rows of an event: those whose centre is in [start, end].
 
         Args:
             video: id.
@@ -137,79 +135,78 @@ class Features:
             end: seconds.
 
         Returns:
-            first row and the row after the last; where no centre lies inside, the one nearest to the middle.
+            first row, and the row after the last one. If no centre is inside, the row nearest to the middle.
         """
-        centres = self.grid.centres(self.clips(video))
+        centres = self.grid.centres(self.num_rows(video))
         inside = np.flatnonzero((centres >= start) & (centres <= end))
         if len(inside) == 0:
             inside = np.argsort(np.abs(centres - (start + end) / 2), kind="stable")[:1]
         return int(inside[0]), int(inside[-1]) + 1
 
-    def _aligned(self, store: FeatureStore, video: str) -> Float[np.ndarray, "clips _"]:
-        """One feature at the times of the first, zeros where it is not there."""
+    def _read_aligned(self, store: FeatureStore, video: str) -> Float[np.ndarray, "rows _"]:
+        """Read one feature at the times of the first one, zeros where it is not available."""
         if video not in store:
-            return np.zeros((self.clips(video), store.dim), np.float32)
-        found = store.read(video)
-        if self._alike(store, video):
-            return found
-        aligned = METHODS[self.align](found, self._positions(store, video))
-        aligned[~self._there(store, video)] = 0.0
+            return np.zeros((self.num_rows(video), store.dim), np.float32)
+        rows = store.read(video)
+        if self._has_same_rows(store, video):
+            return rows
+        aligned = ALIGN_FUNCTIONS[self.align](rows, self._positions(store, video))
+        aligned[~self._availability_mask(store, video)] = 0.0
         return aligned
 
-    def _there(self, store: FeatureStore, video: str) -> Bool[np.ndarray, "clips"]:
-        """Rows at which one feature is there."""
-        if video not in store or self._alike(store, video):
-            return np.full(self.clips(video), video in store)
-        return covered(self._positions(store, video), store.clips(video), store.grid, self.grid)
+    def _availability_mask(self, store: FeatureStore, video: str) -> Bool[np.ndarray, "rows"]:
+        """Return the rows at which one feature is available."""
+        if video not in store or self._has_same_rows(store, video):
+            return np.full(self.num_rows(video), video in store)
+        return coverage_mask(self._positions(store, video), store.num_rows(video), store.grid, self.grid)
 
-    def _alike(self, store: FeatureStore, video: str) -> bool:
-        """Whether a feature's rows are those of the first, as they stand."""
-        return store.grid == self.grid and store.clips(video) == self.clips(video)
+    def _has_same_rows(self, store: FeatureStore, video: str) -> bool:
+        """Return whether a feature needs no alignment with the first one."""
+        return store.grid == self.grid and store.num_rows(video) == self.num_rows(video)
 
-    def _positions(self, store: FeatureStore, video: str) -> Float[np.ndarray, "clips"]:
-        return positions(self.grid.centres(self.clips(video)), store.grid)
+    def _positions(self, store: FeatureStore, video: str) -> Float[np.ndarray, "rows"]:
+        return row_positions(self.grid.centres(self.num_rows(video)), store.grid)
 
-    def _lacking(self, name: str) -> dict[str, str]:
-        """Videos that lack a feature, wholly or for some rows, and why."""
+    def _find_missing(self, name: str) -> dict[str, str]:
+        """Return the videos that miss a feature, wholly or for some rows, with the reasons."""
         store = self._stores[name]
-        found = {}
+        reasons = {}
         for video in self.videos:
             if video in store.absent:
-                found[video] = store.absent[video]
-            elif not (there := self._there(store, video)).all():
-                found[video] = f"none for {len(there) - int(there.sum())} of {len(there)} rows"
-        return found
+                reasons[video] = store.absent[video]
+            elif not (mask := self._availability_mask(store, video)).all():
+                reasons[video] = f"none for {len(mask) - int(mask.sum())} of {len(mask)} rows"
+        return reasons
 
 
-def identity(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a feature's facts those that decide its values, at whatever depth."""
+def value_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a feature that decides its values, without names, in nested mappings too."""
     return {
-        key: identity(value) if isinstance(value, Mapping) else value
-        for key, value in facts.items()
-        if key not in NAMES
+        key: value_metadata(value) if isinstance(value, Mapping) else value
+        for key, value in metadata.items()
+        if key not in NAME_KEYS
     }
 
 
-def _marks(stores: Mapping[str, FeatureStore], missing: Missing) -> int:
-    """Channels that say which features are there."""
+def _num_mask_channels(stores: Mapping[str, FeatureStore], missing: Missing) -> int:
     return len(stores) if missing == "zeros" and len(stores) > 1 else 0
 
 
 def _check_same_videos(stores: list[FeatureStore]) -> None:
-    """Every video is listed in each feature, with rows or a reason: else they were made of different videos."""
+    """Check that every feature lists the same videos, each with rows or with a reason."""
     first = stores[0]
     for store in stores[1:]:
         for video in sorted(first.durations.keys() ^ store.durations.keys()):
-            here, there = (store, first) if video in first.durations else (first, store)
+            without, with_video = (store, first) if video in first.durations else (first, store)
             raise PipelineError(
-                f"{here.path}: knows nothing of video {video}, which {there.path} does; extract (or import, with "
-                "--videos) all of them from the same videos"
+                f"{without.path}: does not list video {video}, which {with_video.path} does; extract (or import, with "
+                "--videos) all features from the same videos"
             )
 
 
-def _tell(feature: Path, lacking: Mapping[str, str], videos: int, missing: Missing) -> None:
-    named = ", ".join(f"{video}: {why}" for video, why in list(lacking.items())[:SHOWN])
-    said = f"{feature}: {len(lacking)} of {videos} videos lack this feature ({named})"
+def _report_missing(feature: Path, reasons: Mapping[str, str], num_videos: int, missing: Missing) -> None:
+    examples = ", ".join(f"{video}: {reason}" for video, reason in list(reasons.items())[:MAX_NAMED])
+    message = f"{feature}: {len(reasons)} of {num_videos} videos miss this feature ({examples})"
     if missing == "fail":
-        raise PipelineError(f"{said}; leave the feature out, or allow it with `missing: zeros`")
-    logging.info("%s; zeros stand for it, marked", said)
+        raise PipelineError(f"{message}; leave the feature out, or allow it with `missing: zeros`")
+    logging.info("%s; filled with zeros and flagged in the mask channel", message)

@@ -1,6 +1,6 @@
-"""Features in other people's files: HDF5 files with a dataset for each video, or a folder of .npy files.
+"""Feature files of other projects: HDF5 files with one dataset per video, or a folder of .npy files.
 
-Nothing in them is executed: arrays of objects, which numpy would unpickle, are refused.
+Nothing in the files is executed: object arrays, which numpy would unpickle, are refused.
 """
 
 import contextlib
@@ -16,34 +16,29 @@ from numpy.lib import format as npy
 from pipeline.datasets.video_ids import check_id
 from pipeline.errors import PipelineError
 
-H5 = (".h5", ".hdf5")
-NUMBERS = "fiu"
-"""Kinds of numpy's types that are numbers: floats of any size, integers with sign and without."""
+H5_SUFFIXES = (".h5", ".hdf5")
+NUMBER_KINDS = "fiu"
+"""Kinds of numpy types that are accepted: floating point, signed and unsigned integers."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of an array before it is read.
-
-    Attributes:
-        shape: of it.
-        dtype: of its numbers.
-    """
+    """Shape and type of an array that has not been read yet."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
 
 
 class H5Source:
-    """Open HDF5 files, one or several (TSP's come by subset).
+    """One or several open HDF5 files; those of TSP are divided by subset.
 
     Attributes:
-        path: of the file or their folder.
+        path: the file, or the folder of the files.
         videos: ids, sorted; at least one.
 
     Raises:
-        PipelineError: one holds no datasets at its root, or something else there; a key cannot be a video id, or stands
-            in two files.
+        PipelineError: a file holds no datasets at its root or something else there, a key is not a valid video id, or a
+            video is in two files.
     """
 
     def __init__(self, path: Path, files: Mapping[Path, h5py.File]) -> None:
@@ -51,43 +46,43 @@ class H5Source:
         self._files: dict[str, h5py.File] = {}
         for name, file in files.items():
             for key in file:
-                linked = file.get(key, getlink=True)
-                if not isinstance(linked, h5py.HardLink) or not isinstance(file[key], h5py.Dataset):
-                    raise PipelineError(f"{name}: {key!r} is no dataset; expected one for each video, at the root")
+                link = file.get(key, getlink=True)
+                if not isinstance(link, h5py.HardLink) or not isinstance(file[key], h5py.Dataset):
+                    raise PipelineError(f"{name}: {key!r} is not a dataset; expected one per video at the root")
                 if key in self._files:
-                    raise PipelineError(f"{name}: {key} stands in {self._files[key].filename} too; remove one")
+                    raise PipelineError(f"{name}: {key} is in {self._files[key].filename} too; remove one")
                 self._files[check_id(key, name)] = file
             if not len(file):
-                raise PipelineError(f"{name}: holds no datasets; expected one for each video, at the root")
+                raise PipelineError(f"{name}: has no datasets; expected one per video at the root")
         self.videos: KeysView[str] = dict(sorted(self._files.items())).keys()
 
     def header(self, video: str) -> Header:
-        """Shape and type of a video's array; reads next to nothing."""
-        found = self._files[video][video]
-        return Header(found.shape or (), found.dtype)
+        """Return shape and type of a video's array without reading its numbers."""
+        dataset = self._files[video][video]
+        return Header(dataset.shape or (), dataset.dtype)
 
-    def read(self, video: str) -> Float[np.ndarray, "clips dim"]:
-        """A video's array, float32; it must have two dimensions.
+    def read(self, video: str) -> Float[np.ndarray, "rows dim"]:
+        """Read a video's array, which must have two dimensions, as float32.
 
         Raises:
-            PipelineError: damaged.
+            PipelineError: the file is damaged.
         """
         file = self._files[video]
         try:
-            return _float32(file[video][()])
+            return _to_float32(file[video][()])
         except OSError as error:
-            raise PipelineError(f"{file.filename}: {video} is damaged ({error}); get the file again") from None
+            raise PipelineError(f"{file.filename}: {video} is damaged ({error}); download the file again") from None
 
 
 class NpySource:
     """A folder of files `<id><suffix>.npy`.
 
     Attributes:
-        path: of the folder.
+        path: the folder.
         videos: ids, sorted; at least one.
 
     Raises:
-        PipelineError: there are none; an id is none.
+        PipelineError: the folder has no such files, or one of the names is not a valid video id.
     """
 
     def __init__(self, path: Path, suffix: str) -> None:
@@ -97,73 +92,73 @@ class NpySource:
         self._files = {check_id(file.name.removesuffix(ending), file): file for file in sorted(files)}
         self.videos: KeysView[str] = self._files.keys()
         if not files:
-            others = sorted(file.name for file in path.iterdir())[:3]
-            raise PipelineError(f"{path}: holds no files *{ending}; there are {', '.join(others) or 'none at all'}")
+            examples = sorted(file.name for file in path.iterdir())[:3]
+            raise PipelineError(f"{path}: has no files *{ending}; it has {', '.join(examples) or 'no files at all'}")
 
     def header(self, video: str) -> Header:
-        """Shape and type of a video's array; reads next to nothing.
+        """Return shape and type of a video's array without reading its numbers.
 
         Raises:
             PipelineError: not a .npy file.
         """
-        with _readable(self._files[video]), self._files[video].open("rb") as file:
+        with _npy_errors_named(self._files[video]), self._files[video].open("rb") as file:
             read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
             shape, _, dtype = read(file)
             return Header(shape, dtype)
 
-    def read(self, video: str) -> Float[np.ndarray, "clips dim"]:
-        """A video's array, float32; it must have two dimensions.
+    def read(self, video: str) -> Float[np.ndarray, "rows dim"]:
+        """Read a video's array, which must have two dimensions, as float32.
 
         Raises:
-            PipelineError: cut short, or an array of objects.
+            PipelineError: the file is truncated or holds an object array.
         """
-        with _readable(self._files[video]), self._files[video].open("rb") as file:
-            return _float32(npy.read_array(file, allow_pickle=False))
+        with _npy_errors_named(self._files[video]), self._files[video].open("rb") as file:
+            return _to_float32(npy.read_array(file, allow_pickle=False))
 
 
 Source = H5Source | NpySource
-"""Arrays of videos, each read when asked for."""
+"""Arrays of videos that are read on demand."""
 
 
 @contextlib.contextmanager
 def open_source(path: Path, suffix: str = "") -> Iterator[Source]:
-    """Open features in a form that others have given them.
+    """Open features in a format of another project.
 
     Args:
-        path: an HDF5 file, a folder of such (`.h5`, `.hdf5`), or a folder of .npy files.
-        suffix: what stands between the id and `.npy`, as `_rgb` in `v_x_rgb.npy`.
+        path: an HDF5 file, a folder of HDF5 files (`.h5`, `.hdf5`), or a folder of .npy files.
+        suffix: part of the file name between the id and `.npy`, such as `_rgb` in `v_x_rgb.npy`.
 
     Raises:
-        PipelineError: none of these, or nothing in it.
+        PipelineError: the path has none of these formats, or is empty.
     """
     if not path.exists():
         raise PipelineError(f"{path}: no such file or folder of features")
-    files = sorted(file for file in path.iterdir() if file.suffix in H5) if path.is_dir() else [path]
+    files = sorted(file for file in path.iterdir() if file.suffix in H5_SUFFIXES) if path.is_dir() else [path]
     if not files:
         yield NpySource(path, suffix)
         return
     if suffix:
-        raise PipelineError(f"{path}: a suffix ({suffix}) is for folders of .npy files; HDF5 files have keys")
+        raise PipelineError(f"{path}: a suffix ({suffix}) applies to folders of .npy files only, not to HDF5 files")
     with contextlib.ExitStack() as stack:
         yield H5Source(path, {file: stack.enter_context(_open_h5(file)) for file in files})
 
 
 def _open_h5(path: Path) -> h5py.File:
     if not h5py.is_hdf5(path):
-        raise PipelineError(f"{path}: neither an HDF5 file nor a folder of them or of .npy files")
+        raise PipelineError(f"{path}: neither an HDF5 file nor a folder of HDF5 or .npy files")
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise PipelineError(f"{path}: not a readable HDF5 file ({error}); get it again") from None
+        raise PipelineError(f"{path}: not a readable HDF5 file ({error}); download it again") from None
 
 
-def _float32(array: np.ndarray) -> Float[np.ndarray, "clips dim"]:
-    with np.errstate(over="ignore"):  # becomes infinite, which is looked for where features are written
+def _to_float32(array: np.ndarray) -> Float[np.ndarray, "rows dim"]:
+    with np.errstate(over="ignore"):  # too large numbers become infinite, which `write_features` refuses
         return array.astype(np.float32, copy=False)
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _npy_errors_named(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, EOFError, OSError) as error:

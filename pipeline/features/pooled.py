@@ -1,4 +1,4 @@
-"""Global features on disk: one vector for each video and kind of pooling, in one file that fits into memory."""
+"""Pooled features on disk: one vector per video and kind of pooling, in one file that fits into memory."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,59 +6,70 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import replacing
-from pipeline.io.tables import read_table, write_table
+from pipeline.io.tables import read_rows, write_rows
 from pipeline.provenance.manifest import read_manifest, write_manifest
 
-ARRAYS = "globals.safetensors"
+ARRAYS = "video_features.safetensors"
 INDEX = "index.parquet"
-SCHEMA = pa.schema([("video", pa.string()), ("row", pa.int64())])
 
 Vector = Float[np.ndarray, "dim"]
 
 
-def write_globals(manifest: Path, items: Iterable[tuple[str, Mapping[str, Vector]]], facts: dict[str, Any]) -> None:
-    """Write the arrays, the index of their rows and, last, the manifest that vouches for them.
+@dataclass(frozen=True)
+class PooledIndexRow:
+    """One row of `index.parquet`.
+
+    Attributes:
+        video: id.
+        row: row of the arrays.
+    """
+
+    video: str
+    row: int
+
+
+def write_pooled(manifest: Path, items: Iterable[tuple[str, Mapping[str, Vector]]], metadata: dict[str, Any]) -> None:
+    """Write the arrays, the index of their rows and, last, the manifest that lists them.
 
     Args:
-        manifest: where; the payloads stand beside it.
-        items: videos, each once, with the vector of each pooling.
-        facts: what else the manifest is to say.
+        manifest: the manifest to write, in the folder of the other files.
+        items: ids, each once, with the vector of each pooling.
+        metadata: further metadata of the manifest.
 
     Raises:
         PipelineError: there is no video.
     """
-    rows: list[dict[str, Any]] = []
+    index: list[PooledIndexRow] = []
     vectors: dict[str, list[Vector]] = {}
     for row, (video, pooled) in enumerate(items):
-        rows.append({"video": video, "row": row})
+        index.append(PooledIndexRow(video, row))
         for pool, vector in pooled.items():
             vectors.setdefault(pool, []).append(vector)
-    if not rows:
-        raise PipelineError(f"{manifest}: there are no features to pool; was every video rejected?")
-    arrays = {pool: np.stack(found).astype(np.float32) for pool, found in vectors.items()}
+    if not index:
+        raise PipelineError(f"{manifest}: no video has features to pool; did reencode reject all videos?")
+    arrays = {pool: np.stack(rows).astype(np.float32) for pool, rows in vectors.items()}
     with replacing(manifest.parent / ARRAYS) as temporary:
-        temporary.write_bytes(save(arrays))  # save_file would make the file unreadable for others
-    write_table(manifest.parent / INDEX, rows, SCHEMA)
+        temporary.write_bytes(save(arrays))  # save_file would make the file unreadable for other users
+    write_rows(manifest.parent / INDEX, index, PooledIndexRow)
     dim = next(iter(arrays.values())).shape[1]
-    described = {"videos": len(rows), "dim": dim, "pools": sorted(arrays), **facts}
-    write_manifest(manifest, [manifest.parent / ARRAYS, manifest.parent / INDEX], described)
+    summary = {"videos": len(index), "dim": dim, "pools": sorted(arrays), **metadata}
+    write_manifest(manifest, [manifest.parent / ARRAYS, manifest.parent / INDEX], summary)
 
 
 @dataclass(frozen=True)
-class Globals:
-    """Global features, all of them in memory.
+class PooledFeatures:
+    """Pooled features of all videos, in memory.
 
     Attributes:
-        manifest: that vouches for them.
+        manifest: their manifest.
         dim: channels.
-        videos: ids, in the order of the rows.
+        videos: ids in the order of the rows.
     """
 
     manifest: Path
@@ -68,43 +79,43 @@ class Globals:
     _rows: Mapping[str, int]
 
     @classmethod
-    def open(cls, path: Path) -> "Globals":
-        """Read what `path` (a manifest) vouches for.
+    def open(cls, path: Path) -> "PooledFeatures":
+        """Read the pooled features whose manifest is `path`.
 
         Raises:
-            PipelineError: absent or damaged.
+            PipelineError: a file is absent or damaged.
         """
         manifest = read_manifest(path)
-        index = read_table(manifest.payload(INDEX), SCHEMA)
-        payload = manifest.payload(ARRAYS)
+        index = read_rows(manifest.file(INDEX), PooledIndexRow)
+        file = manifest.file(ARRAYS)
         try:
-            arrays = load_file(payload)
+            arrays = load_file(file)
         except (OSError, SafetensorError) as error:
-            raise PipelineError(f"{payload}: global features cannot be read ({error})") from None
-        videos = [row["video"] for row in sorted(index, key=lambda row: row["row"])]
-        return cls(path, manifest.facts["dim"], videos, arrays, {row["video"]: row["row"] for row in index})
+            raise PipelineError(f"{file}: pooled features cannot be read ({error})") from None
+        videos = [entry.video for entry in sorted(index, key=lambda entry: entry.row)]
+        return cls(path, manifest.metadata["dim"], videos, arrays, {entry.video: entry.row for entry in index})
 
-    def pooled(self, pool: str) -> Float[np.ndarray, "videos dim"]:
-        """The vectors of all videos, in the order of `videos`.
+    def vectors(self, pool: str) -> Float[np.ndarray, "videos dim"]:
+        """Return the vectors of all videos, in the order of `videos`.
 
         Raises:
-            PipelineError: they were not pooled so.
+            PipelineError: this kind of pooling was not stored.
         """
         if pool not in self._arrays:
-            there = ", ".join(sorted(self._arrays))
-            raise PipelineError(f"{self.manifest}: holds no {pool}, only {there}; config: pool_features.pools")
+            stored = ", ".join(sorted(self._arrays))
+            raise PipelineError(f"{self.manifest}: holds no {pool}, only {stored}; config: pool_features.pools")
         return self._arrays[pool]
 
-    def rows(self, videos: Sequence[str], pool: str) -> Float[np.ndarray, "_ dim"]:
-        """The vectors of some videos, in the order given.
+    def vectors_of(self, videos: Sequence[str], pool: str) -> Float[np.ndarray, "_ dim"]:
+        """Return the vectors of the given videos, in their order.
 
         Raises:
-            PipelineError: one has none, or they were not pooled so.
+            PipelineError: a video has no features, or this kind of pooling was not stored.
         """
         for video in videos:
             if video not in self._rows:
                 raise PipelineError(
-                    f"{self.manifest}: no global feature of video {video}; was it rejected by reencode?"
+                    f"{self.manifest}: no pooled feature of video {video}; was it rejected by reencode?"
                 )
-        found: Float[np.ndarray, "_ dim"] = self.pooled(pool)[[self._rows[video] for video in videos]]
-        return found
+        vectors: Float[np.ndarray, "_ dim"] = self.vectors(pool)[[self._rows[video] for video in videos]]
+        return vectors

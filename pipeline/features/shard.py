@@ -1,7 +1,7 @@
-"""One shard of one feature on disk: a Zarr array [clips, dim] and an index of which rows are which video's.
+"""One shard of one feature on disk: a Zarr array [rows, dim], and an index of the rows of each video.
 
-A reader finds damage: each file's size is compared with the manifest when the shard is opened (Zarr itself
-takes a missing file for zeros), and every chunk carries a CRC-32C that is checked when it is read.
+Readers detect damage. The size of each file is compared with the manifest when the shard is opened, because Zarr reads
+a missing file as zeros. Every chunk has a CRC-32C, which is checked at every read.
 """
 
 import shutil
@@ -12,47 +12,57 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 import zarr
 from jaxtyping import Float
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from pipeline.errors import PipelineError
 from pipeline.features.time_grid import ClipGrid
-from pipeline.io.atomic import sweep, temporary_of, writing
-from pipeline.io.tables import read_table, write_table
+from pipeline.io.atomic import remove_stale_temporaries, reporting_disk_errors, temporary_path
+from pipeline.io.tables import read_rows, write_rows
 from pipeline.provenance.manifest import Manifest, read_manifest, write_manifest
 
 ARRAY = "features.zarr"
 INDEX = "index.parquet"
 ROWS_PER_CHUNK = 128
-"""About one video: what is read at a time."""
+"""Rows that are read at once: about one video."""
 ROWS_PER_FILE = 64 * ROWS_PER_CHUNK
 COUNTS = ("videos", "absent", "clips")
-"""Facts of a manifest that tell of the shard; all others tell of the feature, and are the same in all its shards."""
+"""Keys of the metadata that describe the shard. All others describe the feature and are equal in all its shards."""
 SHARDS = "shards"
-"""Fact that tells how many shards are one feature."""
+"""Key of the metadata with the number of shards of the feature."""
 TIMES = (
     "row i lasts from i * stride / fps to (i * stride + frames) / fps seconds after the file's beginning, which is "
     "where its first stream begins, picture or sound; a first frame that comes later stands for the time before it"
 )
-"""Of a re-encoded video the first frame is at the beginning."""
+"""Attribute `times` of the array. In a re-encoded video the first frame is at the beginning."""
 
-SCHEMA = pa.schema(
-    [
-        ("video", pa.string()),
-        ("first", pa.int64()),  # row of its first clip
-        ("clips", pa.int64()),  # 0 where it has no features
-        ("duration", pa.float64()),  # seconds
-        ("padded", pa.bool_()),  # shorter than one clip: its last frame stands for what is missing
-        ("reason", pa.string()),  # why it has no features; null where it has
-    ]
-)
 
-Rows = Float[np.ndarray, "_ dim"]
-"""Features of one video among several: numbers of clips differ."""
-Item = tuple[str, float, Rows | str]
-"""A video, its duration in seconds, its features or the reason why it has none (a short code: `no_audio`)."""
+@dataclass(frozen=True)
+class IndexRow:
+    """One row of `index.parquet`.
+
+    Attributes:
+        video: id.
+        first: first row of the video in the array.
+        clips: number of rows; 0 for a video without features.
+        duration: seconds.
+        padded: whether the video is shorter than one clip, which was padded with its last frame.
+        reason: why the video has no features; None if it has some.
+    """
+
+    video: str
+    first: int
+    clips: int
+    duration: float
+    padded: bool
+    reason: str | None
+
+
+VideoRows = Float[np.ndarray, "_ dim"]
+"""Feature rows of one of several videos, which have different numbers of rows."""
+Item = tuple[str, float, VideoRows | str]
+"""Video id, duration (seconds), and the feature rows or the code of the reason why there are none (`no_audio`)."""
 Dtype = Literal["float16", "float32"]
 
 
@@ -62,47 +72,46 @@ def write_features(
     *,
     dim: int,
     grid: ClipGrid,
-    facts: dict[str, Any],
+    metadata: dict[str, Any],
     dtype: Dtype = "float32",
     padded: Collection[str] | None = None,
     shards: int | None = None,
 ) -> None:
-    """Write one shard: features.zarr, index.parquet and, last, the manifest that vouches for them.
+    """Write one shard: features.zarr, index.parquet and, last, the manifest that lists them.
 
-    Memory holds one file's rows (`ROWS_PER_FILE`) and one video's, however many there are.
+    Memory holds the rows of one file (`ROWS_PER_FILE`) and of one video.
 
     Args:
-        manifest: where; the payloads stand beside it.
-        items: the videos, in the order of their rows; each once.
+        manifest: the manifest to write, in the folder of the other files.
+        items: the videos, each once, in the order of their rows.
         dim: channels.
-        grid: where rows lie in time.
-        facts: what else the manifest and the array are to say of the feature, the same in every shard (its name, the
-            weights' sha256, the geometry).
-        dtype: of the numbers on disk. Half precision takes half the room and keeps three digits.
-        padded: videos that are shorter than one clip; None tells them by their durations.
-        shards: how many of them are one feature, so that a reader misses one; None where nobody knows.
+        grid: times of the rows.
+        metadata: description of the feature, equal in all shards (name, sha256 of the weights, frame geometry).
+        dtype: type of the numbers on disk. float16 halves the size and keeps three digits.
+        padded: videos that are shorter than one clip; None computes them from the durations.
+        shards: number of shards of the feature, with which readers detect a lost one; None if unknown.
 
     Raises:
-        PipelineError: a feature is not finite, or too large for `dtype`; names the video.
+        PipelineError: a feature is not finite or too large for `dtype`; names the video.
     """
-    described = _described(dim, grid, facts, dtype) | ({} if shards is None else {SHARDS: shards})
+    description = _describe(dim, grid, metadata, dtype) | ({} if shards is None else {SHARDS: shards})
     final = manifest.parent / ARRAY
-    temporary = temporary_of(final)
-    rows: list[dict[str, Any]] = []
-    sweep(final)
+    temporary = temporary_path(final)
+    index: list[IndexRow] = []
+    remove_stale_temporaries(final)
     try:
-        with writing(final):
-            _write_array(temporary, _indexed(items, grid, rows, manifest, dtype, padded), described)
-            manifest.unlink(missing_ok=True)  # it would vouch for what is no longer there if we were stopped here
+        with reporting_disk_errors(final):
+            _write_array(temporary, _index_items(items, grid, index, manifest, dtype, padded), description)
+            manifest.unlink(missing_ok=True)  # if this process is killed now, no manifest must list the removed files
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    write_table(manifest.parent / INDEX, rows, SCHEMA)
+    write_rows(manifest.parent / INDEX, index, IndexRow)
     files = [file for file in final.rglob("*") if file.is_file()]
-    there = [row["clips"] for row in rows if row["clips"]]
-    counts = dict(zip(COUNTS, (len(there), len(rows) - len(there), sum(there)), strict=True))
-    write_manifest(manifest, [*files, manifest.parent / INDEX], {**counts, **described})
+    row_counts = [row.clips for row in index if row.clips]
+    counts = dict(zip(COUNTS, (len(row_counts), len(index) - len(row_counts), sum(row_counts)), strict=True))
+    write_manifest(manifest, [*files, manifest.parent / INDEX], {**counts, **description})
 
 
 def check_existing(
@@ -110,87 +119,85 @@ def check_existing(
     *,
     dim: int,
     grid: ClipGrid,
-    facts: dict[str, Any],
+    metadata: dict[str, Any],
     dtype: Dtype = "float32",
     overwrite: bool = False,
 ) -> None:
-    """See that what `write_features` would replace, if anything, is the same feature.
+    """Check that `write_features` would not replace another feature.
 
     Args:
-        manifest: as `write_features` is to be given it, and so are `dim`, `grid`, `facts` and `dtype`.
+        manifest: the manifest that would be written.
         dim: channels.
-        grid: where rows lie in time.
-        facts: what else tells of the feature.
-        dtype: of the numbers on disk.
-        overwrite: whether to let another feature be replaced.
+        grid: times of the rows.
+        metadata: description of the feature.
+        dtype: type of the numbers on disk.
+        overwrite: allow the replacement of another feature.
 
     Raises:
-        PipelineError: there is another one; names the first fact that differs.
+        PipelineError: another feature exists; names the first key that differs.
     """
     if overwrite or not manifest.is_file():
         return
-    found = of_feature(read_manifest(manifest))
-    wanted = _described(dim, grid, facts, dtype)
-    for key in [*wanted, *(key for key in found if key != SHARDS)]:
-        if found.get(key) != wanted.get(key):
+    existing = feature_metadata(read_manifest(manifest))
+    description = _describe(dim, grid, metadata, dtype)
+    for key in [*description, *(key for key in existing if key != SHARDS)]:
+        if existing.get(key) != description.get(key):
             raise PipelineError(
-                f"{manifest}: holds another feature: {key} is {found.get(key)!r}, now {wanted.get(key)!r}; "
-                "give another output, or --overwrite"
+                f"{manifest}: holds another feature: {key} is {existing.get(key)!r}, now {description.get(key)!r}; "
+                "choose another output, or give --overwrite"
             )
 
 
-def of_feature(manifest: Manifest) -> dict[str, Any]:
-    """What a shard's manifest says of the feature, without what it says of the shard."""
-    return {key: value for key, value in manifest.facts.items() if key not in COUNTS}
+def feature_metadata(manifest: Manifest) -> dict[str, Any]:
+    """Return the part of a shard's metadata that describes the feature, without the counts of the shard."""
+    return {key: value for key, value in manifest.metadata.items() if key not in COUNTS}
 
 
-def _described(dim: int, grid: ClipGrid, facts: dict[str, Any], dtype: Dtype) -> dict[str, Any]:
-    return {"dim": dim, **asdict(grid), "dtype": dtype, **facts}
+def _describe(dim: int, grid: ClipGrid, metadata: dict[str, Any], dtype: Dtype) -> dict[str, Any]:
+    return {"dim": dim, **asdict(grid), "dtype": dtype, **metadata}
 
 
-def _indexed(
+def _index_items(
     items: Iterable[Item],
     grid: ClipGrid,
-    rows: list[dict[str, Any]],
+    index: list[IndexRow],
     manifest: Path,
     dtype: Dtype,
     padded: Collection[str] | None,
-) -> Iterator[Rows]:
-    """Pass the features on as they are to be stored, and note in `rows` which video they are of."""
+) -> Iterator[VideoRows]:
+    """Yield the feature rows as they are stored, and append each video to `index`."""
     first = 0
     seen: set[str] = set()
-    for video, duration, found in items:
+    for video, duration, rows in items:
         if video in seen:
-            raise ValueError(f"video {video}: is there twice")
+            raise ValueError(f"video {video} occurs twice")
         seen.add(video)
-        row = {"video": video, "first": first, "clips": 0, "duration": duration, "padded": False, "reason": None}
-        if isinstance(found, str):
-            rows.append(row | {"reason": found})
+        if isinstance(rows, str):
+            index.append(IndexRow(video, first, 0, duration, padded=False, reason=rows))
             continue
-        clips = len(found)
-        if clips == 0:
-            raise ValueError(f"video {video}: a video has at least one clip, or a reason why not")
-        with np.errstate(over="ignore"):  # becomes infinite, which is looked for
-            features = found.astype(dtype, copy=False)
-        _check_finite(features, found, video, manifest)
-        short = grid.padded(duration) if padded is None else video in padded
-        rows.append(row | {"clips": clips, "padded": short})
-        first += clips
-        yield features
+        if len(rows) == 0:
+            raise ValueError(f"video {video} has neither feature rows nor a reason")
+        with np.errstate(over="ignore"):  # too large numbers become infinite, which is checked below
+            stored = rows.astype(dtype, copy=False)
+        _check_finite(stored, rows, video, manifest)
+        is_padded = grid.is_padded(duration) if padded is None else video in padded
+        index.append(IndexRow(video, first, len(rows), duration, is_padded, reason=None))
+        first += len(rows)
+        yield stored
 
 
-def _check_finite(stored: Rows, given: Rows, video: str, manifest: Path) -> None:
-    bad = np.argwhere(~np.isfinite(stored))
-    if len(bad):
-        row, channel = bad[0].tolist()
-        why = f" too large for {stored.dtype}" if np.isfinite(given[row, channel]) else ""
+def _check_finite(stored: VideoRows, rows: VideoRows, video: str, manifest: Path) -> None:
+    not_finite = np.argwhere(~np.isfinite(stored))
+    if len(not_finite):
+        row, channel = not_finite[0].tolist()
+        reason = f" too large for {stored.dtype}" if np.isfinite(rows[row, channel]) else ""
         raise PipelineError(
-            f"{manifest}: features of video {video} cannot be kept: {given[row, channel]}{why} in row {row}, "
+            f"{manifest}: features of video {video} cannot be stored: {rows[row, channel]}{reason} in row {row}, "
             f"channel {channel}"
         )
 
 
-def _write_array(folder: Path, videos: Iterable[Rows], attributes: dict[str, Any]) -> None:
+def _write_array(folder: Path, videos: Iterable[VideoRows], attributes: dict[str, Any]) -> None:
     dim = attributes["dim"]
     array = zarr.create_array(
         folder,
@@ -200,71 +207,71 @@ def _write_array(folder: Path, videos: Iterable[Rows], attributes: dict[str, Any
         dtype=attributes["dtype"],
         compressors=[ZstdCodec(), Crc32cCodec()],
         attributes={**attributes, "times": TIMES},
-        config={"write_empty_chunks": True},  # else a chunk of zeros would be a file that is not there
+        config={"write_empty_chunks": True},  # otherwise a chunk of zeros would have no file
     )
-    waiting: list[Rows] = []
-    written, held = 0, 0
+    buffer: list[VideoRows] = []
+    num_written, num_buffered = 0, 0
 
-    def flush(rows: int) -> None:
-        nonlocal written, held
-        joined = np.concatenate(waiting)
-        array.resize((written + rows, dim))
-        array[written:] = joined[:rows]
-        written, held = written + rows, held - rows
-        waiting[:] = [joined[rows:]]
+    def flush(num_rows: int) -> None:
+        nonlocal num_written, num_buffered
+        joined = np.concatenate(buffer)
+        array.resize((num_written + num_rows, dim))
+        array[num_written:] = joined[:num_rows]
+        num_written, num_buffered = num_written + num_rows, num_buffered - num_rows
+        buffer[:] = [joined[num_rows:]]
 
-    for features in videos:
-        waiting.append(features)
-        held += len(features)
-        while held >= ROWS_PER_FILE:  # files are written whole, never opened again
+    for rows in videos:
+        buffer.append(rows)
+        num_buffered += len(rows)
+        while num_buffered >= ROWS_PER_FILE:  # each file is written once, as a whole
             flush(ROWS_PER_FILE)
-    if held:
-        flush(held)
+    if num_buffered:
+        flush(num_buffered)
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One opened shard of one feature.
+    """One open shard of one feature.
 
     Attributes:
-        manifest: that vouches for it.
-        rows: video -> its row of the index.
+        manifest: its manifest.
+        index: id of a video -> its row of the index.
     """
 
     manifest: Manifest
-    rows: dict[str, dict[str, Any]]
+    index: dict[str, IndexRow]
 
     @classmethod
     def open(cls, path: Path) -> "Shard":
-        """Open what `path` (a manifest) vouches for.
+        """Open the shard whose manifest is `path`.
 
         Raises:
-            PipelineError: absent, or a file is not as the manifest says.
+            PipelineError: the manifest is absent, or a file differs from what it lists.
         """
         manifest = read_manifest(path)
-        index = manifest.payload(INDEX)
-        manifest.payload(f"{ARRAY}/zarr.json")
-        for name in manifest.payloads:
-            manifest.payload(name, check=False)
-        return cls(manifest, {row["video"]: row for row in read_table(index, SCHEMA)})
+        index = manifest.file(INDEX)
+        manifest.file(f"{ARRAY}/zarr.json")
+        for name in manifest.files:
+            manifest.file(name, check=False)
+        return cls(manifest, {row.video: row for row in read_rows(index, IndexRow)})
 
-    def read(self, video: str) -> Float[np.ndarray, "clips dim"]:
-        """Features of a video that has some, float32.
+    def read(self, video: str) -> Float[np.ndarray, "rows dim"]:
+        """Read the feature rows of a video that has some, as float32.
 
         Raises:
-            PipelineError: they are damaged; names the video and the shard.
+            PipelineError: the rows are damaged; names the video and the shard.
         """
-        row, folder = self.rows[video], self.manifest.path.parent / ARRAY
+        row, folder = self.index[video], self.manifest.path.parent / ARRAY
         try:
-            found = np.asarray(self._array[row["first"] : row["first"] + row["clips"]])
+            rows = np.asarray(self._array[row.first : row.first + row.clips])
         except (ValueError, RuntimeError, OSError) as error:
-            # A wrong checksum, an undecodable chunk, an unreadable file.
+            # A wrong checksum, an undecodable chunk or an unreadable file.
             raise PipelineError(
                 f"{folder}: features of {video} are damaged ({error}); delete the manifest and run again"
             ) from error
-        return found.astype(np.float32, copy=False)
+        return rows.astype(np.float32, copy=False)
 
     @cached_property
     def _array(self) -> zarr.Array:
-        """Opened once: that takes as long as reading a video."""
+        """The array, opened once, because opening takes as long as reading a video."""
         return zarr.open_array(self.manifest.path.parent / ARRAY, mode="r")

@@ -1,4 +1,4 @@
-"""Reading a feature: the rows of a video and their times."""
+"""Reading one feature of many videos: feature rows and their times."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,81 +8,82 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.errors import PipelineError
-from pipeline.features.shard import SHARDS, Shard, of_feature
+from pipeline.features.shard import SHARDS, Shard, feature_metadata
 from pipeline.features.time_grid import ClipGrid
 from pipeline.provenance.manifest import read_manifest
 
 MANIFEST = "manifest.json"
-SHOWN = 3
-"""How many ids an error names."""
+MAX_NAMED = 3
+"""Number of video ids that an error message names."""
 
 
-class Clips(NamedTuple):
-    """The features of a video.
+class TimedRows(NamedTuple):
+    """The feature rows of a video and their times.
 
     Attributes:
-        rows: float32.
-        times: start and end of each row, seconds.
+        rows: feature rows, float32.
+        times: start and end of each row (seconds).
     """
 
-    rows: Float[np.ndarray, "clips dim"]
-    times: Float[np.ndarray, "clips 2"]
+    rows: Float[np.ndarray, "rows dim"]
+    times: Float[np.ndarray, "rows 2"]
 
 
 class FeatureStore:
-    """One feature of many videos, by their ids: `FeatureStore(path)["v_x"]`. Iteration and `len` are over these ids.
+    """One feature of many videos, as a mapping from ids: `FeatureStore(path)["v_x"]` is rows and times.
+
+    Iteration and `len` are over the videos that have features.
 
     Args:
         path: `results/{dataset}/features/{feature}`, or the folder of one of its shards.
-        shards: how many shards there must be; without it, as many as the manifests say, or, where they do not say (of
-            older ones), those that are there.
-        expected: what the feature's manifests must say (`weights_sha256`, say, or `**asdict(grid)`).
+        shards: the number of shards; by default the number that the manifests state, or else all shards in the folder.
+        expected: metadata that the feature must have (for example `weights_sha256`, or `**asdict(grid)`).
 
     Attributes:
-        path: as given.
-        manifests: of every shard.
-        facts: what the manifests say of the feature.
-        grid: where rows lie in time.
+        path: the given path.
+        manifests: the manifest of every shard.
+        metadata: the description of the feature from its manifests.
+        grid: times of the rows.
         dim: channels.
-        durations: id -> seconds, of all videos.
-        videos: the same of the videos that have features.
-        absent: id -> why it has no features, of those that have none.
+        durations: id -> duration (seconds) of all videos.
+        videos: id -> duration (seconds) of the videos that have features.
+        absent: id -> reason, of the videos that have no features.
 
     Raises:
-        PipelineError: a shard is absent or damaged, or there should be more or fewer; the shards are not of the same
-            feature, or not of the one that is expected; a video stands in two shards.
+        PipelineError: a shard is absent or damaged, the number of shards differs, shards belong to different features
+            or not to the expected one, or a video is in two shards.
     """
 
     def __init__(self, path: Path, *, shards: int | None = None, expected: Mapping[str, Any] | None = None) -> None:
         self.path = path
-        opened = [Shard.open(manifest) for manifest in _manifests(path, shards)]
+        opened = [Shard.open(manifest) for manifest in _shard_manifests(path, shards)]
         self.manifests = [shard.manifest.path for shard in opened]
-        self.facts = of_feature(opened[0].manifest)
-        if shards is not None and self.facts.get(SHARDS, shards) != shards:
+        self.metadata = feature_metadata(opened[0].manifest)
+        if shards is not None and self.metadata.get(SHARDS, shards) != shards:
             raise PipelineError(
-                f"{self.manifests[0]}: one of {self.facts[SHARDS]} shards, of which {shards} are asked for; remove "
-                f"{path} and make the feature again"
+                f"{self.manifests[0]}: one of {self.metadata[SHARDS]} shards, but {shards} are expected; remove {path} "
+                "and extract or import the feature again"
             )
         for shard in opened[1:]:
-            _compare(of_feature(shard.manifest), self.facts, shard.manifest.path, f"in {self.manifests[0]}")
-        _compare(_asked(self.facts, expected or {}), expected or {}, self.manifests[0], "expected")
-        self.grid = ClipGrid(self.facts["fps"], self.facts["frames"], self.facts["stride"])
-        self.dim: int = self.facts["dim"]
-        self._places: dict[str, Shard] = {}
+            _compare(feature_metadata(shard.manifest), self.metadata, shard.manifest.path, f"in {self.manifests[0]}")
+        _compare(_restrict(self.metadata, expected or {}), expected or {}, self.manifests[0], "expected")
+        self.grid = ClipGrid(self.metadata["fps"], self.metadata["frames"], self.metadata["stride"])
+        self.dim: int = self.metadata["dim"]
+        self._shards: dict[str, Shard] = {}
         for shard in opened:
-            for video in shard.rows:
-                if video in self._places:
-                    other = self._places[video].manifest.path
-                    raise PipelineError(f"{shard.manifest.path}: video {video} stands in {other} too; remove one")
-                self._places[video] = shard
-        listed = {video: shard.rows[video] for video, shard in sorted(self._places.items())}
-        self.durations: dict[str, float] = {video: row["duration"] for video, row in listed.items()}
-        self.absent: dict[str, str] = {video: row["reason"] for video, row in listed.items() if not row["clips"]}
+            for video in shard.index:
+                if video in self._shards:
+                    other = self._shards[video].manifest.path
+                    raise PipelineError(f"{shard.manifest.path}: video {video} is in {other} too; remove one")
+                self._shards[video] = shard
+        index = {video: shard.index[video] for video, shard in sorted(self._shards.items())}
+        self.durations = {video: row.duration for video, row in index.items()}
+        self.absent = {video: row.reason or "" for video, row in index.items() if not row.clips}
         self.videos = {video: duration for video, duration in self.durations.items() if video not in self.absent}
 
-    def __getitem__(self, video: str) -> Clips:
+    def __getitem__(self, video: str) -> TimedRows:
         rows = self.read(video)
-        return Clips(rows, self.grid.times(len(rows)))
+        return TimedRows(rows, self.grid.times(len(rows)))
 
     def __contains__(self, video: object) -> bool:
         return video in self.videos
@@ -93,58 +94,59 @@ class FeatureStore:
     def __len__(self) -> int:
         return len(self.videos)
 
-    def clips(self, video: str) -> int:
-        """Rows of a video that has features."""
-        count: int = self._places[video].rows[video]["clips"]
-        return count
+    def num_rows(self, video: str) -> int:
+        """Return the number of rows of a video that has features."""
+        return self._shards[video].index[video].clips
 
-    def read(self, video: str) -> Float[np.ndarray, "clips dim"]:
-        """Features of a video, float32.
+    def read(self, video: str) -> Float[np.ndarray, "rows dim"]:
+        """Read the feature rows of a video, as float32.
 
         Raises:
-            PipelineError: it has none (says why, or which do), or they are damaged (names the shard).
+            PipelineError: the video has no features (names the reason), is unknown, or its rows are damaged.
         """
         if video in self.absent:
             raise PipelineError(f"{self.path}: video {video} has no features: {self.absent[video]}")
         if video not in self.videos:
             raise PipelineError(
-                f"{self.path}: no features of video {video}; there are those of {_some(list(self.videos))}; "
-                "was it rejected by reencode?"
+                f"{self.path}: no features of video {video}; it has those of {_summarize(list(self.videos))}; was the "
+                "video rejected by reencode?"
             )
-        return self._places[video].read(video)
+        return self._shards[video].read(video)
 
 
-def _some(videos: list[str]) -> str:
-    """How many videos, and the first of them."""
-    named = ", ".join(videos[:SHOWN])
-    return f"{len(videos)} videos ({named}{' ...' if len(videos) > SHOWN else ''})" if videos else "no video"
+def _summarize(videos: list[str]) -> str:
+    """Return the number of videos and the first ids."""
+    names = ", ".join(videos[:MAX_NAMED])
+    return f"{len(videos)} videos ({names}{' ...' if len(videos) > MAX_NAMED else ''})" if videos else "no video"
 
 
-def _manifests(path: Path, shards: int | None) -> list[Path]:
-    """Manifests of the shards in a feature's folder, in order; or the one in a shard's folder."""
+def _shard_manifests(path: Path, shards: int | None) -> list[Path]:
+    """Return the manifests of the shards in a feature's folder, in order, or the one in a shard's folder."""
     if shards is None and (path / MANIFEST).is_file():
         return [path / MANIFEST]
     if shards is None:
-        there = sorted(found.parent.name for found in path.glob(f"[0-9]*/{MANIFEST}"))
-        if not there:
-            raise PipelineError(f"{path}: no feature there: neither {MANIFEST} nor 0000/{MANIFEST}")
-        shards = read_manifest(path / there[0] / MANIFEST).facts.get(SHARDS, int(there[-1]) + 1)
+        names = sorted(manifest.parent.name for manifest in path.glob(f"[0-9]*/{MANIFEST}"))
+        if not names:
+            raise PipelineError(f"{path}: contains no feature: neither {MANIFEST} nor 0000/{MANIFEST}")
+        shards = read_manifest(path / names[0] / MANIFEST).metadata.get(SHARDS, int(names[-1]) + 1)
     return [path / f"{shard:04d}" / MANIFEST for shard in range(shards)]
 
 
-def _asked(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """What is wanted of some facts, at whatever depth, as far as it is there."""
+def _restrict(metadata: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of `metadata` whose keys `expected` has, in nested mappings too."""
     return {
-        key: _asked(found[key], value) if isinstance(value, Mapping) and isinstance(found[key], Mapping) else found[key]
-        for key, value in wanted.items()
-        if key in found
+        key: _restrict(metadata[key], value)
+        if isinstance(value, Mapping) and isinstance(metadata[key], Mapping)
+        else metadata[key]
+        for key, value in expected.items()
+        if key in metadata
     }
 
 
-def _compare(found: Mapping[str, Any], wanted: Mapping[str, Any], manifest: Path, where: str) -> None:
-    for key in [*wanted, *found]:
-        if found.get(key) != wanted.get(key):
+def _compare(metadata: Mapping[str, Any], expected: Mapping[str, Any], manifest: Path, origin: str) -> None:
+    for key in [*expected, *metadata]:
+        if metadata.get(key) != expected.get(key):
             raise PipelineError(
-                f"{manifest}: {key} is {found.get(key)!r}, {where} {wanted.get(key)!r}: another feature, or made with "
-                "other settings; extract it again, or give the one that is meant"
+                f"{manifest}: {key} is {metadata.get(key)!r}, {origin} {expected.get(key)!r}: this is another feature, "
+                "or was extracted with other settings; extract it again, or choose the right one"
             )

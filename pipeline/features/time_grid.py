@@ -1,49 +1,104 @@
-"""Where the rows of a feature lie in time."""
+"""The times of feature rows, and the alignment of one feature with the rows of another."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-_ROUNDING = 1e-6
-"""Frames by which a product of seconds and a frame rate may miss a whole number."""
+_ROUNDING_FRAMES = 1e-6
+"""Rounding error (frames) of a duration times a frame rate that is a whole number."""
+_DIGITS = 6
+"""Digits of a row position that are kept, so that halves are recognised however the time was computed."""
+
+RowPositions = Float[np.ndarray, "targets"]
+SourceRows = Float[np.ndarray, "rows dim"]
+AlignedRows = Float[np.ndarray, "targets dim"]
 
 
 @dataclass(frozen=True)
 class ClipGrid:
-    """Where the rows of a video lie in time: row i begins at i * stride / fps and lasts frames / fps seconds.
+    """The times of the clips (windows of frames) of a video: clip i lasts `frames` / fps from i * stride / fps on.
 
-    Time is counted from the file's beginning, where its first stream begins: of a re-encoded video, from its first
-    frame. (What was made elsewhere counts as whoever made it did.) A row whose clip was filled up at the end of the
-    video lasts as long as the others.
+    A feature has one row for each clip. Times count from the start of the file, which is the start of its first stream;
+    in a re-encoded video that is the first frame. A clip that was padded at the end of a video lasts as long as others.
+    The origin of times of imported features is the one they were made with.
 
     Attributes:
-        fps: frames per second within a clip; of sound, samples.
-        frames: of a clip.
-        stride: frames from one clip to the next.
+        fps: frames per second inside a clip; for audio, samples per second.
+        frames: frames of a clip.
+        stride: frames from the start of one clip to the start of the next.
     """
 
     fps: float
     frames: int
     stride: int
 
-    def centres(self, clips: int) -> Float[np.ndarray, "clips"]:
-        """The middle of each of the first `clips` rows, seconds."""
-        return (np.arange(clips) * self.stride + self.frames / 2) / self.fps
+    def centres(self, num_clips: int) -> Float[np.ndarray, "num_clips"]:
+        """Return the centres of the first clips (seconds)."""
+        return (np.arange(num_clips) * self.stride + self.frames / 2) / self.fps
 
-    def times(self, clips: int) -> Float[np.ndarray, "clips 2"]:
-        """Start and end of each of the first `clips` rows, seconds."""
-        starts = np.arange(clips) * self.stride
+    def times(self, num_clips: int) -> Float[np.ndarray, "num_clips 2"]:
+        """Return start and end of the first clips (seconds)."""
+        starts = np.arange(num_clips) * self.stride
         return np.stack([starts, starts + self.frames], axis=1) / self.fps
 
-    def clips(self, duration: float) -> int:
-        """Rows of a video of this many seconds: its whole clips, at least one."""
-        return max(1, int((duration * self.fps - self.frames + _ROUNDING) // self.stride + 1))
+    def num_clips(self, duration: float) -> int:
+        """Return the number of complete clips in a video of `duration` seconds, at least one."""
+        return max(1, int((duration * self.fps - self.frames + _ROUNDING_FRAMES) // self.stride + 1))
 
-    def duration(self, clips: int) -> float:
-        """Seconds from the start of the first to the end of the last of `clips` rows."""
-        return ((clips - 1) * self.stride + self.frames) / self.fps if clips else 0.0
+    def duration(self, num_clips: int) -> float:
+        """Return the time from the start of the first to the end of the last clip (seconds)."""
+        return ((num_clips - 1) * self.stride + self.frames) / self.fps if num_clips else 0.0
 
-    def padded(self, duration: float) -> bool:
-        """Whether a video of this many seconds ends before the last frame of its first clip."""
-        return duration * self.fps <= self.frames - 1 + _ROUNDING
+    def is_padded(self, duration: float) -> bool:
+        """Return whether a video of `duration` seconds ends before the last frame of its first clip."""
+        return duration * self.fps <= self.frames - 1 + _ROUNDING_FRAMES
+
+
+def row_positions(times: Float[np.ndarray, "targets"], grid: ClipGrid) -> RowPositions:
+    """Convert times to fractional row indices of a feature: 2.5 is half-way between the centres of the rows 2 and 3.
+
+    Args:
+        times: seconds.
+        grid: the grid of the feature.
+    """
+    return np.round((times * grid.fps - grid.frames / 2) / grid.stride, _DIGITS)
+
+
+def coverage_mask(
+    positions: RowPositions, num_rows: int, grid: ClipGrid, target_grid: ClipGrid
+) -> Bool[np.ndarray, "targets"]:
+    """Return which targets a feature covers.
+
+    The first and the last row also stand for the time beyond them, as far as two features of the same video can differ:
+    up to a stride of frames is left over at the end of a video, and the rows of both features reach half a clip beyond
+    their centres.
+
+    Args:
+        positions: positions of the targets on the grid of the feature, see `row_positions`.
+        num_rows: number of rows of the feature.
+        grid: grid of the feature.
+        target_grid: grid of the targets.
+    """
+    reach_s = (grid.frames / 2 + grid.stride) / grid.fps + target_grid.frames / 2 / target_grid.fps
+    reach = reach_s * grid.fps / grid.stride
+    mask: Bool[np.ndarray, " targets"] = (positions >= -reach) & (positions <= num_rows - 1 + reach)
+    return mask
+
+
+def nearest_rows(rows: SourceRows, positions: RowPositions) -> AlignedRows:
+    """Return the nearest row for each position; of two equally near rows, the earlier one."""
+    indices = np.clip(np.ceil(positions - 0.5), 0, len(rows) - 1).astype(np.int64)
+    return rows[indices]
+
+
+def interpolated_rows(rows: SourceRows, positions: RowPositions) -> AlignedRows:
+    """Interpolate linearly between the two rows around each position; repeat the first and the last row outside."""
+    inside = np.clip(positions, 0, len(rows) - 1)
+    before = np.floor(inside).astype(np.int64)
+    after = np.minimum(before + 1, len(rows) - 1)
+    weight = (inside - before)[:, None].astype(rows.dtype)
+    return rows[before] * (1 - weight) + rows[after] * weight
+
+
+ALIGN_FUNCTIONS = {"nearest": nearest_rows, "linear": interpolated_rows}

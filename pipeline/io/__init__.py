@@ -1,1 +1,1 @@
-"""Files written whole, tables, locks, and workers in processes of their own."""
+"""Atomic files, tables of typed rows, the journal of a shard, and functions in worker processes."""

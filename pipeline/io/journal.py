@@ -1,7 +1,7 @@
-"""What an interrupted shard has finished, so that it need not be done again.
+"""The journal of a shard: which videos are finished, so that an interrupted run continues instead of starting again.
 
-One line of JSON per finished video, added when its file has its final name. It stands beside the outputs of the rule,
-not among them, because Snakemake deletes outputs before it runs a rule again.
+One line of JSON per finished video, appended after its file has its final name. The journal is not an output of the
+rule, because Snakemake deletes outputs before it runs a rule again.
 """
 
 import contextlib
@@ -13,21 +13,22 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import sha256, writing
+from pipeline.io.atomic import reporting_disk_errors, sha256
 
 
 class Journal:
-    """The finished videos of one shard, held by one process at a time.
+    """The finished videos of one shard. One process at a time can open it.
 
     Args:
-        path: the file; made when it is not there.
-        identity: what all of them depend on (settings, ffmpeg, code). Those of another identity are forgotten.
+        path: the journal file; created if absent.
+        fingerprint: whatever decides the results (settings, ffmpeg version, code hash). Entries of a journal with
+            another fingerprint are discarded.
 
     Raises:
-        PipelineError: another process holds it, or it cannot be written.
+        PipelineError: another process has it open, or it cannot be written.
     """
 
-    def __init__(self, path: Path, identity: dict[str, str]) -> None:
+    def __init__(self, path: Path, fingerprint: dict[str, str]) -> None:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,8 +39,8 @@ class Journal:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
-            raise PipelineError(f"{path.parent}: another process is at work here; end it or wait for it") from None
-        self._finished = self._read(identity)
+            raise PipelineError(f"{path.parent}: another process is working in this folder; stop it or wait") from None
+        self._finished = self._read(fingerprint)
 
     def __enter__(self) -> "Journal":
         return self
@@ -47,19 +48,21 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):  # what could not be written then cannot be now
+        with contextlib.suppress(OSError):  # an error was already raised when the line was written
             self._file.close()
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing is finished."""
+    def is_empty(self) -> bool:
+        """Whether no video is finished."""
         return not self._finished
 
     def __contains__(self, video: str) -> bool:
         return video in self._finished
 
     def find(self, video: str, source: str) -> dict[str, Any] | None:
-        """What was written of a video, if its file is still as it was then.
+        """Return the outcome of a finished video, or None if it must be processed again.
+
+        The source and the output file must be unchanged since then.
 
         Args:
             video: id.
@@ -68,38 +71,38 @@ class Journal:
         entry = self._finished.get(video)
         if entry is None or entry["source"] != source:
             return None
-        made = self.path.with_name(f"{video}.mp4")
-        if entry["sha256"] is not None and not (made.is_file() and sha256(made) == entry["sha256"]):
+        file = self.path.with_name(f"{video}.mp4")
+        if entry["sha256"] is not None and not (file.is_file() and sha256(file) == entry["sha256"]):
             return None
-        found: dict[str, Any] = entry["outcome"]
-        return found
+        outcome: dict[str, Any] = entry["outcome"]
+        return outcome
 
-    def add(self, video: str, source: str, outcome: dict[str, Any], *, made: bool) -> None:
-        """Write that a video is finished.
+    def add(self, video: str, source: str, outcome: dict[str, Any], *, has_file: bool) -> None:
+        """Record that a video is finished.
 
         Args:
             video: id.
             source: sha256 of the raw file.
-            outcome: plain data.
-            made: whether `<video>.mp4` stands beside the journal.
+            outcome: JSON data that `find` returns.
+            has_file: whether `<video>.mp4` was written next to the journal.
         """
-        payload = self.path.with_name(f"{video}.mp4")
+        file = self.path.with_name(f"{video}.mp4")
         entry = {
             "video": video,
             "source": source,
-            "sha256": sha256(payload) if made else None,
+            "sha256": sha256(file) if has_file else None,
             "outcome": outcome,
         }
-        if made:
-            _flush(payload)
+        if has_file:
+            _fsync(file)
         self._append(entry)
         self._finished[video] = entry
 
-    def _read(self, identity: dict[str, str]) -> dict[str, dict[str, Any]]:
-        """All finished videos; what is not whole, at the end of the file, is cut off."""
+    def _read(self, fingerprint: dict[str, str]) -> dict[str, dict[str, Any]]:
+        """Return the entries by video id. An incomplete last line, of a killed run, is truncated."""
         self._file.seek(0)
         entries: list[dict[str, Any]] = []
-        whole = 0
+        complete_bytes = 0
         for line in self._file:
             try:
                 entries.append(json.loads(line))
@@ -108,22 +111,22 @@ class Journal:
             if not line.endswith(b"\n"):
                 entries.pop()
                 break
-            whole += len(line)
-        if entries[:1] != [{"identity": identity}]:
-            entries, whole = [], 0
-        self._file.truncate(whole)
+            complete_bytes += len(line)
+        if entries[:1] != [{"fingerprint": fingerprint}]:
+            entries, complete_bytes = [], 0
+        self._file.truncate(complete_bytes)
         if not entries:
-            self._append({"identity": identity})
+            self._append({"fingerprint": fingerprint})
         return {entry["video"]: entry for entry in entries[1:]}
 
     def _append(self, entry: dict[str, Any]) -> None:
-        with writing(self.path):
+        with reporting_disk_errors(self.path):
             self._file.write(json.dumps(entry).encode() + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
 
 
-def _flush(path: Path) -> None:
-    """Have a file on the disk before it is spoken of."""
+def _fsync(path: Path) -> None:
+    """Flush a file to the disk before the journal lists it."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

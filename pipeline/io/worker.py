@@ -1,6 +1,7 @@
-"""Calls in a process of their own, which may take too long or crash: decoders do both on files that are made for it.
+"""Function calls in a worker process, with a time limit: decoders may hang or crash on malicious or damaged files.
 
-One process serves all calls, so that it starts once; a new one takes the place of one that had to be ended.
+One process serves all calls, because it takes long to start. A process that was killed or crashed is replaced at the
+next call.
 """
 
 import contextlib
@@ -19,15 +20,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _SPAWN = multiprocessing.get_context("spawn")
-"""Not forked: a fork copies the locks, but not the threads, of libraries that have some."""
+"""Spawn, not fork: a forked process has the locks of threaded libraries, but not the threads that release them."""
+
+KILLED_STATUSES = (-2, -9, -15)
+"""Exit statuses of a process that was interrupted, killed (for example by the out-of-memory killer) or terminated."""
 
 
 class TooLongError(Exception):
-    """A call took longer than it may."""
+    """A call exceeded its time limit."""
 
 
 class CrashedError(Exception):
-    """The process ended during a call.
+    """The worker process ended during a call.
 
     Args:
         status: its exit status, negative for a signal.
@@ -42,97 +46,97 @@ class CrashedError(Exception):
         return f"the process ended with {name}"
 
 
-class ForeignError(Exception):
-    """What a call raised or returned cannot be sent from process to process; says what it was. Our own fault."""
+class TransportError(Exception):
+    """The result or the exception of a call cannot be pickled: a bug of this project. Holds the traceback as text."""
 
 
-class Apart(Generic[P, R]):
-    """A function that runs in another process, together with all that it starts.
+class SubprocessWorker(Generic[P, R]):
+    """A function that runs in another process.
 
     Args:
-        function: of a module; it, its arguments, what it returns and raises are sent from process to process.
+        function: a function of a module. Its arguments, results and exceptions must be picklable.
     """
 
     def __init__(self, function: Callable[P, R]) -> None:
         self._function = function
         self._process: multiprocessing.context.SpawnProcess | None = None
-        self._line: Connection | None = None
+        self._connection: Connection | None = None
 
-    def __enter__(self) -> "Apart[P, R]":
+    def __enter__(self) -> "SubprocessWorker[P, R]":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self._kill()
 
-    def call(self, limit_s: float, *args: P.args, **kwargs: P.kwargs) -> R:
+    def call(self, timeout_s: float, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function.
 
         Args:
-            limit_s: seconds after which the process and its children are killed.
-            args: the function's.
-            kwargs: the function's.
+            timeout_s: time limit (seconds), after which the process and its children are killed.
+            args: positional arguments of the function.
+            kwargs: keyword arguments of the function.
 
         Raises:
-            TooLongError: it was killed.
-            CrashedError: it ended otherwise.
-            ForeignError: what the function raised or returned cannot be told in another way.
+            TooLongError: the call exceeded the limit.
+            CrashedError: the process ended during the call.
+            TransportError: the result or the exception of the function cannot be pickled.
         """
-        line = self._line or self._start()
+        connection = self._connection or self._start()
         try:
-            line.send((args, kwargs))
-            if not line.poll(limit_s):
-                self._end()
+            connection.send((args, kwargs))
+            if not connection.poll(timeout_s):
+                self._kill()
                 raise TooLongError
-            good, answer = line.recv()
+            succeeded, answer = connection.recv()
         except (EOFError, ConnectionError):
             process = self._process
             assert process is not None
             process.join()
             status = process.exitcode or 0
-            self._end()
+            self._kill()
             raise CrashedError(status) from None
         except BaseException:
-            self._end()  # by Ctrl-C, say: the process is of another group and does not see it
+            self._kill()  # Ctrl-C does not reach the worker, which is in a process group of its own
             raise
-        if good:
+        if succeeded:
             result: R = answer
             return result
         raise answer
 
     def _start(self) -> Connection:
-        self._line, other = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=_serve, args=(other, self._function), daemon=True)
+        self._connection, child_end = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=_serve, args=(child_end, self._function), daemon=True)
         self._process.start()
-        other.close()
+        child_end.close()
         try:
-            self._line.recv()  # starting may take long on a busy machine and is nobody's fault
+            self._connection.recv()  # the start does not count towards the time limit: a busy machine may be slow
         except EOFError:
-            self._end()
-            raise ForeignError(f"a process for {self._function.__qualname__} did not start") from None
-        return self._line
+            self._kill()
+            raise TransportError(f"a process for {self._function.__qualname__} did not start") from None
+        return self._connection
 
-    def _end(self) -> None:
-        if self._process is None or self._line is None:
+    def _kill(self) -> None:
+        if self._process is None or self._connection is None:
             return
-        self._line.close()
+        self._connection.close()
         if self._process.pid is not None:
-            with contextlib.suppress(ProcessLookupError):  # it and its children are gone
+            with contextlib.suppress(ProcessLookupError):  # the whole group has ended already
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.join()
         self._process.close()
-        self._process = self._line = None
+        self._process = self._connection = None
 
 
-def _serve(line: Connection, function: Callable[..., Any]) -> None:
-    """Answer calls until the other side closes the line or ends."""
-    os.setpgrp()  # so that what the function starts can be killed with it
+def _serve(connection: Connection, function: Callable[..., Any]) -> None:
+    """Answer calls until the parent closes the connection or ends."""
+    os.setpgrp()  # so that the children of the function are killed with it
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    line.send(None)
+    connection.send(None)
     while True:
         try:
-            args, kwargs = line.recv()
+            args, kwargs = connection.recv()
         except EOFError:
             return
         try:
@@ -140,24 +144,25 @@ def _serve(line: Connection, function: Callable[..., Any]) -> None:
         except Exception as error:
             answer = (False, error)
         try:
-            line.send_bytes(_packed(answer))
+            connection.send_bytes(_pickle_answer(answer))
         except BrokenPipeError:
-            return  # nobody waits for it any more
+            return  # the parent has ended
 
 
-def _packed(answer: tuple[bool, Any]) -> bytes:
-    """An answer that can be read on the other side: what cannot is told in words, with where it came from."""
+def _pickle_answer(answer: tuple[bool, Any]) -> bytes:
+    """Pickle an answer; replace one that cannot be pickled or unpickled by a TransportError."""
     try:
-        packed = bytes(ForkingPickler.dumps(answer))
-        ForkingPickler.loads(packed)  # some errors can be written, but not read again
-    except Exception as trouble:
-        told = "".join(traceback.format_exception(answer[1])) if isinstance(answer[1], BaseException) else repr(answer)
-        packed = bytes(ForkingPickler.dumps((False, ForeignError(f"{told}\n({trouble})"))))
-    return packed
+        pickled = bytes(ForkingPickler.dumps(answer))
+        ForkingPickler.loads(pickled)  # some exceptions can be pickled, but not unpickled
+    except Exception as error:
+        is_error = isinstance(answer[1], BaseException)
+        text = "".join(traceback.format_exception(answer[1])) if is_error else repr(answer)
+        pickled = bytes(ForkingPickler.dumps((False, TransportError(f"{text}\n({error})"))))
+    return pickled
 
 
 def _end_with_parent() -> None:
-    """Kill this process and what it started, once nobody is there who would look at the result."""
+    """Wait for the end of the parent, then kill this process and its children."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

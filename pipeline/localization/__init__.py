@@ -1,1 +1,1 @@
-"""Event proposals: ground truth, given, and learned."""
+"""Event proposals and the localizers that learn to make them."""

@@ -1,4 +1,4 @@
-"""A small temporal network that says, for each clip, whether an event starts, ends or goes on there."""
+"""The boundary localizer: a small temporal network scores starts, ends and actionness of each feature row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,158 +7,157 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  # as everybody calls it
+from torch.nn import functional as F  # noqa: N812  # the usual name
 from torch.nn.utils.rnn import pad_sequence
 
-from pipeline.config.propose_events import Boundary
-from pipeline.localization.learner import Clips, Times
-from pipeline.localization.nms import Boundaries, likely_events, pair
-from pipeline.localization.proposals import Proposal
-from pipeline.features.cache import Standardise
+from pipeline.config.localizers import Boundary
+from pipeline.features.cache import FeatureNorm
+from pipeline.localization.nms import BoundaryScores, Candidates, pair_boundaries
+from pipeline.localization.proposer import EventTimes, ProposerInputs, ProposerLosses
 
 DILATIONS = (1, 2, 4)
-"""Of the layers: a clip sees seven clips to either side."""
+"""Of the layers; together a row sees seven rows to either side."""
 
 
 class BoundaryNetwork(nn.Module):
-    """Dilated temporal convolutions over clip features."""
+    """Dilated temporal convolutions over feature rows."""
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.standardise = Standardise(dim)
+        self.feature_norm = FeatureNorm(dim)
         self.dropout = nn.Dropout(dropout)
         widths = [dim] + [hidden] * len(DILATIONS)
         self.layers = nn.ModuleList(
-            nn.Conv1d(before, after, 3, padding=dilation, dilation=dilation)
-            for before, after, dilation in zip(widths[:-1], widths[1:], DILATIONS, strict=True)
+            nn.Conv1d(width_in, width_out, 3, padding=dilation, dilation=dilation)
+            for width_in, width_out, dilation in zip(widths[:-1], widths[1:], DILATIONS, strict=True)
         )
         self.output = nn.Conv1d(hidden, 3, 1)
 
     def forward(
-        self, clips: Float[Tensor, "videos clips dim"], mask: Bool[Tensor, "videos clips"]
-    ) -> Float[Tensor, "videos clips 3"]:
-        """Logits of start, end and inside; where `mask` is false they mean nothing."""
-        there = mask[:, None]
-        x = self.dropout(self.standardise(clips)).transpose(1, 2) * there
+        self, features: Float[Tensor, "videos rows dim"], mask: Bool[Tensor, "videos rows"]
+    ) -> Float[Tensor, "videos rows 3"]:
+        """Return the logits of start, end and actionness; they have no meaning where `mask` is false."""
+        row_mask = mask[:, None]
+        x = self.dropout(self.feature_norm(features)).transpose(1, 2) * row_mask
         for layer in self.layers:
-            x = F.relu(layer(x)) * there
+            x = F.relu(layer(x)) * row_mask
         logits: Tensor = self.output(x).transpose(1, 2)
         return logits
 
 
 @dataclass(frozen=True)
-class Padded:
-    """Videos of different lengths in one array.
+class PaddedRows:
+    """Rows of videos of different lengths in one array.
 
     Attributes:
-        clips: features, zeros after a video's last clip.
-        mask: which clips are there.
+        rows: zeros after the last row of a video.
+        mask: which rows are of the video, not padding.
     """
 
-    clips: Float[Tensor, "videos clips dim"]
-    mask: Bool[Tensor, "videos clips"]
+    rows: Float[Tensor, "videos rows dim"]
+    mask: Bool[Tensor, "videos rows"]
 
 
-def pad(videos: Sequence[Float[Tensor, "_ dim"]]) -> Padded:
-    """Put videos into one array."""
-    lengths = torch.tensor([len(clips) for clips in videos])
-    clips = pad_sequence(list(videos), batch_first=True)
-    return Padded(clips, torch.arange(clips.shape[1]) < lengths[:, None])
+def pad(videos: Sequence[Float[Tensor, "_ dim"]]) -> PaddedRows:
+    """Pad the rows of videos to the longest video."""
+    lengths = torch.tensor([len(rows) for rows in videos])
+    rows = pad_sequence(list(videos), batch_first=True)
+    return PaddedRows(rows, torch.arange(rows.shape[1]) < lengths[:, None])
 
 
-def edges(centres: Float[np.ndarray, " clips"], duration: float) -> Float[np.ndarray, " edges"]:
-    """Where clips begin and the last one ends, seconds: half-way between centres, and the ends of the video.
+def row_edges(centres: Float[np.ndarray, " rows"], duration: float) -> Float[np.ndarray, " edges"]:
+    """Compute the borders of the rows, seconds: half-way between the clips' centres, and the ends of the video.
 
-    The video is divided among its clips, though neighbouring clips may overlap or leave gaps between them.
+    The rows divide the video without gaps, although the clips may overlap or leave gaps.
     """
-    between = (centres[1:] + centres[:-1]) / 2
-    return np.clip(np.concatenate([[0.0], between, [duration]]), 0.0, duration)
+    inner = (centres[1:] + centres[:-1]) / 2
+    return np.clip(np.concatenate([[0.0], inner, [duration]]), 0.0, duration)
 
 
-def labels(events: Sequence[tuple[float, float]], bounds: Float[np.ndarray, " edges"]) -> Float[Tensor, "clips 3"]:
-    """What the network is to say: start, end, inside for each clip, 0 or 1.
+def boundary_targets(
+    events: Sequence[tuple[float, float]], edges: Float[np.ndarray, " edges"]
+) -> Float[Tensor, "rows 3"]:
+    """Compute the targets (0 or 1) of start, end and actionness for each row.
 
-    An event is moved to the nearest edges of clips, and holds one clip at least.
+    An event is moved to the nearest borders of rows and has at least one row.
 
     Args:
         events: start and end, seconds.
-        bounds: edges of the clips.
+        edges: borders of the rows, seconds.
     """
-    clips = len(bounds) - 1
-    wanted = torch.zeros(clips, 3)
+    rows = len(edges) - 1
+    targets = torch.zeros(rows, 3)
     for start, end in events:
-        first = int(np.abs(bounds[:-1] - start).argmin())
-        last = max(first, int(np.abs(bounds[1:] - end).argmin()))
-        wanted[first, 0] = wanted[last, 1] = 1
-        wanted[first : last + 1, 2] = 1
-    return wanted
+        first = int(np.abs(edges[:-1] - start).argmin())
+        last = max(first, int(np.abs(edges[1:] - end).argmin()))
+        targets[first, 0] = targets[last, 1] = 1
+        targets[first : last + 1, 2] = 1
+    return targets
 
 
 def balanced_loss(
-    logits: Float[Tensor, "videos clips 3"],
-    wanted: Float[Tensor, "videos clips 3"],
-    mask: Bool[Tensor, "videos clips"],
+    logits: Float[Tensor, "videos rows 3"],
+    targets: Float[Tensor, "videos rows 3"],
+    mask: Bool[Tensor, "videos rows"],
 ) -> Float[Tensor, ""]:
-    """Binary cross-entropy, summed over the three; yes and no weigh the same, however rare."""
-    loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    there = mask[..., None].to(loss)
-    yes, no = wanted * there, (1 - wanted) * there
-    means = [(loss * side).sum((0, 1)) / side.sum((0, 1)).clamp_min(1) for side in (yes, no)]
+    """Compute the binary cross-entropy, summed over the three outputs.
+
+    Positives and negatives have the same total weight, however rare one of them is.
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    valid = mask[..., None].to(loss)
+    positive, negative = targets * valid, (1 - targets) * valid
+    means = [(loss * side).sum((0, 1)) / side.sum((0, 1)).clamp_min(1) for side in (positive, negative)]
     return (means[0] + means[1]).sum() / 2
 
 
 @torch.no_grad()
-def boundaries(network: BoundaryNetwork, videos: Sequence[Float[Tensor, "_ dim"]]) -> list[Boundaries]:
-    """Probabilities for videos, without dropout."""
+def score_boundaries(network: BoundaryNetwork, videos: Sequence[Float[Tensor, "_ dim"]]) -> list[BoundaryScores]:
+    """Score the rows of a batch of videos, without dropout."""
     training = network.training
     network.eval()
     padded = pad(videos)
     device = next(network.parameters()).device
-    said = network(padded.clips.to(device), padded.mask.to(device)).sigmoid().cpu().numpy()
+    scores = network(padded.rows.to(device), padded.mask.to(device)).sigmoid().cpu().numpy()
     network.train(training)
     return [
-        Boundaries(*(row[: len(clips), column] for column in range(3))) for row, clips in zip(said, videos, strict=True)
+        BoundaryScores(*(scores_of_video[: len(rows), column] for column in range(3)))
+        for scores_of_video, rows in zip(scores, videos, strict=True)
     ]
 
 
-class BoundaryLearner:
-    """The network as the training loop sees it.
+class BoundaryProposer:
+    """The boundary localizer, see `TrainableProposer`.
 
     Args:
         config: settings.
-        clips: features.
+        dim: channels of the features.
     """
 
-    def __init__(self, config: Boundary, clips: Clips) -> None:
-        self.config, self.clips = config, clips
-        self.network = BoundaryNetwork(clips.dim, config.hidden, config.dropout)
+    def __init__(self, config: Boundary, dim: int) -> None:
+        self.network = BoundaryNetwork(dim, config.hidden, config.dropout)
 
     @property
-    def standardise(self) -> Standardise:
-        """The network's scale of features."""
-        return self.network.standardise
+    def feature_norm(self) -> FeatureNorm:
+        """The normalisation of the features."""
+        return self.network.feature_norm
 
-    def losses(self, events: Mapping[str, Times]) -> dict[str, Float[Tensor, ""]]:
-        """Loss of a batch of videos with these events."""
+    def compute_losses(self, inputs: ProposerInputs, events: Mapping[str, EventTimes]) -> ProposerLosses:
+        """Compute the loss of a batch of videos."""
         device = next(self.network.parameters()).device
-        padded = pad([self.clips.read(video) for video in events])
-        truth = pad([labels(given, self._edges(video)) for video, given in events.items()])
-        mask = padded.mask.to(device)
-        return {"loss": balanced_loss(self.network(padded.clips.to(device), mask), truth.clips.to(device), mask)}
+        features = pad([inputs.features(video) for video in events])
+        targets = pad([boundary_targets(times, _edges(inputs, video)) for video, times in events.items()])
+        mask = features.mask.to(device)
+        logits = self.network(features.rows.to(device), mask)
+        return ProposerLosses(balanced_loss(logits, targets.rows.to(device), mask), {})
 
-    def propose(self, videos: list[str]) -> list[list[Proposal]]:
-        """Proposals of a batch of videos, at least one each, in time order."""
+    def score_candidates(self, inputs: ProposerInputs, videos: Sequence[str], _limit: int, /) -> list[Candidates]:
+        """Score all pairs of a start peak and an end peak of each video."""
+        scores = score_boundaries(self.network, [inputs.features(video) for video in videos])
         return [
-            likely_events(
-                *pair(found, self._edges(video)),
-                sigma=self.config.soft_nms_sigma,
-                keep=self.config.max_proposals,
-                min_score=self.config.min_score,
-            )
-            for video, found in zip(
-                videos, boundaries(self.network, [self.clips.read(video) for video in videos]), strict=True
-            )
+            pair_boundaries(boundaries, _edges(inputs, video)) for video, boundaries in zip(videos, scores, strict=True)
         ]
 
-    def _edges(self, video: str) -> Float[np.ndarray, " edges"]:
-        return edges(self.clips.centres(video), self.clips.duration(video))
+
+def _edges(inputs: ProposerInputs, video: str) -> Float[np.ndarray, " edges"]:
+    return row_edges(inputs.centres(video), inputs.duration(video))

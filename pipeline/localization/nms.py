@@ -1,65 +1,73 @@
-"""From boundary probabilities to proposals: pairs of boundaries, thinned by soft-NMS."""
+"""From scored boundaries to proposals: pair starts with ends, then select by soft-NMS."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int64
 
+from pipeline.config.localizers import ProposalSelection
+from pipeline.datasets.tiou import tiou_matrix
 from pipeline.localization.proposals import Proposal
 
-BOUNDARIES = 100
-"""So many of the likeliest starts, and of the likeliest ends, are paired."""
+MAX_BOUNDARIES = 100
+"""How many of the best starts, and of the best ends, are paired."""
 
 Segments = Float[np.ndarray, "segments 2"]
-"""Start and end, seconds."""
+"""Start and end of each segment, seconds unless stated otherwise."""
 
 
 @dataclass(frozen=True)
-class Boundaries:
-    """What a temporal network says of each clip of a video.
+class BoundaryScores:
+    """Probabilities for each feature row of a video.
 
     Attributes:
-        start: probability that an event starts with the clip.
-        end: that one ends with it.
-        inside: that it lies within one.
+        start: an event starts in the row.
+        end: an event ends in the row.
+        actionness: the row lies within an event.
     """
 
-    start: Float[np.ndarray, " clips"]
-    end: Float[np.ndarray, " clips"]
-    inside: Float[np.ndarray, " clips"]
+    start: Float[np.ndarray, " rows"]
+    end: Float[np.ndarray, " rows"]
+    actionness: Float[np.ndarray, " rows"]
 
 
-def tiou(ours: Float[np.ndarray, "a 2"], theirs: Float[np.ndarray, "b 2"]) -> Float[np.ndarray, "a b"]:
-    """Temporal intersection over union of segments with segments; 0 where both are empty."""
-    first = np.maximum(ours[:, None, 0], theirs[None, :, 0])
-    last = np.minimum(ours[:, None, 1], theirs[None, :, 1])
-    intersection = np.clip(last - first, 0, None)
-    lengths = (ours[:, 1] - ours[:, 0])[:, None] + (theirs[:, 1] - theirs[:, 0])
-    union = lengths - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+@dataclass(frozen=True)
+class Candidates:
+    """Segments of one video that may be events, with their scores.
+
+    Attributes:
+        segments: seconds; at least one segment.
+        scores: of the segments.
+    """
+
+    segments: Segments
+    scores: Float[np.ndarray, " segments"]
 
 
-def pair(found: Boundaries, edges: Float[np.ndarray, " edges"]) -> tuple[Segments, Float[np.ndarray, " segments"]]:
-    """All likely starts with all likely ends after them.
+def pair_boundaries(boundaries: BoundaryScores, edges: Float[np.ndarray, " edges"]) -> Candidates:
+    """Pair the peaks of the start scores with the peaks of the end scores at or after them.
+
+    If no end peak follows a start peak, the whole video is the only candidate.
 
     Args:
-        found: one value for each clip.
-        edges: where clips begin and the last one ends, seconds: one more than clips.
+        boundaries: scores of the rows.
+        edges: borders of the rows, seconds: one more than there are rows.
 
     Returns:
-        Segments, and their scores: probability of the start times that of the end times the mean of inside.
+        Candidates; a score is p(start) * p(end) * mean actionness between them.
     """
-    starts, ends = _peaks(found.start), _peaks(found.end)
+    starts, ends = _peaks(boundaries.start), _peaks(boundaries.end)
     first, last = (grid.ravel() for grid in np.meshgrid(starts, ends, indexing="ij"))
-    ordered = first <= last
-    if not ordered.any():  # no peak of an end after any peak of a start
-        first, last = np.array([0]), np.array([len(found.start) - 1])
+    in_order = first <= last
+    if not in_order.any():
+        first, last = np.array([0]), np.array([len(boundaries.start) - 1])
     else:
-        first, last = first[ordered], last[ordered]
-    total = np.concatenate([[0.0], np.cumsum(found.inside, dtype=np.float64)])
-    inside = (total[last + 1] - total[first]) / (last + 1 - first)
-    scores = found.start[first] * found.end[last] * inside
-    return np.stack([edges[first], edges[last + 1]], 1), scores
+        first, last = first[in_order], last[in_order]
+    cumulative = np.concatenate([[0.0], np.cumsum(boundaries.actionness, dtype=np.float64)])
+    actionness = (cumulative[last + 1] - cumulative[first]) / (last + 1 - first)
+    scores = boundaries.start[first] * boundaries.end[last] * actionness
+    return Candidates(np.stack([edges[first], edges[last + 1]], 1), scores)
 
 
 def soft_nms(
@@ -67,63 +75,59 @@ def soft_nms(
     scores: Float[np.ndarray, " segments"],
     *,
     sigma: float,
-    keep: int,
-    above: tuple[float, float] = (0.0, 0.0),
-) -> tuple[Int64[np.ndarray, " kept"], Float[np.ndarray, " kept"]]:
-    """Gaussian soft-NMS (Bodla et al., 2017): what is chosen lowers the scores of what overlaps it.
+    max_selected: int,
+    iou_threshold_range: tuple[float, float] = (0.0, 0.0),
+) -> tuple[Int64[np.ndarray, " selected"], Float[np.ndarray, " selected"]]:
+    """Apply Gaussian soft-NMS (Bodla et al., 2017): a selected segment lowers the scores of those that overlap it.
 
     Args:
         segments: candidates.
-        scores: theirs.
+        scores: of the candidates.
         sigma: a score is multiplied by exp(-tIoU^2 / sigma).
-        keep: how many to choose at most.
-        above: tIoU above which scores are lowered, for a chosen segment of length 0 and for one of length 1; linear
-            in between. BMN's grows with the share of the video that the chosen one takes (segments in [0, 1]).
+        max_selected: maximum number of segments to select.
+        iou_threshold_range: scores are lowered above a tIoU that is linear in the length of the selected segment:
+            the first value for length 0, the second for length 1. BMN uses this for segments in [0, 1].
 
     Returns:
-        Indices of the chosen in the order of choice, and their scores when they were chosen.
+        Indices of the selected segments in the order of selection, and their scores when they were selected.
     """
-    left = scores.astype(np.float64)
-    chosen: list[int] = []
-    kept: list[float] = []
-    for _ in range(min(keep, len(left))):
-        best = int(left.argmax())
-        chosen.append(best)
-        kept.append(float(left[best]))
-        overlap = tiou(segments[best : best + 1], segments)[0]
-        limit = above[0] + (above[1] - above[0]) * (segments[best, 1] - segments[best, 0])
-        left = np.where(overlap > limit, left * np.exp(-(overlap**2) / sigma), left)
-        left[chosen] = -np.inf
-    return np.array(chosen, np.int64), np.array(kept, np.float64)
+    remaining = scores.astype(np.float64)
+    selected: list[int] = []
+    selected_scores: list[float] = []
+    shortest, longest = iou_threshold_range
+    for _ in range(min(max_selected, len(remaining))):
+        best = int(remaining.argmax())
+        selected.append(best)
+        selected_scores.append(float(remaining[best]))
+        tiou = tiou_matrix(segments[best : best + 1], segments)[0]
+        threshold = shortest + (longest - shortest) * (segments[best, 1] - segments[best, 0])
+        remaining = np.where(tiou > threshold, remaining * np.exp(-(tiou**2) / sigma), remaining)
+        remaining[selected] = -np.inf
+    return np.array(selected, np.int64), np.array(selected_scores, np.float64)
 
 
-def likely_events(
-    segments: Segments, scores: Float[np.ndarray, " segments"], *, sigma: float, keep: int, min_score: float
-) -> list[Proposal]:
-    """The events of one video, at least one, in time order: candidates thinned by soft-NMS, the poor ones left out.
-
-    Args:
-        segments: candidates, at least one.
-        scores: theirs.
-        sigma: of soft-NMS.
-        keep: how many at most.
-        min_score: share of the best score below which a candidate is dropped.
-    """
-    chosen, kept = soft_nms(segments, scores, sigma=sigma, keep=keep)
-    enough = kept >= min_score * kept[0]
-    return proposals(segments[chosen[enough]], kept[enough])
+def select_proposals(candidates: Candidates, selection: ProposalSelection) -> list[Proposal]:
+    """Select the proposals of one video, at least one, in time order."""
+    segments, scores = candidates.segments, candidates.scores
+    if selection.all_candidates:
+        best = np.argsort(-scores, kind="stable")[: selection.candidates]
+        return _as_proposals(segments[best], scores[best])
+    selected, selected_scores = soft_nms(
+        segments, scores, sigma=selection.soft_nms_sigma, max_selected=selection.max_proposals
+    )
+    is_kept = selected_scores >= selection.min_score * selected_scores[0]
+    return _as_proposals(segments[selected[is_kept]], selected_scores[is_kept])
 
 
-def proposals(segments: Segments, scores: Float[np.ndarray, " segments"]) -> list[Proposal]:
-    """Segments with their scores as proposals, in time order."""
+def _as_proposals(segments: Iterable[Iterable[float]], scores: Iterable[float]) -> list[Proposal]:
     return sorted(
         Proposal(float(start), float(end), float(score)) for (start, end), score in zip(segments, scores, strict=True)
     )
 
 
-def _peaks(values: Float[np.ndarray, " clips"]) -> Int64[np.ndarray, " peaks"]:
-    """Clips that are local maxima or reach half the greatest value; the likeliest ones, if there are many."""
-    padded = np.pad(values, 1, constant_values=-np.inf)
-    local = (values >= padded[:-2]) & (values >= padded[2:])
-    peaks = np.flatnonzero(local | (values >= values.max() / 2))
-    return peaks[np.argsort(-values[peaks], kind="stable")[:BOUNDARIES]].astype(np.int64)
+def _peaks(scores: Float[np.ndarray, " rows"]) -> Int64[np.ndarray, " peaks"]:
+    """Return the rows that are local maxima or reach half the maximum; at most `MAX_BOUNDARIES`, the best first."""
+    padded = np.pad(scores, 1, constant_values=-np.inf)
+    local_maximum = (scores >= padded[:-2]) & (scores >= padded[2:])
+    peaks = np.flatnonzero(local_maximum | (scores >= scores.max() / 2))
+    return peaks[np.argsort(-scores[peaks], kind="stable")[:MAX_BOUNDARIES]].astype(np.int64)

@@ -1,16 +1,16 @@
-"""Proposals that somebody else made: read from ActivityNet JSON or a table, mended by stated rules, and counted.
+"""Proposals from elsewhere: read from ActivityNet JSON or a table, and fitted to the videos of the corpus.
 
-What becomes of what does not fit (`reason` of a row in the table of rejects, whose `source` is the file):
+Each proposal or video that does not fit is a row in the table of rejects, with the file as `source` and a `reason`:
 
-    unknown_video     not in the corpus; its proposals are left out, one row for all of them
-    not_a_number      a time or the score is NaN or infinite; left out
-    reversed          ends before it starts; left out
-    outside           lies wholly before the video or behind its end; left out
-    zero_length       ends where it starts, as given or once it is clipped; left out
-    clipped           reaches beyond the video; moved to its bounds and kept
-    duplicate         the same segment again, once all are clipped; the one of the highest score is kept
-    unknown_duration  nobody says how long the video is, so that its proposals cannot be clipped; kept
-    no_proposals      a video of the corpus for which nothing is left
+    unknown_video     the video is not in the corpus; its proposals are dropped (one row per video)
+    not_a_number      a time or the score is NaN or infinite; dropped
+    reversed          it ends before it starts; dropped
+    outside           it lies wholly before or after the video; dropped
+    zero_length       it ends where it starts, in the file or after clipping; dropped
+    clipped           it reaches beyond the video; clipped to the video and kept
+    duplicate         the same segment again, after clipping; the one with the highest score is kept
+    unknown_duration  the video has no annotated duration, so its proposals cannot be clipped; kept
+    no_proposals      no proposal is left for a video of the corpus
 """
 
 import csv
@@ -18,111 +18,127 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
 from pipeline.localization.proposals import Proposal, read_results
 
-SYNONYMS = {
+COLUMNS = {
     "video": ("video", "video_id", "video-name"),
     "start": ("start", "t-start", "xmin"),
     "end": ("end", "t-end", "xmax"),
 }
-"""What a table may call its columns."""
+"""Accepted names of the columns of a table."""
 
-Given = tuple[str, Proposal]
-"""Id as the file has it, and what it says; not checked."""
+FileProposal = tuple[str, Proposal]
+"""A video id and a proposal as the file states them; not checked."""
 
 
-def read_given(path: Path, score: str) -> Iterator[Given]:
-    """Read a file of proposals (JSON, or a table if its name ends in .csv) as it stands.
+class Entry(NamedTuple):
+    """One proposal of a file, before its numbers are parsed.
+
+    Attributes:
+        place: where it is in the file, for errors.
+        video: id as in the file.
+        start: seconds.
+        end: seconds.
+        score: None if the entry has none.
+    """
+
+    place: str
+    video: str
+    start: Any
+    end: Any
+    score: Any
+
+
+def read_proposal_file(path: Path, score: str) -> Iterator[FileProposal]:
+    """Read a file of proposals: a table if its name ends in .csv, otherwise JSON.
 
     Args:
         path: the file.
-        score: the key or column of the score; where no proposal of the file has it, all scores are 1.
+        score: key or column of the score; if no proposal of the file has it, all scores are 1.
 
     Raises:
-        PipelineError: absent or malformed, or some proposals have a score and others none; names the place.
+        PipelineError: the file is absent or malformed, or only some of its proposals have a score; names the place.
     """
-    rows = list((_from_table if path.suffix == ".csv" else _from_json)(path, score))
-    scored = sum(given is not None for *_, given in rows)
-    for place, video, start, end, given in rows:
-        if given is None and scored:
-            raise PipelineError(f"{path}: {place} has no {score!r}, which {scored} other proposals have")
+    entries = list((_read_table if path.suffix == ".csv" else _read_json)(path, score))
+    num_scored = sum(entry.score is not None for entry in entries)
+    for entry in entries:
+        if entry.score is None and num_scored:
+            raise PipelineError(f"{path}: {entry.place} has no {score!r}, but {num_scored} other proposals have it")
         try:
-            yield video, Proposal(float(start), float(end), 1.0 if given is None else float(given))
+            value = 1.0 if entry.score is None else float(entry.score)
+            yield entry.video, Proposal(float(entry.start), float(entry.end), value)
         except (TypeError, ValueError):
-            raise PipelineError(f"{path}: {place}: start, end or {score!r} is not a number") from None
+            raise PipelineError(f"{path}: {entry.place}: start, end or {score!r} is not a number") from None
 
 
-def admit(
-    given: Iterable[Given], durations: Mapping[str, float | None], source: str
-) -> tuple[dict[str, list[Proposal]], list[dict[str, Any]]]:
-    """Proposals that fit the videos, by video and in time order, and a row for whatever did not, or had to be mended.
+def fit_to_videos(
+    file_proposals: Iterable[FileProposal], durations: Mapping[str, float | None], source: str
+) -> tuple[dict[str, list[Proposal]], list[RejectedVideo]]:
+    """Fit proposals to the videos of the corpus.
 
     Args:
-        given: as the file says; ids with or without `v_`.
+        file_proposals: as in the file; ids with or without `v_`.
         durations: seconds, of all videos of the corpus.
-        source: what the rows are to name as the file.
+        source: name of the file, for the rejects.
 
     Returns:
-        Videos with at least one proposal, and rows of `pipeline.datasets.corpus.REJECTS`.
+        Proposals by video, in time order, at least one per video; and a row for each one that was dropped or changed.
     """
-    told: list[tuple[str, str, str]] = []
-    strangers: Counter[str] = Counter()
-    best: dict[str, dict[tuple[float, float], Proposal]] = {}
-    for name, one in given:
+    issues: list[tuple[str, str, str]] = []
+    unknown_videos: Counter[str] = Counter()
+    by_video: dict[str, dict[tuple[float, float], Proposal]] = {}
+    for name, proposal in file_proposals:
         video = name if name in durations else f"v_{name}"
         if video not in durations:
-            strangers[name] += 1
+            unknown_videos[name] += 1
             continue
-        kept, reason = _mended(one, durations[video])
+        clipped, reason = _clip(proposal, durations[video])
         if reason:
-            told.append((video, reason, _said(one)))
-        if kept is None:
+            issues.append((video, reason, _describe(proposal)))
+        if clipped is None:
             continue
-        segments = best.setdefault(video, {})
-        other = segments.setdefault((kept.start, kept.end), kept)
-        if other is not kept:
-            told.append((video, "duplicate", _said(min(kept, other))))
-            segments[kept.start, kept.end] = max(kept, other)
-    told += [(name, "unknown_video", f"{count} proposals") for name, count in strangers.items()]
-    told += [(video, "no_proposals", "") for video in durations if video not in best]
-    told += [
-        (video, "unknown_duration", f"{len(found)} proposals")
-        for video, found in best.items()
+        segments = by_video.setdefault(video, {})
+        earlier = segments.setdefault((clipped.start, clipped.end), clipped)
+        if earlier is not clipped:
+            issues.append((video, "duplicate", _describe(min(clipped, earlier))))
+            segments[clipped.start, clipped.end] = max(clipped, earlier)
+    issues += [(name, "unknown_video", f"{count} proposals") for name, count in unknown_videos.items()]
+    issues += [(video, "no_proposals", "") for video in durations if video not in by_video]
+    issues += [
+        (video, "unknown_duration", f"{len(segments)} proposals")
+        for video, segments in by_video.items()
         if durations[video] is None
     ]
-    rows = [{"video": video, "source": source, "reason": reason, "detail": detail} for video, reason, detail in told]
-    return {video: sorted(segments.values()) for video, segments in sorted(best.items())}, rows
+    rejects = [RejectedVideo(video, source, reason, detail) for video, reason, detail in issues]
+    return {video: sorted(segments.values()) for video, segments in sorted(by_video.items())}, rejects
 
 
-def _mended(one: Proposal, duration: float | None) -> tuple[Proposal | None, str]:
-    """A proposal within its video, None if it cannot be; and what was wrong with it, if anything was."""
-    if not all(map(math.isfinite, (one.start, one.end, one.score))):
+def _clip(proposal: Proposal, duration: float | None) -> tuple[Proposal | None, str]:
+    """Clip a proposal to its video; return it, or None if it must be dropped, with the reason (empty: it fits)."""
+    if not all(map(math.isfinite, (proposal.start, proposal.end, proposal.score))):
         return None, "not_a_number"
-    if one.end < one.start:
+    if proposal.end < proposal.start:
         return None, "reversed"
-    last = math.inf if duration is None else duration
-    if one.start > last or one.end < 0:
+    video_end = math.inf if duration is None else duration
+    if proposal.start > video_end or proposal.end < 0:
         return None, "outside"
-    kept = Proposal(max(one.start, 0.0), min(one.end, last), one.score)
-    if kept.start == kept.end:
+    clipped = Proposal(max(proposal.start, 0.0), min(proposal.end, video_end), proposal.score)
+    if clipped.start == clipped.end:
         return None, "zero_length"
-    return kept, "clipped" if kept != one else ""
+    return clipped, "clipped" if clipped != proposal else ""
 
 
-def _said(one: Proposal) -> str:
-    return f"{one.start:g} to {one.end:g} s, score {one.score:g}"
+def _describe(proposal: Proposal) -> str:
+    return f"{proposal.start:g} to {proposal.end:g} s, score {proposal.score:g}"
 
 
-Row = tuple[str, str, Any, Any, Any]
-"""Place in the file, video, start, end, and the score or None."""
-
-
-def _from_json(path: Path, score: str) -> Iterator[Row]:
-    for video, found in read_results(path).items():
-        for number, entry in enumerate(found, 1):
+def _read_json(path: Path, score: str) -> Iterator[Entry]:
+    for video, entries in read_results(path).items():
+        for number, entry in enumerate(entries, 1):
             place = f"video {video}: proposal {number}"
             try:
                 start, end = entry["segment"]
@@ -130,23 +146,23 @@ def _from_json(path: Path, score: str) -> Iterator[Row]:
                 raise PipelineError(
                     f'{path}: {place}: expected {{"segment": [start, end], ...}}, not {entry!r}'
                 ) from None
-            yield place, video, start, end, entry.get(score)
+            yield Entry(place, video, start, end, entry.get(score))
 
 
-def _from_table(path: Path, score: str) -> Iterator[Row]:
+def _read_table(path: Path, score: str) -> Iterator[Entry]:
     if not path.is_file():
         raise PipelineError(f"{path}: no such proposals")
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
-        there = reader.fieldnames or ()
+        header = reader.fieldnames or ()
         columns = []
-        for wanted, names in SYNONYMS.items():
-            known = [name for name in names if name in there]
-            if not known:
-                raise PipelineError(f"{path}: has no column {wanted} ({' or '.join(names)}), only {', '.join(there)}")
-            columns.append(known[0])
+        for column, names in COLUMNS.items():
+            present = [name for name in names if name in header]
+            if not present:
+                raise PipelineError(f"{path}: has no column {column} ({' or '.join(names)}), only {', '.join(header)}")
+            columns.append(present[0])
         for row in reader:
             video, start, end = (row[name] for name in columns)
             if not video:
                 raise PipelineError(f"{path}: line {reader.line_num} names no video")
-            yield f"line {reader.line_num}", video, start, end, row.get(score) or None
+            yield Entry(f"line {reader.line_num}", video, start, end, row.get(score) or None)

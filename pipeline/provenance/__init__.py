@@ -1,1 +1,1 @@
-"""Where results come from, how two of them differ, and what would run next and why."""
+"""Manifests, code hashes and provenance records; the plan of the next run and the comparison of two results."""

@@ -1,99 +1,181 @@
-"""Fingerprint of the code that a stage really runs: the import closure of its module, within this project.
+"""Hashes of the code that a stage runs: the import closure of its module, within this project.
 
-Snakemake sees the command line of a rule, never the modules that the command imports. The stamp closes that gap.
-Comments, docstrings and formatting do not count: the stamp hashes syntax trees, not text.
+Snakemake sees the command line of a rule, but not the modules that the command imports. A stamp file with the code hash
+is therefore an input of every rule. Comments, docstrings and formatting do not count: the hash is of syntax trees.
+
+A code hash shows that code has changed; the records in `results/.stamps/modules/` show which modules. Each run of
+snakemake writes one small file for each code hash that it meets: module -> hash. A record is named by its code hash, so
+it is written once and never changes.
 """
 
 import ast
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
+
+from pipeline.io.atomic import read_json, write_json, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "pipeline"
 
+_BUILD = re.compile(rf"{PACKAGE}(\.\w+)+:\w+")
+"""`build` of a spec in a registry. The module is imported when the part is built, so it counts as an import."""
 
-def stamp(module: str) -> str:
-    """Hex sha256 (16 digits) over every first-party module that `module` imports, directly or not.
+STAMPS = ".stamps"
+"""Folder of the stamp files, below the folder of the results."""
+
+
+def code_hash(module: str) -> str:
+    """Compute one sha256 (the first 16 hex digits) over all first-party modules that a module imports, directly or not.
 
     Args:
-        module: dotted name such as `pipeline.reencode`.
+        module: dotted name, for example `pipeline.reencode`.
     """
-    lines = [f"{name} {fingerprint}\n" for name, fingerprint in fingerprints(module).items()]
+    lines = [f"{name} {digest}\n" for name, digest in module_hashes(module).items()]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
-def fingerprints(module: str) -> dict[str, str]:
-    """What a stamp is made of: first-party modules and the templates beside them -> hex sha256, sorted.
+def module_hashes(module: str) -> dict[str, str]:
+    """Return what a code hash is made of: first-party modules and templates -> sha256 (hex), sorted by name.
 
     Args:
-        module: dotted name such as `pipeline.reencode`.
+        module: dotted name, for example `pipeline.reencode`.
     """
-    found = {}
-    for name in sorted(closure(module)):
-        found[name] = _fingerprint(_file(name))
-        for template in _templates(_file(name)):
-            found[f"{name}/{template.name}"] = hashlib.sha256(template.read_bytes()).hexdigest()
-    return found
+    hashes = {}
+    for name in sorted(import_closure(module)):
+        file = _source_file(name)
+        hashes[name] = _parse(file)[1]
+        for template in _templates(file):
+            hashes[f"{name}/{template.name}"] = hashlib.sha256(template.read_bytes()).hexdigest()
+    return hashes
 
 
-def closure(module: str) -> set[str]:
-    """Names of the first-party modules that running `module` loads, itself and parent packages among them."""
-    found: set[str] = set()
+def import_closure(module: str) -> set[str]:
+    """Return the names of the first-party modules that running `module` loads, with itself and all parent packages."""
+    closure: set[str] = set()
     pending = [module]
     while pending:
         name = pending.pop()
-        if name in found:
+        if name in closure:
             continue
-        found.add(name)
+        closure.add(name)
         parent = name.rpartition(".")[0]
         if parent:
             pending.append(parent)
-        pending.extend(imports(_file(name)))
-    return found
+        pending.extend(imports(_source_file(name)))
+    return closure
 
 
-def _file(module: str) -> Path:
-    """Source file of a first-party module or package."""
+def imports(file: Path) -> tuple[str, ...]:
+    """Return the first-party modules that a file imports anywhere in it, or names in a registry, by absolute name."""
+    return _parse(file)[0]
+
+
+def module_exists(module: str) -> bool:
+    """Return whether a first-party module of this name exists."""
+    return _source_file(module).is_file()
+
+
+def _source_file(module: str) -> Path:
+    """Return the source file of a first-party module or package."""
     base = ROOT.joinpath(*module.split("."))
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
 
 
 def _templates(file: Path) -> list[Path]:
-    """Templates that stand beside a package's modules."""
+    """Return the templates in the folder of a package; none for a plain module."""
     return sorted(file.parent.glob("*.jinja")) if file.name == "__init__.py" else []
 
 
-def exists(module: str) -> bool:
-    """Whether there is such a first-party module."""
-    return _file(module).is_file()
-
-
-def imports(file: Path) -> tuple[str, ...]:
-    """First-party modules that a file imports, anywhere in it; this project imports by absolute name only."""
-    return _read(file)[0]
-
-
-def _fingerprint(file: Path) -> str:
-    """Hash of a file's syntax tree without docstrings."""
-    return _read(file)[1]
-
-
 @cache
-def _read(file: Path) -> tuple[tuple[str, ...], str]:
-    """First-party modules that a file imports, and its fingerprint; each file is parsed once."""
+def _parse(file: Path) -> tuple[tuple[str, ...], str]:
+    """Return the first-party modules that a file imports, and the sha256 of its syntax tree without docstrings."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            inside = [f"{node.module}.{alias.name}" for alias in node.names]
-            names += [node.module, *inside]
+            members = [f"{node.module}.{alias.name}" for alias in node.names]
+            names += [node.module, *members]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _BUILD.fullmatch(node.value):
+            names.append(node.value.partition(":")[0])
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
             node, clean=False
         ):
             node.body = node.body[1:]
-    ours = (name for name in names if name.split(".")[0] == PACKAGE)
-    found = tuple(sorted({name for name in ours if exists(name)}))
-    return found, hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    first_party = {name for name in names if name.split(".")[0] == PACKAGE}
+    modules = tuple(sorted(name for name in first_party if module_exists(name)))
+    return modules, hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def write_stamp(stage: str, stamps: Path) -> str:
+    """Write the stamp file of a stage if its code hash has changed, and return the file's path.
+
+    Args:
+        stage: name of a stage.
+        stamps: folder of the stamp files.
+    """
+    path = stamps / f"{stage}.txt"
+    text = code_hash(f"{PACKAGE}.{stage}") + "\n"
+    record_modules(stage, stamps)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+    return path.as_posix()
+
+
+def record_modules(stage: str, stamps: Path) -> None:
+    """Write the record of the modules behind a stage's present code hash, unless the record exists.
+
+    Args:
+        stage: name of a stage.
+        stamps: folder of the stamp files.
+    """
+    path = _modules_path(code_hash(f"{PACKAGE}.{stage}"), stamps)
+    if not path.is_file():
+        write_json(path, module_hashes(f"{PACKAGE}.{stage}"))
+
+
+def recorded_modules(digest: str, output: Path) -> dict[str, str] | None:
+    """Return the modules behind a code hash -> sha256, or None if no record exists.
+
+    Args:
+        digest: the code hash.
+        output: an output in the results; the records are in the results folder it belongs to.
+    """
+    stamps = next((folder / STAMPS for folder in output.absolute().parents if (folder / STAMPS).is_dir()), None)
+    if stamps is None or not (path := _modules_path(digest, stamps)).is_file():
+        return None
+    modules = read_json(path, "record of modules")
+    return modules if isinstance(modules, dict) else None
+
+
+def present_code(stage: str) -> tuple[str, dict[str, str]] | None:
+    """Return the present code hash and modules of a stage, or None if no such stage exists now."""
+    module = f"{PACKAGE}.{stage}"
+    return (code_hash(module), module_hashes(module)) if module_exists(module) else None
+
+
+def describe_module_changes(before: dict[str, str] | None, after: dict[str, str] | None) -> str:
+    """Name the modules that differ between two code hashes, as one line of text.
+
+    Args:
+        before: module -> sha256, None where there is no record.
+        after: likewise.
+    """
+    if before is None or after is None:
+        return "no record of the modules"
+    names = []
+    for name in sorted(before.keys() | after.keys()):
+        if name not in after:
+            names.append(f"{name} (removed)")
+        elif name not in before:
+            names.append(f"{name} (new)")
+        elif before[name] != after[name]:
+            names.append(name)
+    return ", ".join(names)
+
+
+def _modules_path(digest: str, stamps: Path) -> Path:
+    return stamps / "modules" / f"{digest}.json"

@@ -1,8 +1,8 @@
-"""Where the ways to two results part.
+"""In which stages two results first differ.
 
-The two ways are gone back side by side, through inputs alone whose recorded sha256 differ: what differs further up but
-led to equal bytes is no difference of the results. Told are the files that differ by themselves (settings, code,
-arguments, the set of inputs, or given files), not those that differ because their inputs do.
+Both results are followed back side by side, only through inputs whose recorded sha256 differ: a difference further up
+that led to equal bytes is no difference of the results. Files are reported if they differ by themselves: in settings,
+code, arguments, the set of inputs, or as external files. Files that differ only because their inputs do are not.
 """
 
 from collections import defaultdict
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.load import Config
-from pipeline.provenance.modules import changed_modules, modules_of, stamps_of
-from pipeline.provenance.record_files import Record
-from pipeline.provenance.settings import changed_keys
-from pipeline.provenance.walk import SHORT, Node
+from pipeline.provenance.code_hash import describe_module_changes, recorded_modules
+from pipeline.provenance.record import Record
+from pipeline.provenance.settings import changed_keys, command_arguments, result_settings
+from pipeline.provenance.walk import SHORT, Node, Nodes
 
-GIVEN = "given"
+EXTERNAL = "external file"
 """In place of a stage, for files that no stage made."""
 
 Pairs = list[tuple[Path, Path]]
@@ -27,145 +27,148 @@ class Difference:
     """Files that differ by themselves, in one way.
 
     Attributes:
-        stage: that made them; `given` for files that none made.
+        stage: the stage that made the files, or `external file`.
         files: pairs of a file on the way to the first result and its counterpart on the way to the second.
-        what: sentences.
+        changes: one line of text for each change.
     """
 
     stage: str
     files: list[tuple[str, str]]
-    what: list[str]
+    changes: list[str]
 
 
-def compare(first: dict[Path, Node], second: dict[Path, Node]) -> list[Difference]:
-    """Differences of two results in the order of the data flow; none if their bytes are equal.
+def compare_results(first: Nodes, second: Nodes) -> list[Difference]:
+    """Return the differences of two results in the order of the data flow; none if their bytes are equal.
 
     Args:
-        first: files on the way to the first result, as `pipeline.provenance.walk.walk` gives them.
+        first: files on the way to the first result, as `pipeline.provenance.walk.walk_back` returns them.
         second: files on the way to the second.
     """
     roots = next(iter(first)), next(iter(second))
     if first[roots[0]].sha256 == second[roots[1]].sha256:
         return []
-    search = _Search(first, second)
-    search.visit(*roots)
-    return search.differences()
+    comparison = _Comparison(first, second)
+    comparison.visit(*roots)
+    return comparison.differences()
 
 
-class _Search:
-    """Walks both ways at once, inputs before what was made from them."""
+class _Comparison:
+    """Visits both graphs at once; inputs come before the files made from them."""
 
-    def __init__(self, first: dict[Path, Node], second: dict[Path, Node]) -> None:
+    def __init__(self, first: Nodes, second: Nodes) -> None:
         self.first, self.second = first, second
         self.visited: set[tuple[Path, Path]] = set()
-        self.found: dict[tuple[str, tuple[str, ...]], list[tuple[str, str]]] = {}
+        self.changes: dict[tuple[str, tuple[str, ...]], list[tuple[str, str]]] = {}
 
     def differences(self) -> list[Difference]:
-        return [Difference(stage, files, list(what)) for (stage, what), files in self.found.items()]
+        return [Difference(stage, files, list(changes)) for (stage, changes), files in self.changes.items()]
 
     def visit(self, a: Path, b: Path) -> None:
-        """Note how two counterparts differ, after all that they were made from."""
+        """Note how two counterparts differ, after all their inputs."""
         if (a, b) in self.visited:
             return
         self.visited.add((a, b))
-        one, other = self.first[a], self.second[b]
-        if one.record is None or other.record is None:
-            what = [_given(one, other)]
+        first, second = self.first[a], self.second[b]
+        if first.record is None or second.record is None:
+            changes = [_describe_external(first, second)]
         else:
-            what = self._made(one.record, other.record, (a, b))
-        if what:
-            stage = other.record.stage if other.record else GIVEN
-            self.found.setdefault((one.record.stage if one.record else stage, tuple(what)), []).append((str(a), str(b)))
+            changes = self._compare_outputs(first.record, second.record, (a, b))
+        if changes:
+            records = (first.record, second.record)
+            stage = next((record.stage for record in records if record), EXTERNAL)
+            self.changes.setdefault((stage, tuple(changes)), []).append((str(a), str(b)))
 
-    def _made(self, one: Record, other: Record, paths: tuple[Path, Path]) -> list[str]:
-        pairs, alone = counterparts(self._stages(one, self.first), self._stages(other, self.second))
-        different = [(a, b) for a, b in pairs if one.inputs[a] != other.inputs[b]]
+    def _compare_outputs(self, first: Record, second: Record, paths: tuple[Path, Path]) -> list[str]:
+        pairs, unmatched = match_inputs(self._stages(first, self.first), self._stages(second, self.second))
+        different = [(a, b) for a, b in pairs if first.inputs[a] != second.inputs[b]]
         stale = []
         for a, b in different:
             self.visit(a, b)
-            for path, record, nodes in ((a, one, self.first), (b, other, self.second)):
+            for path, record, nodes in ((a, first, self.first), (b, second, self.second)):
                 if nodes[path].sha256 not in (None, record.inputs[path]):
-                    stale.append(f"input {path} was made anew since it was read: told is how the newer one differs")
-        what = [
-            *own(one, other, paths),
-            *(f"input of the first alone: {path}" for path in alone[0]),
-            *(f"input of the second alone: {path}" for path in alone[1]),
+                    stale.append(f"input {path} has changed since it was read; the newer file is compared")
+        changes = [
+            *_compare_records(first, second, paths),
+            *(f"input only of the first: {path}" for path in unmatched[0]),
+            *(f"input only of the second: {path}" for path in unmatched[1]),
             *stale,
         ]
-        if what or different:
-            return what
-        pythons = "" if one.python == other.python else f" (Python {one.python} and {other.python})"
-        return [f"made by equal settings and code from equal inputs, yet not equal{pythons}"]
+        if changes or different:
+            return changes
+        pythons = "" if first.python == second.python else f" (Python {first.python} and {second.python})"
+        return [f"outputs differ although settings, code and inputs are equal{pythons}"]
 
-    def _stages(self, record: Record, nodes: dict[Path, Node]) -> dict[Path, str]:
-        made = {path: nodes[path].record for path in record.inputs}
-        return {path: of.stage if of else GIVEN for path, of in made.items()}
+    def _stages(self, record: Record, nodes: Nodes) -> dict[Path, str]:
+        records = {path: nodes[path].record for path in record.inputs}
+        return {path: input_record.stage if input_record else EXTERNAL for path, input_record in records.items()}
 
 
-def own(one: Record, other: Record, paths: tuple[Path, Path]) -> list[str]:
-    """How two outputs were made differently, but for their inputs.
+def _compare_records(first: Record, second: Record, paths: tuple[Path, Path]) -> list[str]:
+    """Describe how the making of two outputs differs, except for their inputs.
 
     Args:
-        one: how the first was made.
-        other: how the second was made.
-        paths: the outputs, to find out which modules stand behind their stamps.
+        first: record of the first output.
+        second: record of the second.
+        paths: the outputs; the modules behind their code hashes are found from these.
     """
-    if one.stage != other.stage:
-        return [f"made by {one.stage} and by {other.stage}"]
-    what = [f"settings {change}" for change in changed_keys(one.deciding, other.deciding, one.stage)]
-    what += [f"argument {change}" for change in changed_keys(one.arguments, other.arguments)]
-    if one.code != other.code:
-        before, after = (modules_of(made.code, stamps_of(path)) for made, path in zip((one, other), paths, strict=True))
-        what.append(f"code {one.code} -> {other.code} ({changed_modules(before, after)})")
-    return what
+    if first.stage != second.stage:
+        return [f"stage: {first.stage} -> {second.stage}"]
+    before, after = (result_settings(record.stage, record.config) for record in (first, second))
+    changes = [f"settings {change}" for change in changed_keys(before, after, first.stage)]
+    changes += [f"argument {change}" for change in changed_keys(command_arguments(first), command_arguments(second))]
+    if first.code != second.code:
+        modules = [recorded_modules(record.code, path) for record, path in zip((first, second), paths, strict=True)]
+        changes.append(f"code {first.code} -> {second.code} ({describe_module_changes(modules[0], modules[1])})")
+    return changes
 
 
-def _given(one: Node, other: Node) -> str:
-    if one.record is None and other.record is None:
-        digests = [node.sha256[:SHORT] if node.sha256 else "missing" for node in (one, other)]
-        return f"given files: sha256 {digests[0]} -> {digests[1]}"
-    ways = [f"made by {node.record.stage}" if node.record else "given" for node in (one, other)]
-    return f"{ways[0]} -> {ways[1]}"
+def _describe_external(first: Node, second: Node) -> str:
+    """Describe a pair of files of which at least one is external."""
+    if first.record is None and second.record is None:
+        digests = [node.sha256[:SHORT] if node.sha256 else "missing" for node in (first, second)]
+        return f"external files: sha256 {digests[0]} -> {digests[1]}"
+    origins = [f"made by {node.record.stage}" if node.record else EXTERNAL for node in (first, second)]
+    return f"{origins[0]} -> {origins[1]}"
 
 
-def counterparts(first: dict[Path, str], second: dict[Path, str]) -> tuple[Pairs, tuple[list[Path], list[Path]]]:
-    """Which input of one output answers to which of another.
+def match_inputs(first: dict[Path, str], second: dict[Path, str]) -> tuple[Pairs, tuple[list[Path], list[Path]]]:
+    """Match the inputs of one output with those of another.
 
-    Inputs of one stage answer to each other, those whose paths have most in common from the end first; then, where as
-    many are left on both sides, in the order of their names; then whatever has a common name.
+    Inputs of the same stage match, those with the longest common end of the path first. If equally many are left on
+    both sides, they match in the order of their names. Then any inputs with a common name match.
 
     Args:
         first: inputs of one output -> their stages.
-        second: inputs of the other likewise.
+        second: inputs of the other, likewise.
 
     Returns:
-        the pairs, in the order of the data flow, and what has no counterpart on either side.
+        the pairs in the order of the data flow, and the unmatched inputs of each side.
     """
     left, right = set(first), set(second)
     pairs: Pairs = []
 
-    def pair(some: Iterable[Path], others: Iterable[Path]) -> None:
-        found = list(zip(sorted(some), sorted(others), strict=True))
-        pairs.extend(found)
-        left.difference_update(a for a, _ in found)
-        right.difference_update(b for _, b in found)
+    def add_pairs(lefts: Iterable[Path], rights: Iterable[Path]) -> None:
+        matches = list(zip(sorted(lefts), sorted(rights), strict=True))
+        pairs.extend(matches)
+        left.difference_update(a for a, _ in matches)
+        right.difference_update(b for _, b in matches)
 
-    order = [GIVEN, *Config.model_fields]
+    order = [EXTERNAL, *Config.model_fields]
     stages = sorted({*first.values(), *second.values()}, key=lambda name: order.index(name) if name in order else -1)
     for stage in stages:
         of_stage = {path for path in left if first[path] == stage}, {path for path in right if second[path] == stage}
-        for some, others in _same_ends(*of_stage):
-            pair(some, others)
+        for lefts, rights in _common_endings(*of_stage):
+            add_pairs(lefts, rights)
         of_stage = of_stage[0] & left, of_stage[1] & right
         if len(of_stage[0]) == len(of_stage[1]):
-            pair(*of_stage)
-    for some, others in _same_ends(set(left), set(right)):
-        pair(some, others)
+            add_pairs(*of_stage)
+    for lefts, rights in _common_endings(set(left), set(right)):
+        add_pairs(lefts, rights)
     return pairs, (sorted(left), sorted(right))
 
 
-def _same_ends(left: set[Path], right: set[Path]) -> Iterable[tuple[list[Path], list[Path]]]:
-    """Paths that end alike, as many on both sides: the longest common ends first."""
+def _common_endings(left: set[Path], right: set[Path]) -> Iterable[tuple[list[Path], list[Path]]]:
+    """Yield groups of paths with a common end, equally many on both sides; the longest ends come first."""
     left, right = set(left), set(right)
     for length in range(max((len(path.parts) for path in left | right), default=0), 0, -1):
         ends: dict[tuple[str, ...], tuple[list[Path], list[Path]]] = defaultdict(lambda: ([], []))
@@ -173,24 +176,24 @@ def _same_ends(left: set[Path], right: set[Path]) -> Iterable[tuple[list[Path], 
             for path in sorted(paths):
                 if len(path.parts) >= length:
                     ends[path.parts[-length:]][side].append(path)
-        for some, others in ends.values():
-            if some and len(some) == len(others):
-                yield some, others
-                left.difference_update(some)
-                right.difference_update(others)
+        for lefts, rights in ends.values():
+            if lefts and len(lefts) == len(rights):
+                yield lefts, rights
+                left.difference_update(lefts)
+                right.difference_update(rights)
 
 
-def told(differences: list[Difference]) -> str:
-    """The differences in words."""
+def describe_differences(differences: list[Difference]) -> str:
+    """Format the differences as text."""
     if not differences:
         return "The results are equal, byte for byte."
-    first, *others = differences
-    said = [f"They first differ in {_title(first)}", *(f"  {line}" for line in first.what)]
-    if others:
-        said += ["", "They also differ, not for that reason alone, in"]
-    for each in others:
-        said += [f"  {_title(each)}", *(f"    {line}" for line in each.what)]
-    return "\n".join(said)
+    first, *further = differences
+    lines = [f"They first differ in {_title(first)}", *(f"  {line}" for line in first.changes)]
+    if further:
+        lines += ["", "Independently of that, they also differ in"]
+    for difference in further:
+        lines += [f"  {_title(difference)}", *(f"    {line}" for line in difference.changes)]
+    return "\n".join(lines)
 
 
 def _title(difference: Difference) -> str:

@@ -1,4 +1,4 @@
-"""The jobs that snakemake would run, as it tells a logger of ours in a dry run."""
+"""The jobs that snakemake would run in a dry run, and estimates of their time."""
 
 import json
 import os
@@ -14,23 +14,23 @@ from typing import Any
 from pipeline.errors import PipelineError
 from pipeline.provenance.code_hash import ROOT
 
-LOGGER = ROOT / "workflow" / "scripts"
-"""Folder in which snakemake finds the logger."""
+LOGGER_FOLDER = ROOT / "workflow" / "scripts"
+"""Folder in which snakemake finds the logger plugin `jobs`."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job that would run.
+    """A job that snakemake would run.
 
     Attributes:
-        rule: also the stage's name.
-        wildcards: the dataset among them.
+        rule: the rule; also the name of the stage.
+        wildcards: values of the wildcards, with the dataset among them.
         input: declared inputs.
         output: declared outputs.
-        benchmark: where snakemake notes what the job took; None of a rule without a command.
-        reason: why it would run, in snakemake's words.
-        command: its command line; None of a rule without one.
-        gpus: that it asks for.
+        benchmark: file in which snakemake records the job's time; None for a rule without a command.
+        reason: why the job would run, in snakemake's words.
+        command: command line; None for a rule without one.
+        gpus: number of GPUs that the job requests.
     """
 
     rule: str
@@ -43,60 +43,100 @@ class Job:
     gpus: int
 
     def settings(self) -> Any:
-        """The settings that the job would give its stage, plain data; None if it gives none."""
+        """Return the settings in the job's command line as plain data, or None if it has no --config."""
         words = shlex.split(self.command or "")
         return json.loads(words[words.index("--config") + 1]) if "--config" in words else None
 
 
 def dry_run(targets: list[str], overlays: list[Path]) -> list[Job]:
-    """Ask snakemake what it would run; each job stands after those whose outputs it reads.
+    """Return the jobs that snakemake would run; each job comes after the jobs whose outputs it reads.
 
     Args:
-        targets: files or rules; none for snakemake's own default.
+        targets: files or rules; empty for the default target.
         overlays: configuration files of the user.
 
     Raises:
-        PipelineError: snakemake cannot plan that, for the reason it gives.
+        PipelineError: snakemake fails; the message holds snakemake's reason.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "jobs.jsonl"
-        words = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all", "--logger", "jobs"]
-        words += ["--logger-jobs-file", str(file)]
-        # The target stands before --configfile, which takes every word that follows for one more file.
-        words += [*targets, *(["--configfile", *map(str, overlays)] if overlays else [])]
-        python_path = os.pathsep.join(filter(None, [str(LOGGER), os.environ.get("PYTHONPATH")]))
+        command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all", "--logger", "jobs"]
+        command += ["--logger-jobs-file", str(file)]
+        # Targets come before --configfile, because --configfile takes all words that follow it.
+        command += [*targets, *(["--configfile", *map(str, overlays)] if overlays else [])]
+        python_path = os.pathsep.join(filter(None, [str(LOGGER_FOLDER), os.environ.get("PYTHONPATH")]))
         environment = os.environ | {"PYTHONPATH": python_path}
-        done = subprocess.run(
-            words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        process = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
-        if done.returncode:
-            raise PipelineError(_plain(done.stdout))
+        if process.returncode:
+            raise PipelineError(summarize_failure(process.stdout))
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    return in_order([_job(json.loads(line)) for line in lines])
+    return sort_jobs([_parse_job(json.loads(line)) for line in lines])
 
 
-def in_order(jobs: list[Job]) -> list[Job]:
-    """Jobs in the order of the data flow."""
-    making = {path: index for index, job in enumerate(jobs) for path in job.output}
-    graph = {index: {making[path] for path in job.input if path in making} for index, job in enumerate(jobs)}
+def sort_jobs(jobs: list[Job]) -> list[Job]:
+    """Sort jobs in the order of the data flow."""
+    producers = {path: index for index, job in enumerate(jobs) for path in job.output}
+    graph = {index: {producers[path] for path in job.input if path in producers} for index, job in enumerate(jobs)}
     return [jobs[index] for index in TopologicalSorter(graph).static_order()]
 
 
-def _job(told: dict[str, Any]) -> Job:
+def _parse_job(entry: dict[str, Any]) -> Job:
     return Job(
-        rule=told["rule"],
-        wildcards=told["wildcards"],
-        input=[Path(path) for path in told["input"]],
-        output=[Path(path) for path in told["output"]],
-        benchmark=Path(told["benchmark"]) if told["benchmark"] else None,
-        reason=told["reason"],
-        command=told["command"],
-        gpus=told["resources"].get("gpu", 0),
+        rule=entry["rule"],
+        wildcards=entry["wildcards"],
+        input=[Path(path) for path in entry["input"]],
+        output=[Path(path) for path in entry["output"]],
+        benchmark=Path(entry["benchmark"]) if entry["benchmark"] else None,
+        reason=entry["reason"],
+        command=entry["command"],
+        gpus=entry["resources"].get("gpu", 0),
     )
 
 
-def _plain(text: str) -> str:
-    """What snakemake said of its failure, in one line: ours if the configuration is wrong, else its own."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    ours = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return ours[0] if ours else f"snakemake cannot plan this: {' '.join(lines)}"
+def summarize_failure(output: str) -> str:
+    """Return snakemake's failure as one line: this project's own error if there is one, else snakemake's text."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return errors[0] if errors else f"snakemake cannot plan this: {' '.join(lines)}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Estimated cost of some jobs.
+
+    Attributes:
+        seconds: sum over all jobs that have an estimate [s].
+        critical_path: time of the longest chain of dependent jobs [s]; more cores do not shorten it.
+        gpu_hours: sum over the GPUs that the jobs request [h].
+        unknown: rule -> number of jobs without an estimate.
+    """
+
+    seconds: float
+    critical_path: float
+    gpu_hours: float
+    unknown: dict[str, int]
+
+
+def estimate_cost(jobs: list[Job], times: list[float | None]) -> Estimate:
+    """Sum up the times of jobs.
+
+    Args:
+        jobs: in the order of the data flow.
+        times: time of each job [s]; None where unknown.
+    """
+    end_times: dict[Path, float] = {}
+    unknown: dict[str, int] = {}
+    for job, time in zip(jobs, times, strict=True):
+        if time is None:
+            unknown[job.rule] = unknown.get(job.rule, 0) + 1
+        end = max((end_times.get(path, 0.0) for path in job.input), default=0.0) + (time or 0.0)
+        end_times.update(dict.fromkeys(job.output, end))
+    estimated = [(job, time) for job, time in zip(jobs, times, strict=True) if time is not None]
+    return Estimate(
+        seconds=sum(time for _, time in estimated),
+        critical_path=max(end_times.values(), default=0.0),
+        gpu_hours=sum(job.gpus * time for job, time in estimated) / 3600,
+        unknown=unknown,
+    )

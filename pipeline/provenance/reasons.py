@@ -1,4 +1,4 @@
-"""Why a job would run, in words: which setting, which module, which input."""
+"""Why a job would run: the setting, module or input that changed."""
 
 import json
 import re
@@ -7,99 +7,104 @@ from typing import Any, NamedTuple
 
 from pipeline.io.atomic import sha256
 from pipeline.provenance.benchmarks import last_run
+from pipeline.provenance.code_hash import STAMPS, describe_module_changes, present_code, recorded_modules
 from pipeline.provenance.jobs import Job
-from pipeline.provenance.modules import STAMPS, changed_modules, code_now, modules_of, stamps_of
-from pipeline.provenance.record_files import Record, read_record
-from pipeline.provenance.settings import changed_keys, deciding
+from pipeline.provenance.record import Record, read_record
+from pipeline.provenance.settings import changed_keys, result_settings
 
 FILES = re.compile(
     "(?:^|; )(Missing output files|Incomplete output files|Updated input files|Input files updated by another job): "
     "([^;]*)"
 )
+"""The parts of snakemake's reason that list files."""
 
 
 class Reason(NamedTuple):
-    """One of the reasons of a job.
+    """One reason of a job.
 
     Attributes:
-        kind: in words; jobs of a rule often share it.
-        detail: the setting, modules or files; empty where there is no more to say.
+        kind: the kind of reason, in words; jobs of a rule often have it in common.
+        detail: the setting, modules or files; empty where the kind says everything.
     """
 
     kind: str
     detail: str
 
 
-def why(job: Job, makers: dict[Path, str]) -> list[Reason]:
-    """Reasons of a job, the most telling first.
+def find_reasons(job: Job, producers: dict[Path, str]) -> list[Reason]:
+    """Return the reasons of a job, the most informative first.
 
     Args:
-        job: what would run.
-        makers: outputs of all jobs that would run -> their rules.
+        job: the job that would run.
+        producers: outputs of all jobs that would run -> their rules.
     """
     files = {kind: sorted(names.split(", ")) for kind, names in FILES.findall(job.reason)}
     if missing := files.get("Missing output files"):
-        return [Reason("not there yet", path) for path in missing]
+        return [Reason("missing output", path) for path in missing]
     record = read_record(job.output[0])
     updated = {Path(path) for path in files.get("Updated input files", []) if path}
-    stamped = {path for path in updated if STAMPS in path.parts}
-    followed = {makers.get(Path(path), path) for path in files.get("Input files updated by another job", [])}
-    # Of a job that follows another, snakemake tells no more than that: the rest is found by what the record holds.
-    changed = (updated - stamped) | (_changed_inputs(record, makers) if record else set())
-    told = [
-        *(Reason("was interrupted", path) for path in files.get("Incomplete output files", [])),
-        *_settings(job, record),
-        *_code(job, record, stamped=bool(stamped)),
+    stamps = {path for path in updated if STAMPS in path.parts}
+    upstream = {producers.get(Path(path), path) for path in files.get("Input files updated by another job", [])}
+    # For a job that follows another, snakemake reports only that. The record shows the other reasons.
+    changed = (updated - stamps) | (_changed_inputs(record, producers) if record else set())
+    reasons = [
+        *(Reason("interrupted before", path) for path in files.get("Incomplete output files", [])),
+        *_changed_settings(job, record),
+        *_changed_code(job, record, stamp_updated=bool(stamps)),
         *(Reason("changed input", str(path)) for path in sorted(changed)),
-        *(_input_set(job) if "Set of input files has changed" in job.reason else []),
-        *([Reason("the rule's command has changed", "")] if "Code has changed since" in job.reason else []),
-        *(Reason("follows", rule) for rule in sorted(followed)),
+        *(_changed_input_set(job) if "Set of input files has changed" in job.reason else []),
+        *([Reason("changed command of the rule", "")] if "Code has changed since" in job.reason else []),
+        *(Reason("runs after", rule) for rule in sorted(upstream)),
     ]
-    return told or [Reason(job.reason, "")]
+    return reasons or [Reason(job.reason, "")]
 
 
-def _settings(job: Job, record: Record | None) -> list[Reason]:
-    """Settings that are not what the output was made with."""
-    if record and (changes := changed_keys(record.deciding, deciding(job.rule, job.settings()), job.rule)):
-        return [Reason("setting", str(change)) for change in changes]
+def _changed_settings(job: Job, record: Record | None) -> list[Reason]:
+    """Return the settings that differ from those of the existing output."""
+    if record:
+        before = result_settings(record.stage, record.config)
+        after = result_settings(job.rule, job.settings())
+        if changes := changed_keys(before, after, job.rule):
+            return [Reason("setting", str(change)) for change in changes]
     if "Params have changed" not in job.reason:
         return []
-    before = {name: value for name, value in _noted(job).get("params", {}).items() if name not in ("config", "decides")}
-    return [Reason("what the rule tells its command beside the settings has changed; it was", json.dumps(before))]
+    params = _last_run(job).get("params", {})
+    before = {name: value for name, value in params.items() if name not in ("config", "tracked")}
+    return [Reason("changed parameters of the rule; before:", json.dumps(before))]
 
 
-def _code(job: Job, record: Record | None, *, stamped: bool) -> list[Reason]:
-    """Modules that are not what the output was made with.
+def _changed_code(job: Job, record: Record | None, *, stamp_updated: bool) -> list[Reason]:
+    """Return the modules that differ from those of the existing output.
 
     Args:
-        job: what would run.
-        record: how its output was made.
-        stamped: whether snakemake says that the stamp has changed.
+        job: the job that would run.
+        record: the record of its output.
+        stamp_updated: whether snakemake reports that the stamp file is newer than the output.
     """
-    now = code_now(job.rule)
-    if record is None or now is None:
-        return [Reason("code has changed", "")] if stamped else []
-    if record.code != now[0]:
-        return [Reason("code", changed_modules(modules_of(record.code, stamps_of(job.output[0])), now[1]))]
-    said = "the stamp of the code is newer than the output, though the code is what made it"
-    return [Reason(said, "")] if stamped else []
+    present = present_code(job.rule)
+    if record is None or present is None:
+        return [Reason("changed code", "")] if stamp_updated else []
+    if record.code != present[0]:
+        modules = describe_module_changes(recorded_modules(record.code, job.output[0]), present[1])
+        return [Reason("code", modules)]
+    return [Reason("stamp file newer than the output, with an equal code hash", "")] if stamp_updated else []
 
 
-def _changed_inputs(record: Record, makers: dict[Path, str]) -> set[Path]:
-    """Inputs that are there, are not about to be made anew, and are not what the output was made from."""
-    present = ((path, digest) for path, digest in record.inputs.items() if path not in makers and path.is_file())
+def _changed_inputs(record: Record, producers: dict[Path, str]) -> set[Path]:
+    """Return the existing inputs that differ from the recorded ones, without inputs that another job will write."""
+    present = ((path, digest) for path, digest in record.inputs.items() if path not in producers and path.is_file())
     return {path for path, digest in present if sha256(path) != digest}
 
 
-def _input_set(job: Job) -> list[Reason]:
-    """Inputs that the job's last run had not, or had."""
-    before, now = set(_noted(job).get("input_size_mb", {})), {str(path) for path in job.input}
+def _changed_input_set(job: Job) -> list[Reason]:
+    """Return the inputs that were added or removed since the job's last run."""
+    before, after = set(_last_run(job).get("input_size_mb", {})), {str(path) for path in job.input}
     if not before:
-        return [Reason("other inputs than before", "")]
-    new = [Reason("new input", path) for path in sorted(now - before)]
-    return new + [Reason("no longer an input", path) for path in sorted(before - now)]
+        return [Reason("changed set of inputs", "")]
+    added = [Reason("new input", path) for path in sorted(after - before)]
+    return added + [Reason("removed input", path) for path in sorted(before - after)]
 
 
-def _noted(job: Job) -> dict[str, Any]:
-    """What snakemake noted of the job's last run."""
+def _last_run(job: Job) -> dict[str, Any]:
+    """Return snakemake's benchmark entry of the job's last run; empty if there is none."""
     return (last_run(job.benchmark) if job.benchmark else None) or {}

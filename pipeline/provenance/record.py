@@ -1,41 +1,85 @@
-"""How a result was made: one small file beside each output, and the walk back from a result to its beginnings."""
+"""Provenance records: one small file beside each output of a stage. It holds how the output was made."""
 
 import datetime
 import os
 import platform
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.base import Settings
+from pipeline.errors import PipelineError
 from pipeline.io.atomic import read_json, sha256, write_json
-from pipeline.provenance.code_hash import stamp
+from pipeline.provenance.code_hash import code_hash
+
+TYPES: dict[str, type] = {
+    "stage": str,
+    "code": str,
+    "config": dict,
+    "config_digest": str,
+    "inputs": dict,
+    "python": str,
+    "command": list,
+    "finished": str,
+}
+"""Required keys of a record's file and their types."""
 
 
-def record(
+@dataclass(frozen=True)
+class Record:
+    """How an output was made.
+
+    Attributes:
+        stage: the stage that made it.
+        code: code hash of the stage at that time.
+        config: all settings of the stage.
+        config_digest: digest of the settings that affect results.
+        inputs: each file that the stage read, relative to the current folder -> sha256 at that time.
+        python: version of Python.
+        command: the command line; the program comes first.
+        finished: time of completion (ISO 8601, UTC).
+    """
+
+    stage: str
+    code: str
+    config: dict[str, Any]
+    config_digest: str
+    inputs: dict[Path, str]
+    python: str
+    command: list[str]
+    finished: str
+
+
+def record_path(output: Path) -> Path:
+    """Return the path of an output's provenance record: `<stem>.provenance.json` in the same folder."""
+    return output.with_name(f"{output.stem}.provenance.json")
+
+
+def write_record(
     output: Path,
     stage: str,
     section: Settings,
     inputs: list[Path] | Mapping[Path, str],
     tools: dict[str, str] | None = None,
 ) -> None:
-    """Write `<output's stem>.provenance.json` beside a stage's declared output.
+    """Write the provenance record of a stage's declared output.
 
     Args:
         output: the manifest or file that the rule declares.
-        stage: the stage's name, `reencode` say.
-        section: the settings it ran with.
-        inputs: the declared outputs of earlier stages, and the user's files, that it read; with their sha256 if that
-            is known.
-        tools: programs outside Python whose version matters to the result.
+        stage: the stage's name, for example `reencode`.
+        section: the settings of the run.
+        inputs: the files that the stage read: declared outputs of earlier stages and the user's files. A mapping gives
+            the sha256 of each file; for a list they are computed.
+        tools: versions of the external programs that affect the result.
     """
     digests = inputs if isinstance(inputs, Mapping) else {path: sha256(path) for path in inputs}
     write_json(
-        beside(output),
+        record_path(output),
         {
             "stage": stage,
-            "code": stamp(f"pipeline.{stage}"),
+            "code": code_hash(f"pipeline.{stage}"),
             "config": section.model_dump(mode="json"),
             "config_digest": section.digest(),
             "inputs": {os.path.relpath(path, output.parent): digests[path] for path in sorted(digests)},
@@ -47,34 +91,22 @@ def record(
     )
 
 
-def beside(output: Path) -> Path:
-    """Where the provenance of an output stands."""
-    return output.with_name(f"{output.stem}.provenance.json")
+def read_record(output: Path) -> Record | None:
+    """Read the provenance record of an output. Return None if there is none: no stage made the file.
 
-
-def trace(outputs: list[Path]) -> dict[str, dict[str, Any]]:
-    """Walk back from outputs over the recorded inputs.
-
-    Returns:
-        path of each output met (as reached from the current folder) -> stage, code, config digest and config.
-        Inputs without a record are the user's own files; they are listed with their sha256. Where an input is no longer
-        what the stage had read, `inputs_changed_since` names it: then the walk tells of the newer one.
+    Raises:
+        PipelineError: the record's file is damaged or lacks a key.
     """
-    found: dict[str, dict[str, Any]] = {}
-    pending = list(outputs)
-    while pending:
-        output = Path(os.path.normpath(pending.pop()))
-        key = output.as_posix()
-        if key in found:
-            continue
-        if not beside(output).is_file():
-            found[key] = {"sha256": sha256(output)}
-            continue
-        made = read_json(beside(output), "provenance")
-        found[key] = {name: made[name] for name in ("stage", "code", "config_digest", "config")}
-        inputs = {output.parent / name: digest for name, digest in made["inputs"].items()}
-        changed = [Path(os.path.normpath(path)).as_posix() for path, digest in inputs.items() if sha256(path) != digest]
-        if changed:
-            found[key]["inputs_changed_since"] = changed
-        pending.extend(inputs)
-    return dict(sorted(found.items()))
+    path = record_path(output)
+    if not path.is_file():
+        return None
+    data = read_json(path, "provenance")
+    if not isinstance(data, dict):
+        raise PipelineError(f"{path}: not a provenance record (expected an object); make the output again")
+    invalid = [name for name, kind in TYPES.items() if not isinstance(data.get(name), kind)]
+    if invalid:
+        raise PipelineError(
+            f"{path}: not a provenance record (missing or invalid: {', '.join(invalid)}); make the output again"
+        )
+    inputs = {Path(os.path.normpath(output.parent / name)): str(digest) for name, digest in data["inputs"].items()}
+    return Record(**{name: data[name] for name in TYPES if name != "inputs"}, inputs=inputs)

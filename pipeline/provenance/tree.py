@@ -1,103 +1,111 @@
-"""The way to a result as text for people and as plain data."""
+"""The provenance of a result as a tree for people and as plain data."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.provenance.walk import SHORT, Node
+from pipeline.provenance.record import Record
+from pipeline.provenance.settings import command_arguments
+from pipeline.provenance.walk import SHORT, Node, Nodes, find_changes
 
 SHARD = re.compile(r"/\d{4}(?=/)")
 
 
 class Group(NamedTuple):
-    """Files told as one: alike but for the shard.
+    """Files that differ only in the shard and are shown as one.
 
     Attributes:
         paths: the files, sorted.
-        kind: stage, digest of its settings and stamp of its code; all empty of given files.
+        key: stage, digest of the settings and code hash; all empty for external files.
     """
 
     paths: tuple[Path, ...]
-    kind: tuple[str, str, str]
+    key: tuple[str, str, str]
 
     @property
     def title(self) -> str:
-        """The first file, and how many are alike."""
+        """The first file, and the number of shards."""
         more = f" (one of {len(self.paths)} shards alike)" if len(self.paths) > 1 else ""
         return f"{self.paths[0]}{more}"
 
 
-def lines(nodes: dict[Path, Node]) -> Iterator[str]:
-    """The tree: each file above what it was made from; what was told already is only referred to.
+def render_tree(nodes: Nodes) -> Iterator[str]:
+    """Yield the lines of the tree: each file above the files it was made from, then all changes since.
 
     Args:
-        nodes: as `walk` gives them, the result first.
+        nodes: as `walk_back` returns them; the result comes first.
     """
-    told: set[tuple[Path, ...]] = set()
+    tree = _Tree(nodes)
     root = next(iter(nodes))
-    yield from _told(Group((root,), _kind(nodes[root])), nodes, "", "", told)
-    troubles = list(dict.fromkeys(f"{trouble}" for node in nodes.values() for trouble in node.troubles))
+    yield from tree.render(Group((root,), _key(nodes[root])), "", "")
     yield ""
-    if troubles:
-        yield "Not as it was:"
-        yield from (f"  {trouble}" for trouble in troubles)
+    if changes := list(dict.fromkeys(change for each in tree.changes.values() for change in each)):
+        yield "Missing or changed since:"
+        yield from (f"  {change}" for change in changes)
     else:
-        yield "Nothing is missing, nothing has changed since."
+        yield "Nothing is missing, and nothing has changed since."
 
 
-def _told(group: Group, nodes: dict[Path, Node], first: str, rest: str, told: set[tuple[Path, ...]]) -> Iterator[str]:
-    """Lines of a group and of all it was made from.
+class _Tree:
+    """Renders groups of files; a group that was shown before is only referred to."""
 
-    Args:
-        group: what to tell.
-        nodes: all files.
-        first: what stands before its title.
-        rest: what stands before all lines below.
-        told: the groups that were told.
-    """
-    node = nodes[group.paths[0]]
-    record = node.record
-    if record is None:
-        yield f"{first}{group.title}  {_given(node)}"
-        return
-    if group.paths in told:
-        yield f"{first}{group.title}  ({record.stage}, told above)"
-        return
-    told.add(group.paths)
-    marks = sum(len(nodes[path].troubles) for path in group.paths)
-    yield f"{first}{group.title}{'  [not as it was]' if marks else ''}"
-    below = _groups({path for each in group.paths for path in _inputs(nodes[each])}, nodes)
-    bar = "|  " if below else "   "
-    yield f"{rest}{bar}{' '.join([record.stage, *_arguments(group, nodes)])}"
-    yield f"{rest}{bar}settings {record.config_digest}, code {record.code}, Python {record.python}, {record.finished}"
-    for index, inner in enumerate(below):
-        last = index == len(below) - 1
-        yield from _told(inner, nodes, f"{rest}+- ", f"{rest}{'   ' if last else '|  '}", told)
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+        self.changes = find_changes(nodes)
+        self.shown: set[tuple[Path, ...]] = set()
+
+    def render(self, group: Group, first_prefix: str, prefix: str) -> Iterator[str]:
+        """Yield the lines of a group and of everything it was made from.
+
+        Args:
+            group: the files to show.
+            first_prefix: text before the title.
+            prefix: text before all lines below.
+        """
+        node = self.nodes[group.paths[0]]
+        record = node.record
+        if record is None:
+            yield f"{first_prefix}{group.title}  {_describe_external(node)}"
+            return
+        if group.paths in self.shown:
+            yield f"{first_prefix}{group.title}  ({record.stage}, shown above)"
+            return
+        self.shown.add(group.paths)
+        changed = any(self.changes[path] for path in group.paths)
+        yield f"{first_prefix}{group.title}{'  [changed since]' if changed else ''}"
+        inputs = self._group({path for member in group.paths for path in _inputs(self.nodes[member])})
+        bar = "|  " if inputs else "   "
+        yield f"{prefix}{bar}{' '.join([record.stage, *self._common_arguments(group)])}"
+        yield (
+            f"{prefix}{bar}settings {record.config_digest}, code {record.code}, Python {record.python},"
+            f" {record.finished}"
+        )
+        for index, inner in enumerate(inputs):
+            is_last = index == len(inputs) - 1
+            yield from self.render(inner, f"{prefix}+- ", f"{prefix}{'   ' if is_last else '|  '}")
+
+    def _common_arguments(self, group: Group) -> list[str]:
+        """Return the arguments that all files of a group were made with."""
+        records = [record for path in group.paths if (record := self.nodes[path].record)]
+        common = set.intersection(*(set(command_arguments(record).items()) for record in records))
+        return [" ".join(pair).strip() for pair in sorted(common)]
+
+    def _group(self, paths: set[Path]) -> list[Group]:
+        """Group files that differ only in the shard, in the order of their names."""
+        groups: dict[tuple[str, tuple[str, str, str]], list[Path]] = {}
+        for path in sorted(paths):
+            # External files are shown one by one, because their digests differ.
+            pattern = SHARD.sub("/*", path.as_posix()) if self.nodes[path].record else path.as_posix()
+            groups.setdefault((pattern, _key(self.nodes[path])), []).append(path)
+        return [Group(tuple(members), key) for (_, key), members in groups.items()]
 
 
-def _arguments(group: Group, nodes: dict[Path, Node]) -> list[str]:
-    """Arguments that all of a group were made with."""
-    given = [set(made.arguments.items()) for path in group.paths if (made := nodes[path].record)]
-    return [" ".join(pair).strip() for pair in sorted(set.intersection(*given))]
+def _describe_external(node: Node) -> str:
+    return f"(external, sha256 {node.sha256[:SHORT]})" if node.sha256 else "(missing, without a provenance record)"
 
 
-def _given(node: Node) -> str:
-    return f"(given, sha256 {node.sha256[:SHORT]})" if node.sha256 else "(missing, and nothing tells how it was made)"
-
-
-def _groups(paths: set[Path], nodes: dict[Path, Node]) -> list[Group]:
-    """Files in groups that differ in the shard alone, in the order of their names."""
-    alike: dict[tuple[Any, ...], list[Path]] = {}
-    for path in sorted(paths):
-        kind = _kind(nodes[path])
-        # Given files are told one by one: their digests differ.
-        pattern = SHARD.sub("/*", path.as_posix()) if nodes[path].record else path.as_posix()
-        alike.setdefault((pattern, kind), []).append(path)
-    return [Group(tuple(members), kind) for (_, kind), members in alike.items()]
-
-
-def _kind(node: Node) -> tuple[str, str, str]:
+def _key(node: Node) -> tuple[str, str, str]:
     record = node.record
     return (record.stage, record.config_digest, record.code) if record else ("", "", "")
 
@@ -106,22 +114,21 @@ def _inputs(node: Node) -> list[Path]:
     return list(node.record.inputs) if node.record else []
 
 
-def plain(nodes: dict[Path, Node]) -> dict[str, Any]:
-    """The same as plain data: the result, and each file's record, digest and troubles."""
+def tree_as_data(nodes: Nodes) -> dict[str, Any]:
+    """Return the tree as plain data: the result, and the record, sha256 and changes of each file."""
+    changes = find_changes(nodes)
     return {
         "result": next(iter(nodes)).as_posix(),
         "files": {
             path.as_posix(): {
                 "sha256": node.sha256,
-                "made_by": _made(node),
-                "not_as_it_was": node.troubles,
+                "made_by": _record_as_data(node.record) if node.record else None,
+                "changes": changes[path],
             }
             for path, node in nodes.items()
         },
     }
 
 
-def _made(node: Node) -> dict[str, Any] | None:
-    if node.record is None:
-        return None
-    return vars(node.record) | {"inputs": {path.as_posix(): digest for path, digest in node.record.inputs.items()}}
+def _record_as_data(record: Record) -> dict[str, Any]:
+    return vars(record) | {"inputs": {path.as_posix(): digest for path, digest in record.inputs.items()}}

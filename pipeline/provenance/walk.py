@@ -1,18 +1,19 @@
-"""The walk back from a result over the recorded inputs, and what is not any more as it was."""
+"""The walk back from a result over its recorded inputs, and what has changed since the result was made."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import sha256
-from pipeline.provenance.manifest import read_manifest
-from pipeline.provenance.modules import changed_modules, code_now, modules_of, stamps_of
-from pipeline.provenance.record import beside
-from pipeline.provenance.record_files import Record, read_record
+from pipeline.provenance.code_hash import describe_module_changes, present_code, recorded_modules
+from pipeline.provenance.manifest import MANIFEST, read_manifest
+from pipeline.provenance.record import Record, read_record, record_path
 
 SHORT = 12
-"""Digits of a sha256 that are shown."""
+"""Number of digits of a sha256 in text for people."""
 
 
 @dataclass(frozen=True)
@@ -20,87 +21,116 @@ class Node:
     """A file on the way to a result.
 
     Attributes:
-        path: the file, as reached from the current folder.
-        sha256: of the file as it is now; None if it is not there.
-        record: how it was made; None of a file that was given.
-        troubles: what is missing or has changed since, one sentence each.
+        path: the file, relative to the current folder.
+        sha256: of the file as it is now; None if the file is missing.
+        record: how the file was made; None for an external file, which no stage made.
     """
 
     path: Path
     sha256: str | None
     record: Record | None
-    troubles: list[str]
 
 
-def walk(result: Path) -> dict[Path, Node]:
-    """All files on the way to a result, the result first, each before what it was made from.
+Nodes = dict[Path, Node]
+
+
+def walk(outputs: Iterable[Path]) -> Nodes:
+    """Return all files on the way to some outputs, each before the files it was made from.
 
     Args:
-        result: an output of a stage.
+        outputs: outputs of stages.
+    """
+    nodes: Nodes = {}
+    pending = [Path(os.path.normpath(output)) for output in outputs][::-1]
+    while pending:
+        path = pending.pop()
+        if path not in nodes:
+            record = read_record(path)
+            nodes[path] = Node(path, sha256(path) if path.is_file() else None, record)
+            pending.extend(sorted(record.inputs, reverse=True) if record else ())
+    return nodes
+
+
+def walk_back(result: Path) -> Nodes:
+    """Return all files on the way to one result. The result comes first.
 
     Raises:
-        PipelineError: no such file, or nothing tells how it was made.
+        PipelineError: the file is missing, or it has no provenance record.
     """
     start = Path(os.path.normpath(result))
     if not start.is_file():
         raise PipelineError(f"{start}: no such file")
-    if not beside(start).is_file():
-        raise PipelineError(
-            f"{start}: is no result of a stage, or was not made here: {beside(start).name} is not beside it"
-        )
-    found: dict[Path, Node] = {}
-    pending = [start]
-    while pending:
-        path = pending.pop()
-        if path not in found:
-            found[path] = _node(path)
-            record = found[path].record
-            pending.extend(sorted(record.inputs, reverse=True) if record else ())
-    for node in found.values():
-        if node.record:
-            node.troubles.extend(_changed_inputs(node.record, found))
-    return found
+    if not record_path(start).is_file():
+        raise PipelineError(f"{start}: no provenance record ({record_path(start).name}); was it made by a stage here?")
+    return walk([start])
 
 
-def _node(path: Path) -> Node:
-    record = read_record(path)
-    if not path.is_file():
-        return Node(path, None, record, [])
-    troubles = [*_payloads(path), *_code(path, record)] if record else []
-    return Node(path, sha256(path), record, troubles)
+def trace(outputs: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Summarize the provenance of some outputs as plain data.
+
+    Args:
+        outputs: outputs of stages.
+
+    Returns:
+        path (relative to the current folder) -> stage, code, config_digest and config; for an external file only its
+        sha256. `inputs_changed_since` lists the inputs that have changed since the stage read them: the summary then
+        describes the newer files.
+    """
+    nodes = walk(outputs)
+    return {path.as_posix(): _summary(node, nodes) for path, node in sorted(nodes.items())}
 
 
-def _changed_inputs(record: Record, found: dict[Path, Node]) -> list[str]:
-    troubles = []
-    for path, then in sorted(record.inputs.items()):
-        now = found[path].sha256
+def _summary(node: Node, nodes: Nodes) -> dict[str, Any]:
+    record = node.record
+    if record is None:
+        return {"sha256": node.sha256}
+    summary: dict[str, Any] = {name: getattr(record, name) for name in ("stage", "code", "config_digest", "config")}
+    changed = [path.as_posix() for path, digest in record.inputs.items() if nodes[path].sha256 != digest]
+    return summary | ({"inputs_changed_since": changed} if changed else {})
+
+
+def find_changes(nodes: Nodes) -> dict[Path, list[str]]:
+    """Return what is missing or has changed since each file was made: path -> one sentence for each change."""
+    return {path: _changes(node, nodes) for path, node in nodes.items()}
+
+
+def _changes(node: Node, nodes: Nodes) -> list[str]:
+    if node.record is None:
+        return []
+    changed = [*_changed_files(node.path), *_changed_code(node.path, node.record)] if node.sha256 else []
+    return changed + _changed_inputs(node.record, nodes)
+
+
+def _changed_inputs(record: Record, nodes: Nodes) -> list[str]:
+    changed = []
+    for path, before in sorted(record.inputs.items()):
+        now = nodes[path].sha256
         if now is None:
-            troubles.append(f"input {path} is missing")
-        elif now != then:
-            troubles.append(f"input {path} has changed since: sha256 was {then[:SHORT]}, is {now[:SHORT]}")
-    return troubles
+            changed.append(f"input {path} is missing")
+        elif now != before:
+            changed.append(f"input {path} has changed: sha256 {before[:SHORT]} -> {now[:SHORT]}")
+    return changed
 
 
-def _payloads(path: Path) -> list[str]:
-    """Payloads of a manifest that are not there or have another size; their bytes are checked by whoever reads them."""
-    if path.name != "manifest.json":
+def _changed_files(path: Path) -> list[str]:
+    """Describe the files of a manifest that are missing or have another size. Their bytes are checked when read."""
+    if path.name != MANIFEST:
         return []
-    troubles = []
+    changed = []
     manifest = read_manifest(path)
-    for name in sorted(manifest.payloads):
+    for name in sorted(manifest.files):
         try:
-            manifest.payload(name, check=False)
+            manifest.file(name, check=False)
         except PipelineError as error:
-            troubles.append(f"payload {error}")
-    return troubles
+            changed.append(f"data file {error}")
+    return changed
 
 
-def _code(path: Path, record: Record) -> list[str]:
-    """Whether the stage's code is what it was."""
-    now = code_now(record.stage)
-    if now is None:
-        return [f"there is no stage {record.stage} any more"]
-    if now[0] == record.code:
+def _changed_code(path: Path, record: Record) -> list[str]:
+    present = present_code(record.stage)
+    if present is None:
+        return [f"stage {record.stage} no longer exists"]
+    if present[0] == record.code:
         return []
-    which = changed_modules(modules_of(record.code, stamps_of(path)), now[1])
-    return [f"code of {record.stage} has changed since: {record.code} -> {now[0]} ({which})"]
+    modules = describe_module_changes(recorded_modules(record.code, path), present[1])
+    return [f"code of {record.stage} has changed: {record.code} -> {present[0]} ({modules})"]

@@ -1,4 +1,4 @@
-"""Training curves as pictures."""
+"""Pictures of training curves."""
 
 import json
 import math
@@ -11,41 +11,43 @@ import matplotlib.pyplot as plt
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import replacing
 
-PANELS_A_ROW = 4
+COLUMNS = 4
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Rows of a metrics.jsonl.
+    """Read the epochs of a `metrics.jsonl`.
 
     Raises:
-        PipelineError: absent or not JSON lines.
+        PipelineError: the file is missing or holds something else than JSON lines.
     """
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, json.JSONDecodeError) as error:
-        raise PipelineError(f"{path}: metrics cannot be read ({error})") from None
+        raise PipelineError(f"{path}: cannot read the training metrics ({error})") from None
 
 
-def draw_curves(rows: list[dict[str, Any]], title: str, output: Path) -> bool:
-    """One small panel per metric over the epochs, as PNG.
+def draw_curves(epochs: list[dict[str, Any]], title: str, output: Path) -> bool:
+    """Draw one panel per metric over the epochs, as a PNG.
 
     Args:
-        rows: one per epoch; numbers that are finite are drawn.
-        title: what was trained.
-        output: the picture to write.
+        epochs: metrics of each epoch, from `read_metrics`; only finite numbers are drawn.
+        title: title of the picture.
+        output: the PNG to write.
 
     Returns:
-        whether there was anything to draw.
+        Whether there was anything to draw; if not, no file is written.
     """
-    names = [name for name in dict.fromkeys(key for row in rows for key in row) if name != "epoch"]
-    series = {name: [(row["epoch"], row[name]) for row in rows if _finite(row.get(name))] for name in names}
+    names = [name for name in dict.fromkeys(key for epoch in epochs for key in epoch) if name != "epoch"]
+    series = {
+        name: [(epoch["epoch"], epoch[name]) for epoch in epochs if _is_finite(epoch.get(name))] for name in names
+    }
     series = {name: points for name, points in series.items() if points}
     if not series:
         return False
     matplotlib.use("Agg")
-    columns = min(PANELS_A_ROW, len(series))
-    lines = math.ceil(len(series) / columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(3 * columns, 2.1 * lines), squeeze=False)
+    columns = min(COLUMNS, len(series))
+    rows = math.ceil(len(series) / columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3 * columns, 2.1 * rows), squeeze=False)
     for axis in axes.flat[len(series) :]:
         axis.set_visible(False)
     for axis, (name, points) in zip(axes.flat, series.items(), strict=False):
@@ -57,11 +59,11 @@ def draw_curves(rows: list[dict[str, Any]], title: str, output: Path) -> bool:
     figure.suptitle(title, fontsize=10)
     figure.tight_layout()
     with replacing(output) as temporary:
-        # Without the date and version that matplotlib would write into the file, equal curves give equal bytes.
+        # Without the version that matplotlib would write into the file, equal curves give equal bytes.
         figure.savefig(temporary, dpi=110, metadata={"Software": None})
     plt.close(figure)
     return True
 
 
-def _finite(value: Any) -> bool:
+def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

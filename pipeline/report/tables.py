@@ -1,60 +1,64 @@
-"""Scores as tables for people."""
+"""The table of scores: one row for each set of captions, one column for each metric."""
 
 from typing import Any
+
+from pipeline.config.metrics import METRICS
 
 SETS = {
     "gt": "ground-truth proposals",
     "learned": "learned proposals",
     "control": "control: another video's features",
 }
+"""Sets of captions in the final result, and their titles."""
+
+BY_THRESHOLD = "METEOR"
+"""Metric that has a column for each tIoU threshold; the others have one column, the mean."""
+
+Row = dict[str, Any]
 
 
-SINGLE = {"CIDEr": "CIDEr", "Bleu_4": "BLEU-4", "ROUGE_L": "ROUGE-L", "SODA_c": "SODA_c"}
-"""Metrics that get one column, if they were asked for, and its name."""
-
-
-def score_rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row per set of captions.
+def score_rows(scores: dict[str, Any]) -> list[Row]:
+    """Build one row per set of captions from the final result.
 
     Args:
-        scores: the result of `evaluate road`, fractions.
+        scores: the result of `evaluate dataset`; fractions.
 
     Returns:
-        rows with `name`; `values`, by column, the same columns in all rows: points of 100, None where the set has
-        none; `interval`, where 95 % of METEOR's mean lie, None where it was not asked for.
+        Rows with `name`; `values`: column -> points of 100 (None if the set lacks the score), the same columns in all
+        rows; `interval`: the 95 % interval of METEOR's mean in points of 100, None if it was not computed.
     """
     rows = []
-    for key, name in SETS.items():
-        values: dict[str, float | None] = {f"METEOR {at}": x for at, x in _of(scores, "METEOR", key).items()}
-        for metric, column in SINGLE.items():
-            if metric in scores:
-                found = _of(scores, metric, key)
-                values[column] = found["mean" if "mean" in found else "F1"]
-        for column in ("Precision", "Recall"):
-            values[column.lower()] = scores[column][key]["mean"] if key in scores[column] else None
+    for key, title in SETS.items():
+        values: dict[str, float | None] = {}
+        for metric, spec in METRICS.items():
+            by_threshold = _scores_of(scores, spec.headline if spec.kind == "pair" else metric, key)
+            if metric == BY_THRESHOLD:
+                values |= {f"{spec.title} {threshold}": score for threshold, score in by_threshold.items()}
+            elif by_threshold:
+                values[spec.title] = by_threshold["mean" if spec.kind == "pair" else spec.headline]
+        for name in ("Precision", "Recall"):
+            values[name.lower()] = scores[name][key]["mean"] if key in scores[name] else None
         values["F1"] = scores["F1"].get(key)
-        limits: Any = _of(scores, "intervals", key).get("METEOR")
+        limits: Any = _scores_of(scores, "intervals", key).get(BY_THRESHOLD)
         points = {column: None if value is None else 100 * value for column, value in values.items()}
-        rows.append({"name": name, "values": points, "interval": limits and [100 * limit for limit in limits]})
+        rows.append({"name": title, "values": points, "interval": limits and [100 * limit for limit in limits]})
     return rows
 
 
-def _of(scores: dict[str, Any], metric: str, key: str) -> dict[str, float]:
-    """A metric of a set, by threshold; nothing if it was not asked for."""
-    found = scores["control"].get(metric, {}).get("gt") if key == "control" else scores.get(metric, {}).get(key)
-    return found or {}
-
-
-def markdown(scores: dict[str, Any]) -> str:
-    """The score table in Markdown, points of 100."""
-    rows = score_rows(scores)
-    head = ["x 100", *rows[0]["values"]]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+def markdown(rows: list[Row]) -> str:
+    """Format rows of `score_rows` as a Markdown table."""
+    header = ["x 100", *rows[0]["values"]]
+    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
     for row in rows:
-        numbers = ("" if number is None else f"{number:.2f}" for number in row["values"].values())
-        lines.append([row["name"], *numbers])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+        lines.append([row["name"], *("" if value is None else f"{value:.2f}" for value in row["values"].values())])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "".join(
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |\n"
         for line in lines
     )
+
+
+def _scores_of(scores: dict[str, Any], name: str, key: str) -> dict[str, float]:
+    """Return the values of a score for a set of captions; empty if the score was not computed."""
+    values = scores["control"].get(name, {}).get("gt") if key == "control" else scores.get(name, {}).get(key)
+    return values or {}

@@ -1,1 +1,1 @@
-"""What every training stage shares: device, seeds, resumable state, metrics log."""
+"""Training shared by all stages: the loop over epochs, checkpoints, several processes, seeds, weights on disk."""

@@ -1,4 +1,4 @@
-"""Which device a stage computes on."""
+"""The device that a stage computes on."""
 
 import platform
 
@@ -7,23 +7,23 @@ import torch
 from pipeline.errors import PipelineError
 
 
-def pick(device: str) -> torch.device:
-    """The device for `auto`, `cpu` or `cuda`; `auto` takes a GPU if one is visible.
+def resolve_device(device: str) -> torch.device:
+    """Return the device for `auto`, `cpu` or `cuda`; `auto` uses a GPU if one is visible.
 
     Raises:
-        PipelineError: `cuda` where none is visible.
+        PipelineError: `cuda`, but no GPU is visible.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
-        raise PipelineError("device: cuda is asked for but no GPU is visible (CUDA_VISIBLE_DEVICES, nvidia-smi?)")
+        raise PipelineError("device: cuda, but no GPU is visible; check CUDA_VISIBLE_DEVICES and nvidia-smi")
     return torch.device(device)
 
 
-def described(device: torch.device, processes: int) -> str:
-    """The machine in words, for a model card: what computes, how many of it, with which PyTorch."""
+def device_summary(device: torch.device, world_size: int) -> str:
+    """Describe the machine for a model card: the devices, their number, and the version of PyTorch."""
     if device.type == "cuda":
-        computes = f"{processes} x {torch.cuda.get_device_name(device)}"
+        devices = f"{world_size} x {torch.cuda.get_device_name(device)}"
     else:
-        computes = f"{processes} x {torch.get_num_threads()} threads of a CPU ({platform.machine()})"
-    return f"{computes}, PyTorch {torch.__version__}"
+        devices = f"{world_size} x {torch.get_num_threads()} threads of a CPU ({platform.machine()})"
+    return f"{devices}, PyTorch {torch.__version__}"

@@ -1,4 +1,4 @@
-"""What a training run says: a bar or a line a minute for people, a JSON line per epoch for machines."""
+"""Output of a training run: a progress bar or a log line per minute, and a JSON line of metrics per epoch."""
 
 import json
 import logging
@@ -10,37 +10,38 @@ from typing import Any
 
 from pipeline.io.atomic import write_text
 
-BAR_EVERY_S = 0.2
+BAR_INTERVAL_S = 0.2
+"""Seconds between two updates of the bar."""
 BAR_WIDTH = 30
-"""Of the bar on a terminal, characters."""
+"""Width of the bar, characters."""
 
 
 class MetricsLog:
-    """Metrics as JSON lines, one per epoch; rewritten whole so that it never holds half a line.
+    """Metrics as JSON lines, one per epoch; the file is rewritten whole, so it never holds half a line.
 
-    Where TensorBoard is installed, it gets them too, in the folder `<name>.tensorboard` beside the file.
+    Where TensorBoard is installed, it receives the metrics too, in the folder `<name>.tensorboard` next to the file.
 
     Args:
-        path: the file; None writes nothing, in processes that only help.
-        before: rows of earlier runs, which stand first in the file.
+        path: the file; None writes nothing, for processes other than the first.
+        earlier_rows: metrics of earlier runs, which come first in the file.
     """
 
-    def __init__(self, path: Path | None, before: Sequence[dict[str, Any]] = ()) -> None:
-        self.path, self._before = path, before
-        self._board: Any = None
+    def __init__(self, path: Path | None, earlier_rows: Sequence[dict[str, Any]] = ()) -> None:
+        self.path, self._earlier_rows = path, earlier_rows
+        self._tensorboard: Any = None
         self.rows: list[dict[str, Any]] = []
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add one epoch's metrics and say them in the log."""
+        """Write and log the metrics of one epoch."""
         self.restore([*self.rows, row])
         if self.path is None:
             return
-        self._board = self._board or _board(self.path)
-        if self._board is not None:
+        self._tensorboard = self._tensorboard or _tensorboard_writer(self.path)
+        if self._tensorboard is not None:
             for name, value in row.items():
                 if isinstance(value, float):
-                    self._board.add_scalar(name, value, len(self._before) + len(self.rows))
-            self._board.flush()
+                    self._tensorboard.add_scalar(name, value, len(self._earlier_rows) + len(self.rows))
+            self._tensorboard.flush()
         logging.info(
             " ".join(
                 f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
@@ -48,43 +49,50 @@ class MetricsLog:
         )
 
     def restore(self, rows: list[dict[str, Any]]) -> None:
-        """Take the rows of a run that is gone on with; the file, which may have gone with the outputs, gets them."""
+        """Set the rows of a resumed run, and write the file, which may have been deleted with the outputs."""
         self.rows = list(rows)
         if self.path is not None:
-            write_text(self.path, "".join(json.dumps(row) + "\n" for row in [*self._before, *self.rows]))
+            lines = [json.dumps(row) + "\n" for row in [*self._earlier_rows, *self.rows]]
+            write_text(self.path, "".join(lines))
 
 
 class Progress:
-    """Says how far a long loop is: a bar on a terminal, at most one line in `every_s` seconds elsewhere."""
+    """Progress of a long loop: a bar on a terminal, otherwise one log line per interval.
 
-    def __init__(self, what: str, total: int, every_s: float = 60.0) -> None:
-        self.what, self.total = what, total
-        self._bar = sys.stderr.isatty() and logging.getLogger().isEnabledFor(logging.INFO)  # one process of several
-        self.every_s = min(every_s, BAR_EVERY_S) if self._bar else every_s
-        self.done = 0
-        self._start = self._said = time.monotonic()
+    Args:
+        description: what the loop counts.
+        total: number of items.
+        interval_s: seconds between two lines.
+    """
+
+    def __init__(self, description: str, total: int, interval_s: float = 60.0) -> None:
+        self.description, self.total = description, total
+        self._bar = sys.stderr.isatty() and logging.getLogger().isEnabledFor(logging.INFO)  # in one process of several
+        self.interval_s = min(interval_s, BAR_INTERVAL_S) if self._bar else interval_s
+        self.num_done = 0
+        self._start = self._last_output = time.monotonic()
 
     def step(self, count: int = 1) -> None:
-        """Count items that are done; say so when it is time to."""
-        self.done += count
+        """Count finished items; show the progress if the interval has passed."""
+        self.num_done += count
         now = time.monotonic()
-        if self._bar and self.done >= self.total:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)  # what is over needs no bar
-        elif now - self._said >= self.every_s and self.done:
-            self._said = now
-            left = (now - self._start) / self.done * (self.total - self.done)
-            told = f"{self.done} of {self.total}, about {left:.0f} s left"
+        if self._bar and self.num_done >= self.total:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)  # erase the bar at the end
+        elif now - self._last_output >= self.interval_s and self.num_done:
+            self._last_output = now
+            seconds_left = (now - self._start) / self.num_done * (self.total - self.num_done)
+            status = f"{self.num_done} of {self.total}, about {seconds_left:.0f} s left"
             if self._bar:
-                full = BAR_WIDTH * self.done // self.total
-                drawn = "#" * full + "." * (BAR_WIDTH - full)
-                # The cursor goes back to the line's start, where the next line of the log overwrites the bar.
-                print(f"\r{self.what} [{drawn}] {told}\033[K\r", end="", file=sys.stderr, flush=True)
+                filled = BAR_WIDTH * self.num_done // self.total
+                bar = "#" * filled + "." * (BAR_WIDTH - filled)
+                # The cursor returns to the start of the line, so that the next line of the log overwrites the bar.
+                print(f"\r{self.description} [{bar}] {status}\033[K\r", end="", file=sys.stderr, flush=True)
             else:
-                logging.info("%s: %s", self.what, told)
+                logging.info("%s: %s", self.description, status)
 
 
-def _board(path: Path) -> Any:
-    """A TensorBoard writer beside a file of metrics, None where TensorBoard is not installed."""
+def _tensorboard_writer(path: Path) -> Any:
+    """Return a TensorBoard writer for a file of metrics, None where TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

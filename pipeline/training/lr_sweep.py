@@ -1,57 +1,59 @@
-"""Trying several settings one after another, of which the best run is kept; a search that is stopped goes on."""
+"""A sweep over learning rates: one run after another, of which the best is kept; an interrupted sweep resumes."""
 
 from typing import Any
 
-from pipeline.training.checkpoints import TrainingState
-from pipeline.training.trainer import Selected
+from pipeline.training.checkpoints import CheckpointManager
+from pipeline.training.trainer import BestCheckpoint
 
 
-class Search:
-    """Runs that are tried in turn, with the state of all of them in one place.
+class LearningRateSweep:
+    """The runs of a sweep, whose state is kept in one checkpoint folder.
 
-    It stands before the state folder: each run saves and loads through it. Of runs that are over it keeps their
-    metrics, and the weights of the best.
+    A `CheckpointStore` for each run: it wraps the state of the current run together with the metrics of the finished
+    runs and the weights of the best one.
 
     Args:
-        state: where the search is kept.
-        notes: what the runs note on their way, by key; kept with the state, and put back here.
+        checkpoints: the checkpoint folder of the sweep.
+        unreadable: error messages by video, which the runs fill; saved with the state, and restored into this mapping.
     """
 
-    def __init__(self, state: TrainingState, notes: dict[str, str]) -> None:
-        self._state, self._notes = state, notes
-        saved = state.load() or {"number": 0, "rows": [], "seconds": 0.0, "best": None, "run": None, "notes": {}}
-        notes.update(saved["notes"])
-        self.number: int = saved["number"]
-        self.rows: list[dict[str, Any]] = saved["rows"]
-        self.seconds: float = saved["seconds"]
-        self._best: dict[str, Any] | None = saved["best"]
-        self._run: dict[str, Any] | None = saved["run"]
+    def __init__(self, checkpoints: CheckpointManager, unreadable: dict[str, str]) -> None:
+        self._checkpoints, self._unreadable = checkpoints, unreadable
+        empty: dict[str, Any] = {"rows": [], "best": None, "run": None, "unreadable": {}}
+        empty |= {"num_finished": 0, "seconds": 0.0}
+        state = checkpoints.load() or empty
+        unreadable.update(state["unreadable"])
+        self.num_finished: int = state["num_finished"]
+        self.rows: list[dict[str, Any]] = state["rows"]
+        self.seconds: float = state["seconds"]
+        self._best: dict[str, Any] | None = state["best"]
+        self._run: dict[str, Any] | None = state["run"]
 
     def load(self) -> dict[str, Any] | None:
-        """The state of the run that is being tried, None at its beginning."""
+        """Return the state of the current run, None at its start."""
         return self._run
 
     def save(self, run: dict[str, Any]) -> None:
-        """Keep the state of the run that is being tried."""
-        over = {"number": self.number, "rows": self.rows, "seconds": self.seconds, "best": self._best}
-        self._state.save({**over, "run": run, "notes": dict(self._notes)})
+        """Save the state of the current run."""
+        finished = {"num_finished": self.num_finished, "rows": self.rows, "seconds": self.seconds, "best": self._best}
+        self._checkpoints.save({**finished, "run": run, "unreadable": dict(self._unreadable)})
 
-    def close(self, selected: Selected, rows: list[dict[str, Any]], seconds: float) -> None:
-        """End a run; of equals the earlier is kept.
+    def finish_run(self, best: BestCheckpoint, rows: list[dict[str, Any]], seconds: float) -> None:
+        """End the current run; keep its weights if its score exceeds that of all earlier runs.
 
         Args:
-            selected: of its epochs.
-            rows: its metrics.
-            seconds: that it took.
+            best: the selected checkpoint of the run.
+            rows: metrics of the run, by epoch.
+            seconds: training time of the run.
         """
-        row = next(row for row in rows if row["epoch"] == selected.epoch)
-        if self._best is None or (selected.score or 0.0) > (self._best["score"] or 0.0):
-            self._best = {"score": selected.score, "weights": selected.weights, "row": row}
-        self.number, self.rows, self._run = self.number + 1, [*self.rows, *rows], None
+        row = next(row for row in rows if row["epoch"] == best.epoch)
+        if self._best is None or (best.score or 0.0) > (self._best["score"] or 0.0):
+            self._best = {"score": best.score, "weights": best.weights, "row": row}
+        self.num_finished, self.rows, self._run = self.num_finished + 1, [*self.rows, *rows], None
         self.seconds += seconds
 
     @property
     def best(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Weights and metrics of the best epoch of all runs that are over, at least one."""
+        """Weights and metrics of the best epoch of all finished runs, of which there must be one."""
         assert self._best is not None
         return self._best["weights"], self._best["row"]

@@ -1,4 +1,4 @@
-"""How a network is computed: number format, order in memory, compiled or not. The weights stay float32."""
+"""Number format and memory layout of a network, and its compilation. The weights stay float32."""
 
 import contextlib
 from typing import Literal
@@ -10,23 +10,23 @@ from torch import nn
 def autocast(
     device: torch.device, precision: Literal["float32", "bfloat16"]
 ) -> contextlib.AbstractContextManager[None]:
-    """Where forward passes run: convolutions and linear layers in bfloat16, if that is asked for.
+    """Return the context for forward passes; with `bfloat16`, convolutions and linear layers run in bfloat16.
 
-    bfloat16 has the range of float32, so that gradients need no scaling.
+    bfloat16 has the range of float32, so gradients need no scaling.
     """
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def prepared(model: nn.Module, device: torch.device, *, channels_last: bool, compiled: bool) -> None:
-    """Bring a network of 3D convolutions to its device, in place; names of its weights stay as they are.
+def to_device_inplace(model: nn.Module, device: torch.device, *, channels_last: bool, compiled: bool) -> None:
+    """Move a network of 3D convolutions to a device, in place; the names of its weights do not change.
 
     Args:
         model: the network.
-        device: where it is to run.
-        channels_last: whether channels lie beside each other in memory, which is faster for most.
-        compiled: whether `torch.compile` makes kernels for it at the first batch of each shape.
+        device: the device.
+        channels_last: whether channels are adjacent in memory, which is faster on most devices.
+        compiled: whether `torch.compile` compiles the network at the first batch of each shape.
     """
     model.to(device)
     if channels_last:

@@ -1,34 +1,42 @@
-"""The loop over epochs: seeded per epoch, resumable after each, keeping the weights that selection wants."""
+"""The training loop: seeded per epoch, resumable after each epoch, with selection of the best checkpoint.
+
+`Trainer.run` is the loop over epochs; `train_epoch` is the loop over the batches of one epoch, for one process.
+"""
 
 import hashlib
+import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipeline.config.base import Section
 from pipeline.io.atomic import sha256
-from pipeline.provenance.code_hash import stamp
-from pipeline.training.checkpoints import Saves
+from pipeline.provenance.code_hash import code_hash
+from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.log import MetricsLog, Progress
 from pipeline.training.seeds import seed_all
 
 Metrics = Mapping[str, float]
 
+B = TypeVar("B")
+
 
 @dataclass(frozen=True)
-class Selected:
-    """The weights that are kept.
+class BestCheckpoint:
+    """The weights that selection keeps.
 
     Attributes:
-        epoch: after how many epochs; 0 is before the first.
-        score: what they scored, None where the last epoch is kept whatever it scores.
-        weights: the module's state, on the CPU.
+        epoch: number of epochs after which they were taken; 0 is before the first epoch.
+        score: value of the selection metric; None where the last epoch is kept without selection.
+        weights: state dict of the module, on the CPU.
     """
 
     epoch: int
@@ -37,165 +45,218 @@ class Selected:
 
 
 @dataclass(frozen=True)
-class Validation:
-    """How a module is looked at between epochs.
+class Validator:
+    """How a module is validated between epochs.
 
     Attributes:
-        measure: gives metrics; leaves the module as it was.
-        every: epochs between two looks; the last epoch is always looked at.
-        select: the metric whose largest value decides which epoch is kept (the earliest of equals), None
-            keeps the last epoch.
-        before: whether to look before the first epoch too, as a candidate.
+        run: computes the metrics; leaves the module's weights unchanged.
+        interval: epochs between two validations; the last epoch is always validated.
+        metric: name of the metric to maximise; the earliest of equal epochs is kept. None keeps the last epoch.
+        at_start: whether to validate before the first epoch too, and to consider the initial weights for selection.
     """
 
-    measure: Callable[[], Metrics]
-    every: int = 1
-    select: str | None = None
-    before: bool = False
+    run: Callable[[], Metrics]
+    interval: int = 1
+    metric: str | None = None
+    at_start: bool = False
 
 
-def identity(stage: str, section: Section, inputs: list[Path], **others: str | int) -> dict[str, str]:
-    """What a training run depends on: its settings, its code, its inputs, and what else is given (a seed)."""
+def run_fingerprint(stage: str, section: Section, inputs: list[Path], **extra: str | int) -> dict[str, str]:
+    """Return what the result of a training run depends on.
+
+    Args:
+        stage: name of the stage, whose code is hashed.
+        section: its settings.
+        inputs: its input files, whose contents are hashed.
+        extra: further values, such as a seed.
+    """
     digest = hashlib.sha256("\n".join(sha256(path) for path in inputs).encode()).hexdigest()
-    code = stamp(f"pipeline.{stage}")
+    code = code_hash(f"pipeline.{stage}")
     return {"config": section.digest(), "code": code, "inputs": digest} | {
-        name: str(value) for name, value in others.items()
+        name: str(value) for name, value in extra.items()
     }
 
 
-class Within:
-    """The state of an epoch that is not over: what a long one keeps, so that a kill costs steps and no epoch.
+class MidEpochCheckpoint:
+    """Saves the state inside an epoch, so that an interrupted long epoch loses steps, not the whole epoch.
 
     Args:
-        epochs: the run.
-        epoch: the number of the epoch.
-        begun: what the epoch had kept when the run was stopped.
+        trainer: the run.
+        epoch: number of the epoch, from 1.
+        epoch_state: what the epoch saved last before the run was interrupted.
     """
 
-    def __init__(self, epochs: "Epochs", epoch: int, begun: dict[str, Any] | None) -> None:
-        self._epochs, self._epoch, self._begun = epochs, epoch, begun
+    def __init__(self, trainer: "Trainer", epoch: int, epoch_state: dict[str, Any] | None) -> None:
+        self._trainer, self._epoch, self._epoch_state = trainer, epoch, epoch_state
 
     def load(self) -> dict[str, Any] | None:
-        """What was last kept of this epoch, None at its start. Module, optimizer and torch's generator are as then."""
-        return self._begun
+        """Return what `save` stored last in this epoch, None at its start.
 
-    def save(self, kept: dict[str, Any]) -> None:
-        """Keep the module, the optimizer, torch's generator, and besides what the epoch needs to go on from here.
+        The module, the optimizer and torch's generator are already restored to that moment.
+        """
+        return self._epoch_state
+
+    def save(self, epoch_state: dict[str, Any]) -> None:
+        """Save the module, the optimizer, torch's generator and `epoch_state`.
 
         Args:
-            kept: tensors and plain data.
+            epoch_state: what else the epoch needs to continue; tensors and plain data.
         """
-        self._epochs.keep({"epoch": self._epoch, "generator": torch.get_rng_state(), "kept": kept})
+        generator = torch.get_rng_state()
+        self._trainer.save({"epoch": self._epoch, "generator": generator, "epoch_state": epoch_state})
 
 
-class Epochs:
-    """A training run.
+class Trainer:
+    """A training run over epochs.
 
     Args:
-        module: what is trained; holds the weights of the last epoch afterwards.
-        optimizer: over its parameters.
-        state: where the run is kept after each epoch; a run found there is gone on with.
-        metrics: the JSON-lines file of metrics; None in processes that only help the first.
-        seeds: keys that every epoch's randomness is derived from, together with the epoch's number.
-        before: metrics of earlier runs of the same search, which stand first in the file.
+        module: the module to train; holds the weights of the last epoch afterwards.
+        optimizer: the optimizer of its parameters.
+        store: keeps the state after each epoch; a state that it holds is resumed.
+        metrics: JSON-lines file of metrics; None in processes other than the first.
+        seed_keys: keys that each epoch's seed is derived from, together with the epoch's number.
+        earlier_rows: metrics of earlier runs of the same sweep, which come first in the file.
     """
 
     def __init__(
         self,
         module: nn.Module,
         optimizer: torch.optim.Optimizer,
-        state: Saves,
+        store: CheckpointStore,
         metrics: Path | None,
-        seeds: tuple[str | int, ...],
-        before: Sequence[dict[str, Any]] = (),
+        seed_keys: tuple[str | int, ...],
+        earlier_rows: Sequence[dict[str, Any]] = (),
     ) -> None:
-        self.module, self.optimizer, self.state, self.seeds = module, optimizer, state, seeds
-        self.log = MetricsLog(metrics, before)
-        self.done = 0
-        self.selected: Selected | None = None
-        self._began, self._before_s = time.monotonic(), 0.0
-        self.within = Within(self, 1, None)
-        self._begun: dict[str, Any] | None = None
+        self.module, self.optimizer, self.store, self.seed_keys = module, optimizer, store, seed_keys
+        self.log = MetricsLog(metrics, earlier_rows)
+        self.num_epochs_done = 0
+        self.best: BestCheckpoint | None = None
+        self._start_time, self._earlier_seconds = time.monotonic(), 0.0
+        self.mid_epoch = MidEpochCheckpoint(self, 1, None)
+        self._interrupted: dict[str, Any] | None = None
         self._resume()
 
-    def run(self, epochs: int, train: Callable[[int], Metrics], validation: Validation | None = None) -> Selected:
+    def run(self, epochs: int, train: Callable[[int], Metrics], validator: Validator | None = None) -> BestCheckpoint:
         """Train up to `epochs` epochs.
 
         Args:
-            epochs: numbered from 1.
-            train: trains the epoch of that number and gives its metrics; randomness from torch's global
-                generator or derived from the epoch, so that an epoch depends on nothing but the state before
-                it. A long one keeps its state by `within` on the way, and begins from what that holds.
-            validation: how to look at the module.
+            epochs: number of epochs; they are numbered from 1.
+            train: trains the epoch of the given number and returns its metrics. Its randomness comes from torch's
+                global generator, or is derived from the epoch's number. A long epoch saves its state by `mid_epoch`
+                and starts from what that holds.
+            validator: computes validation metrics and selects the epoch.
+
+        Returns:
+            the selected checkpoint, or that of the last epoch.
         """
-        if validation and validation.before and self.selected is None and self.done == 0:
-            self._close(0, {}, validation)
-        progress = Progress("epochs", epochs - self.done)
-        for epoch in range(self.done + 1, epochs + 1):
-            seed_all(*self.seeds, epoch)
-            self.within = Within(self, epoch, self._restored())
-            row = train(epoch)
-            look = validation and (epoch % validation.every == 0 or epoch == epochs)
-            self._close(epoch, row, validation if look else None, keep=not (validation and validation.select))
+        if validator and validator.at_start and self.best is None and self.num_epochs_done == 0:
+            self._end_epoch(0, {}, validator)
+        progress = Progress("epochs", epochs - self.num_epochs_done)
+        for epoch in range(self.num_epochs_done + 1, epochs + 1):
+            seed_all(*self.seed_keys, epoch)
+            self.mid_epoch = MidEpochCheckpoint(self, epoch, self._restore_epoch())
+            train_metrics = train(epoch)
+            is_due = validator and (epoch % validator.interval == 0 or epoch == epochs)
+            keep_last = not (validator and validator.metric)
+            self._end_epoch(epoch, train_metrics, validator if is_due else None, keep=keep_last)
             progress.step()
-        assert self.selected is not None
-        return self.selected
+        assert self.best is not None
+        return self.best
 
     @property
     def seconds(self) -> float:
-        """Time that the run has taken, in all the jobs that it took; what a killed job did in vain is not counted."""
-        return self._before_s + time.monotonic() - self._began
+        """Training time, summed over the jobs of an interrupted run; steps that a kill undid do not count."""
+        return self._earlier_seconds + time.monotonic() - self._start_time
 
-    def _close(self, epoch: int, row: Metrics, validation: Validation | None, *, keep: bool = False) -> None:
-        """End an epoch: look, select, log, save."""
-        found = validation.measure() if validation else {}
-        score = found[validation.select] if validation and validation.select else None
-        if keep or (score is not None and self._better(score)):
-            self.selected = Selected(epoch, score, copy_of(self.module))
-        self.done = epoch
-        self.log.append({"epoch": epoch, **row, **found})
-        self.keep(None)
+    def _end_epoch(
+        self, epoch: int, train_metrics: Metrics, validator: Validator | None, *, keep: bool = False
+    ) -> None:
+        """Validate, select, log and save."""
+        val_metrics = validator.run() if validator else {}
+        score = val_metrics[validator.metric] if validator and validator.metric else None
+        if keep or (score is not None and self._is_better(score)):
+            self.best = BestCheckpoint(epoch, score, cpu_state_dict(self.module))
+        self.num_epochs_done = epoch
+        self.log.append({"epoch": epoch, **train_metrics, **val_metrics})
+        self.save(None)
 
-    def keep(self, within: dict[str, Any] | None) -> None:
-        """Save the run, and with it the state of the epoch that it is in, if it is in one."""
-        self.state.save(self._packed() | {"within": within})
+    def save(self, interrupted: dict[str, Any] | None) -> None:
+        """Save the run, and the state of the current epoch if it has not ended."""
+        self.store.save(self._state() | {"interrupted": interrupted})
 
-    def _restored(self) -> dict[str, Any] | None:
-        """What the epoch that was interrupted had kept, once; the generator goes on where it was."""
-        begun, self._begun = self._begun, None
-        if begun is None:
+    def _restore_epoch(self) -> dict[str, Any] | None:
+        """Return the state of the interrupted epoch, once, and restore torch's generator."""
+        interrupted, self._interrupted = self._interrupted, None
+        if interrupted is None:
             return None
-        torch.set_rng_state(begun["generator"])
-        kept: dict[str, Any] = begun["kept"]
-        return kept
+        torch.set_rng_state(interrupted["generator"])
+        epoch_state: dict[str, Any] = interrupted["epoch_state"]
+        return epoch_state
 
-    def _better(self, score: float) -> bool:
-        return self.selected is None or self.selected.score is None or score > self.selected.score
+    def _is_better(self, score: float) -> bool:
+        return self.best is None or self.best.score is None or score > self.best.score
 
-    def _packed(self) -> dict[str, Any]:
-        kept = self.selected
+    def _state(self) -> dict[str, Any]:
+        best = self.best
         return {
-            "epoch": self.done,
-            "module": copy_of(self.module),
+            "epoch": self.num_epochs_done,
+            "module": cpu_state_dict(self.module),
             "optimizer": self.optimizer.state_dict(),
             "rows": self.log.rows,
             "seconds": self.seconds,
-            "selected": kept and {"epoch": kept.epoch, "score": kept.score, "weights": kept.weights},
+            "best": best and {"epoch": best.epoch, "score": best.score, "weights": best.weights},
         }
 
     def _resume(self) -> None:
-        saved = self.state.load()
-        if saved is None:
+        state = self.store.load()
+        if state is None:
             return
-        self.done = saved["epoch"]
-        self.module.load_state_dict(saved["module"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.selected = Selected(**saved["selected"]) if saved["selected"] else None
-        self._begun, self._before_s = saved["within"], saved["seconds"]
-        logging.info("resuming %s epoch %d", *(("in", self.done + 1) if self._begun else ("after", self.done)))
-        self.log.restore(saved["rows"])
+        self.num_epochs_done = state["epoch"]
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best = BestCheckpoint(**state["best"]) if state["best"] else None
+        self._interrupted, self._earlier_seconds = state["interrupted"], state["seconds"]
+        if self._interrupted:
+            logging.info("resuming in epoch %d", self.num_epochs_done + 1)
+        else:
+            logging.info("resuming after epoch %d", self.num_epochs_done)
+        self.log.restore(state["rows"])
 
 
-def copy_of(module: nn.Module) -> dict[str, Tensor]:
-    """A module's state on the CPU, detached from what training does next."""
+def train_epoch(
+    batches: Iterable[B],
+    step: Callable[[B], tuple[Float[Tensor, ""], Mapping[str, float]]],
+    optimizer: torch.optim.Optimizer,
+    *,
+    clip_gradient: float | None = None,
+    max_steps: int | None = None,
+) -> dict[str, float]:
+    """Train on the batches of one epoch, in one process.
+
+    Args:
+        batches: the batches, in order.
+        step: computes the loss of a batch, and the metrics to report.
+        optimizer: the optimizer of the parameters.
+        clip_gradient: gradients are clipped to this absolute value; None does not clip.
+        max_steps: largest number of steps; None uses all batches.
+
+    Returns:
+        the mean of each metric over the steps.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    values: dict[str, list[float]] = defaultdict(list)
+    for batch in itertools.islice(batches, max_steps):
+        loss, metrics = step(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        if clip_gradient is not None:
+            nn.utils.clip_grad_value_(parameters, clip_gradient)
+        optimizer.step()
+        for name, value in metrics.items():
+            values[name].append(value)
+    return {name: sum(of_metric) / len(of_metric) for name, of_metric in values.items()}
+
+
+def cpu_state_dict(module: nn.Module) -> dict[str, Tensor]:
+    """Copy a module's state dict to the CPU; later training steps do not change the copy."""
     return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}

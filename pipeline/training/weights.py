@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors, which can hold tensors and nothing that runs."""
+"""Weights on disk, as safetensors: a format that holds tensors and no code."""
 
 from pathlib import Path
 
@@ -11,17 +11,17 @@ from pipeline.io.atomic import replacing
 
 
 def save_weights(path: Path, module: torch.nn.Module) -> None:
-    """Write a module's state atomically, from whatever device it is on."""
+    """Write a module's state dict atomically, from any device."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     with replacing(path) as temporary:
-        temporary.write_bytes(save(state))  # save_file would make the file unreadable for others
+        temporary.write_bytes(save(state))  # save_file would make the file unreadable for other users
 
 
 def load_weights(path: Path, module: torch.nn.Module) -> None:
-    """Load weights into a module of exactly that architecture.
+    """Load weights into a module of exactly the same architecture.
 
     Raises:
-        PipelineError: unreadable, or made for another architecture (names the first keys that differ).
+        PipelineError: the file is unreadable, or of another architecture (names the first keys that differ).
     """
     try:
         state = load_file(path)
@@ -32,15 +32,18 @@ def load_weights(path: Path, module: torch.nn.Module) -> None:
 
 
 def check_fits(path: Path, state: dict[str, torch.Tensor], module: torch.nn.Module) -> None:
-    """Compare names and shapes of weights with what a module holds.
+    """Compare the names and shapes of a state dict with those of a module.
 
     Raises:
         PipelineError: they differ; names the file and the first three differing keys.
     """
-    own = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    if own == given:
+    module_shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    file_shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if module_shapes == file_shapes:
         return
-    different = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
-    shown = ", ".join(f"{name} (file {given.get(name)}, model {own.get(name)})" for name in different[:3])
-    raise PipelineError(f"{path}: weights of another architecture; {len(different)} keys differ, first {shown}")
+    names = module_shapes.keys() | file_shapes.keys()
+    different = sorted(name for name in names if module_shapes.get(name) != file_shapes.get(name))
+    examples = ", ".join(
+        f"{name} (file {file_shapes.get(name)}, model {module_shapes.get(name)})" for name in different[:3]
+    )
+    raise PipelineError(f"{path}: weights of another architecture; {len(different)} keys differ, first {examples}")

@@ -1,1 +1,1 @@
-"""Reading and re-encoding video: one interface over PyAV and ffmpeg."""
+"""Reading and re-encoding of videos, through PyAV and ffmpeg."""

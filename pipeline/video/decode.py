@@ -1,7 +1,7 @@
-"""Reading video through PyAV: what a file holds, and its frames in order.
+"""Reading video files through PyAV: a summary of the packets, and frames by index.
 
-With `pipeline.video.stream`, which reads any file by time, the only module that decodes. Memory stays bounded: one
-frame at a time.
+Only this module and `pipeline.video.stream`, which reads any file by time, decode videos. Both hold one frame at a time
+in memory.
 """
 
 from collections.abc import Iterator
@@ -25,34 +25,34 @@ class DecodeError(PipelineError):
 
 
 class NoVideoError(DecodeError):
-    """A file that can be read, but holds no picture that moves."""
+    """A readable file without video frames."""
 
 
-class UntimedError(DecodeError):
-    """A file whose pictures have no times."""
+class NoTimestampsError(DecodeError):
+    """A file whose video frames have no timestamps."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a video file says about itself, found out by reading packets, not by trusting its header.
+    """The contents of a video file, measured from its packets: headers may be wrong.
 
     Attributes:
-        frames: packets of the video stream, the first one that is no cover art.
-        fps: average frame rate, frames per second.
-        start: time of the first frame, seconds.
-        duration: from the first frame's start to the last frame's end, seconds.
-        origin: time at which the file says that it begins, seconds.
-        declared_s: how long the file says that it is, seconds; 0 where it does not say.
-        cut_s: how much earlier the last packet of any stream ends than the header says, seconds; a file that was
-            cut short shows here, whatever its container.
+        frames: number of packets of the video stream (the first one that is not cover art).
+        fps: average frame rate (frames/s).
+        start: time of the first frame (seconds).
+        duration: from the start of the first frame to the end of the last one (seconds).
+        origin: start time that the file declares (seconds).
+        declared_s: duration that the file declares (seconds); 0 if it declares none.
+        missing_s: declared end minus the end of the last packet of any stream (seconds). It is large for a truncated
+            file of any container.
         width: pixels as stored.
         height: pixels as stored.
         codec: ffmpeg's name of the video codec.
-        audio: whether an audio stream holds packets.
-        picture: number of the video stream in the file.
-        sound: number of the audio stream, the first one that holds packets; None without.
-        sound_s: end of its last packet, seconds from the file's beginning; 0 without.
-        error: what ended the reading before the file's end; None if nothing did.
+        audio: whether an audio stream has packets.
+        video_index: index of the video stream in the file.
+        audio_index: index of the first audio stream that has packets; None without audio.
+        audio_end_s: end of the last audio packet (seconds from `origin`); 0 without audio.
+        error: the error that ended the reading early; None if the file was read to its end.
     """
 
     frames: int
@@ -61,57 +61,57 @@ class Probe:
     duration: float
     origin: float
     declared_s: float
-    cut_s: float
+    missing_s: float
     width: int
     height: int
     codec: str
     audio: bool
-    picture: int
-    sound: int | None
-    sound_s: float
+    video_index: int
+    audio_index: int | None
+    audio_end_s: float
     error: str | None
 
     @property
     def end(self) -> float:
-        """Of the last frame, seconds from the file's beginning."""
+        """End of the last frame (seconds from `origin`)."""
         return self.start + self.duration - self.origin
 
 
 def probe(path: Path) -> Probe:
-    """Read all packets, decoding none. What cannot be read to its end is told of as far as it goes.
+    """Read all packets of a file without decoding them. An error ends the reading and is stored in the result.
 
     Raises:
-        DecodeError: nothing can be read.
-        NoVideoError: there is no video stream, or none of its packets.
-        UntimedError: its packets have no times: a bare stream, in no container.
+        DecodeError: the file cannot be opened.
+        NoVideoError: the file has no video stream, or no packets of it.
+        NoTimestampsError: the video packets have no timestamps, because the file is a bare stream without a container.
     """
     with open_file(path) as container:
-        stream = picture_stream(container, path)
+        stream = video_stream(container, path)
         starts: list[float] = []
         ends: dict[int, float] = {}
-        stopped, untimed = None, 0
+        error_text, num_untimed = None, 0
         try:
             for packet in container.demux():
                 if packet.pts is None or packet.time_base is None:
-                    untimed += packet.stream is stream and packet.size > 0
+                    num_untimed += packet.stream is stream and packet.size > 0
                     continue
                 begin = float(packet.pts * packet.time_base)
-                number = packet.stream.index
-                ends[number] = max(ends.get(number, begin), begin + float((packet.duration or 0) * packet.time_base))
-                if packet.stream is stream and not packet.is_discard:  # an edit list cuts those off
+                index = packet.stream.index
+                ends[index] = max(ends.get(index, begin), begin + float((packet.duration or 0) * packet.time_base))
+                if packet.stream is stream and not packet.is_discard:  # an edit list drops those
                     starts.append(begin)
         except av.FFmpegError as error:
-            stopped = str(error)
-        if not starts and untimed:
-            raise UntimedError(
-                f"{path}: a bare stream of {stream.codec_context.name}, whose frames have no times; put it into a "
-                f"container at its frame rate, such as: ffmpeg -r 25 -i {path.name} -c copy {path.stem}.mp4"
+            error_text = str(error)
+        if not starts and num_untimed:
+            raise NoTimestampsError(
+                f"{path}: a bare {stream.codec_context.name} stream, whose frames have no timestamps; put it into a "
+                f"container at its frame rate, for example: ffmpeg -r 25 -i {path.name} -c copy {path.stem}.mp4"
             )
         if not starts:
-            raise NoVideoError(f"{path}: has no video frames" + (f" ({stopped})" if stopped else ""))
+            raise NoVideoError(f"{path}: has no video frames" + (f" ({error_text})" if error_text else ""))
         origin, declared = (container.start_time or 0) / av.time_base, (container.duration or 0) / av.time_base
         duration = ends[stream.index] - min(starts)
-        sound = next((audio.index for audio in container.streams.audio if audio.index in ends), None)
+        audio_index = next((audio.index for audio in container.streams.audio if audio.index in ends), None)
         return Probe(
             frames=len(starts),
             fps=float(stream.average_rate) if stream.average_rate else len(starts) / max(duration, 1e-9),
@@ -119,34 +119,34 @@ def probe(path: Path) -> Probe:
             duration=duration,
             origin=origin,
             declared_s=declared,
-            # Some containers count their length from 0, some from where they begin: what is longer is not told from it.
-            cut_s=declared + min(origin, 0.0) - max(ends.values()),
+            # Some containers declare the duration from time 0, others from `origin`: assume the shorter one.
+            missing_s=declared + min(origin, 0.0) - max(ends.values()),
             width=stream.width,
             height=stream.height,
             codec=stream.codec_context.name,
-            audio=sound is not None,
-            picture=stream.index,
-            sound=sound,
-            sound_s=0.0 if sound is None else ends[sound] - origin,
-            error=stopped,
+            audio=audio_index is not None,
+            video_index=stream.index,
+            audio_index=audio_index,
+            audio_end_s=0.0 if audio_index is None else ends[audio_index] - origin,
+            error=error_text,
         )
 
 
-def good_part(path: Path) -> tuple[int, float]:
-    """How far a damaged video decodes without an error.
+def decodable_prefix(path: Path) -> tuple[int, float]:
+    """Return how much of a damaged video decodes before the first error.
 
-    What decoders make of damaged data depends on chance, on one thread too (they read memory that nobody wrote), so
-    the pictures behind the first error are of no use to anybody who wants to see the same ones again.
+    Frames after the first error are not reproducible, not even on one thread, because decoders then read uninitialised
+    memory.
 
     Returns:
-        frames before the first error; end of the last of them, seconds from the file's beginning.
+        number of frames before the first error; end of the last of them (seconds from the file's start time).
 
     Raises:
-        DecodeError: the file is unreadable.
+        DecodeError: the file cannot be opened.
     """
     count, end = 0, 0.0
     with open_file(path) as container:
-        stream = picture_stream(container, path)
+        stream = video_stream(container, path)
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"err_detect": "explode"}
         frame_s = float(1 / stream.average_rate) if stream.average_rate else 0.0
@@ -165,55 +165,55 @@ def good_part(path: Path) -> tuple[int, float]:
     return count, end
 
 
-def times(path: Path) -> Iterator[float]:
-    """Times of all frames in the order they are shown, seconds, each found out by decoding it.
+def iter_frame_times(path: Path) -> Iterator[float]:
+    """Decode a video and yield the times of its frames (seconds) in display order.
 
     Raises:
-        DecodeError: the file is unreadable, holds errors, or has a frame without a time.
+        DecodeError: the file cannot be read, has errors, or has a frame without a timestamp.
     """
     with open_file(path) as container:
-        stream = picture_stream(container, path)
+        stream = video_stream(container, path)
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"err_detect": "explode"}
         try:
             for frame in container.decode(stream):
                 if frame.time is None:
-                    raise DecodeError(f"{path}: a frame without a time")
+                    raise DecodeError(f"{path}: a frame has no timestamp")
                 yield frame.time
         except av.FFmpegError as error:
             raise DecodeError(f"{path}: decoding failed ({error})") from None
 
 
-def frames(path: Path, *, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
-    """Frames `start`, `start + step`, ... before `stop` of a constant-rate video, in order, as RGB.
+def read_frames(path: Path, *, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
+    """Yield the RGB frames `start`, `start + step`, ... before `stop` of a constant-rate video.
 
     Args:
-        path: a re-encoded file: constant frame rate, first frame at time 0.
+        path: a re-encoded file, with constant frame rate and the first frame at time 0.
         start: index of the first frame; the decoder seeks to the key frame before it.
         stop: index after the last frame; None reads to the end.
-        step: distance between frames that are given.
+        step: distance between yielded frames.
 
     Raises:
-        DecodeError: the file is unreadable or ends in an error. A video that is merely shorter than `stop` ends early.
+        DecodeError: the file cannot be read or has an error. A video shorter than `stop` is no error.
     """
     with open_file(path) as container:
-        stream = picture_stream(container, path)
-        stream.codec_context.thread_count = 1  # many readers run side by side; threads would fight over cores
+        stream = video_stream(container, path)
+        stream.codec_context.thread_count = 1  # many processes read at once and would compete for the cores
         rate, base = stream.average_rate, stream.time_base
         if not rate or not base:
-            raise DecodeError(f"{path}: states no frame rate; re-encode it first")
-        converter = VideoReformatter()  # one for all frames: to set one up takes as long as to decode a frame
+            raise DecodeError(f"{path}: declares no frame rate; re-encode it first")
+        converter = VideoReformatter()  # one for all frames: creating one takes as long as decoding a frame
         try:
             if start > 0:
                 container.seek(int(start / rate / base), stream=stream)
             for packet in container.demux(stream):
-                # Of frames that are not given, only those that others are predicted from need decoding.
+                # Frames that are not yielded are decoded only if other frames are predicted from them.
                 index = None if packet.pts is None else round(packet.pts * base * rate)
-                given = index is None or (index >= start and (index - start) % step == 0)
-                stream.codec_context.skip_frame = "DEFAULT" if given else "NONREF"
+                is_yielded = index is None or (index >= start and (index - start) % step == 0)
+                stream.codec_context.skip_frame = "DEFAULT" if is_yielded else "NONREF"
                 for frame in packet.decode():
                     if frame.pts is None:
-                        raise DecodeError(f"{path}: a frame without a time; re-encode it first")
+                        raise DecodeError(f"{path}: a frame has no timestamp; re-encode it first")
                     index = round(frame.pts * base * rate)
                     if stop is not None and index >= stop:
                         return
@@ -227,22 +227,22 @@ def open_file(path: Path) -> InputContainer:
     """Open any media file.
 
     Raises:
-        DecodeError: there is none, or it cannot be read.
+        DecodeError: the file is absent or cannot be opened.
     """
     if not path.is_file():
         raise DecodeError(f"{path}: no such video")
     try:
-        # A "file:" address, so that no name is taken for a protocol or an option.
+        # With the protocol "file:", no part of a name is taken for a protocol or an option.
         return av.open(f"file:{path}", metadata_errors="replace")
     except av.FFmpegError as error:
         raise DecodeError(f"{path}: not a readable video ({error})") from None
 
 
-def picture_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The first stream of pictures that is not cover art.
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """Return the first video stream that is not cover art.
 
     Raises:
-        NoVideoError: there is none.
+        NoVideoError: the file has none.
     """
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:  # cover art of audio files

@@ -1,8 +1,8 @@
-"""Re-encoding to a constant frame rate, and the checks that ffmpeg's exit status does not make.
+"""Re-encoding to a constant frame rate, with checks of the result.
 
-ffmpeg ends with status 0 on a file that is cut short or has flipped bytes. So it is told to stop at the first error,
-and what it wrote is decoded to its end and compared with the times of the frames that were decoded, and those with what
-the source's packets promise. A file that does not pass is tried again with its errors passed over, and marked.
+ffmpeg exits with status 0 on a file that is truncated or has flipped bytes. So it is told to stop at the first error.
+Then its output is decoded completely and compared with the times of the decoded frames, and those with what the packets
+of the source announce. A file that fails is encoded again up to its first error and marked as partial.
 """
 
 import subprocess
@@ -11,22 +11,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.reencode import Reencode
-from pipeline.video.decode import DecodeError, NoVideoError, Probe, UntimedError, good_part, probe, times
-from pipeline.video.transcode import Part, Transcoded, transcode
+from pipeline.video.decode import (
+    DecodeError,
+    NoTimestampsError,
+    NoVideoError,
+    Probe,
+    decodable_prefix,
+    iter_frame_times,
+    probe,
+)
+from pipeline.video.transcode import FfmpegRun, Prefix, transcode
 
-CUT_S = 1.0
-"""Headers are this vague about a whole file's length (seconds), more than any frame's duration."""
+MAX_MISSING_S = 1.0
+"""Largest inaccuracy of a declared duration (seconds); longer than any frame."""
 
-CUT_WORDS = ("File ended prematurely", "partial file", "Truncating packet")
-"""How ffmpeg's demuxers say, with status 0, that a file ends before it should."""
+TRUNCATED_MESSAGES = ("File ended prematurely", "partial file", "Truncating packet")
+"""Messages of ffmpeg's demuxers for a truncated file; the exit status is 0."""
 
 
 class RejectedError(Exception):
-    """A video that is left out, by its own fault.
+    """A video that is rejected because of its own contents.
 
     Args:
-        reason: a code to count by; docs/reencoding.md lists them.
-        detail: what was seen.
+        reason: a code; docs/reencoding.md lists all of them.
+        detail: what exactly is wrong.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -39,12 +47,12 @@ class RejectedError(Exception):
 
 @dataclass(frozen=True)
 class Damage:
-    """Why a video is only partly there.
+    """Why only a part of a video was kept.
 
     Attributes:
-        source_s: how long the source should be, seconds.
-        reason: the code that it would have been rejected with.
-        detail: what was seen.
+        source_s: duration that the source should have (seconds).
+        reason: the code with which the whole video failed.
+        detail: what exactly is wrong.
     """
 
     source_s: float
@@ -53,15 +61,15 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedVideo:
     """A re-encoded video.
 
     Attributes:
-        frames: their number.
+        frames: number of frames.
         width: pixels.
         height: pixels.
         audio: whether it has an audio track.
-        damage: what is wrong with it; None if it is whole.
+        damage: what is wrong with the source; None if it was encoded as a whole.
     """
 
     frames: int
@@ -71,133 +79,142 @@ class Encoded:
     damage: Damage | None
 
 
-def reencode_video(source: Path, target: Path, config: Reencode) -> Encoded:
+def reencode_video(source: Path, target: Path, config: Reencode) -> EncodedVideo:
     """Re-encode one video and check the result.
 
     Args:
         source: any video.
         target: the .mp4 to write; a temporary name that the caller renames.
-        config: how.
+        config: settings.
 
     Raises:
-        RejectedError: with the reason.
+        RejectedError: the video is unusable; names the reason.
         PipelineError: the machine failed, not the video.
     """
-    until = time.monotonic() + config.timeout_s
-    found = _look(source)
+    deadline = time.monotonic() + config.timeout_s
+    contents = _probe(source)
     try:
-        return _strictly(source, target, config, found, until)
+        return _encode_whole(source, target, config, contents, deadline)
     except RejectedError as error:
         if config.partial == "reject" or error.reason == "timeout":
             raise
-        return _leniently(source, target, config, found, until, error)
+        return _encode_prefix(source, target, config, contents, deadline, error)
 
 
-def _look(source: Path) -> Probe:
-    """Find out what a file holds.
+def _probe(source: Path) -> Probe:
+    """Probe a file.
 
     Raises:
-        RejectedError: nothing that could be re-encoded.
+        RejectedError: it holds no video that could be re-encoded.
     """
     try:
-        found = probe(source)
+        contents = probe(source)
     except NoVideoError as error:
         raise RejectedError("no_video", str(error)) from None
-    except UntimedError as error:
+    except NoTimestampsError as error:
         raise RejectedError("no_times", str(error)) from None
     except DecodeError as error:
-        empty = source.is_file() and source.stat().st_size == 0
-        raise RejectedError("empty" if empty else "unreadable", str(error)) from None
-    if found.frames == 1:
-        raise RejectedError("still_image", f"holds a single picture ({found.codec})")
-    return found
+        is_empty = source.is_file() and source.stat().st_size == 0
+        raise RejectedError("empty" if is_empty else "unreadable", str(error)) from None
+    if contents.frames == 1:
+        raise RejectedError("still_image", f"holds a single frame ({contents.codec})")
+    return contents
 
 
-def _strictly(source: Path, target: Path, config: Reencode, found: Probe, until: float) -> Encoded:
-    """Re-encode a whole video, up to its first error."""
-    if found.error:
-        raise RejectedError("unreadable", f"cannot be read to its end ({found.error})")
-    if found.cut_s > config.tolerance_s + CUT_S:
-        raise RejectedError("cut_short", f"its header promises {found.cut_s:.1f} s more than there is")
-    done = _run(source, target, config, found, until)
-    if done.status != 0 or not done.times:
-        raise RejectedError("decode_error", done.complaint)
-    cut = next((line for line in done.said.splitlines() if any(words in line for words in CUT_WORDS)), None)
-    if cut:
-        raise RejectedError("cut_short", cut)
-    made = _check(target, config)
-    frame = 1 / found.fps
-    slack = config.tolerance_s + frame  # of AVI, a frame's time is known to a frame
-    decoded, covered = max(done.times) + frame, made.frames / config.fps
-    if min(decoded, covered) < found.end - slack or covered < decoded - slack:
-        raise RejectedError("too_short", f"{found.end:.2f} s, decoded up to {decoded:.2f} s, became {covered:.2f} s")
-    if covered > max(found.end, decoded) + slack:
-        raise RejectedError("too_long", f"{found.end:.2f} s, decoded up to {decoded:.2f} s, became {covered:.2f} s")
-    if found.sound_s - made.sound_s > slack:
-        raise RejectedError("audio_lost", f"{found.sound_s:.2f} s of sound became {made.sound_s:.2f} s")
-    return Encoded(made.frames, made.width, made.height, made.audio, None)
+def _encode_whole(source: Path, target: Path, config: Reencode, contents: Probe, deadline: float) -> EncodedVideo:
+    """Re-encode a video that must have no error.
+
+    Raises:
+        RejectedError: it has one.
+    """
+    if contents.error:
+        raise RejectedError("unreadable", f"cannot be read to its end ({contents.error})")
+    if contents.missing_s > config.tolerance_s + MAX_MISSING_S:
+        raise RejectedError("cut_short", f"truncated: its last {contents.missing_s:.1f} s are missing")
+    run = _transcode(source, target, config, contents, deadline)
+    if run.status != 0 or not run.frame_times:
+        raise RejectedError("decode_error", run.first_error)
+    lines = run.stderr.splitlines()
+    truncated = next((line for line in lines if any(message in line for message in TRUNCATED_MESSAGES)), None)
+    if truncated:
+        raise RejectedError("cut_short", truncated)
+    encoded = _verify(target, config)
+    frame_s = 1 / contents.fps
+    tolerance_s = config.tolerance_s + frame_s  # AVI states times only to within a frame
+    decoded_s, encoded_s = max(run.frame_times) + frame_s, encoded.frames / config.fps
+    durations = f"source {contents.end:.2f} s, decoded {decoded_s:.2f} s, encoded {encoded_s:.2f} s"
+    if min(decoded_s, encoded_s) < contents.end - tolerance_s or encoded_s < decoded_s - tolerance_s:
+        raise RejectedError("too_short", durations)
+    if encoded_s > max(contents.end, decoded_s) + tolerance_s:
+        raise RejectedError("too_long", durations)
+    if contents.audio_end_s - encoded.audio_end_s > tolerance_s:
+        raise RejectedError(
+            "audio_lost", f"source audio {contents.audio_end_s:.2f} s, encoded audio {encoded.audio_end_s:.2f} s"
+        )
+    return EncodedVideo(encoded.frames, encoded.width, encoded.height, encoded.audio, None)
 
 
-def _leniently(
-    source: Path, target: Path, config: Reencode, found: Probe, until: float, strict: RejectedError
-) -> Encoded:
-    """Re-encode a damaged video up to its first error, passing over those of its sound.
+def _encode_prefix(
+    source: Path, target: Path, config: Reencode, contents: Probe, deadline: float, failure: RejectedError
+) -> EncodedVideo:
+    """Re-encode a damaged video up to the first error of its video stream, ignoring errors of its audio.
 
     Args:
         source: the video.
-        target: the .mp4.
-        config: how.
-        found: what it holds.
-        until: when the time is over.
-        strict: what is wrong with it.
+        target: the .mp4 to write.
+        config: settings.
+        contents: the streams of the source.
+        deadline: time (monotonic seconds) at which the video is rejected.
+        failure: why the whole video failed.
 
     Raises:
-        RejectedError: of what was wrong already, if too little of it decodes.
+        RejectedError: too little of it decodes; has the reason of `failure`.
     """
-    count, end = good_part(source)
-    whole = max(found.end, found.declared_s)
-    if count == 0 or end < max(config.least_s, config.least_share * whole):
+    num_frames, prefix_s = decodable_prefix(source)
+    source_s = max(contents.end, contents.declared_s)
+    if num_frames == 0 or prefix_s < max(config.least_s, config.least_share * source_s):
         raise RejectedError(
-            strict.reason,
-            f"{strict.detail}; of {whole:.1f} s, {end:.1f} s decode before the first error, less than "
+            failure.reason,
+            f"{failure.detail}; of {source_s:.1f} s, {prefix_s:.1f} s decode before the first error, less than "
             f"config: reencode.least_share = {config.least_share:g} or reencode.least_s = {config.least_s:g}",
         )
-    done = _run(source, target, config, found, until, Part(count, end))
-    if done.status != 0 or len(done.times) != count:
-        raise strict
-    made = _check(target, config)
-    if end - made.frames / config.fps > config.tolerance_s:
-        raise strict
-    return Encoded(made.frames, made.width, made.height, made.audio, Damage(whole, strict.reason, strict.detail))
+    run = _transcode(source, target, config, contents, deadline, Prefix(num_frames, prefix_s))
+    if run.status != 0 or len(run.frame_times) != num_frames:
+        raise failure
+    encoded = _verify(target, config)
+    if prefix_s - encoded.frames / config.fps > config.tolerance_s:
+        raise failure
+    damage = Damage(source_s, failure.reason, failure.detail)
+    return EncodedVideo(encoded.frames, encoded.width, encoded.height, encoded.audio, damage)
 
 
-def _run(
-    source: Path, target: Path, config: Reencode, found: Probe, until: float, part: Part | None = None
-) -> Transcoded:
-    """Run ffmpeg within the time that is left.
+def _transcode(
+    source: Path, target: Path, config: Reencode, contents: Probe, deadline: float, prefix: Prefix | None = None
+) -> FfmpegRun:
+    """Run ffmpeg within the remaining time.
 
     Raises:
         RejectedError: it took too long.
     """
     try:
-        return transcode(source, target, config, found, part, limit_s=max(0.001, until - time.monotonic()))
+        return transcode(source, target, config, contents, prefix, timeout_s=max(0.001, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         raise RejectedError("timeout", f"took longer than {config.timeout_s:g} s") from None
 
 
-def _check(target: Path, config: Reencode) -> Probe:
-    """Decode what was written: frame i must be at i / fps, and nothing but frames in it.
+def _verify(target: Path, config: Reencode) -> Probe:
+    """Decode the output completely and check that frame i is shown at i / fps seconds.
 
     Raises:
-        RejectedError: it is not so.
+        RejectedError: it cannot be decoded, or a frame has another time.
     """
     try:
-        made, shown = probe(target), list(times(target))
+        encoded, frame_times = probe(target), list(iter_frame_times(target))
     except DecodeError as error:
-        raise RejectedError("decode_error", f"what came out cannot be read: {error}") from None
-    if made.error or len(shown) != made.frames:
-        raise RejectedError("decode_error", f"of {made.frames} frames that came out, {len(shown)} can be read")
-    for number, shown_at in enumerate(shown):
-        if abs(shown_at - number / config.fps) > 1e-3:
-            raise RejectedError("uneven", f"frame {number} came out at {shown_at:.3f} s")
-    return made
+        raise RejectedError("decode_error", f"the output cannot be read: {error}") from None
+    if encoded.error or len(frame_times) != encoded.frames:
+        raise RejectedError("decode_error", f"{len(frame_times)} of {encoded.frames} frames of the output can be read")
+    for index, frame_time in enumerate(frame_times):
+        if abs(frame_time - index / config.fps) > 1e-3:
+            raise RejectedError("uneven", f"frame {index} of the output is shown at {frame_time:.3f} s")
+    return encoded

@@ -1,106 +1,102 @@
-"""Re-encoded videos of one or all shards, as later stages find them."""
+"""The re-encoded videos of one shard or of all shards, as later stages read them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import pyarrow as pa
 
 from pipeline.errors import PipelineError
-from pipeline.io.tables import read_table
+from pipeline.io.tables import read_rows
 from pipeline.provenance.manifest import read_manifest
 
-REENCODED = pa.schema(
-    [
-        ("video", pa.string()),
-        ("frames", pa.int64()),
-        ("fps", pa.float64()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("audio", pa.bool_()),
-        ("partial", pa.bool_()),
-        ("source_s", pa.float64()),  # null where the source is whole
-        ("reason", pa.string()),  # likewise
-    ]
-)
+TABLE = "videos.parquet"
 
 
 @dataclass(frozen=True)
-class VideoRow:
-    """One re-encoded video.
+class ReencodedRow:
+    """One row of a shard's `videos.parquet`.
 
     Attributes:
         video: id.
-        path: the MP4.
         frames: number of frames.
-        fps: constant frame rate, frames per second.
+        fps: constant frame rate (frames/s).
         width: pixels.
         height: pixels.
         audio: whether it has an audio track.
-        partial: whether the source is damaged, and this is what comes before the first error.
-        source_s: how long the source of a partial one should be, seconds.
-        reason: code of what is wrong with a partial one.
+        partial: whether the source is damaged and only the part before the first error was kept.
+        source_s: duration that the source of a partial video should have (seconds); None if it is whole.
+        reason: code of the damage of a partial video; None if it is whole.
     """
 
     video: str
-    path: Path
     frames: int
     fps: float
-    width: int
-    height: int
+    width: Annotated[int, pa.int32()]
+    height: Annotated[int, pa.int32()]
     audio: bool
     partial: bool = False
     source_s: float | None = None
     reason: str | None = None
 
+
+@dataclass(frozen=True)
+class ReencodedVideo(ReencodedRow):
+    """One re-encoded video.
+
+    Attributes:
+        path: the MP4.
+    """
+
+    path: Path = field(kw_only=True)
+
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Duration (seconds)."""
         return self.frames / self.fps
 
 
 @dataclass(frozen=True)
-class Videos:
-    """Re-encoded videos, by id.
+class ReencodedVideos:
+    """Re-encoded videos.
 
     Attributes:
-        rows: the videos that were accepted.
-        manifests: the shard manifests that they come from.
+        by_id: the accepted videos, by id.
+        manifests: the shard manifests that list them.
     """
 
-    rows: dict[str, VideoRow]
+    by_id: dict[str, ReencodedVideo]
     manifests: list[Path]
 
     @classmethod
-    def open(cls, folder: Path, shards: int) -> "Videos":
-        """All shards below `results/{dataset}/video/`."""
+    def open(cls, folder: Path, shards: int) -> "ReencodedVideos":
+        """Open all shards below `results/{dataset}/video/`."""
         return cls.read(shard_manifest(folder, shard) for shard in range(shards))
 
     @classmethod
-    def read(cls, manifests: Iterable[Path], *, check: bool = False) -> "Videos":
-        """The shards whose manifests are given.
+    def read(cls, manifests: Iterable[Path], *, check: bool = False) -> "ReencodedVideos":
+        """Open the shards of the given manifests.
 
         Args:
-            manifests: of the shards.
-            check: whether to compare the bytes of the videos with what the manifest says, not their sizes alone. Takes
-                as long as reading them all.
+            manifests: one per shard.
+            check: compare the sha256 of each MP4 with the manifest, not only its size. Reads all files.
 
         Raises:
-            PipelineError: a shard is absent or damaged, or a video stands in two shards.
+            PipelineError: a shard is absent or damaged, or a video is in two shards.
         """
         paths = list(manifests)
-        rows: dict[str, VideoRow] = {}
+        videos: dict[str, ReencodedVideo] = {}
         for path in paths:
             manifest = read_manifest(path)
-            table: list[dict[str, Any]] = read_table(manifest.payload("videos.parquet"), REENCODED)
-            for row in table:
-                if row["video"] in rows:
-                    raise PipelineError(f"{path}: video {row['video']} stands in another shard too")
-                rows[row["video"]] = VideoRow(path=manifest.payload(f"{row['video']}.mp4", check=check), **row)
-        return cls(rows, paths)
+            for row in read_rows(manifest.file(TABLE), ReencodedRow):
+                if row.video in videos:
+                    raise PipelineError(f"{path}: video {row.video} is in another shard too")
+                file = manifest.file(f"{row.video}.mp4", check=check)
+                videos[row.video] = ReencodedVideo(**vars(row), path=file)
+        return cls(videos, paths)
 
 
 def shard_manifest(folder: Path, shard: int) -> Path:
-    """Where the manifest of a shard stands below a folder of shards (videos or one feature)."""
+    """Return the path of a shard's manifest below a folder of shards (videos or one feature)."""
     return folder / f"{shard:04d}" / "manifest.json"

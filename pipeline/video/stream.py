@@ -1,7 +1,7 @@
-"""Streaming any video once, from its beginning to its end: frames with their times, and sound.
+"""Streaming a video of any format from start to end: frames with their times, and audio samples.
 
-What `pipeline.video.decode` reads by index out of re-encoded files, this reads by time out of whatever there is. Memory
-stays bounded: one frame at a time.
+`pipeline.video.decode` reads re-encoded files by frame index; this module reads any file by time. It holds one frame at
+a time in memory.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,175 +16,177 @@ from av.packet import Packet
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Float
 
-from pipeline.video.decode import DecodeError, Frame, open_file, picture_stream
+from pipeline.video.decode import DecodeError, Frame, open_file, video_stream
 
-Chunk = Float[np.ndarray, "samples"]
+Samples = Float[np.ndarray, "samples"]
 
-CUT = Fraction(6, 5)
-"""Headers are this vague about a whole file's length (seconds), more than any frame's duration."""
-UNTOLD = {"aac", "ac3", "mp3"}
-"""Formats that state no length: what is told of one is guessed from the bit rate."""
-BACK, JUMP = Fraction(1), Fraction(600)
-"""Times that go back by more, or forward by more, are those of files that were joined, seconds."""
-GAP = Fraction(1, 20)
-"""A longer gap in the sound is silence; shorter ones are rounding, seconds."""
+MAX_MISSING_S = Fraction(6, 5)
+"""Largest inaccuracy of a declared duration (seconds); longer than any frame."""
+NO_DURATION_FORMATS = {"aac", "ac3", "mp3"}
+"""Formats that declare no duration: ffmpeg guesses one from the bit rate."""
+MAX_BACKWARD_S, MAX_FORWARD_S = Fraction(1), Fraction(600)
+"""Larger steps of the frame times (seconds) occur only in concatenated files."""
+MIN_GAP_S = Fraction(1, 20)
+"""Shorter gaps between audio frames (seconds) are rounding errors; longer ones are filled with silence."""
 
 
 class DamagedError(DecodeError):
-    """A file that begins well, and then holds errors or ends too early."""
+    """A file that starts well but has errors or is truncated."""
 
 
-class SilentError(DecodeError):
-    """A file without sound."""
+class NoAudioError(DecodeError):
+    """A file without audio."""
 
 
 @dataclass(frozen=True)
-class Timed:
-    """A decoded frame and when it is shown.
+class TimedFrame:
+    """A decoded frame and its display time.
 
     Attributes:
-        time: from the file's beginning (where its first stream begins), seconds.
-        duration: seconds, as the file says.
-        picture: the frame, not yet converted; see `Pixels`.
+        time: seconds from the start of the file, which is the start of its first stream.
+        duration: seconds, as the file states it.
+        image: the frame before conversion; see `RgbConverter`.
     """
 
     time: Fraction
     duration: Fraction
-    picture: av.VideoFrame
+    image: av.VideoFrame
 
 
-def timed(path: Path, *, threads: int = 1, wanted: Callable[[Fraction], bool] | None = None) -> Iterator[Timed]:
-    """All frames of any video, in order, each later than the one before.
+def iter_frames(
+    path: Path, *, threads: int = 1, is_needed: Callable[[Fraction], bool] | None = None
+) -> Iterator[TimedFrame]:
+    """Yield the frames of any video in display order, with strictly increasing times.
 
-    Decoding is strict: the first error ends it, where players would show something else instead.
+    Decoding is strict: it ends at the first error, where players would conceal it.
 
     Args:
         path: any video.
-        threads: of the decoder; they change no frame.
-        wanted: whether a frame of this time is needed; those that are not are left out where no other is predicted
-            from them, which saves their decoding. None gives all.
+        threads: number of decoder threads; has no influence on the frames.
+        is_needed: tells from its time (seconds) whether a frame is needed. Other frames are skipped if no frame is
+            predicted from them, which saves their decoding. None decodes all frames.
 
     Raises:
-        DecodeError: the file is unreadable.
-        DamagedError: it ends in an error, or earlier than its header promises.
+        DecodeError: the file cannot be opened.
+        DamagedError: the file has an error, is truncated, or is a concatenation of files.
     """
     with open_file(path) as container:
-        stream = picture_stream(container, path)
+        stream = video_stream(container, path)
         context = stream.codec_context
         context.thread_count, context.thread_type = threads, "FRAME"
         context.options = {"err_detect": "explode"}
         origin = Fraction(container.start_time or 0, av.time_base)
-        usual = 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
+        frame_s = 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
         base = stream.time_base or Fraction(1, av.time_base)
-        before: Fraction | None = None
+        previous: Fraction | None = None
         try:
-            for packet in _packets(container, path):
+            for packet in _iter_packets(container, path):
                 if packet.stream_index != stream.index:
                     continue
-                if wanted is not None and packet.pts is not None:
-                    context.skip_frame = "DEFAULT" if wanted(packet.pts * base - origin) else "NONREF"
+                if is_needed is not None and packet.pts is not None:
+                    context.skip_frame = "DEFAULT" if is_needed(packet.pts * base - origin) else "NONREF"
                 for frame in packet.decode():
                     assert isinstance(frame, av.VideoFrame)
-                    if frame.pts is None:  # containers of streams without times
-                        time = Fraction(0) if before is None else before + usual
+                    if frame.pts is None:  # containers of streams without timestamps
+                        time = Fraction(0) if previous is None else previous + frame_s
                     else:
                         time = frame.pts * base - origin
-                    if before is not None and not -BACK <= time - before <= JUMP:
+                    if previous is not None and not -MAX_BACKWARD_S <= time - previous <= MAX_FORWARD_S:
                         raise DamagedError(
-                            f"{path}: after {float(before):.1f} s comes {float(time):.1f} s: joined of several files? "
-                            "re-encode it"
+                            f"{path}: time jumps from {float(previous):.1f} s to {float(time):.1f} s; if it is a "
+                            "concatenation of files, re-encode it"
                         )
-                    if before is None or time > before:  # one that goes back in time is never shown
-                        before = time
-                        yield Timed(time, frame.duration * base if frame.duration else usual, frame)
+                    if previous is None or time > previous:  # players never show a frame that goes back in time
+                        previous = time
+                        yield TimedFrame(time, frame.duration * base if frame.duration else frame_s, frame)
         except av.FFmpegError as error:
             raise DamagedError(f"{path}: decoding failed ({error})") from None
 
 
-class Pixels:
-    """Turns decoded frames of one video into RGB.
+class RgbConverter:
+    """Converts the decoded frames of one video to RGB.
 
-    One converter for all of them: to set one up for each frame would take longer than the conversion.
+    Use one converter for all frames: creating one takes longer than a conversion.
     """
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
-    def __call__(self, picture: av.VideoFrame) -> Frame:
-        """A frame as RGB, turned as players turn it.
+    def __call__(self, image: av.VideoFrame) -> Frame:
+        """Convert a frame to RGB and apply the rotation that its metadata states.
 
         Raises:
-            DamagedError: it cannot be converted.
+            DamagedError: the frame cannot be converted.
         """
         try:
-            found: Frame = self._reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
+            rgb: Frame = self._reformatter.reformat(image, format="rgb24", threads=1).to_ndarray()
         except (av.FFmpegError, ValueError) as error:
-            raise DamagedError(f"a frame of {picture.format.name} cannot be made RGB ({error})") from None
-        quarters = round(picture.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(found, quarters)) if quarters else found
+            raise DamagedError(f"a frame of format {image.format.name} cannot be converted to RGB ({error})") from None
+        quarter_turns = round(image.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
 
 
-def sound(path: Path, rates: Sequence[int]) -> Iterator[tuple[int, Chunk]]:
-    """The sound of any video at some sample rates, in order: a rate, and what comes next at this rate.
+def iter_audio(path: Path, rates: Sequence[int]) -> Iterator[tuple[int, Samples]]:
+    """Yield the audio of any video at several sample rates, in order: a rate and the next samples at this rate.
 
-    Channels are averaged. Where the sound begins later than the picture, or there is a gap in it, there is silence.
+    Channels are averaged to mono. Gaps, and the time before audio that starts after the video, are filled with silence.
 
     Args:
-        path: any video, or a file of sound alone.
-        rates: samples per second.
+        path: any video or audio file.
+        rates: sample rates (samples/s).
 
     Raises:
-        SilentError: there is no sound.
-        DecodeError: the file is unreadable.
-        DamagedError: it ends in an error, or earlier than its header promises.
+        NoAudioError: the file has no audio.
+        DecodeError: the file cannot be opened.
+        DamagedError: the file has an error or is truncated.
     """
     with open_file(path) as container:
         if not container.streams.audio:
-            raise SilentError(f"{path}: has no sound")
+            raise NoAudioError(f"{path}: has no audio stream")
         stream = container.streams.audio[0]
         origin = Fraction(container.start_time or 0, av.time_base)
         resamplers = {rate: av.AudioResampler(format="fltp", rate=rate) for rate in rates}
-        begun, end = False, Fraction(0)
+        has_started, end = False, Fraction(0)
         try:
-            for packet in _packets(container, path):
+            for packet in _iter_packets(container, path):
                 if packet.stream_index != stream.index:
                     continue
                 for frame in packet.decode():
                     assert isinstance(frame, av.AudioFrame)
                     start = end if frame.pts is None else frame.pts * (frame.time_base or 0) - origin
-                    silence = start - end if start - end > (GAP if begun else 0) else Fraction(0)
+                    silence = start - end if start - end > (MIN_GAP_S if has_started else 0) else Fraction(0)
                     end = max(end, start) + Fraction(frame.samples, frame.sample_rate)
                     for rate, resampler in resamplers.items():
                         if silence:
                             yield rate, np.zeros(round(silence * rate), np.float32)
-                        yield from ((rate, _mono(found)) for found in resampler.resample(frame))
-                    begun = True
-            if not begun:
-                raise SilentError(f"{path}: its sound is empty")
+                        yield from ((rate, _to_mono(resampled)) for resampled in resampler.resample(frame))
+                    has_started = True
+            if not has_started:
+                raise NoAudioError(f"{path}: its audio stream is empty")
             for rate, resampler in resamplers.items():
-                yield from ((rate, _mono(found)) for found in resampler.resample(None))
-        except (av.FFmpegError, ValueError) as error:  # the latter where the sound changes its format
-            raise DamagedError(f"{path}: decoding its sound failed ({error})") from None
+                yield from ((rate, _to_mono(resampled)) for resampled in resampler.resample(None))
+        except (av.FFmpegError, ValueError) as error:  # ValueError: the audio format changes
+            raise DamagedError(f"{path}: decoding the audio failed ({error})") from None
 
 
-def _mono(frame: av.AudioFrame) -> Chunk:
-    found: Chunk = frame.to_ndarray().mean(axis=0, dtype=np.float32)
-    return found
+def _to_mono(frame: av.AudioFrame) -> Samples:
+    samples: Samples = frame.to_ndarray().mean(axis=0, dtype=np.float32)
+    return samples
 
 
-def _packets(container: InputContainer, path: Path) -> Iterator[Packet]:
-    """All packets of a file; at the end it must have come as far as its header says.
+def _iter_packets(container: InputContainer, path: Path) -> Iterator[Packet]:
+    """Yield all packets of a file, then compare the time reached with the declared duration.
 
     Raises:
-        DamagedError: it was cut short.
+        DamagedError: the file is truncated.
     """
     last = Fraction(0)
     for packet in container.demux():
         if packet.pts is not None and packet.time_base is not None:
             last = max(last, (packet.pts + (packet.duration or 0)) * packet.time_base)
         yield packet
-    # Some containers count their length from 0, some from where they begin: what is longer is not told from it.
+    # Some containers declare the duration from time 0, others from their start time: assume the shorter one.
     begin, length = (Fraction(value or 0, av.time_base) for value in (container.start_time, container.duration))
     missing = min(begin, Fraction(0)) + length - last
-    if missing > CUT and container.format.name not in UNTOLD:
-        raise DamagedError(f"{path}: cut short: its header promises {float(missing):.1f} s more than there is")
+    if missing > MAX_MISSING_S and container.format.name not in NO_DURATION_FORMATS:
+        raise DamagedError(f"{path}: truncated: its last {float(missing):.1f} s are missing")

@@ -1,7 +1,7 @@
-"""The ffmpeg command that re-encodes, and one run of it: TSP's `-filter:v fps=fps=30`, its silent defaults spelled out.
+"""One run of ffmpeg that re-encodes a video, as TSP does (`-filter:v fps=fps=30`, with its defaults made explicit).
 
-Every frame that the decoder gives leaves its time behind (the filter `metadata` prints it, before any frame is doubled
-or dropped), so that what came out can be compared with what was decoded, at no cost.
+The filter `metadata` prints the time of each decoded frame before frames are duplicated or dropped. So the output can
+be compared with what was decoded, at no cost.
 """
 
 import re
@@ -13,88 +13,88 @@ import ffmpeg
 
 from pipeline.config.reencode import Reencode
 from pipeline.errors import PipelineError
+from pipeline.io.worker import KILLED_STATUSES
 from pipeline.video.decode import Probe
-from pipeline.video.tools import ffmpeg as ffmpeg_binary
+from pipeline.video.ffmpeg import find_ffmpeg
 
-FROM_OUTSIDE = (-2, -9, -15)
-"""Statuses of a process that was interrupted, killed (by the system when memory ends, say) or asked to end."""
-
-FULL = ("No space left on device", "Disk quota exceeded")
-"""What ffmpeg says of a disk that takes no more."""
-GAP_S = 0.05
-"""A longer gap in the sound becomes silence, as `pipeline.video.stream` has it; shorter ones are rounding."""
+DISK_FULL_MESSAGES = ("No space left on device", "Disk quota exceeded")
+"""Messages of ffmpeg for a full disk."""
+MIN_GAP_S = 0.05
+"""Longer gaps in the audio (seconds) are filled with silence, as in `pipeline.video.stream`."""
 
 _TIME = re.compile(rb"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)")
 
 
 @dataclass(frozen=True)
-class Transcoded:
-    """One run of ffmpeg.
+class FfmpegRun:
+    """The outcome of one run of ffmpeg.
 
     Attributes:
-        status: its exit status.
-        said: what it complained of.
-        times: of the frames that were decoded, seconds from the file's beginning, rounded to six digits.
+        status: exit status.
+        stderr: its messages.
+        frame_times: times of the decoded frames (seconds from the start of the file), rounded to six digits.
     """
 
     status: int
-    said: str
-    times: list[float]
+    stderr: str
+    frame_times: list[float]
 
     @property
-    def complaint(self) -> str:
-        """The first thing that it complained of, or its status.
+    def first_error(self) -> str:
+        """The first error message, or the exit status if there is none.
 
-        Of a part of ffmpeg, such as a decoder, only the name: what it says of damaged data depends on chance (see
-        `pipeline.video.decode.good_part`), and the reasons of rejected videos are to be the same in every run.
+        For messages of a component of ffmpeg, such as a decoder, only the name of the component. Its messages about
+        damaged data vary between runs (see `pipeline.video.decode.decodable_prefix`), but the rejects table must not.
         """
-        first = (self.said.splitlines() or [f"ffmpeg ended with status {self.status}"])[0]
-        part = re.match(r"\[(\w+)[^]]*\]", first)
-        return f"ffmpeg's {part[1]} found errors" if part else first
+        message = (self.stderr.splitlines() or [f"ffmpeg ended with status {self.status}"])[0]
+        component = re.match(r"\[(\w+)[^]]*\]", message)
+        return f"ffmpeg's {component[1]} found errors" if component else message
 
 
 @dataclass(frozen=True)
-class Part:
-    """The part of a damaged video that is taken.
+class Prefix:
+    """The part of a damaged video, from its start, that is kept.
 
     Attributes:
-        frames: of the source, from its beginning.
-        seconds: likewise.
+        frames: number of source frames.
+        seconds: duration (seconds).
     """
 
     frames: int
     seconds: float
 
 
-def command_line(source: Path, target: Path, config: Reencode, found: Probe, part: Part | None = None) -> list[str]:
-    """The ffmpeg command, as a list.
+def command_line(
+    source: Path, target: Path, config: Reencode, contents: Probe, prefix: Prefix | None = None
+) -> list[str]:
+    """Return the ffmpeg command as a list of arguments.
 
     Args:
         source: any video.
-        target: an .mp4.
-        config: frame rate, quality, size.
-        found: what the source holds: which streams are taken.
-        part: what is taken of a damaged video, in whose sound errors are passed over; None takes the whole video and
-            ends at the first error.
+        target: the .mp4 to write.
+        config: frame rate, quality and size.
+        contents: the streams of the source.
+        prefix: the part of a damaged video to encode, with errors in its audio ignored. None encodes the whole video
+            and stops at the first error.
     """
-    # One decoding thread: then the first error is always the same one.
-    opened = ffmpeg.input(f"file:{source}", threads=1, **({} if part else {"err_detect": "explode"}))
-    picture = opened[str(found.picture)]
-    if part:
-        picture = picture.filter("trim", end_frame=part.frames)
-    picture = picture.filter("metadata", mode="add", key="t", value=1)
-    picture = picture.filter("metadata", mode="print", key="t", file="-")
-    # Where the picture starts later than the sound, its first frame stands for the time before: frame i is at i / fps.
-    picture = picture.filter("fps", fps=config.fps, start_time=0)
+    # One decoder thread, so that the first error is always the same.
+    opened = ffmpeg.input(f"file:{source}", threads=1, **({} if prefix else {"err_detect": "explode"}))
+    video = opened[str(contents.video_index)]
+    if prefix:
+        video = video.filter("trim", end_frame=prefix.frames)
+    video = video.filter("metadata", mode="add", key="t", value=1)
+    video = video.filter("metadata", mode="print", key="t", file="-")
+    # If the video starts later than the audio, its first frame is repeated: frame i is shown at i / fps.
+    video = video.filter("fps", fps=config.fps, start_time=0)
     if config.short_side:
         # -2 keeps the aspect ratio with an even number of pixels, which 4:2:0 needs.
-        picture = picture.filter(
+        video = video.filter(
             "scale",
             w=f"if(gt(iw,ih),-2,{config.short_side})",
             h=f"if(gt(iw,ih),{config.short_side},-2)",
         )
     else:
-        picture = picture.filter("scale", w="trunc(iw/2)*2", h="trunc(ih/2)*2")
+        video = video.filter("scale", w="trunc(iw/2)*2", h="trunc(ih/2)*2")
     options = {
         "c:v": "libx264",
         "pix_fmt": "yuv420p",
@@ -105,56 +105,58 @@ def command_line(source: Path, target: Path, config: Reencode, found: Probe, par
         "map_metadata": -1,
         "movflags": "+faststart",
     }
-    streams = [picture]
-    if found.sound is not None:
-        # Silence where the sound has a gap: without it, all that follows would come too early.
-        streams.append(opened[str(found.sound)].filter("aresample", **{"async": 1, "min_hard_comp": GAP_S}))
+    streams = [video]
+    if contents.audio_index is not None:
+        # Fill gaps with silence; otherwise all later audio would come too early.
+        audio = opened[str(contents.audio_index)]
+        streams.append(audio.filter("aresample", **{"async": 1, "min_hard_comp": MIN_GAP_S}))
         options["c:a"] = "aac"
-    words = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
-    if part:
-        words += ["-max_error_rate", "1"]
-        options["t"] = round(part.seconds, 3)
+    flags = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
+    if prefix:
+        flags += ["-max_error_rate", "1"]
+        options["t"] = round(prefix.seconds, 3)
     else:
-        words.append("-xerror")
-    output = ffmpeg.output(*streams, f"file:{target}", **options).global_args(*words)
-    compiled: list[str] = output.compile(cmd=str(ffmpeg_binary()))
+        flags.append("-xerror")
+    output = ffmpeg.output(*streams, f"file:{target}", **options).global_args(*flags)
+    compiled: list[str] = output.compile(cmd=str(find_ffmpeg()))
     return compiled
 
 
 def transcode(
-    source: Path, target: Path, config: Reencode, found: Probe, part: Part | None = None, *, limit_s: float
-) -> Transcoded:
+    source: Path, target: Path, config: Reencode, contents: Probe, prefix: Prefix | None = None, *, timeout_s: float
+) -> FfmpegRun:
     """Run ffmpeg.
 
     Args:
         source: any video.
-        target: an .mp4.
-        config: frame rate, quality, size.
-        found: what the source holds.
-        part: as for `command_line`.
-        limit_s: it is killed after so many seconds.
+        target: the .mp4 to write.
+        config: frame rate, quality and size.
+        contents: the streams of the source.
+        prefix: the part of a damaged video to encode, see `command_line`.
+        timeout_s: time limit (seconds), after which ffmpeg is killed.
 
     Raises:
-        subprocess.TimeoutExpired: it took longer.
-        PipelineError: the machine failed, not the video, which must not vanish for it.
+        subprocess.TimeoutExpired: ffmpeg exceeded the limit.
+        PipelineError: the machine failed (full disk, killed process), so the video must not be rejected.
     """
-    done = subprocess.run(
-        command_line(source, target, config, found, part),
+    process = subprocess.run(
+        command_line(source, target, config, contents, prefix),
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=limit_s,
+        timeout=timeout_s,
         check=False,
     )
-    # Without the memory addresses in it, which differ from run to run.
-    said = re.sub(r" @ 0x[0-9a-f]+", "", done.stderr.decode(errors="replace").strip())
-    full = next((words for words in FULL if words in said), None)
-    if full:
+    # Remove the memory addresses, which differ between runs.
+    stderr = re.sub(r" @ 0x[0-9a-f]+", "", process.stderr.decode(errors="replace").strip())
+    disk_full = next((message for message in DISK_FULL_MESSAGES if message in stderr), None)
+    if disk_full:
         raise PipelineError(
-            f"{target.parent}: {source.name} cannot be re-encoded to there ({full}); free space there and run again"
+            f"{target.parent}: cannot re-encode {source.name} to this folder ({disk_full}); free space there and run "
+            "again"
         )
-    if done.returncode in FROM_OUTSIDE:
-        what = (said.splitlines() or ["no word"])[0]
+    if process.returncode in KILLED_STATUSES:
+        message = (stderr.splitlines() or ["no message"])[0]
         raise PipelineError(
-            f"{source}: ffmpeg was stopped (status {done.returncode}: {what}); free memory and run again"
+            f"{source}: ffmpeg was stopped (status {process.returncode}: {message}); free memory and run again"
         )
-    return Transcoded(done.returncode, said, [float(found) for found in _TIME.findall(done.stdout)])
+    return FfmpegRun(process.returncode, stderr, [float(time) for time in _TIME.findall(process.stdout)])

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.caption_corpus import WORDS
+from helpers.captioners import event_lstm, small_shape
 
 from pipeline.captioning.bundle import METRICS, load_captioner, save_captioner
-from pipeline.captioning.event_captioner import Architecture, Captioner
+from pipeline.config.captioners import EventLstm
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import write_json
 from pipeline.provenance.manifest import read_manifest, write_manifest
-from pipeline.training.trainer import Selected, copy_of
+from pipeline.training.trainer import BestCheckpoint, cpu_state_dict
 
 
 @pytest.fixture
@@ -22,71 +23,83 @@ def saved(tmp_path: Path) -> Path:
     folder = tmp_path / "captioner"
     folder.mkdir()
     (folder / METRICS).write_text("")
-    captioner = Captioner(Architecture(4, 8, len(WORDS) + 2, 6, 0.0))
-    selected = Selected(3, 0.25, copy_of(captioner))
+    captioner = event_lstm(dim=4, hidden=8, num_ids=len(WORDS) + 2, max_words=6)
+    selected = BestCheckpoint(3, 0.25, cpu_state_dict(captioner))
     with torch.no_grad():
         captioner.event.weight += 1  # the epochs after the selected one
-    save_captioner(
-        folder / "manifest.json",
-        captioner,
-        vocabulary,
-        selected,
-        {"stage": "test", "features": ["a"], "combination": {}, "seed": 5},
-    )
+    metadata = {"stage": "test", "features": ["a"], "combination": {}, "seed": 5}
+    save_captioner(folder / "manifest.json", captioner, vocabulary, selected, metadata)
     return folder / "manifest.json"
 
 
-def test_the_selected_weights_come_back(saved: Path) -> None:
-    trained = load_captioner(saved)
-    assert trained.captioner.architecture == Architecture(4, 8, 9, 6, 0.0)
-    assert trained.vocabulary.words == WORDS
-    assert (trained.features, trained.epoch) == (["a"], 3)
-    assert not trained.captioner.training
-    facts = read_manifest(saved).facts
-    assert (facts["meteor"], facts["seed"], facts["vocabulary"]) == (0.25, 5, trained.vocabulary.digest)
+def rewrite_manifest(manifest: Path) -> None:
+    """Let the manifest list the files as they are now."""
+    saved = json.loads(manifest.read_text())
+    write_manifest(manifest, [manifest.with_name(name) for name in saved["files"]], saved["metadata"])
 
 
-def test_the_card_tells_the_facts(saved: Path) -> None:
+def test_load_captioner_returns_the_selected_weights(saved: Path) -> None:
+    bundle = load_captioner(saved)
+    assert bundle.captioner.settings == EventLstm(hidden=8, dropout=0.0)
+    assert bundle.captioner.shape == small_shape({"features": 4}, num_ids=9, max_words=6)
+    assert torch.equal(bundle.captioner.event.weight, event_lstm(dim=4, hidden=8, num_ids=9, max_words=6).event.weight)
+    assert bundle.vocabulary.words == WORDS
+    assert (bundle.features, bundle.epoch) == (["a"], 3)
+    assert not bundle.captioner.training
+    metadata = read_manifest(saved).metadata
+    assert (metadata["meteor"], metadata["seed"], metadata["vocabulary"]) == (0.25, 5, bundle.vocabulary.digest)
+
+
+def test_card_lists_the_metadata_and_the_settings(saved: Path) -> None:
     card = (saved.parent / "card.md").read_text()
+    assert "# Captioner event_lstm" in card
     assert "25.00 of 100" in card
     assert "seed: 5" in card
-    assert "events related by self-attention, one after another" in card
+    assert '"relations": true, "context": true' in card
 
 
-@pytest.mark.parametrize("fact", ["vocabulary", "features", "combination", "epoch"])
-def test_what_does_not_say_what_it_was_trained_with_is_refused(saved: Path, fact: str) -> None:
-    found = json.loads(saved.read_text())
-    del found["facts"][fact]
-    write_json(saved, found)
-    with pytest.raises(PipelineError, match=f"manifest.json: no captioner, its facts lack {fact}; train it again"):
+@pytest.mark.parametrize("key", ["vocabulary", "features", "combination", "epoch"])
+def test_load_captioner_names_missing_metadata(saved: Path, key: str) -> None:
+    manifest = json.loads(saved.read_text())
+    del manifest["metadata"][key]
+    write_json(saved, manifest)
+    with pytest.raises(PipelineError, match=rf"manifest\.json: .*{key}"):
         load_captioner(saved)
 
 
-def test_a_captioner_says_which_it_is(saved: Path) -> None:
-    config, found = saved.with_name("config.json"), json.loads(saved.read_text())
-    told = json.loads(config.read_text())
-    del told["name"]
-    write_json(config, told)
-    write_manifest(saved, [saved.with_name(name) for name in found["payloads"]], found["facts"])
-    with pytest.raises(PipelineError, match=r"config\.json: not the architecture of an event captioner"):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architecture": {}},
+        {"architecture": {"architecture": "event_lstm", "hiden": 8}},
+        {"architecture": {"architecture": "none"}},
+        {"shape": {"streams": {"features": 4}}},
+    ],
+    ids=str,
+)
+def test_load_captioner_names_the_file_of_an_invalid_architecture(saved: Path, change: dict) -> None:
+    config = saved.with_name("config.json")
+    write_json(config, json.loads(config.read_text()) | change)
+    rewrite_manifest(saved)
+    with pytest.raises(PipelineError, match=r"config\.json"):
         load_captioner(saved)
 
 
-def test_a_captioner_of_another_build_is_refused(saved: Path) -> None:
-    folder = saved.parent
-    write_json(folder / "config.json", json.loads((folder / "config.json").read_text()) | {"relations": False})
-    found = json.loads(saved.read_text())
-    write_manifest(saved, [folder / name for name in found["payloads"]], found["facts"])
+def test_load_captioner_refuses_weights_of_another_architecture(saved: Path) -> None:
+    config = saved.with_name("config.json")
+    architecture = json.loads(config.read_text())
+    architecture["architecture"]["relations"] = False
+    write_json(config, architecture)
+    rewrite_manifest(saved)
     with pytest.raises(PipelineError, match=r"model\.safetensors: weights of another architecture"):
         load_captioner(saved)
 
 
-def test_a_vocabulary_of_another_run_is_refused(saved: Path) -> None:
+def test_load_captioner_refuses_the_vocabulary_of_another_training(saved: Path) -> None:
     vocabulary = saved.parent / "vocabulary.json"
     write_json(vocabulary, {"min_count": 1, "words": sorted(WORDS)})
-    with pytest.raises(PipelineError, match=r"vocabulary\.json: not as"):
+    with pytest.raises(PipelineError, match=r"vocabulary\.json: .*manifest\.json"):
         load_captioner(saved)
-    found = json.loads(saved.read_text())
-    write_manifest(saved, [saved.parent / name for name in found["payloads"]], found["facts"])
-    with pytest.raises(PipelineError, match="not the one it was trained with"):
+    rewrite_manifest(saved)
+    with pytest.raises(PipelineError, match=r"manifest\.json: vocabulary\.json"):
         load_captioner(saved)

@@ -1,4 +1,4 @@
-"""`python -m pipeline.commands.plan` in a folder like a fresh clone, and after a part of the road was run there."""
+"""`sa-tsp plan` in a folder like a fresh clone, and after some stages were run there."""
 
 import re
 import shutil
@@ -17,9 +17,9 @@ build_corpus: {fractions: {enlarged: 0.2, val: 0.3, test: 0.5}}
 
 
 def plan(folder: Path, *words: str) -> tuple[int, str]:
-    """Status, and all that is said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.commands.plan", *words],
+    """Return status and output."""
+    process = subprocess.run(
+        [sys.executable, "-m", "pipeline.commands", "plan", *words],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -27,71 +27,71 @@ def plan(folder: Path, *words: str) -> tuple[int, str]:
         check=False,
         timeout=900,
     )
-    return done.returncode, done.stdout
+    return process.returncode, process.stdout
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with code of its own, in which a few videos were drawn and their concepts mined."""
-    folder = link_clone(tmp_path_factory.mktemp("begun"))
+def partial_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with its own copy of the code, in which a few videos were drawn and their concepts mined."""
+    folder = link_clone(tmp_path_factory.mktemp("partial"))
     shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "mine.yaml").write_text(FEW)
-    done = snakemake(folder, TARGET, "--cores", "2", "--configfile", "mine.yaml")
-    assert done.returncode == 0, done.stdout
+    process = snakemake(folder, TARGET, "--cores", "2", "--configfile", "mine.yaml")
+    assert process.returncode == 0, process.stdout
     return folder
 
 
-def test_a_fresh_clone_lacks_everything_and_knows_no_times(clone: Path) -> None:
+def test_plan_of_a_fresh_clone_lists_all_jobs_without_times(clone: Path) -> None:
     (clone / "mine.yaml").write_text("reencode: {fps: 30}\n")
-    status, said = plan(clone, TARGET, "--configfile", "mine.yaml")
-    assert status == 0, said
-    assert "mine.yaml changes nothing for demo: all it says is so without it" in said
-    assert re.findall(r"^(\w+) +(\d+) job ", said, flags=re.MULTILINE) == [
+    status, output = plan(clone, TARGET, "--configfile", "mine.yaml")
+    assert status == 0, output
+    assert "mine.yaml has no effect on dataset demo" in output
+    assert re.findall(r"^(\w+) +(\d+) job ", output, flags=re.MULTILINE) == [
         ("make_demo", "1"),
         ("build_corpus", "1"),
         ("mine_concepts", "1"),
     ]
-    assert "    not there yet: results/demo/corpus/manifest.json\n" in said
-    assert "3 jobs in all\ntime and GPU-hours unknown, since never run on this dataset: make_demo (1), " in said
+    assert "    missing output: results/demo/corpus/manifest.json\n" in output
+    assert "total: 3 jobs\ntime and GPU-hours unknown (no past run on this dataset): make_demo (1), " in output
     assert not (clone / "results" / "demo").exists(), "nothing is run"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["results/nope_test_meteor.json"], "error: no dataset 'nope'"),
         (["no_such_target"], "error: snakemake cannot plan this: "),
     ],
 )
-def test_what_cannot_be_planned_is_one_plain_line(clone: Path, words: list[str], said: str) -> None:
+def test_plan_reports_invalid_targets_in_one_line(clone: Path, words: list[str], expected: str) -> None:
     status, text = plan(clone, *words)
     assert (status, text.count("\n")) == (2, 1), text
-    assert said in text
+    assert expected in text
 
 
-def test_what_is_there_is_not_planned(begun: Path) -> None:
-    status, said = plan(begun, TARGET, "--configfile", "mine.yaml")
-    assert (status, said.splitlines()[-1]) == (0, "nothing to do: all is there, and up to date")
-    assert "mine.yaml changes for demo\n    build_corpus.fractions.enlarged: 0.4 -> 0.2\n" in said
+def test_plan_of_finished_results_is_empty(partial_run: Path) -> None:
+    status, output = plan(partial_run, TARGET, "--configfile", "mine.yaml")
+    assert (status, output.splitlines()[-1]) == (0, "nothing to do: everything is up to date")
+    assert "mine.yaml changes for dataset demo:\n    build_corpus.fractions.enlarged: 0.4 -> 0.2\n" in output
 
 
-def test_the_setting_and_the_module_that_changed_are_named_with_what_follows(begun: Path) -> None:
-    (begun / "changed.yaml").write_text(FEW.replace("enlarged: 0.2, val: 0.3", "enlarged: 0.1, val: 0.4"))
-    module = begun / "pipeline" / "concepts" / "tagger.py"
+def test_plan_names_the_changed_setting_and_module(partial_run: Path) -> None:
+    (partial_run / "changed.yaml").write_text(FEW.replace("enlarged: 0.2, val: 0.3", "enlarged: 0.1, val: 0.4"))
+    module = partial_run / "pipeline" / "datasets" / "tagger.py"
     code = module.read_text()
     try:
         module.write_text(f"{code}\nADDED = 1\n")
-        status, said = plan(begun, TARGET, "--configfile", "changed.yaml")
+        status, output = plan(partial_run, TARGET, "--configfile", "changed.yaml")
     finally:
         module.write_text(code)
-    assert status == 0, said
-    planned, total = said[said.index("build_corpus ") :].split("2 jobs in all\n")
+    assert status == 0, output
+    planned, total = output[output.index("build_corpus ") :].split("total: 2 jobs\n")
     lines = planned.splitlines()
     assert "    setting build_corpus.fractions.enlarged: 0.2 -> 0.1" in lines
     assert "    code pipeline.datasets.tagger" in lines
-    assert "    follows: build_corpus" in lines
+    assert "    runs after: build_corpus" in lines
     assert "make_demo" not in planned
     assert re.fullmatch(
-        r"\d+ s one after another, \d+ s with any number of cores, 0 GPU-hours \(from past runs on this dataset\)\n",
+        r"\d+ s one after another, \d+ s with unlimited cores, 0 GPU-hours \(from past runs on this dataset\)\n",
         total,
     )

@@ -1,4 +1,4 @@
-"""The same dataset from another seed."""
+"""Variants of datasets: another seed, and a rehearsal."""
 
 import json
 from pathlib import Path
@@ -11,65 +11,65 @@ from pipeline.errors import PipelineError
 FOLDER = Path(__file__).resolve().parents[2] / CONFIG
 
 
-def test_a_variant_differs_in_its_seeds_and_its_folder_alone() -> None:
-    base, variant = (load(name, {}, FOLDER).model_dump(mode="json") for name in ("demo", "demo_s7"))
-    assert (base["make_demo"]["seed"], variant["make_demo"].pop("seed")) == (0, 7)
+def test_reseed_changes_seeds_and_result_folders_only() -> None:
+    base, seeded = (load(name, {}, FOLDER).model_dump(mode="json") for name in ("demo", "demo_s7"))
+    assert (base["make_demo"]["seed"], seeded["make_demo"].pop("seed")) == (0, 7)
     base["make_demo"].pop("seed")
-    for encoders in (base, variant):
-        seeds = {encoder.pop("seed") for encoder in encoders["pretrain_encoder"].values()}
-        assert seeds == {0 if encoders is base else 7}
-    assert json.dumps(variant) == json.dumps(base).replace("results/demo/", "results/demo_s7/")
-    assert "results/demo_s7/source/videos" in json.dumps(variant)
+    for config in (base, seeded):
+        seeds = {encoder.pop("seed") for encoder in config["pretrain_encoder"].values()}
+        assert seeds == {0 if config is base else 7}
+    assert json.dumps(seeded) == json.dumps(base).replace("results/demo/", "results/demo_s7/")
+    assert "results/demo_s7/source/videos" in json.dumps(seeded)
 
 
-def test_what_the_user_overrides_reaches_the_variants() -> None:
+def test_overrides_of_the_user_apply_to_variants() -> None:
     assert load("demo_s7", {"reencode": {"crf": 30}}, FOLDER).reencode.crf == 30
 
 
 @pytest.mark.parametrize(
-    ("dataset", "said"),
-    [("anet_s1", "there is no dataset anet_s1: only a corpus that"), ("nope_s1", "no dataset 'nope'")],
+    ("dataset", "facts"),
+    [("anet_s1", r"no dataset anet_s1: .* build_corpus\.videos of anet"), ("nope_s1", "no dataset 'nope'")],
 )
-def test_only_what_the_pipeline_makes_has_variants(dataset: str, said: str) -> None:
-    with pytest.raises(PipelineError, match=said):
+def test_reseed_rejects_datasets_that_the_pipeline_does_not_make(dataset: str, facts: str) -> None:
+    with pytest.raises(PipelineError, match=facts):
         load(dataset, {}, FOLDER)
 
 
 @pytest.mark.parametrize("dataset", ["anet", "demo"])
-def test_a_rehearsal_differs_in_how_much_it_takes_alone(dataset: str) -> None:
+def test_rehearse_changes_amounts_only(dataset: str) -> None:
     base, rehearsal = (load(name, {}, FOLDER).model_dump(mode="json") for name in (dataset, f"{dataset}_smoke"))
     assert rehearsal["build_corpus"]["videos"] == base["build_corpus"]["videos"].replace("/demo/", "/demo_smoke/")
-    short = {"epochs", "steps_per_epoch"}
-    for section, changed in {
-        "pretrain_encoder": short | {"clips_per_segment", "empty_classes"},
-        "propose_events": short,
-        "train_captioner": short,
+    amounts = {"epochs", "steps_per_epoch"}
+    for section, allowed in {
+        "pretrain_encoder": amounts | {"clips_per_segment", "empty_classes"},
+        "train_proposer": amounts,
+        "train_captioner": amounts,
     }.items():
         assert base[section].keys() == rehearsal[section].keys()
         for name, entry in base[section].items():
-            rehearsed = rehearsal[section][name]
-            assert {key for key in entry if entry[key] != rehearsed[key]} <= changed
-            assert bool(rehearsed.get("epochs")) == bool(entry.get("epochs")), "what does not train goes on not to"
-            assert (rehearsed.get("steps_per_epoch") == 2) == bool(entry.get("epochs"))
+            small = rehearsal[section][name]
+            assert {key for key in entry if entry[key] != small[key]} <= allowed
+            assert bool(small.get("epochs")) == bool(entry.get("epochs")), "an untrained entry stays untrained"
+            assert (small.get("steps_per_epoch") == 2) == bool(entry.get("epochs"))
     changed = {key for key in base if base[key] != rehearsal[key]}
-    assert changed <= {"build_corpus", "pretrain_encoder", "propose_events", "train_captioner", "finetune_scst"}
+    assert changed <= {"build_corpus", "pretrain_encoder", "train_proposer", "train_captioner", "finetune_scst"}
     assert (rehearsal["finetune_scst"]["epochs"], rehearsal["finetune_scst"]["steps_per_epoch"]) == (1, 2)
 
 
-def test_rehearsed_steps_are_as_full_as_the_real_ones() -> None:
+def test_rehearse_keeps_the_size_of_pretraining_steps() -> None:
     encoder = load("anet_smoke", {}, FOLDER).pretrain_encoder["sa_tsp"]
-    assert encoder.clips_per_segment == encoder.batch_size * encoder.replicas == 64
+    assert encoder.clips_per_segment == encoder.batch_size * encoder.accumulate_steps == 64
     small = {"pretrain_encoder": {"sa_tsp": {"batch_size": 1}}}
     assert load("anet_smoke", small, FOLDER).pretrain_encoder["sa_tsp"].clips_per_segment == 2
 
 
-def test_users_entries_are_rehearsed_too_and_their_limits_hold() -> None:
-    mine = {"train_captioner": {"mine": {"features": ["tsp"]}}, "build_corpus": {"limit_videos": 7, "shards": 1}}
-    rehearsal = load("anet_smoke", mine, FOLDER)
-    assert rehearsal.train_captioner["mine"].steps_per_epoch == 2
-    assert (rehearsal.build_corpus.limit_videos, rehearsal.build_corpus.shards) == (7, 1)
+def test_rehearse_applies_to_entries_of_the_user_and_keeps_their_limits() -> None:
+    overrides = {"train_captioner": {"mine": {"features": ["tsp"]}}, "build_corpus": {"limit_videos": 7, "shards": 1}}
+    rehearsal = load("anet_smoke", overrides, FOLDER).model_dump(mode="json")
+    assert rehearsal["train_captioner"]["mine"]["steps_per_epoch"] == 2
+    assert (rehearsal["build_corpus"]["limit_videos"], rehearsal["build_corpus"]["shards"]) == (7, 1)
 
 
-def test_only_a_dataset_can_be_rehearsed() -> None:
+def test_rehearse_rejects_datasets_that_do_not_exist() -> None:
     with pytest.raises(PipelineError, match="no dataset 'nope'"):
         load("nope_smoke", {}, FOLDER)

@@ -1,4 +1,4 @@
-"""Sentences are cut as the reference captioner cuts them."""
+"""Sentences are split into words as in the code of Wang et al. (2020)."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ from pipeline.datasets.splits import validation_split
 from pipeline.datasets.text import words
 
 
-def test_marks_separate_and_apostrophes_stay() -> None:
+def test_words_are_split_at_punctuation_but_not_at_apostrophes() -> None:
     assert words(' A man\'s (red) hat, well-worn;  "old".\n') == [
         "a",
         "man's",
@@ -21,7 +21,7 @@ def test_marks_separate_and_apostrophes_stay() -> None:
     ]
 
 
-def test_real_vocabularies_have_the_published_sizes(shared: Path) -> None:
+def test_words_of_the_real_captions_give_the_published_vocabulary_sizes(shared: Path) -> None:
     counts: Counter[str] = Counter()
     for name in ("train", "val_1", "val_2"):
         videos = json.loads((shared / "data" / "activitynet_captions" / f"{name}.json").read_text())
@@ -30,15 +30,15 @@ def test_real_vocabularies_have_the_published_sizes(shared: Path) -> None:
     assert sum(count >= 2 for count in counts.values()) == 8514
 
 
-def test_real_vocabularies_of_training_sentences_have_the_documented_sizes(shared: Path) -> None:
-    """docs/captioning.md: of the training set, and of the enlarged one, our 80 % of the validation videos."""
+def test_words_of_the_training_sentences_give_the_documented_vocabulary_sizes(shared: Path) -> None:
+    """docs/captioning.md states the sizes for the training set and for the training set with `enlarged`."""
     counts: Counter[str] = Counter()
     sizes = []
     for names in (["train"], ["val_1", "val_2"]):
         for name in names:
             videos = json.loads((shared / "data" / "activitynet_captions" / f"{name}.json").read_text())
-            for video, told in videos.items():
+            for video, entry in videos.items():
                 if name == "train" or validation_split(video, Fractions()) == "enlarged":
-                    counts.update(word for sentence in told["sentences"] for word in words(sentence))
-        sizes.append([sum(count >= least for count in counts.values()) for least in (4, 3, 2)])
+                    counts.update(word for sentence in entry["sentences"] for word in words(sentence))
+        sizes.append([sum(count >= min_count for count in counts.values()) for min_count in (4, 3, 2)])
     assert sizes == [[4418, 5225, 6605], [5518, 6508, 8160]]

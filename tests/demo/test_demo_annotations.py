@@ -1,22 +1,24 @@
+"""Annotation files of the demo."""
+
 import pytest
 
 from pipeline.config.make_demo import MakeDemo
 from pipeline.demo.annotations import (
     action_annotations,
     caption_annotations,
-    of_subset,
-    second_annotators_videos,
+    second_annotator_videos,
+    select_subset,
 )
-from pipeline.demo.scene import Video
-from pipeline.demo.world import make_world
+from pipeline.demo.plan import plan_videos
+from pipeline.demo.scene import VideoPlan
 
 
 @pytest.fixture(scope="module")
-def videos() -> list[Video]:
-    return make_world(MakeDemo())
+def videos() -> list[VideoPlan]:
+    return plan_videos(MakeDemo())
 
 
-def test_the_action_file_has_activitynets_structure(videos: list[Video]) -> None:
+def test_action_annotations_have_the_structure_of_activitynet(videos: list[VideoPlan]) -> None:
     data = action_annotations(videos)
     assert set(data) == {"version", "taxonomy", "database"}
     assert data["version"] == "VERSION 1.3"
@@ -29,7 +31,7 @@ def test_the_action_file_has_activitynets_structure(videos: list[Video]) -> None
             assert 0 <= start < end <= entry["duration"]
 
 
-def test_every_label_is_a_leaf_of_the_taxonomy(videos: list[Video]) -> None:
+def test_action_annotations_use_the_leaves_of_the_taxonomy(videos: list[VideoPlan]) -> None:
     data = action_annotations(videos)
     nodes = {node["nodeId"]: node for node in data["taxonomy"]}
     assert len(nodes) == len(data["taxonomy"])
@@ -43,7 +45,9 @@ def test_every_label_is_a_leaf_of_the_taxonomy(videos: list[Video]) -> None:
 
 
 @pytest.mark.parametrize("annotator", [1, 2])
-def test_the_caption_files_have_activitynet_captions_structure(videos: list[Video], annotator: int) -> None:
+def test_caption_annotations_have_the_structure_of_activitynet_captions(
+    videos: list[VideoPlan], annotator: int
+) -> None:
     data = caption_annotations(videos, annotator, 0)
     assert list(data) == [f"v_{video.id}" for video in videos]
     for video, entry in zip(videos, data.values(), strict=True):
@@ -53,16 +57,16 @@ def test_the_caption_files_have_activitynet_captions_structure(videos: list[Vide
         assert entry["duration"] == pytest.approx(video.duration, abs=0.006)
 
 
-def test_the_second_annotator_is_a_little_off_and_words_things_differently(videos: list[Video]) -> None:
-    one, two = (caption_annotations(videos, annotator, 0) for annotator in (1, 2))
-    for name in one:
-        for first, second in zip(one[name]["timestamps"], two[name]["timestamps"], strict=True):
-            for mine, theirs in zip(first, second, strict=True):
-                assert 0.18 <= abs(mine - theirs) <= 0.52
-    equal = sum(one[name]["sentences"] == two[name]["sentences"] for name in one)
-    assert equal < 0.02 * len(one)
+def test_caption_annotations_of_the_second_annotator_differ_in_times_and_wording(videos: list[VideoPlan]) -> None:
+    first, second = (caption_annotations(videos, annotator, 0) for annotator in (1, 2))
+    for name in first:
+        for times in zip(first[name]["timestamps"], second[name]["timestamps"], strict=True):
+            for exact, shifted in zip(*times, strict=True):
+                assert 0.18 <= abs(exact - shifted) <= 0.52
+    equal = sum(first[name]["sentences"] == second[name]["sentences"] for name in first)
+    assert equal < 0.02 * len(first)
 
 
-def test_the_second_annotator_misses_a_few_videos(videos: list[Video]) -> None:
-    validation = of_subset(videos, "validation")
-    assert len(validation) - len(second_annotators_videos(validation)) == 4
+def test_second_annotator_videos_lack_one_video_in_25(videos: list[VideoPlan]) -> None:
+    validation = select_subset(videos, "validation")
+    assert len(validation) - len(second_annotator_videos(validation)) == 4

@@ -1,3 +1,5 @@
+"""Audio tracks of the demo."""
+
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -5,19 +7,19 @@ import numpy as np
 import pytest
 
 from pipeline.config.make_demo import MakeDemo
-from pipeline.demo.scene import SOUNDS, Video
+from pipeline.demo.plan import plan_videos
+from pipeline.demo.scene import SOUNDS, VideoPlan
 from pipeline.demo.sound import RATE, soundtrack
-from pipeline.demo.world import make_world
 
 
-def with_sound(sound: str) -> Video:
-    audible: Iterator[Video] = (video for video in make_world(MakeDemo()) if video.audio)
+def with_sound(sound: str) -> VideoPlan:
+    audible: Iterator[VideoPlan] = (video for video in plan_videos(MakeDemo()) if video.audio)
     video = next(audible)
     return replace(video, events=tuple(replace(event, sound=sound) for event in video.events))
 
 
 @pytest.mark.parametrize("sound", SOUNDS)
-def test_a_sound_is_heard_during_the_event_alone(sound: str) -> None:
+def test_soundtrack_is_loud_during_events_only(sound: str) -> None:
     video = with_sound(sound)
     track = soundtrack(video).astype(float) / 32767
     assert len(track) == round(video.duration * RATE)
@@ -28,7 +30,7 @@ def test_a_sound_is_heard_during_the_event_alone(sound: str) -> None:
     assert (loud > 0.05) == (sound != "silence")
 
 
-def test_sounds_differ_in_their_spectrum() -> None:
+def test_soundtrack_spectra_of_the_sounds_differ() -> None:
     peaks = {}
     for sound in ("beep", "buzz", "drum"):
         video = with_sound(sound)

@@ -1,12 +1,12 @@
-"""Frames become what TSP's transforms make of them."""
+"""Tests of the preparation of frames: it equals TSP's transforms."""
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.config.pretrain_encoder import Clip
+from pipeline.config.clip import Clip
 from pipeline.encoders.geometry import MEAN, STD, central_crop, prepare, prepare_batch, stack
-from pipeline.encoders.torchvision_shim import torchvision
+from pipeline.encoders.torchvision_shim import import_torchvision
 
 CLIP = Clip()
 
@@ -19,22 +19,22 @@ def noise(height: int, width: int, frames: int = 3) -> torch.Tensor:
 
 @pytest.mark.parametrize(("height", "width"), [(240, 320), (128, 171), (64, 86), (360, 270)])
 @pytest.mark.parametrize("flip", [False, True])
-def test_it_is_tsps_sequence_of_transforms(height: int, width: int, flip: bool) -> None:
+def test_prepare_equals_tsps_sequence_of_transforms(height: int, width: int, flip: bool) -> None:
     frames = noise(height, width)
-    transforms = torchvision("torchvision.transforms.functional")
+    transforms = import_torchvision("torchvision.transforms.functional")
     video = frames.permute(0, 3, 1, 2).float() / 255
     video = torch.nn.functional.interpolate(video, (128, 171), mode="bilinear", align_corners=False)
     video = transforms.center_crop(transforms.normalize(video, MEAN, STD), [112, 112])
     expected = (video.flip(3) if flip else video).permute(0, 2, 3, 1)
-    found = prepare(frames, CLIP, central_crop(CLIP, (128, 171)), flip=flip)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    pixels = prepare(frames, CLIP, central_crop(CLIP, (128, 171)), flip=flip)
+    torch.testing.assert_close(pixels, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_crop_is_where_it_is_asked_for() -> None:
+def test_prepare_crops_at_the_given_position() -> None:
     frames = noise(128, 171)
-    found = prepare(frames, CLIP, (3, 50), flip=False)
+    pixels = prepare(frames, CLIP, (3, 50), flip=False)
     pixel = (frames[1, 3 + 7, 50 + 9].float() / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
-    torch.testing.assert_close(found[1, 7, 9], pixel, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(pixels[1, 7, 9], pixel, rtol=1e-5, atol=1e-5)
 
 
 def test_central_crop_of_the_published_geometry() -> None:
@@ -52,21 +52,21 @@ def test_central_crop_of_the_published_geometry() -> None:
         ((2, 2), (128, 128), (8, 8)),
     ],
 )
-def test_the_papers_geometry_keeps_the_aspect(size: tuple, resized: tuple, crop: tuple) -> None:
+def test_short_side_keeps_the_aspect_ratio_as_in_the_paper(size: tuple, resized: tuple, crop: tuple) -> None:
     clip = Clip(resize="short_side")
     assert clip.resized(*size) == resized
     assert central_crop(clip, resized) == crop
-    transforms = torchvision("torchvision.transforms.functional")
+    transforms = import_torchvision("torchvision.transforms.functional")
     frames = noise(*size)
     planes = frames.permute(0, 3, 1, 2).float()
     expected = transforms.center_crop(transforms.resize(planes, [128], antialias=False), [112, 112])
     expected = transforms.normalize(expected / 255, MEAN, STD).permute(0, 2, 3, 1)
-    # torch computes places in single precision, which tells at the far end of a long side.
+    # torch computes positions in single precision, which shows at the far end of a long side.
     torch.testing.assert_close(prepare(frames, clip, crop, flip=False), expected, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("resize", ["stretch", "short_side"])
-def test_a_batch_is_what_its_clips_are_alone_bit_for_bit(resize: str) -> None:
+def test_prepare_batch_equals_prepare_of_each_clip_bit_for_bit(resize: str) -> None:
     clip = Clip(resize=resize)
     sizes = [(240, 320), (128, 171), (240, 320), (360, 270), (240, 320), (64, 86)]
     clips = [noise(*size) for size in sizes]
@@ -75,17 +75,17 @@ def test_a_batch_is_what_its_clips_are_alone_bit_for_bit(resize: str) -> None:
     batch = prepare_batch(clips, clip, crops, flips)
     assert batch.shape == (6, 3, 3, 112, 112)
     assert batch.is_contiguous(memory_format=torch.channels_last_3d)
-    for found, frames, crop, flip in zip(batch, clips, crops, flips, strict=True):
-        assert torch.equal(found, prepare(frames, clip, crop, flip=flip).permute(3, 0, 1, 2))
+    for pixels, frames, crop, flip in zip(batch, clips, crops, flips, strict=True):
+        assert torch.equal(pixels, prepare(frames, clip, crop, flip=flip).permute(3, 0, 1, 2))
 
 
-def test_a_crop_must_fit_the_resized_frame() -> None:
+def test_clip_refuses_a_crop_larger_than_the_resized_frame() -> None:
     with pytest.raises(ValueError, match="crop 150 exceeds"):
         Clip(resize="short_side", width=400, crop=150)
-    assert Clip(resize="short_side", width=64).crop == 112, "the width is not used"
+    assert Clip(resize="short_side", width=64).crop == 112, "short_side ignores the width"
 
 
-def test_a_batch_is_channels_first_with_channels_last_in_memory() -> None:
+def test_stack_gives_channels_first_with_channels_last_in_memory() -> None:
     clips = [torch.randn(4, 6, 6, 3) for _ in range(2)]
     batch = stack(clips)
     assert batch.shape == (2, 3, 4, 6, 6)

@@ -1,15 +1,31 @@
-"""The losses are the papers', and finite whatever comes."""
+"""Tests of the loss terms and the heads: the formulas of the papers, finite for every input."""
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config.losses import LOSSES, build_losses
 from pipeline.config.pretrain_encoder import PretrainEncoder
-from pipeline.encoders.heads import Heads, Logits
-from pipeline.encoders.losses import NO_ACTION, Labels, asymmetric_loss, pretraining_loss
+from pipeline.encoders.losses import (
+    BatchLoss,
+    Heads,
+    LossTerm,
+    NumLabels,
+    Targets,
+    asymmetric_loss,
+    build_loss_terms,
+    mean_average_precision,
+    pretraining_loss,
+    selection_score,
+)
+from pipeline.encoders.sampling import NO_ACTION, ClipSample
+from pipeline.errors import PipelineError
+
+CPU = torch.device("cpu")
 
 GOLDEN = [
     # logit, target, gamma_pos, loss for gamma_neg 4 and margin 0.05
@@ -24,12 +40,12 @@ GOLDEN = [
 
 
 @pytest.mark.parametrize(("logit", "target", "gamma_pos", "loss"), GOLDEN)
-def test_golden_values(logit: float, target: float, gamma_pos: float, loss: float) -> None:
-    found = asymmetric_loss(torch.tensor([logit]), torch.tensor([target]), 4.0, gamma_pos, 0.05)
-    assert float(found) == pytest.approx(loss, abs=1e-6)
+def test_asymmetric_loss_golden_values(logit: float, target: float, gamma_pos: float, loss: float) -> None:
+    value = asymmetric_loss(torch.tensor([logit]), torch.tensor([target]), 4.0, gamma_pos, 0.05)
+    assert float(value) == pytest.approx(loss, abs=1e-6)
 
 
-def test_an_easy_negative_costs_exactly_nothing() -> None:
+def test_asymmetric_loss_of_an_easy_negative_is_exactly_zero() -> None:
     x = torch.tensor([-4.0], requires_grad=True)
     loss = asymmetric_loss(x, torch.zeros(1), 4.0, 1.0, 0.05)
     loss.sum().backward()
@@ -40,7 +56,7 @@ def test_an_easy_negative_costs_exactly_nothing() -> None:
 @pytest.mark.parametrize("gamma_neg", [0.0, 0.5, 1.0, 4.0])
 @pytest.mark.parametrize("gamma_pos", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("margin", [0.0, 0.05])
-def test_gradients_are_those_of_finite_differences(gamma_neg: float, gamma_pos: float, margin: float) -> None:
+def test_asymmetric_loss_gradients_equal_finite_differences(gamma_neg: float, gamma_pos: float, margin: float) -> None:
     # Away from the corner where p equals the margin, at a logit of -2.94.
     x = torch.tensor([-7.0, -3.5, -2.5, -1.0, 0.0, 0.7, 3.0, 7.0], dtype=torch.float64, requires_grad=True)
     for target in (torch.zeros(8, dtype=torch.float64), torch.ones(8, dtype=torch.float64)):
@@ -48,7 +64,7 @@ def test_gradients_are_those_of_finite_differences(gamma_neg: float, gamma_pos: 
 
 
 @given(logit=st.floats(-30, 30), target=st.sampled_from([0.0, 1.0]))
-def test_without_focusing_and_margin_it_is_binary_cross_entropy(logit: float, target: float) -> None:
+def test_asymmetric_loss_without_focusing_and_margin_is_binary_cross_entropy(logit: float, target: float) -> None:
     x, y = torch.tensor([logit], dtype=torch.float64), torch.tensor([target], dtype=torch.float64)
     expected = torch.nn.functional.binary_cross_entropy_with_logits(x, y)
     assert float(asymmetric_loss(x, y, 0.0, 0.0, 0.0)) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
@@ -61,19 +77,23 @@ def test_without_focusing_and_margin_it_is_binary_cross_entropy(logit: float, ta
     gamma_pos=st.floats(0, 6),
     margin=st.floats(0, 0.9),
 )
-def test_it_is_the_formula(logit: float, target: float, gamma_neg: float, gamma_pos: float, margin: float) -> None:
+def test_asymmetric_loss_is_the_formula(
+    logit: float, target: float, gamma_neg: float, gamma_pos: float, margin: float
+) -> None:
     p = 1 / (1 + math.exp(-logit))
     p_m = max(p - margin, 0.0)
     expected = -((1 - p) ** gamma_pos) * math.log(p) if target else -(p_m**gamma_neg) * math.log(1 - p_m)
     x, y = torch.tensor([logit], dtype=torch.float64), torch.tensor([target], dtype=torch.float64)
-    found = asymmetric_loss(x, y, gamma_neg, gamma_pos, margin)
-    assert float(found) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    value = asymmetric_loss(x, y, gamma_neg, gamma_pos, margin)
+    assert float(value) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 4.0])
 @pytest.mark.parametrize("margin", [0.0, 0.05])
-def test_extreme_logits_of_any_precision_stay_finite(dtype: torch.dtype, gamma: float, margin: float) -> None:
+def test_asymmetric_loss_is_finite_for_extreme_logits_of_any_precision(
+    dtype: torch.dtype, gamma: float, margin: float
+) -> None:
     x = torch.tensor([-60000.0, -200.0, -20.0, 0.0, 20.0, 200.0, 60000.0], dtype=dtype, requires_grad=True)
     for target in (torch.zeros(7), torch.ones(7)):
         loss = asymmetric_loss(x, target.to(dtype), gamma, gamma, margin)
@@ -83,106 +103,221 @@ def test_extreme_logits_of_any_precision_stay_finite(dtype: torch.dtype, gamma: 
         assert torch.isfinite(gradient).all()
 
 
-def test_autocast_does_not_lower_its_precision() -> None:
+def test_asymmetric_loss_keeps_its_precision_under_autocast() -> None:
     x, y = torch.randn(3, 5), torch.randint(0, 2, (3, 5)).float()
     plain = asymmetric_loss(x, y, 4.0, 1.0, 0.05)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(asymmetric_loss(x, y, 4.0, 1.0, 0.05), plain)
 
 
-def batch(actions: list[int], covered: list[bool], concepts: int = 3, classes: int = 4) -> tuple[Logits, Labels]:
+Logits = dict[str, torch.Tensor]
+
+
+def build_terms(num_concepts: int = 3, num_actions: int = 4, **weights: float) -> dict[str, LossTerm]:
+    """Build the terms of the given weights; without any, those of the default configuration."""
+    config = PretrainEncoder(losses=build_losses(**weights)) if weights else PretrainEncoder()
+    return build_loss_terms(config, NumLabels(num_actions, num_concepts))
+
+
+def draw_samples(actions: list[int], has_caption: list[bool], num_concepts: int = 3) -> list[ClipSample]:
+    rng = np.random.default_rng(len(actions))
+    concept_sets = [tuple(np.flatnonzero(rng.random(num_concepts) < 0.5).tolist()) for _ in actions]
+    return [
+        ClipSample("v", 0, action, concepts if covered else None, 0, 0, False)
+        for action, concepts, covered in zip(actions, concept_sets, has_caption, strict=True)
+    ]
+
+
+def draw_batch(
+    terms: dict[str, LossTerm], actions: list[int], has_caption: list[bool], num_concepts: int = 3
+) -> tuple[Logits, dict[str, Targets]]:
     generator = torch.Generator().manual_seed(len(actions))
-    size = len(actions)
+    samples = draw_samples(actions, has_caption, num_concepts)
+    logits = {
+        name: torch.randn(len(actions), term.num_outputs, generator=generator).requires_grad_()
+        for name, term in terms.items()
+    }
+    return logits, {name: term.targets(samples, CPU) for name, term in terms.items()}
 
-    def noise(width: int) -> torch.Tensor:
-        return torch.randn(size, width, generator=generator).requires_grad_()
 
-    labels = Labels(
-        action=torch.tensor(actions),
-        region=(torch.tensor(actions) != NO_ACTION).long(),
-        concepts=(torch.rand(size, concepts, generator=generator) < 0.5).float(),
-        covered=torch.tensor(covered),
+def compute_loss(
+    terms: dict[str, LossTerm], actions: list[int], has_caption: list[bool]
+) -> tuple[BatchLoss, Logits, dict[str, Targets]]:
+    logits, targets = draw_batch(terms, actions, has_caption)
+    return pretraining_loss(logits, targets, terms), logits, targets
+
+
+def test_pretraining_loss_is_the_weighted_sum_of_its_terms() -> None:
+    terms = build_terms(action=1.0, region=0.5, concepts=0.25)
+    loss, logits, targets = compute_loss(terms, [0, NO_ACTION, 3], [True, False, True])
+    action, region, concepts = (loss.terms[name].value for name in ("action", "region", "concepts"))
+    torch.testing.assert_close(loss.total, action + 0.5 * region + 0.25 * concepts)
+    log_p = logits["action"].log_softmax(1)
+    torch.testing.assert_close(action, -(log_p[0, 0] + log_p[2, 3]) / 2)
+    log_p = logits["region"].log_softmax(1)
+    torch.testing.assert_close(region, -(log_p[0, 1] + log_p[1, 0] + log_p[2, 1]) / 3)
+    per_clip = asymmetric_loss(logits["concepts"], targets["concepts"]["concepts"], 4.0, 1.0, 0.05).sum(1)
+    torch.testing.assert_close(concepts, (per_clip[0] + per_clip[2]) / 2)
+    assert [int(loss.terms[name].count) for name in terms] == [2, 3, 2]
+
+
+def test_concepts_term_uses_the_settings_of_its_section() -> None:
+    section = {"losses": {"concepts": {"gamma_neg": 0.0, "gamma_pos": 0.0, "margin": 0.0}}}
+    terms = build_loss_terms(PretrainEncoder.parse(section, ""), NumLabels(4, 3))
+    logits, targets = draw_batch(terms, [0, 1], [True, True])
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits["concepts"], targets["concepts"]["concepts"], reduction="none"
     )
-    return Logits(noise(classes), noise(2), noise(concepts)), labels
+    loss = pretraining_loss(logits, targets, terms)
+    torch.testing.assert_close(loss.total, 0.1 * expected.sum(1).mean())
 
 
-def test_the_parts_are_added_with_their_weights() -> None:
-    logits, labels = batch([0, NO_ACTION, 3], [True, False, True])
-    losses = pretraining_loss(logits, labels, PretrainEncoder(alpha=0.5, beta=0.25))
-    assert losses.region is not None
-    assert losses.semantic is not None
-    torch.testing.assert_close(losses.total, losses.action + 0.5 * losses.region + 0.25 * losses.semantic)
-    log_p = logits.action.log_softmax(1)
-    torch.testing.assert_close(losses.action, -(log_p[0, 0] + log_p[2, 3]) / 2)
-    each = asymmetric_loss(logits.semantic, labels.concepts, 4.0, 1.0, 0.05).sum(1)
-    torch.testing.assert_close(losses.semantic, (each[0] + each[2]) / 2)
+def test_background_gives_the_action_head_and_uncovered_clips_the_concepts_head_no_gradient() -> None:
+    loss, logits, _ = compute_loss(build_terms(), [1, NO_ACTION], [False, True])
+    loss.total.backward()
+    action, concepts = logits["action"].grad, logits["concepts"].grad
+    assert action is not None and concepts is not None
+    assert action[0].abs().sum() > 0
+    assert action[1].abs().sum() == 0
+    assert concepts[0].abs().sum() == 0
+    assert concepts[1].abs().sum() > 0
 
 
-def test_background_teaches_the_action_head_nothing_and_uncovered_clips_no_concepts() -> None:
-    logits, labels = batch([1, NO_ACTION], [False, True])
-    pretraining_loss(logits, labels, PretrainEncoder()).total.backward()
-    assert logits.action.grad is not None and logits.semantic.grad is not None
-    assert logits.action.grad[0].abs().sum() > 0
-    assert logits.action.grad[1].abs().sum() == 0
-    assert logits.semantic.grad[0].abs().sum() == 0
-    assert logits.semantic.grad[1].abs().sum() > 0
+def test_pretraining_loss_without_foreground_and_without_captions_is_finite() -> None:
+    loss, logits, _ = compute_loss(build_terms(), [NO_ACTION] * 3, [False] * 3)
+    assert float(loss.terms["action"].value.detach()) == 0.0
+    assert float(loss.terms["concepts"].value.detach()) == 0.0
+    loss.total.backward()
+    assert all(values.grad is not None and torch.isfinite(values.grad).all() for values in logits.values())
 
 
-def test_a_batch_without_foreground_and_without_sentences_is_finite() -> None:
-    logits, labels = batch([NO_ACTION] * 3, [False] * 3)
-    losses = pretraining_loss(logits, labels, PretrainEncoder())
-    assert float(losses.action.detach()) == 0.0
-    assert float(losses.semantic.detach()) == 0.0
-    losses.total.backward()
-    assert all(torch.isfinite(part.grad).all() for part in (logits.action, logits.region, logits.semantic))
+def test_pretraining_loss_leaves_out_a_term_of_weight_0() -> None:
+    terms = build_terms(action=0.0, region=1.0)
+    loss, _, _ = compute_loss(terms, [0, NO_ACTION, 3], [True, False, True])
+    assert loss.terms.keys() == {"region"}
+    torch.testing.assert_close(loss.total, loss.terms["region"].value)
 
 
-def test_without_an_action_head_its_weight_is_out_of_the_sum() -> None:
-    logits, labels = batch([0, NO_ACTION, 3], [True, False, True])
-    losses = pretraining_loss(Logits(None, logits.region, None), labels, PretrainEncoder(action=0.0))
-    assert losses.action is None
-    torch.testing.assert_close(losses.total, losses.region)
+def test_pretraining_loss_multiplies_a_single_term_by_its_weight() -> None:
+    loss, _, _ = compute_loss(build_terms(action=0.5), [0, NO_ACTION, 3], [True, False, True])
+    torch.testing.assert_close(loss.total, 0.5 * loss.terms["action"].value)
 
 
-def test_the_weight_of_the_action_loss() -> None:
-    logits, labels = batch([0, NO_ACTION, 3], [True, False, True])
-    losses = pretraining_loss(Logits(logits.action, None, None), labels, PretrainEncoder(action=0.5))
-    torch.testing.assert_close(losses.total, 0.5 * losses.action)
-
-
-@pytest.mark.parametrize("actions", [0, 4])
+@pytest.mark.parametrize("num_actions", [0, 4])
 @pytest.mark.parametrize("region", [True, False])
-@pytest.mark.parametrize("concepts", [1, 5])
-def test_gradients_of_the_whole_loss_are_those_of_finite_differences(actions: int, region: bool, concepts: int) -> None:
-    heads = Heads(3, actions, region=region, concepts=concepts, global_dim=2).double()
-    _, labels = batch([0, NO_ACTION, 3], [True, False, True], concepts)
-    config = PretrainEncoder(alpha=0.5, beta=0.25)
+@pytest.mark.parametrize("num_concepts", [1, 5])
+def test_pretraining_loss_gradients_equal_finite_differences(num_actions: int, region: bool, num_concepts: int) -> None:
+    terms = build_terms(num_concepts, num_actions, action=1.0, region=0.5 * region, concepts=0.25)
+    heads = Heads(terms, 3, global_dim=2).double()
+    samples = draw_samples([0, NO_ACTION, 3], [True, False, True], num_concepts)
+    targets = {name: term.targets(samples, CPU) for name, term in terms.items()}
 
-    def total(features: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
-        return pretraining_loss(heads(features, whole), labels, config).total
+    def total(features: torch.Tensor, global_features: torch.Tensor) -> torch.Tensor:
+        return pretraining_loss(heads(features, global_features), targets, terms).total
 
-    draw = torch.Generator().manual_seed(0)
-    features = [torch.randn(3, dim, generator=draw, dtype=torch.float64).requires_grad_() for dim in (3, 2)]
+    generator = torch.Generator().manual_seed(0)
+    features = [torch.randn(3, dim, generator=generator, dtype=torch.float64).requires_grad_() for dim in (3, 2)]
     assert torch.autograd.gradcheck(total, tuple(features))
 
 
-@pytest.mark.parametrize("actions", [0, 4])
+@pytest.mark.parametrize("num_actions", [0, 4])
 @pytest.mark.parametrize("region", [True, False])
-@pytest.mark.parametrize("concepts", [0, 5])
-def test_heads_that_are_left_out_have_no_weights(actions: int, region: bool, concepts: int) -> None:
-    heads = Heads(8, actions, region=region, concepts=concepts)
-    present = {"action": actions > 0, "region": region, "semantic": concepts > 0}
-    assert {name.split(".")[0] for name in heads.state_dict()} == {name for name, there in present.items() if there}
-    said = heads(torch.randn(2, 8))
-    assert {name: getattr(said, name) is not None for name in present} == present
+@pytest.mark.parametrize("num_concepts", [0, 5])
+def test_heads_without_weight_or_classes_are_left_out(num_actions: int, region: bool, num_concepts: int) -> None:
+    terms = build_terms(num_concepts, num_actions, action=1.0, region=float(region), concepts=1.0)
+    heads = Heads(terms, 8)
+    present = {"action": num_actions > 0, "region": region, "concepts": num_concepts > 0}
+    expected = {name for name, is_present in present.items() if is_present}
+    assert {name.split(".")[0] for name in heads.state_dict()} == expected
+    assert heads(torch.randn(2, 8)).keys() == expected
 
 
-def test_the_region_head_alone_sees_the_global_feature_after_the_local_one() -> None:
-    heads = Heads(3, 4, region=True, concepts=5, global_dim=2)
-    local, whole = torch.randn(6, 3), torch.randn(6, 2)
-    with_it, without = heads(local, whole), heads(local, torch.zeros(6, 2))
-    assert torch.equal(with_it.action, without.action)
-    assert torch.equal(with_it.semantic, without.semantic)
-    weight = heads.region.weight
-    torch.testing.assert_close(without.region, local @ weight[:, :3].T + heads.region.bias)
-    torch.testing.assert_close(with_it.region - without.region, whole @ weight[:, 3:].T)
+def test_heads_are_created_in_the_order_of_the_registry() -> None:
+    assert list(LOSSES) == ["action", "region", "concepts"]
+    assert list(build_terms(concepts=1.0, region=1.0, action=1.0)) == list(LOSSES)
+
+
+def test_heads_give_only_the_region_head_the_global_feature() -> None:
+    heads = Heads(build_terms(5), 3, global_dim=2)
+    local, global_features = torch.randn(6, 3), torch.randn(6, 2)
+    with_global, without = heads(local, global_features), heads(local, torch.zeros(6, 2))
+    assert torch.equal(with_global["action"], without["action"])
+    assert torch.equal(with_global["concepts"], without["concepts"])
+    weight, bias = heads["region"].weight, heads["region"].bias
+    torch.testing.assert_close(without["region"], local @ weight[:, :3].T + bias)
+    torch.testing.assert_close(with_global["region"] - without["region"], global_features @ weight[:, 3:].T)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_term_declares_its_metrics_and_works_on_no_clips(name: str) -> None:
+    (term,) = build_terms(**{name: 1.0}).values()
+    logits, targets = torch.zeros(2, term.num_outputs), term.targets(draw_samples([0, 1], [True, True]), CPU)
+    assert tuple(term.metrics(logits, targets)) == term.metric_names
+    rows = term.validation_rows(torch.zeros(0, term.num_outputs), term.targets([], CPU))
+    validation = term.validation_metrics(*(row.numpy() for row in rows))
+    assert term.selection_metric in {*term.metric_names, *validation}
+    assert {"action", "region", "concepts"}.issuperset(LOSSES[name].labels)
+
+
+@pytest.mark.parametrize(
+    ("losses", "key"),
+    [
+        ({"gloss": 1.0}, "losses.gloss"),
+        ({"action": "1e-4"}, "losses.action.weight = '1e-4'"),
+        ({"region": -1.0}, "losses.region.weight = -1.0"),
+        ({"action": {"gamma_neg": 1.0}}, "losses.action.gamma_neg"),
+        ({"action": 0.0}, "losses: "),
+        ({}, "losses: "),
+    ],
+)
+def test_losses_section_names_the_key_of_an_error(losses: dict[str, object], key: str) -> None:
+    with pytest.raises(PipelineError) as error:
+        PretrainEncoder.parse({"losses": losses}, "pretrain_encoder")
+    assert f"pretrain_encoder.{key}" in str(error.value)
+
+
+def test_selection_score_is_the_mean_accuracy_or_else_the_mean_of_the_selection_metrics() -> None:
+    terms = build_terms()
+    metrics = {"val_action_accuracy": 0.5, "val_region_accuracy": 1.0, "val_concepts_map": 0.1}
+    assert selection_score(metrics, terms) == 0.75
+    assert selection_score({"val_region_accuracy": 1.0, "val_concepts_map": 0.1}, terms) == 1.0
+    assert selection_score({"val_concepts_map": 0.1}, terms) == 0.1
+    assert selection_score({}, terms) == 0.0
+
+
+def average_precision(scores: list[float], is_positive: list[int]) -> float:
+    scores_column = np.array(scores, dtype=np.float32)[:, None]
+    return mean_average_precision(scores_column, np.array(is_positive, dtype=bool)[:, None])
+
+
+def test_mean_average_precision_of_a_given_ranking() -> None:
+    # Hits at ranks 1, 3 and 4: (1/1 + 2/3 + 3/4) / 3.
+    assert average_precision([0.9, 0.8, 0.7, 0.6, 0.1], [1, 0, 1, 1, 0]) == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
+    assert average_precision([1, 2, 3], [0, 0, 1]) == 1.0
+
+
+def test_mean_average_precision_ignores_the_order_of_equal_scores() -> None:
+    assert (
+        average_precision([1, 1, 1, 1], [1, 0, 0, 0])
+        == average_precision([1, 1, 1, 1], [0, 0, 0, 1])
+        == pytest.approx(0.25)
+    )
+
+
+def test_mean_average_precision_leaves_out_concepts_without_positive_clips() -> None:
+    scores = np.array([[0.1, 0.9], [0.2, 0.1]], dtype=np.float32)
+    assert mean_average_precision(scores, np.array([[False, True], [False, False]])) == 1.0
+    assert mean_average_precision(scores, np.zeros((2, 2), dtype=bool)) == 0.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=30))
+def test_mean_average_precision_is_the_mean_precision_at_the_hits(items: list[tuple[int, bool]]) -> None:
+    if not any(hit for _, hit in items):
+        return
+    precisions = []
+    for score, hit in items:
+        if hit:
+            ranked_before = [is_hit for value, is_hit in items if value >= score]
+            precisions.append(sum(ranked_before) / len(ranked_before))
+    scores, hits = [float(score) for score, _ in items], [int(hit) for _, hit in items]
+    assert average_precision(scores, hits) == pytest.approx(float(np.mean(precisions)))

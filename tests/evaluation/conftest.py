@@ -1,4 +1,4 @@
-"""Java for the tests of the metrics: the real METEOR, started once, and stand-ins that misbehave."""
+"""Java for the tests of the metrics: the real METEOR, started once, and faulty substitutes."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ def jar() -> Iterator[JarMeteor]:
 
 @pytest.fixture
 def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeJava:
-    """Make a Python text the `java` on PATH; it runs in a folder of its own, which is returned."""
+    """Return a function that installs a Python program as the `java` on PATH, and returns the folder it runs in."""
 
     def install(text: str) -> Path:
         folder = tmp_path / "fake"

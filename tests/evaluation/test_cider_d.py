@@ -1,4 +1,4 @@
-"""CIDEr-D with frequencies of its own."""
+"""CIDEr-D with the document frequencies of a fixed corpus."""
 
 import math
 
@@ -13,18 +13,18 @@ sentences = st.lists(st.sampled_from("abcde"), min_size=2, max_size=9).map(" ".j
 
 
 @given(st.lists(st.tuples(sentences, sentences), min_size=1, max_size=6))
-def test_with_the_frequencies_of_the_references_it_is_the_evaluators(pairs: list[tuple[str, str]]) -> None:
-    mine = CiderD(reference for _, reference in pairs).score(pairs)
-    assert sum(mine) / len(mine) == pytest.approx(cider([pairs])[0], abs=1e-9)
+def test_cider_d_with_the_references_as_corpus_equals_cider(pairs: list[tuple[str, str]]) -> None:
+    scores = CiderD(reference for _, reference in pairs).score(pairs)
+    assert sum(scores) / len(scores) == pytest.approx(cider([pairs])[0], abs=1e-9)
 
 
-def test_a_pairs_score_does_not_depend_on_its_company() -> None:
+def test_cider_d_of_a_pair_does_not_depend_on_other_pairs() -> None:
     metric = CiderD(["a man runs 0", "a dog runs 0", "a cat sleeps 0"])
     pairs = [("a man runs 0", "a man runs 0"), ("a dog", "a dog runs 0"), ("", "a cat sleeps 0")]
     assert metric.score(pairs) == [metric.score([pair])[0] for pair in pairs]
 
 
-def test_a_word_weighs_what_the_corpus_says() -> None:
+def test_cider_d_weights_are_those_of_the_corpus() -> None:
     """By hand: of one word each, so that only n = 1 counts, a quarter of the whole; lengths are equal."""
     metric = CiderD(["man runs", "man sits", "dog runs", "man jumps"])
     man, sits, runs, unknown = math.log(4 / 3), math.log(4), math.log(2), math.log(4)
@@ -35,6 +35,6 @@ def test_a_word_weighs_what_the_corpus_says() -> None:
     assert metric.score([("man swims", "sits man")]) == [pytest.approx(expected)]
 
 
-def test_what_is_empty_scores_nothing() -> None:
+def test_cider_d_of_an_empty_side_is_0() -> None:
     metric = CiderD([])
     assert metric.score([("", ""), ("a", ""), ("", "a"), ("a", "a")]) == [0, 0, 0, 0]

@@ -1,4 +1,4 @@
-"""METEOR: equal to its jar, whatever it is given."""
+"""METEOR: equal to its jar, for any text."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.meteor import JarMeteor, Meteor, Pair, aggregate, engine, scores
 
 
-def test_golden_pairs(meteor: Meteor, shared: Path) -> None:
+def test_meteor_statistics_equal_the_golden_pairs(meteor: Meteor, shared: Path) -> None:
     lines = (shared / "golden/metrics/pairs_golden.jsonl").read_text(encoding="utf-8").splitlines()
     golden = [json.loads(line) for line in lines]
     assert len(golden) == 8069
@@ -26,8 +26,8 @@ def test_golden_pairs(meteor: Meteor, shared: Path) -> None:
     np.testing.assert_allclose(scores(statistics), [row["meteor"] for row in golden], rtol=0, atol=1e-9)
 
 
-def test_scores_of_plain_cases(meteor: Meteor) -> None:
-    same, empty, half, nothing, stem = meteor.score(
+def test_meteor_score_of_simple_cases(meteor: Meteor) -> None:
+    identical, empty, half, unrelated, stem = meteor.score(
         [
             ("a man runs", "a man runs"),
             ("", "a man runs"),
@@ -36,20 +36,20 @@ def test_scores_of_plain_cases(meteor: Meteor) -> None:
             ("a man running", "a man runs"),
         ]
     )
-    assert same == 1
-    assert empty == nothing == 0
+    assert identical == 1
+    assert empty == unrelated == 0
     assert 0 < half < stem < 1
     assert meteor.score([("", ""), ("a man", "")]) == [0, 0]
     assert meteor.score([]) == []
 
 
-def test_a_set_of_pairs_is_a_corpus_not_a_mean(meteor: Meteor) -> None:
+def test_aggregate_scores_a_document_as_one_corpus(meteor: Meteor) -> None:
     pairs = [("a man rides a horse", "the man is riding a horse"), ("he waves", "a crowd cheers loudly for him")]
-    both, first, nobody = meteor.aggregate([pairs, pairs[:1], []])
+    both, first, no_pairs = meteor.aggregate([pairs, pairs[:1], []])
     assert first == pytest.approx(meteor.score(pairs[:1])[0], abs=1e-12)
     assert both != pytest.approx(np.mean(meteor.score(pairs)), abs=1e-3)
     assert both == pytest.approx(meteor.aggregate([pairs[::-1]])[0], abs=0)
-    assert nobody == 0
+    assert no_pairs == 0
     assert meteor.aggregate([]).shape == (0,)
 
 
@@ -57,12 +57,12 @@ ODD_TEXTS = ["a ||| man", "a\nman", "a\r\nman", "a\x00man", "a\x0b\x1c man", "a 
 ODD_TEXTS += [f"a{sign}man" for sign in "\x01\x1f\x7f\x85\u00a0\u1680\u2003\u2028\u2029\u200b\u3000"]
 
 
-def test_no_text_breaks_the_line_protocol_or_another_pair(meteor: Meteor, jar: JarMeteor) -> None:
+def test_sanitize_protects_the_line_protocol_and_other_pairs(meteor: Meteor, jar: JarMeteor) -> None:
     pairs = [pair for text in ODD_TEXTS for pair in ((text, "a man"), ("a man", text), ("a man", "a man"))]
-    found = meteor.score(pairs)
-    assert found[2::3] == [1] * len(ODD_TEXTS)
-    assert found[0:15:3] == [1] * 5
-    assert jar.score(pairs) == found
+    scores_of_pairs = meteor.score(pairs)
+    assert scores_of_pairs[2::3] == [1] * len(ODD_TEXTS)
+    assert scores_of_pairs[0:15:3] == [1] * 5
+    assert jar.score(pairs) == scores_of_pairs
 
 
 def test_aggregate_ignores_the_chunk_of_a_complete_match() -> None:
@@ -73,7 +73,7 @@ def test_aggregate_ignores_the_chunk_of_a_complete_match() -> None:
     assert scores(reordered)[0] == pytest.approx(1 - 0.6)
 
 
-# The jar as the judge, on what is made to be hard: few words, many repetitions, stems, synonyms, phrases, punctuation.
+# The jar is the reference, on hard texts: few words, many repetitions, stems, synonyms, phrases, punctuation.
 
 HARD = """
 a the man men woman runs running ran jump jumps leap quickly fast speedy dog dogs hound skies sky in front of
@@ -86,11 +86,11 @@ texts = st.lists(st.sampled_from(FAMILIES), max_size=14).map(" ".join)
 
 @settings(max_examples=20)
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=120))
-def test_the_jar_counts_the_same(meteor: Meteor, jar: JarMeteor, pairs: list[Pair]) -> None:
+def test_meteor_statistics_equal_the_jars(meteor: Meteor, jar: JarMeteor, pairs: list[Pair]) -> None:
     np.testing.assert_array_equal(meteor.statistics(pairs), jar.statistics(pairs))
 
 
-def test_the_jar_counts_the_same_in_real_sentences(meteor: Meteor, jar: JarMeteor, shared: Path) -> None:
+def test_meteor_statistics_equal_the_jars_on_real_sentences(meteor: Meteor, jar: JarMeteor, shared: Path) -> None:
     lines = (shared / "golden/metrics/ptb_golden.jsonl").read_text(encoding="utf-8").splitlines()
     sentences = [json.loads(line)[1] for line in lines[::20]]
     # Each with its neighbour, itself, itself backwards, and a paragraph: more words than a machine word has bits.
@@ -102,52 +102,54 @@ def test_the_jar_counts_the_same_in_real_sentences(meteor: Meteor, jar: JarMeteo
     np.testing.assert_array_equal(meteor.statistics(pairs), jar.statistics(pairs))
 
 
-def test_endless_captions(meteor: Meteor, jar: JarMeteor) -> None:
+def test_meteor_accepts_captions_of_ten_thousand_words(meteor: Meteor, jar: JarMeteor) -> None:
     refrain, sentence = "the man runs and the dog leaps ", "a man is running in front of the dog"
     pairs = [(refrain * 40, sentence), (sentence, refrain * 40)]
     np.testing.assert_array_equal(meteor.statistics(pairs), jar.statistics(pairs))
     # Ten thousand words, at which the jar's memory ends.
-    found = meteor.statistics([(refrain * 1429, sentence), (sentence, refrain * 1429)])
-    assert found[:, :2].tolist() == [[10003, 9], [9, 10003]]
-    assert found[0, 4:].tolist() == meteor.statistics(pairs)[0, 4:].tolist()
+    statistics = meteor.statistics([(refrain * 1429, sentence), (sentence, refrain * 1429)])
+    assert statistics[:, :2].tolist() == [[10003, 9], [9, 10003]]
+    assert statistics[0, 4:].tolist() == meteor.statistics(pairs)[0, 4:].tolist()
 
 
 @given(st.lists(st.tuples(texts, texts), max_size=30), st.randoms(use_true_random=False))
-def test_neither_order_nor_company_matters(meteor: Meteor, pairs: list[Pair], random: Any) -> None:
+def test_meteor_statistics_do_not_depend_on_order_or_other_pairs(
+    meteor: Meteor, pairs: list[Pair], random: Any
+) -> None:
     together = dict(zip(pairs, meteor.statistics(pairs).tolist(), strict=True))
     shuffled = random.sample(pairs, len(pairs))
     assert meteor.statistics(shuffled).tolist() == [together[pair] for pair in shuffled]
     assert [meteor.statistics([pair]).tolist()[0] for pair in pairs[:3]] == [together[pair] for pair in pairs[:3]]
 
 
-def test_threads_change_nothing(meteor: Meteor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_meteor_workers_change_no_statistics(meteor: Meteor, monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = [(" ".join(FAMILIES[i:j]), " ".join(FAMILIES[j - 9 : i + 9])) for i in range(20) for j in range(i + 9, 40)]
     alone = meteor.statistics(pairs)
-    monkeypatch.setattr(engine, "CELLS", 500)
+    monkeypatch.setattr(engine, "MAX_CELLS", 500)
     np.testing.assert_array_equal(Meteor(300.0, workers=3).statistics(pairs), alone)
 
 
-def test_words_that_were_met_need_no_java_again(meteor: Meteor, fake_java) -> None:
+def test_meteor_runs_java_only_for_new_words(meteor: Meteor, fake_java) -> None:
     before = meteor.score([("a man runs quickly", "the man 's dog"), ("", "leaps")])
-    folder = fake_java("open('asked', 'w'); sys.exit(1)")
+    folder = fake_java("open('started', 'w'); sys.exit(1)")
     assert meteor.score([("a man runs quickly", "the man 's dog"), ("", "leaps")]) == before
     assert 0 < meteor.score([("the man quickly leaps", "a man leaps")])[0] < 1
-    assert not (folder / "asked").exists()
+    assert not (folder / "started").exists()
 
 
-def test_a_java_that_dies_is_asked_once_more(fake_java, caplog: pytest.LogCaptureFixture) -> None:
+def test_meteor_restarts_a_java_that_dies(fake_java, caplog: pytest.LogCaptureFixture) -> None:
     folder = fake_java(
-        "if not os.path.exists('asked'): open('asked', 'w').close(); sys.exit('out of luck')\n"
+        "if not os.path.exists('started'): open('started', 'w').close(); sys.exit('out of luck')\n"
         "print(sys.stdin.read(), end='')"
     )
     with caplog.at_level(logging.WARNING):
         assert Meteor(60.0).score([("zzyzx", "zzyzx")]) == [1]
     assert "started once more" in caplog.text
     assert "out of luck" in caplog.text
-    assert (folder / "asked").exists()
+    assert (folder / "started").exists()
 
 
-def test_a_java_that_dies_twice_hangs_or_is_not_there_is_told(fake_java, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_meteor_reports_a_java_that_dies_twice_hangs_or_is_missing(fake_java, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = fake_java("import signal\nif os.path.exists('hang'): signal.pause()\nsys.exit('no memory')")
     with pytest.raises(PipelineError, match=r"Stemmer\) failed twice.*no memory"):
         Meteor(60.0).score([("zzyzx", "a")])
@@ -159,13 +161,13 @@ def test_a_java_that_dies_twice_hangs_or_is_not_there_is_told(fake_java, monkeyp
         Meteor(60.0).score([("zzyzx", "a")])
 
 
-def test_several_processes_score_alike(meteor: Meteor) -> None:
+def test_meteor_scores_equally_in_several_processes(meteor: Meteor) -> None:
     pairs = [("the man runs", "a man is running"), ("a hound leaps", "dogs jump in front of the woman")]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         assert list(pool.map(_scores, [pairs] * 2)) == [meteor.score(pairs)] * 2
 
 
-def test_a_forked_process_scores_too(fake_java) -> None:
+def test_meteor_scores_in_a_forked_process(fake_java) -> None:
     fake_java("print(sys.stdin.read(), end='')")
     FRESH.append(Meteor(60.0))  # its words are still being read when the process is forked
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:

@@ -1,4 +1,4 @@
-"""Caption files that are not what they should be are refused in plain words."""
+"""Reading caption files: malformed files are refused, with file, video and index."""
 
 import json
 from pathlib import Path
@@ -17,14 +17,14 @@ def write(path: Path, results: Any, **other: Any) -> Path:
     return path
 
 
-def test_a_good_file_is_read_as_it_is(tmp_path: Path) -> None:
-    made = read_predictions(write(tmp_path / "good.json", {"v_1": [GOOD, GOOD], "v_2": []}))
-    assert made.results == {"v_1": [GOOD, GOOD], "v_2": []}
-    assert made.version == "VERSION 1.3"
+def test_read_predictions_returns_the_content_of_a_valid_file(tmp_path: Path) -> None:
+    predictions = read_predictions(write(tmp_path / "good.json", {"v_1": [GOOD, GOOD], "v_2": []}))
+    assert predictions.results == {"v_1": [GOOD, GOOD], "v_2": []}
+    assert predictions.version == "VERSION 1.3"
 
 
 @pytest.mark.parametrize("key", ["version", "results", "external_data"])
-def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
+def test_read_predictions_names_a_missing_key(tmp_path: Path, key: str) -> None:
     path = write(tmp_path / "bad.json", {})
     path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != key}))
     with pytest.raises(PipelineError, match=rf"bad\.json: lacks the key '{key}'"):
@@ -32,7 +32,7 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("results", "says"),
+    ("results", "fault"),
     [
         ([GOOD], "results is not an object"),
         ({"v_1": GOOD}, "video v_1: expected a list"),
@@ -49,12 +49,12 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ({"v_1": [GOOD | {"timestamp": [2, 1]}]}, r"timestamp \[2, 1\] ends before it starts"),
     ],
 )
-def test_a_malformed_caption_is_named_by_file_video_and_place(tmp_path: Path, results: Any, says: str) -> None:
-    with pytest.raises(PipelineError, match=rf"bad\.json: .*{says}"):
+def test_read_predictions_names_file_video_and_index_of_a_fault(tmp_path: Path, results: Any, fault: str) -> None:
+    with pytest.raises(PipelineError, match=rf"bad\.json: .*{fault}"):
         read_predictions(write(tmp_path / "bad.json", results))
 
 
-def test_a_list_is_no_caption_file(tmp_path: Path) -> None:
+def test_read_predictions_refuses_a_list(tmp_path: Path) -> None:
     path = tmp_path / "list.json"
     path.write_text("[]")
     with pytest.raises(PipelineError, match=r"list\.json: expected an object"):

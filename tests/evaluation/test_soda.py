@@ -1,4 +1,4 @@
-"""SODA_c: the published numbers, the best story in order, and who is left out."""
+"""SODA_c: the published numbers, the best alignment in time order, and the videos that do not count."""
 
 from itertools import combinations
 from pathlib import Path
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation.evaluator import predicted_events, reference_events
-from pipeline.evaluation.events import Events
-from pipeline.evaluation.meteor import Meteor
-from pipeline.evaluation.soda import best_in_order, soda_c
+from pipeline.config.evaluate import Evaluate
+from pipeline.evaluation.evaluator import evaluate, read_predicted_events, read_reference_events
+from pipeline.evaluation.matching import Events, EventsByVideo
+from pipeline.evaluation.soda import best_alignment
 
 VAL = ("data/activitynet_captions/val_1.json", "data/activitynet_captions/val_2.json")
 GOLDEN = [
@@ -25,11 +25,19 @@ GOLDEN = [
 ]
 
 
+def score_soda(captions: EventsByVideo, references: list[EventsByVideo]) -> np.ndarray:
+    """Return F1, precision and recall of each annotator and reference video."""
+    scores = evaluate({"captions": captions}, references, Evaluate(metrics=["SODA_c"], bootstrap=0))["captions"]
+    return np.stack([scores.annotator_scores["SODA_c"][name] for name in ("F1", "Precision", "Recall")], axis=-1)
+
+
 @pytest.mark.parametrize(("predictions", "references", "expected"), GOLDEN)
-def test_golden(predictions: str, references: tuple[str, ...], expected: float, shared: Path, meteor: Meteor) -> None:
-    known = [reference_events(shared / path) for path in references]
-    found = soda_c(predicted_events(shared / predictions), known, sorted(set().union(*known)), meteor, 600.0)
-    assert np.nanmean(found[..., 0], axis=1).mean() == pytest.approx(expected, abs=5e-9)  # known to eight digits
+def test_soda_c_gives_the_published_numbers(
+    predictions: str, references: tuple[str, ...], expected: float, shared: Path
+) -> None:
+    references: list[EventsByVideo] = [read_reference_events(shared / path) for path in references]
+    f1 = score_soda(read_predicted_events(shared / predictions), references)[..., 0]
+    assert np.nanmean(f1, axis=1).mean() == pytest.approx(expected, abs=5e-9)  # references to eight digits
 
 
 tables = st.integers(1, 4).flatmap(
@@ -42,31 +50,37 @@ tables = st.integers(1, 4).flatmap(
 
 
 @given(tables)
-def test_no_other_choice_in_order_is_better(rows: list[list[float]]) -> None:
+def test_best_alignment_is_the_best_of_all_alignments_in_order(rows: list[list[float]]) -> None:
     table = np.array(rows)
     height, width = table.shape
-    choices = [
+    sums = [
         sum(table[row, column] for row, column in zip(chosen, columns, strict=True))
         for count in range(min(height, width) + 1)
         for chosen in combinations(range(height), count)
         for columns in combinations(range(width), count)
     ]
-    assert best_in_order(table) == max(choices)
+    assert best_alignment(table) == max(sums)
 
 
-def test_a_story_told_in_the_wrong_order_is_worth_less(meteor: Meteor) -> None:
-    known = {"v_a": Events.of([(0.0, 10.0, "a man rides a horse"), (5.0, 15.0, "two dogs play in the snow")])}
-    told = {"v_a": Events.of([(0.0, 10.0, "a man rides a horse"), (5.0, 15.0, "two dogs play in the snow")])}
-    swapped = {"v_a": Events.of([(5.0, 15.0, "a man rides a horse"), (0.0, 10.0, "two dogs play in the snow")])}
-    assert soda_c(told, [known], ["v_a"], meteor, 60.0)[0, 0] == pytest.approx([1, 1, 1])
-    f1, _, _ = soda_c(swapped, [known], ["v_a"], meteor, 60.0)[0, 0]
+def test_captions_in_the_wrong_order_score_less() -> None:
+    references = {
+        "v_a": Events.from_rows([(0.0, 10.0, "a man rides a horse"), (5.0, 15.0, "two dogs play in the snow")])
+    }
+    swapped = {"v_a": Events.from_rows([(5.0, 15.0, "a man rides a horse"), (0.0, 10.0, "two dogs play in the snow")])}
+    assert score_soda(references, [references])[0, 0] == pytest.approx([1, 1, 1])
+    f1, _, _ = score_soda(swapped, [references])[0, 0]
     assert 0 < f1 < 0.25  # one of the two, a third of its time
 
 
-def test_who_is_not_captioned_or_not_annotated_is_left_out(meteor: Meteor) -> None:
-    event = Events.of([(0.0, 10.0, "a man rides")])
-    known = [{"v_a": event, "v_b": event}, {"v_c": event}]
-    found = soda_c({"v_a": event, "v_b": Events.of([]), "v_c": event}, known, ["v_a", "v_b", "v_c"], meteor, 60.0)
-    assert np.isnan(found[..., 0]).tolist() == [[False, True, True], [True, True, False]]
-    far = {"v_a": Events.of([(90.0, 99.0, "a man rides")])}
-    assert soda_c(far, known[:1], ["v_a"], meteor, 60.0).tolist() == [[[0, 0, 0]]]
+def test_videos_without_captions_or_annotator_are_left_out() -> None:
+    event = Events.from_rows([(0.0, 10.0, "a man rides")])
+    references: list[EventsByVideo] = [{"v_a": event, "v_b": event}, {"v_c": event}]
+    scores = score_soda({"v_a": event, "v_b": Events.from_rows([]), "v_c": event}, references)
+    assert np.isnan(scores[..., 0]).tolist() == [[False, True, True], [True, True, False]]
+
+
+def test_captions_that_overlap_nothing_score_0() -> None:
+    event = Events.from_rows([(0.0, 10.0, "a man rides")])
+    assert score_soda({"v_a": Events.from_rows([(90.0, 99.0, "a man rides")])}, [{"v_a": event}]).tolist() == [
+        [[0, 0, 0]]
+    ]

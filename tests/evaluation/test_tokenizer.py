@@ -9,18 +9,18 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.tokenizer import tokenize, tokenize_documents
 
 
-def test_all_golden_sentences_are_tokenized_alike(shared: Path) -> None:
+def test_tokenize_equals_the_golden_sentences(shared: Path) -> None:
     lines = (shared / "golden/metrics/ptb_golden.jsonl").read_text(encoding="utf-8").splitlines()
     golden = [json.loads(line) for line in lines]
     assert len(golden) == 70991
     got = tokenize([sentence for sentence, _ in golden])
     wrong = [
-        (sentence, tokens, found) for (sentence, tokens), found in zip(golden, got, strict=True) if tokens != found
+        (sentence, tokens, result) for (sentence, tokens), result in zip(golden, got, strict=True) if tokens != result
     ]
     assert wrong == []
 
 
-def test_what_the_official_evaluator_drops_keeps_and_blanks() -> None:
+def test_tokenize_drops_punctuation_and_replaces_other_characters() -> None:
     assert tokenize(
         [
             "A man, who's 5'2\" tall; walks -- slowly...",
@@ -40,14 +40,14 @@ def test_what_the_official_evaluator_drops_keeps_and_blanks() -> None:
     ]
 
 
-def test_repeated_sentences_keep_their_places_and_nothing_needs_no_java(fake_java) -> None:
+def test_tokenize_keeps_repeated_sentences_and_needs_no_java_for_none(fake_java) -> None:
     assert tokenize(["No!", "Yes.", "No!"]) == ["no", "yes", "no"]
     fake_java("sys.exit(1)")
     assert tokenize([]) == []
     assert tokenize_documents([[], []]) == [[], []]
 
 
-def test_a_document_does_not_see_the_next_one_but_a_sentence_does() -> None:
+def test_tokenize_documents_separates_documents_but_not_sentences() -> None:
     final, starter = "It begins with a capital T.", "The end."
     alone = tokenize([final])[0]
     together = tokenize([final, starter])[0]
@@ -56,19 +56,19 @@ def test_a_document_does_not_see_the_next_one_but_a_sentence_does() -> None:
     assert tokenize_documents([[final, starter], [final]]) == [[together, "the end"], [alone]]
 
 
-def test_another_number_of_lines_is_an_error_not_a_shift(fake_java) -> None:
+def test_tokenize_refuses_another_number_of_lines(fake_java) -> None:
     fake_java("print('one line'); print('out of words', file=sys.stderr)")
     with pytest.raises(PipelineError, match=r"failed twice.*1 lines for 4.*out of words"):
         tokenize(["a", "b", "c"])
 
 
-def test_a_tokenizer_that_fails_is_told(fake_java) -> None:
+def test_tokenize_reports_a_java_that_fails(fake_java) -> None:
     fake_java("print('a\\n;'); sys.exit('no class')")
     with pytest.raises(PipelineError, match=r"status 1.*no class"):
         tokenize(["a"])
 
 
-def test_a_tokenizer_that_hangs_is_stopped(fake_java) -> None:
+def test_tokenize_stops_a_java_that_hangs(fake_java) -> None:
     fake_java("import signal; signal.pause()")
     with pytest.raises(PipelineError, match=r"stopped after 0\.5 s"):
         tokenize(["a"], timeout_s=0.5)

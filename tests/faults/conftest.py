@@ -1,4 +1,4 @@
-"""A road's results to do harm to."""
+"""Copies of the results of a run, to damage them."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.fixture
-def road_copy(road: Path, tmp_path: Path) -> Path:
-    """A folder with a copy of the results of the road."""
-    shutil.copytree(road / "results", tmp_path / "results")
+def run_copy(finished_run: Path, tmp_path: Path) -> Path:
+    """A folder with a copy of the results of the end-to-end run."""
+    shutil.copytree(finished_run / "results", tmp_path / "results")
     return tmp_path

@@ -1,4 +1,4 @@
-"""Files that a disk or a person has damaged: who reads them names the file and what to do, and that helps."""
+"""A damaged file is an error that names the file and the remedy, and the remedy works."""
 
 import importlib
 import shutil
@@ -9,7 +9,7 @@ import pytest
 from helpers.kill_runner import Case, contents
 from helpers.stage_cases import DEMO, case_of
 
-pytestmark = pytest.mark.road
+pytestmark = pytest.mark.end_to_end
 
 
 def flip(path: Path) -> None:
@@ -27,11 +27,11 @@ def delete(path: Path) -> None:
 
 
 def grow(path: Path) -> None:
-    """As if it had been made anew, with another end, after its manifest was written."""
+    """Append bytes, as if the file had changed after its manifest was written."""
     path.write_bytes(path.read_bytes() + b"newer")
 
 
-READ = [
+READERS = [
     ("corpus/captions.parquet", "mine_concepts"),
     ("corpus/videos.parquet", "reencode"),
     ("corpus/segments.parquet", "pretrain_encoder"),
@@ -41,18 +41,21 @@ READ = [
     ("video/0000/rejects.parquet", "evaluate"),
     ("encoders/sa_tsp/model.safetensors", "extract_features"),
     ("encoders/sa_tsp/config.json", "extract_features"),
-    ("globals/initial/globals.safetensors", "pretrain_encoder"),
-    ("globals/initial/index.parquet", "pretrain_encoder"),
+    ("video_features/initial/video_features.safetensors", "pretrain_encoder"),
+    ("video_features/initial/index.parquet", "pretrain_encoder"),
     ("features/sa_tsp/0000/index.parquet", "probe_encoder"),
     ("features/sa_tsp/0000/features.zarr/zarr.json", "train_captioner"),
     ("features/sa_tsp/0000/features.zarr/c/0/0", "train_captioner"),
+    ("features/sa_tsp/0000/features.zarr/c/0/0", "train_proposer"),
     ("features/sa_tsp/0000/features.zarr/c/0/0", "propose_events"),
+    ("proposers/learned/model.safetensors", "propose_events"),
+    ("proposers/learned/config.json", "propose_events"),
     ("features/initial/0001/features.zarr/c/0/0", "pool_features"),
     ("captioners/sa_tsp/0/xe/model.safetensors", "finetune_scst"),
     ("captioners/sa_tsp/0/xe/vocabulary.json", "finetune_scst"),
     ("captioners/sa_tsp/0/scst/model.safetensors", "generate_captions"),
 ]
-"""Payloads, and a stage that reads each."""
+"""Data files, and a stage that reads each."""
 
 
 def run(case: Case) -> int:
@@ -61,56 +64,58 @@ def run(case: Case) -> int:
 
 
 @pytest.fixture(scope="module")
-def module_copy(road: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One copy of the road's results for all: each test puts in order what it has damaged."""
+def module_copy(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One copy of the results for all tests; each test restores the file that it damages."""
     folder = tmp_path_factory.mktemp("damaged")
-    shutil.copytree(road / "results", folder / "results")
+    shutil.copytree(finished_run / "results", folder / "results")
     return folder
 
 
-@pytest.mark.parametrize("harm", [flip, truncate, delete, grow], ids=lambda harm: harm.__name__)
-@pytest.mark.parametrize(("payload", "stage"), READ, ids=lambda value: value)
-def test_the_reader_names_the_file_and_what_to_do(
+@pytest.mark.parametrize("damage", [flip, truncate, delete, grow], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize(("file", "stage"), READERS, ids=lambda value: value)
+def test_a_reader_names_the_damaged_file_and_the_remedy(
     module_copy: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    payload: str,
+    file: str,
     stage: str,
-    harm: Callable[[Path], None],
+    damage: Callable[[Path], None],
 ) -> None:
     monkeypatch.chdir(module_copy)
     case = case_of(module_copy, stage)
-    path = min(Path(DEMO).glob(payload))
-    whole = path.read_bytes()
-    harm(path)
+    path = min(Path(DEMO).glob(file))
+    intact = path.read_bytes()
+    damage(path)
     try:
         words = [{case.declared[0]: "again/manifest.json"}.get(word, word) for word in case.words]
         assert run(Case(case.stage, words, [], [], 0, 0)) == 2
     finally:
-        path.write_bytes(whole)
+        path.write_bytes(intact)
         shutil.rmtree("again", ignore_errors=True)
-    said = capsys.readouterr().err
-    named = str(path) if ".zarr/" not in str(path) else str(path).partition(".zarr/")[0]
-    line = next(line for line in said.splitlines() if line.startswith("error: "))
-    assert named in line
+    output = capsys.readouterr().err
+    name = str(path) if ".zarr/" not in str(path) else str(path).partition(".zarr/")[0]
+    line = next(line for line in output.splitlines() if line.startswith("error: "))
+    assert name in line
     assert "delete the manifest and run again" in line
-    assert "Traceback" not in said
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
-    ("stage", "payload"),
+    ("stage", "file"),
     [
         ("reencode", "v_*.mp4"),
         ("train_captioner", "model.safetensors"),
-        ("pool_features", "globals.safetensors"),
+        ("pool_features", "video_features.safetensors"),
     ],
 )
-def test_what_the_error_says_helps(road_copy: Path, monkeypatch: pytest.MonkeyPatch, stage: str, payload: str) -> None:
-    monkeypatch.chdir(road_copy)
-    case = case_of(road_copy, stage)
+def test_the_remedy_of_a_damaged_file_restores_it(
+    run_copy: Path, monkeypatch: pytest.MonkeyPatch, stage: str, file: str
+) -> None:
+    monkeypatch.chdir(run_copy)
+    case = case_of(run_copy, stage)
     before = contents(case)
     manifest = Path(case.declared[0])
-    flip(min(manifest.parent.glob(payload)))
+    flip(min(manifest.parent.glob(file)))
     assert contents(case) != before
     manifest.unlink()
     assert run(case) == 0

@@ -1,23 +1,23 @@
-"""A disk that is full or read-only is told in one line, and once it is not, the same command ends well."""
+"""A full or read-only disk is an error in one line; the same command succeeds once the disk is repaired."""
 
 import importlib
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.disks import enlarge, small_disk
+from helpers.disks import enlarge_disk, mount_small_disk
 from helpers.kill_runner import Case, contents
 from helpers.stage_cases import case_of
 
 from pipeline.errors import PipelineError
-from pipeline.training.checkpoints import TrainingState
+from pipeline.training.checkpoints import CheckpointManager
 
 WRITING = ["build_corpus", "reencode", "extract_features", "train_captioner", "evaluate"]
 """Stages that write much, or late."""
 
 
-def elsewhere(case: Case, folder: str) -> Case:
-    """The case, with outputs and state in another folder."""
+def move_outputs(case: Case, folder: str) -> Case:
+    """Return the case with its outputs and state in another folder."""
     moved = {declared: f"{folder}/{Path(declared).name}" for declared in case.declared}
     moved |= {
         word: f"{folder}/state" for flag, word in zip(case.words, case.words[1:], strict=False) if flag == "--state"
@@ -31,51 +31,51 @@ def run(case: Case) -> int:
     return status
 
 
-def left(case: Case) -> dict[str, str]:
-    """What a stage left, by the names within its folder."""
+def files_of(case: Case) -> dict[str, str]:
+    """Return the files that a stage left, named relative to their folder, with their sha256."""
     return {str(Path(path).relative_to(case.leaves[0])): digest for path, digest in contents(case).items()}
 
 
-@pytest.mark.road
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("stage", WRITING)
-def test_a_full_or_read_only_disk_is_told_and_the_rerun_is_as_if_nothing_had_been(
-    road_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
+def test_a_full_or_read_only_disk_is_an_error_and_the_rerun_succeeds(
+    run_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
 ) -> None:
-    monkeypatch.chdir(road_copy)
-    case = case_of(road_copy, stage)
-    roomy, small = elsewhere(case, "roomy"), elsewhere(case, "small")
+    monkeypatch.chdir(run_copy)
+    case = case_of(run_copy, stage)
+    roomy, small = move_outputs(case, "roomy"), move_outputs(case, "small")
     assert run(roomy) == 0
     needed = sum(path.stat().st_size for path in Path("roomy").rglob("*") if path.is_file())
     capsys.readouterr()
-    with small_disk(Path("small"), 4096, "ro"):
+    with mount_small_disk(Path("small"), 4096, "ro"):
         assert run(small) == 2
-    said = capsys.readouterr().err
-    assert "error: small/" in said
-    assert "Read-only file system" in said
-    with small_disk(Path("small"), needed // 2):
+    output = capsys.readouterr().err
+    assert "error: small/" in output
+    assert "Read-only file system" in output
+    with mount_small_disk(Path("small"), needed // 2):
         assert run(small) == 2
-        said = capsys.readouterr().err
-        assert "error: small" in said
-        assert "No space left on device" in said
-        assert "run again" in said
-        assert "Traceback" not in said
-        enlarge(Path("small"))
+        output = capsys.readouterr().err
+        assert "error: small" in output
+        assert "No space left on device" in output
+        assert "run again" in output
+        assert "Traceback" not in output
+        enlarge_disk(Path("small"))
         assert run(small) == 0
-        assert left(small) == left(roomy)
+        assert files_of(small) == files_of(roomy)
 
 
-def test_a_state_that_does_not_fit_leaves_the_one_before(tmp_path: Path) -> None:
+def test_a_checkpoint_that_does_not_fit_leaves_the_previous_one(tmp_path: Path) -> None:
     folder, run_of = tmp_path / "small", {"stage": "toy"}
-    with small_disk(folder, 200_000):
-        state = TrainingState(folder / "state", run_of)
+    with mount_small_disk(folder, 200_000):
+        state = CheckpointManager(folder / "state", run_of)
         state.save({"epoch": 1, "weights": torch.zeros(10_000)})
         with pytest.raises(PipelineError, match=r"state-2\.pt: cannot be written \(No space left on device\); free"):
             state.save({"epoch": 2, "weights": torch.zeros(40_000)})
-        again = TrainingState(folder / "state", run_of)
-        kept = again.load()
-        assert kept is not None
-        assert kept["epoch"] == 1
-        enlarge(folder)
+        again = CheckpointManager(folder / "state", run_of)
+        checkpoint = again.load()
+        assert checkpoint is not None
+        assert checkpoint["epoch"] == 1
+        enlarge_disk(folder)
         again.save({"epoch": 2, "weights": torch.zeros(40_000)})
         again.clear()
         assert list(folder.iterdir()) == []

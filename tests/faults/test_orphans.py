@@ -1,4 +1,4 @@
-"""Snakemake is killed, its job lives on: nobody else writes meanwhile, and the rerun is as if nothing had been."""
+"""A job that outlives its killed snakemake keeps other writers out, and the rerun gives the same result."""
 
 import contextlib
 import os
@@ -17,8 +17,8 @@ from helpers.stage_cases import STATE, case_of
 from helpers.workflow_sandbox import snakemake
 
 pytestmark = [
-    pytest.mark.road,
-    pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux's handles of processes"),
+    pytest.mark.end_to_end,
+    pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux's process handles"),
 ]
 
 LOCK = Path(f"{STATE}/train_captioner/sa_tsp-0/state.lock")
@@ -26,35 +26,35 @@ LOG = Path("results/demo/logs/train_captioner/sa_tsp-0.log")
 
 
 def wait_for_holder(lock: Path, job: subprocess.Popen[bytes]) -> int:
-    """The process that trains, as soon as it says so."""
+    """Return the process that trains, as soon as its lock names it."""
     while job.poll() is None:
-        found = re.match(r"process (\d+) on ", lock.read_text()) if lock.is_file() else None
-        if found:
-            return int(found[1])
+        match = re.match(r"process (\d+) on ", lock.read_text()) if lock.is_file() else None
+        if match:
+            return int(match[1])
         time.sleep(0.01)
     raise ProcessLookupError("snakemake has ended")
 
 
-def stopped_in_training(case: Case, words: list[str]) -> tuple[subprocess.Popen[bytes], int]:
-    """Start snakemake, and stop its job while it trains, so that it is there for as long as the test wants."""
+def start_and_stop_training(case: Case, words: list[str]) -> tuple[subprocess.Popen[bytes], int]:
+    """Start snakemake, and stop its job during training, so that the job lasts as long as the test needs it."""
     for _ in range(5):
         for path in case.leaves:
             shutil.rmtree(path, ignore_errors=True)
         first = subprocess.Popen(
             [sys.executable, "-m", "snakemake", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        with contextlib.suppress(ProcessLookupError):  # it was faster than we are, on a busy machine
+        with contextlib.suppress(ProcessLookupError):  # the job ended first, on a busy machine
             job = wait_for_holder(LOCK, first)
             os.kill(job, signal.SIGSTOP)
             if LOCK.is_file():
                 return first, job
             os.kill(job, signal.SIGCONT)
         first.wait()
-    raise AssertionError("the training was always over before it could be stopped")
+    raise AssertionError("the training always ended before it could be stopped")
 
 
 def wait_for_end(process: int) -> None:
-    """Wait for a process that is nobody's child here."""
+    """Wait for a process that is no child of this process."""
     try:
         handle = os.pidfd_open(process)
     except ProcessLookupError:
@@ -63,25 +63,25 @@ def wait_for_end(process: int) -> None:
         assert select.select([handle], [], [], 300)[0], f"process {process} does not end"
 
 
-def test_an_orphan_keeps_a_second_writer_out(road: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "road"
-    shutil.copytree(road, folder, symlinks=True)
+def test_an_orphan_keeps_a_second_writer_out(finished_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished_run, folder, symlinks=True)
     case = case_of(folder, "train_captioner")
     words = [case.declared[0], "--cores", "2", "--configfile", "tiny.yaml", "--nolock"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         before = contents(case)
-        first, orphan = stopped_in_training(case, words)
+        first, orphan = start_and_stop_training(case, words)
         try:
             first.kill()
             first.wait()
             second = snakemake(folder, *words)
             assert second.returncode == 1
-            refused = LOG.read_text()
+            log = LOG.read_text()
         finally:
             os.kill(orphan, signal.SIGCONT)
-        assert re.search(rf"error: --state {LOCK.parent}: process {orphan} on .+ is training with this state", refused)
-        assert "end it or wait for it" in refused
+        assert re.search(rf"error: --state {LOCK.parent}: process {orphan} on .+ is training with this state", log)
+        assert "end it or wait for it" in log
         wait_for_end(orphan)
         third = snakemake(folder, *words)
         assert third.returncode == 0, third.stdout

@@ -1,4 +1,4 @@
-"""Names that come with data never lead out of their folder, whoever reads them."""
+"""Names in data never lead out of their folder."""
 
 import csv
 import json
@@ -14,19 +14,19 @@ from helpers.evaluation_files import write_captions, write_corpus, write_shard
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.datasets.activitynet import read_activitynet
-from pipeline.datasets.activitynet_captions import read_captions
+from pipeline.datasets.activitynet_json import read_activitynet
+from pipeline.datasets.annotations import read_captions
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.tsp_csv import COLUMNS, read_tsp
 from pipeline.datasets.video_ids import check_id
 from pipeline.errors import PipelineError
 from pipeline.features.external_files import open_source
 from pipeline.io.atomic import write_json
-from pipeline.localization.proposal_files import admit, read_given
+from pipeline.localization.proposal_files import fit_to_videos, read_proposal_file
 from pipeline.provenance.manifest import read_manifest
 from pipeline.write_submission import main as write_submission
 
-NASTY = [
+UNSAFE = [
     "",
     ".",
     "..",
@@ -41,7 +41,7 @@ NASTY = [
     "\ud800",
     "x" * 300,
 ]
-EXAMPLES = [*NASTY, "~", "-rf", "$(id)", "`id`", "a;b", "a b", "v_é", "con", ".hidden", "%2e%2e", "..."]
+EXAMPLES = [*UNSAFE, "~", "-rf", "$(id)", "`id`", "a;b", "a b", "v_é", "con", ".hidden", "%2e%2e", "..."]
 
 names = st.one_of(
     st.sampled_from(EXAMPLES),
@@ -51,7 +51,7 @@ names = st.one_of(
 
 
 def leads_out(name: str) -> bool:
-    """Whether a file of this name, with whatever suffix, stands anywhere but right below its folder."""
+    """Return whether a file of this name, with any suffix, is not directly in its folder."""
     for suffix in ("", ".mp4", ".npy"):
         if os.path.normpath(f"/folder/{name}{suffix}") != f"/folder/{name}{suffix}" or "/" in name:
             return True
@@ -59,7 +59,7 @@ def leads_out(name: str) -> bool:
 
 
 @given(names)
-def test_an_id_that_passes_is_the_name_of_a_file_right_below_its_folder(name: str) -> None:
+def test_check_id_accepts_only_names_of_files_directly_in_a_folder(name: str) -> None:
     try:
         assert check_id(name, Path("table")) == name
     except PipelineError:
@@ -82,7 +82,7 @@ def of_activitynet(folder: Path, name: str) -> Any:
 
 def of_corpus(folder: Path, name: str) -> Any:
     manifest = write_corpus(folder / "corpus", [(name, "train", True)])
-    return {row["video"] for row in Corpus.open(manifest).videos}
+    return {row.video for row in Corpus.open(manifest).videos}
 
 
 def of_tsp(folder: Path, name: str) -> Any:
@@ -103,61 +103,59 @@ def of_h5(folder: Path, name: str) -> Any:
 
 
 READERS = [of_captions, of_activitynet, of_corpus, of_tsp, of_h5]
-CANNOT_HOLD = {
+UNREPRESENTABLE = {
     of_corpus: {"\ud800"},
     of_tsp: {"\ud800", "a\0b"},
     of_h5: {"", ".", "\ud800", "a\0b", "..", "/etc/passwd"},
 }
-"""What the format of a file has no place for, or takes for something else."""
+"""Names that the format of a file cannot represent."""
 
 
 @pytest.mark.parametrize("read", READERS)
-@pytest.mark.parametrize("name", NASTY, ids=ascii)
-def test_readers_of_annotations_refuse_ids_that_lead_elsewhere(
+@pytest.mark.parametrize("name", UNSAFE, ids=ascii)
+def test_readers_of_annotations_refuse_ids_that_leave_the_folder(
     tmp_path: Path, read: Callable[[Path, str], Any], name: str
 ) -> None:
-    if name in CANNOT_HOLD.get(read, ()):
+    if name in UNREPRESENTABLE.get(read, ()):
         return
-    with pytest.raises(PipelineError, match=r"cannot be a video id|is no dataset"):
+    with pytest.raises(PipelineError, match=r"cannot be a video id|is not a dataset"):
         read(tmp_path, name)
 
 
 @given(names)
 @example("features.zarr/c/0/0")
-def test_a_manifest_lists_files_below_its_folder_or_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, name: str
-) -> None:
-    path = tmp_path_factory.mktemp("made") / "manifest.json"
-    path.write_text(json.dumps({"facts": {}, "payloads": {name: {"sha256": "0" * 64, "bytes": 1}}}))
+def test_read_manifest_refuses_files_outside_its_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    path = tmp_path_factory.mktemp("manifest") / "manifest.json"
+    path.write_text(json.dumps({"metadata": {}, "files": {name: {"sha256": "0" * 64, "bytes": 1}}}))
     try:
         manifest = read_manifest(path)
     except PipelineError as error:
         assert str(path) in str(error)
         return
-    (listed,) = manifest.payloads
+    (listed,) = manifest.files
     inside = os.path.normpath(path.parent / listed)
     assert inside.startswith(f"{path.parent}{os.sep}")
     assert inside == f"{path.parent}{os.sep}{listed}"
 
 
-@pytest.mark.parametrize("payloads", [[], {"a": 3}, {"a": {"sha256": "0"}}, {"../a": {"sha256": "0", "bytes": 1}}])
-def test_what_only_looks_like_a_manifest_is_refused(tmp_path: Path, payloads: Any) -> None:
-    write_json(tmp_path / "manifest.json", {"facts": {}, "payloads": payloads})
+@pytest.mark.parametrize("files", [[], {"a": 3}, {"a": {"sha256": "0"}}, {"../a": {"sha256": "0", "bytes": 1}}])
+def test_read_manifest_refuses_other_structures(tmp_path: Path, files: Any) -> None:
+    write_json(tmp_path / "manifest.json", {"metadata": {}, "files": files})
     with pytest.raises(PipelineError, match=r"manifest\.json: "):
         read_manifest(tmp_path / "manifest.json")
 
 
 @given(names.filter(lambda name: name.isprintable()))
-def test_proposals_of_videos_with_nasty_names_are_nobodys(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
-    path = tmp_path_factory.mktemp("given") / "proposals.json"
+def test_proposals_of_videos_with_unsafe_names_are_rejects(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    path = tmp_path_factory.mktemp("proposals") / "proposals.json"
     path.write_text(json.dumps({"results": {name: [{"segment": [0.0, 1.0], "score": 1.0}]}}))
-    kept, rejects = admit(read_given(path, "score"), {"v_known": 3.0}, path.name)
-    assert not kept
-    assert {row["reason"] for row in rejects} == {"unknown_video", "no_proposals"}
+    proposals, rejects = fit_to_videos(read_proposal_file(path, "score"), {"v_known": 3.0}, path.name)
+    assert not proposals
+    assert {row.reason for row in rejects} == {"unknown_video", "no_proposals"}
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", ""])
-def test_captions_of_videos_with_nasty_names_are_not_submitted(
+def test_captions_of_videos_with_unsafe_names_are_not_submitted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     corpus = write_corpus(tmp_path / "corpus", [("v_known", "submission", True)])
@@ -165,8 +163,8 @@ def test_captions_of_videos_with_nasty_names_are_not_submitted(
     event = (0.0, 1.0, "A ball rolls.")
     captions = tmp_path / "captions.json"
     write_captions(captions, {"v_known": [event], name: [event]})
-    output = tmp_path / "made" / "submission.json"
+    output = tmp_path / "output" / "submission.json"
     words = ["--corpus", str(corpus), "--videos", str(tmp_path / "video"), "--captions", str(captions)]
     assert write_submission([*words, "--output", str(output)]) == 2
-    assert f"video {name} is not of the split submission" in capsys.readouterr().err
+    assert f"video {name} is not in the split submission" in capsys.readouterr().err
     assert not output.exists()

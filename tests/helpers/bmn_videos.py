@@ -1,6 +1,6 @@
-"""Two videos on which the published boundary-matching network was asked for labels and losses."""
+"""Two videos for which the published boundary-matching network's targets and losses are stored as golden values."""
 
-REAL = {
+EVENTS = {
     "v_QOlSCBRmfWY": [(6.195294851794072, 77.73085420904837)],
     "v_-2VzSMAdzl4": [
         (36.23953822152886, 42.51176599063962),
@@ -8,4 +8,4 @@ REAL = {
         (111.85472854914197, 210.8354212168487),
     ],
 }
-"""Segments of two videos in TSP's tables, seconds."""
+"""Action segments in TSP's tables, seconds."""

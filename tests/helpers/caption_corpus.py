@@ -1,4 +1,4 @@
-"""A small corpus with captions and clip features that tell what the captions say, for the captioner's tests."""
+"""A small corpus with captions, features that show what the captions describe, and stand-ins for METEOR."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,47 +11,63 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.datasets.corpus import CAPTIONS, REJECTS, SEGMENTS, VIDEOS
-from pipeline.features.combined import ClipGrid, Features, write_features
-from pipeline.io.tables import write_table
-from pipeline.provenance.manifest import write_manifest
+from helpers.corpus_tables import write_corpus_tables
+from helpers.feature_files import random_features, write_feature_shard
+from pipeline.captioning.streams import FeatureStreams
+from pipeline.datasets.corpus import CaptionedEvent, CorpusVideo
+from pipeline.features.combined import Features
+from pipeline.features.shard import write_features
+from pipeline.features.time_grid import ClipGrid
 
 DIM = 6
 GRID = ClipGrid(fps=16.0, frames=16, stride=16)
-"""One clip a second: clip i covers the seconds i to i + 1."""
+"""One feature row a second: row i covers the seconds i to i + 1."""
 WORDS = ("a", "ball", "red", "blue", "rolls", "jumps", "and")
 LOOKS = ("red", "blue")
 MOVES = ("rolls", "jumps")
 
 
 @dataclass(frozen=True)
-class Small:
-    """Where the parts of the corpus stand.
+class CaptionCorpus:
+    """Paths of a corpus with features and vocabulary.
 
     Attributes:
-        corpus: manifest.
+        manifest: corpus manifest.
         features: folder of all features; there is one, `toy`.
-        vocabulary: file.
+        vocabulary: caption vocabulary.
     """
 
-    corpus: Path
+    manifest: Path
     features: Path
     vocabulary: Path
 
     def open_features(self) -> Features:
+        """Open the feature `toy`."""
         return Features.open(self.features, ["toy"], 1)
 
+    def open_streams(self) -> FeatureStreams:
+        """Open the feature `toy` as the only stream."""
+        return FeatureStreams.open(self.features, {"features": ["toy"]}, 1)
+
+    def add_audio(self, *, weights: str = "aaa", reject: Sequence[str] = ()) -> None:
+        """Add the feature `audio`, of three channels and two rows a second; some videos have no audio."""
+        videos = self.open_features().videos
+        items = {video: random_features(2 * int(duration), dim=3) for video, duration in videos.items()}
+        items |= dict.fromkeys(reject, "no_audio")
+        write_feature_shard(self.features, items, 0, "audio", ClipGrid(16.0, 8, 8), weights_sha256=weights)
+
     def arguments(self) -> list[str]:
-        return ["--corpus", str(self.corpus), "--features", str(self.features)]
+        """Return the arguments that all captioning stages take."""
+        return ["--corpus", str(self.manifest), "--features", str(self.features)]
 
 
-def write_small(folder: Path, splits: Mapping[str, int], *, featureless: Sequence[str] = ()) -> Small:
+def write_caption_corpus(folder: Path, splits: Mapping[str, int], *, featureless: Sequence[str] = ()) -> CaptionCorpus:
     """Write a corpus of videos of 8 to 12 s with two events each; videos of val and enlarged have two annotators.
 
     Args:
-        folder: where.
-        splits: how many videos each split has; they are called v_<split><number>.
-        featureless: videos that have no features.
+        folder: folder to write to.
+        splits: number of videos of each split; their ids are v_<split><number>.
+        featureless: videos without features.
     """
     names = [(f"v_{split}{number}", split) for split, count in splits.items() for number in range(count)]
     videos, captions, items = [], [], []
@@ -59,51 +75,34 @@ def write_small(folder: Path, splits: Mapping[str, int], *, featureless: Sequenc
     for index, (video, split) in enumerate(sorted(names)):
         duration = 8.0 + index % 5
         path = f"videos/{video}.mp4"
-        videos.append({"video": video, "split": split, "shard": 0, "path": path, "duration": duration})
-        clips = 0.1 * draw.normal(size=(int(duration), DIM))
+        videos.append(CorpusVideo(video, split, 0, path, duration))
+        rows = 0.1 * draw.normal(size=(int(duration), DIM))
         for start, end in ((1.0, 3.0), (4.0, 7.0)):
             look, move = draw.integers(2), draw.integers(2)
-            clips[int(start) : int(end), look] += 1
-            clips[int(start) : int(end), 2 + move] += 1
+            rows[int(start) : int(end), look] += 1
+            rows[int(start) : int(end), 2 + move] += 1
             for annotator in (1, 2) if split in ("val", "enlarged") else (1,):
                 sentence = f"A {LOOKS[look]} ball {MOVES[move]}."
-                captions.append(
-                    {
-                        "video": video,
-                        "annotator": annotator,
-                        "start": start,
-                        "end": end + (annotator - 1) * 0.25,
-                        "sentence": sentence,
-                    }
-                )
+                end_of_annotator = end + (annotator - 1) * 0.25
+                captions.append(CaptionedEvent(video, annotator, start, end_of_annotator, sentence))
         if video not in featureless:
-            items.append((video, duration, clips.astype(np.float32)))
+            items.append((video, duration, rows.astype(np.float32)))
     return _write(folder, videos, captions, items)
 
 
-def _write(folder: Path, videos: list, captions: list, items: list) -> Small:
-    corpus = folder / "corpus" / "manifest.json"
-    tables = {
-        "videos": (videos, VIDEOS),
-        "captions": (captions, CAPTIONS),
-        "segments": ([], SEGMENTS),
-        "rejects": ([], REJECTS),
-    }
-    paths = []
-    for name, (rows, schema) in tables.items():
-        paths.append(corpus.with_name(f"{name}.parquet"))
-        write_table(paths[-1], rows, schema)
-    write_manifest(corpus, paths, {"shards": 1, "counts": {}})
+def _write(folder: Path, videos: list, captions: list, items: list) -> CaptionCorpus:
+    manifest = folder / "corpus" / "manifest.json"
+    write_corpus_tables(manifest, videos, captions=captions, metadata={"shards": 1, "counts": {}})
     features = folder / "features"
     (features / "toy" / "0000").mkdir(parents=True)
-    write_features(features / "toy" / "0000" / "manifest.json", items, dim=DIM, grid=GRID, facts={})
+    write_features(features / "toy" / "0000" / "manifest.json", items, dim=DIM, grid=GRID, metadata={})
     vocabulary = folder / "vocabulary.json"
     vocabulary.write_text(json.dumps({"min_count": 1, "words": list(WORDS)}))
-    return Small(corpus, features, vocabulary)
+    return CaptionCorpus(manifest, features, vocabulary)
 
 
 class FakeMeteor:
-    """Stands for METEOR where a test is not about it: the share of the reference's words that a caption has."""
+    """Stands in for METEOR: the share of the reference's words that a caption has."""
 
     def __enter__(self) -> "FakeMeteor":
         return self
@@ -116,32 +115,32 @@ class FakeMeteor:
 
 
 def shared_words(caption: str, reference: str) -> float:
-    """Share of the reference's words that a caption has, less a little for each word too many."""
-    said, wanted = caption.split(), reference.split()
-    surplus = max(0, len(said) - len(wanted))
-    return len(set(said) & set(wanted)) / len(wanted) - 0.05 * surplus
+    """Return the share of the reference's words that a caption has, less 0.05 for each surplus word."""
+    caption_words, reference_words = caption.split(), reference.split()
+    surplus = max(0, len(caption_words) - len(reference_words))
+    return len(set(caption_words) & set(reference_words)) / len(reference_words) - 0.05 * surplus
 
 
 def fake_tokenize(sentences: Sequence[str]) -> list[str]:
-    """Lower case, no full stop."""
+    """Tokenize: lower case, no full stop."""
     return [sentence.lower().rstrip(".") for sentence in sentences]
 
 
-def die_in_call(patch: pytest.MonkeyPatch, owner: type, name: str, number: int) -> None:
-    """Let a method work as it does, but kill the job at the end of its `number`th call."""
+def interrupt_in_call(patch: pytest.MonkeyPatch, owner: Any, name: str, number: int) -> None:
+    """Interrupt the run at the end of the `number`th call of a function or method."""
     method, calls = getattr(owner, name), count(1)
 
-    def mortal(*args: Any, **kwargs: Any) -> Any:
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
         result = method(*args, **kwargs)
         if next(calls) == number:
             raise KeyboardInterrupt
         return result
 
-    patch.setattr(owner, name, mortal)
+    patch.setattr(owner, name, interrupted)
 
 
 def count_steps(patch: pytest.MonkeyPatch) -> list[int]:
-    """Let Adam work as it does; the list grows by one with each of its steps."""
+    """Return a list that grows by one with each step of Adam."""
     step, steps = torch.optim.Adam.step, list[int]()
 
     def counted(self: torch.optim.Adam, *args: Any, **kwargs: Any) -> Any:

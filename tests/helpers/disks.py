@@ -1,4 +1,4 @@
-"""Disks that are small or cannot be written to, for the tests that need one."""
+"""Small and read-only disks for tests."""
 
 import contextlib
 import subprocess
@@ -9,28 +9,28 @@ import pytest
 
 
 @contextlib.contextmanager
-def small_disk(path: Path, size: int, *options: str) -> Iterator[None]:
-    """Have a disk of its own at a folder for a while; skips the test where nothing can be mounted.
+def mount_small_disk(path: Path, size: int, *options: str) -> Iterator[None]:
+    """Mount a small disk at a folder; skip the test if nothing can be mounted.
 
     Args:
         path: the folder.
-        size: bytes; rounded up to whole pages.
-        options: of the mount (`ro`).
+        size: bytes, rounded up to whole pages.
+        options: mount options (`ro`).
     """
     path.mkdir(exist_ok=True)
-    words = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *options]), "tmpfs", str(path)]
+    command = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *options]), "tmpfs", str(path)]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        pytest.skip("there is no mount")
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
+        pytest.skip("the command mount is missing")
+    if process.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {process.stderr.strip()}")
     try:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
-def enlarge(path: Path) -> None:
-    """Give a small disk room enough."""
+def enlarge_disk(path: Path) -> None:
+    """Enlarge a small disk to 256 MiB and make it writable."""
     subprocess.run(["mount", "-o", "remount,rw,size=256m", str(path)], check=True)

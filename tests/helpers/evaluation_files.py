@@ -1,33 +1,34 @@
-"""Corpora and shards of a few rows, for the tests of what comes after them."""
+"""Small corpora, shards, reference files and caption files, for the tests of the stages that read them."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.corpus import CAPTIONS, REJECTS, SEGMENTS, VIDEOS
-from pipeline.io.tables import write_table
+from helpers.corpus_tables import write_corpus_tables
+from pipeline.datasets.corpus import CorpusVideo, RejectedVideo
+from pipeline.io.tables import write_rows
 from pipeline.provenance.manifest import write_manifest
-from pipeline.video.shard import REENCODED
+from pipeline.video.shard import ReencodedRow
 
-Spoken = tuple[float, float, str]
-"""Start and end in seconds, and a sentence."""
+Event = tuple[float, float, str]
+"""Start [s], end [s], sentence."""
 
-TRUTH: dict[str, list[Spoken]] = {
+TRUTH: dict[str, list[Event]] = {
     f"v_{number}": [(0.0, 10.0, f"Two {colour} rings bounce up and down."), (12.0, 20.0, f"A {colour} box falls.")]
     for number, colour in enumerate(["red", "blue", "green", "white"])
 }
-"""What is right to say of four videos."""
-VAGUE: dict[str, list[Spoken]] = {
+"""Captions of four videos that equal the references."""
+VAGUE: dict[str, list[Event]] = {
     video: [(start, end, "Two rings bounce.") for start, end, _ in events] for video, events in TRUTH.items()
 }
-"""What scores less on them."""
+"""Captions of the same videos that score less."""
 
 
 def write_corpus(
     folder: Path,
     videos: Sequence[tuple[str, str, bool]],
-    references: Mapping[str, Mapping[str, Sequence[Spoken]]] | None = None,
+    references: Mapping[str, Mapping[str, Sequence[Event]]] | None = None,
     *,
     duration: float | None = 30.0,
     rejects: Sequence[tuple[str, str]] = (),
@@ -36,10 +37,10 @@ def write_corpus(
     """Write a corpus.
 
     Args:
-        folder: where.
-        videos: id, split, and whether its file is there.
+        folder: folder of the corpus.
+        videos: id, split, and whether the video has a file.
         references: `{split}_{annotator}` -> video -> events.
-        duration: annotated for every video, seconds.
+        duration: annotated duration of every video [s].
         rejects: video and reason.
         shards: number of shards.
 
@@ -47,28 +48,19 @@ def write_corpus(
         The manifest.
     """
     rows = [
-        {"video": video, "split": split, "shard": 0, "path": f"{video}.mp4" if there else None, "duration": duration}
-        for video, split, there in videos
+        CorpusVideo(video, split, 0, f"{video}.mp4" if has_file else None, duration)
+        for video, split, has_file in videos
     ]
-    lost = [{"video": video, "source": "test", "reason": reason, "detail": ""} for video, reason in rejects]
-    tables = {
-        "videos": (rows, VIDEOS),
-        "segments": ([], SEGMENTS),
-        "captions": ([], CAPTIONS),
-        "rejects": (lost, REJECTS),
-    }
-    payloads = []
-    for name, (content, schema) in tables.items():
-        write_table(folder / f"{name}.parquet", content, schema)
-        payloads.append(folder / f"{name}.parquet")
-    for name, known in (references or {}).items():
-        payloads.append(write_references(folder / "references" / f"{name}.json", known))
-    manifest = folder / "manifest.json"
-    write_manifest(manifest, payloads, {"shards": shards, "counts": {"videos": len(rows)}})
-    return manifest
+    lost = [RejectedVideo(video, "test", reason, "") for video, reason in rejects]
+    files = [
+        write_references(folder / "references" / f"{name}.json", annotator)
+        for name, annotator in (references or {}).items()
+    ]
+    metadata = {"shards": shards, "counts": {"videos": len(rows)}}
+    return write_corpus_tables(folder / "manifest.json", rows, rejects=lost, files=files, metadata=metadata)
 
 
-def write_references(path: Path, known: Mapping[str, Sequence[Spoken]]) -> Path:
+def write_references(path: Path, references: Mapping[str, Sequence[Event]]) -> Path:
     """Write references in ActivityNet Captions' format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = {
@@ -77,17 +69,23 @@ def write_references(path: Path, known: Mapping[str, Sequence[Spoken]]) -> Path:
             "timestamps": [[start, end] for start, end, _ in events],
             "sentences": [sentence for *_, sentence in events],
         }
-        for video, events in known.items()
+        for video, events in references.items()
     }
     path.write_text(json.dumps(plain), encoding="utf-8")
     return path
 
 
-def write_captions(path: Path, said: Mapping[str, Sequence[Spoken]], **other: Any) -> Path:
-    """Write captions in submission format."""
+def write_captions(path: Path, captions: Mapping[str, Sequence[Event]], **other: Any) -> Path:
+    """Write captions in submission format.
+
+    Args:
+        path: the file.
+        captions: captions of each video.
+        other: other top-level keys.
+    """
     results = {
         video: [{"sentence": sentence, "timestamp": [start, end]} for start, end, sentence in events]
-        for video, events in said.items()
+        for video, events in captions.items()
     }
     external = {"used": False, "details": ""}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,15 +96,12 @@ def write_captions(path: Path, said: Mapping[str, Sequence[Spoken]], **other: An
 def write_shard(
     folder: Path, number: int, rejects: Sequence[tuple[str, str]] = (), partial: Sequence[tuple[str, str]] = ()
 ) -> Path:
-    """Write a shard of re-encoded videos that holds nothing but tables of rejects and partial videos, with reasons."""
+    """Write a shard of re-encoded videos whose tables have only rejected and partial videos, with reasons."""
     shard = folder / f"{number:04d}"
-    lost = [{"video": video, "source": "reencode", "reason": reason, "detail": ""} for video, reason in rejects]
-    size = {"frames": 60, "fps": 30.0, "width": 96, "height": 64, "audio": False}
-    damaged = [
-        {"video": video, **size, "partial": True, "source_s": 4.0, "reason": reason} for video, reason in partial
-    ]
-    write_table(shard / "videos.parquet", damaged, REENCODED)
-    write_table(shard / "rejects.parquet", lost, REJECTS)
+    lost = [RejectedVideo(video, "reencode", reason, "") for video, reason in rejects]
+    damaged = [ReencodedRow(video, 60, 30.0, 96, 64, False, True, 4.0, reason) for video, reason in partial]
+    write_rows(shard / "videos.parquet", damaged, ReencodedRow)
+    write_rows(shard / "rejects.parquet", lost, RejectedVideo)
     manifest = shard / "manifest.json"
     write_manifest(manifest, [shard / "videos.parquet", shard / "rejects.parquet"], {"videos": 0})
     return manifest

@@ -1,4 +1,4 @@
-"""Snakemake that looks after its cluster jobs every second: the executor's own pauses suit jobs of hours."""
+"""Snakemake that polls its cluster jobs every second; the executor's own pauses are made for jobs of hours."""
 
 import asyncio
 import sys
@@ -8,7 +8,7 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 
 async def sleep(_: RemoteExecutor) -> None:
-    """In place of 40 s, then 50 s, then 60 s."""
+    """Sleep 1 s instead of 40 s, 50 s and 60 s."""
     await asyncio.sleep(1)
 
 

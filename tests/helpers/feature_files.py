@@ -1,4 +1,4 @@
-"""Small features on disk, for tests of what reads them."""
+"""Small feature shards on disk, for tests of their readers."""
 
 import json
 from collections.abc import Mapping
@@ -7,28 +7,29 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.features.combined import ClipGrid, write_features
+from pipeline.features.shard import write_features
+from pipeline.features.time_grid import ClipGrid
 from pipeline.io.atomic import sha256
 
 GRID = ClipGrid(fps=15.0, frames=16, stride=16)
 DIM = 5
 
 
-def made(clips: int, seed: int = 0, dim: int = DIM) -> np.ndarray:
-    """Features of one video."""
-    return np.random.default_rng(seed).normal(size=(clips, dim)).astype(np.float32)
+def random_features(num_rows: int, seed: int = 0, dim: int = DIM) -> np.ndarray:
+    """Return random features [num_rows, dim] of one video."""
+    return np.random.default_rng(seed).normal(size=(num_rows, dim)).astype(np.float32)
 
 
-def shard(
+def write_feature_shard(
     folder: Path,
     videos: Mapping[str, np.ndarray | str],
     number: int = 0,
     name: str = "rgb",
     grid: ClipGrid = GRID,
     duration: float | None = None,
-    **facts: Any,
+    **metadata: Any,
 ) -> Path:
-    """Write a shard of the feature `name`; videos last half a second longer than their rows, or `duration`."""
+    """Write a shard of the feature `name`; videos last `duration` (seconds), or 0.5 s longer than their rows."""
     manifest = folder / name / f"{number:04d}" / "manifest.json"
     items = []
     dim = DIM
@@ -36,12 +37,12 @@ def shard(
         seconds = 3.0 if isinstance(rows, str) else 0.5 + grid.duration(len(rows))
         dim = dim if isinstance(rows, str) else rows.shape[1]
         items.append((video, seconds if duration is None else duration, rows))
-    write_features(manifest, items, dim=dim, grid=grid, facts={"encoder": "tiny", **facts})
+    write_features(manifest, items, dim=dim, grid=grid, metadata={"encoder": "tiny", **metadata})
     return manifest
 
 
-def vouch(manifest: Path, name: str) -> None:
-    """Have a manifest describe a payload as it is now."""
-    table, payload = json.loads(manifest.read_text()), manifest.parent / name
-    table["payloads"][name] = {"bytes": payload.stat().st_size, "sha256": sha256(payload)}
-    manifest.write_text(json.dumps(table))
+def update_manifest(manifest: Path, name: str) -> None:
+    """Write the present size and sha256 of a file into a manifest."""
+    content, file = json.loads(manifest.read_text()), manifest.parent / name
+    content["files"][name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
+    manifest.write_text(json.dumps(content))

@@ -1,7 +1,7 @@
-"""Runs stages again and again and kills them, for tests of kills: a process of its own, which can fork safely.
+"""Runs stages again and again and kills them, for tests of kills. It is a process of its own, which can fork safely.
 
-Forked children need not import anything, so that kills fall into a stage's own work and not into its start. Cases come
-as a JSON list on standard input (see `Case`); for each, a line of JSON says what came of it (see `kill_often`).
+Forked children need not import anything, so kills hit the work of a stage and not its start. Cases come as a JSON list
+on standard input (see `Case`). For each case a line of JSON is printed (see `kill_repeatedly`).
 """
 
 import contextlib
@@ -26,24 +26,24 @@ from typing import Any
 Main = Callable[[list[str]], int]
 
 ATTEMPTS = 25
-"""To land one kill before giving up."""
+"""Attempts to land one kill."""
 SUBREAPER = 36
-"""PR_SET_CHILD_SUBREAPER of Linux's prctl: whoever loses its parent becomes ours."""
-TELLS_OF_TIME = (".provenance.json", "card.md", "finished.jsonl")
-"""Ends of the names of files that say when, how fast or in how many runs something was made."""
+"""PR_SET_CHILD_SUBREAPER of Linux's prctl: this process becomes the parent of orphans below it."""
+TIME_DEPENDENT = (".provenance.json", "card.md", "finished.jsonl")
+"""Ends of the names of files that contain times, speeds or numbers of runs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A stage to be killed.
+    """A stage to kill.
 
     Attributes:
-        stage: its module.
+        stage: module of the stage.
         words: its command line.
         declared: outputs that a rule declares. Snakemake removes them before it runs the rule again.
-        leaves: files and folders that are all of what the stage leaves, its training state among them.
-        kills: how often.
-        seed: of the moments.
+        leaves: all files and folders that the stage leaves, including its training state.
+        kills: number of kills.
+        seed: seed of the moments of the kills.
     """
 
     stage: str
@@ -55,10 +55,10 @@ class Case:
 
 
 def attempt(main: Main, words: list[str], seconds: float) -> int | None:
-    """Run the stage; kill it and all that it started after so many seconds, unless it ended before.
+    """Run a stage, and kill it with all its processes after some seconds, unless it has ended.
 
     Returns:
-        its status, None if it was killed.
+        the status, or None if it was killed.
     """
     child = os.fork()
     if child == 0:
@@ -72,23 +72,23 @@ def attempt(main: Main, words: list[str], seconds: float) -> int | None:
             traceback.print_exc()
         finally:
             os._exit(status)
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
         signal.sigtimedwait({signal.SIGCHLD}, left)
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            end_all()
+            kill_children()
             return os.waitstatus_to_exitcode(status)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    end_all()
+    kill_children()
     return None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
 
 
-def end_all() -> None:
-    """Kill and bury all children: who has lost its parent is one of ours."""
+def kill_children() -> None:
+    """Kill and reap all children of this process; orphans are among them."""
     while True:
-        for child in children():
+        for child in list_children():
             os.kill(child, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)
@@ -96,49 +96,49 @@ def end_all() -> None:
             return
 
 
-def children() -> list[int]:
-    """Processes whose parent we are."""
-    found = []
-    for told in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            parent = told.read_text(errors="replace").rpartition(")")[2].split()[1]
+def list_children() -> list[int]:
+    """Return the processes whose parent is this process."""
+    children = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # the process has ended in the meantime
+            parent = file.read_text(errors="replace").rpartition(")")[2].split()[1]
             if int(parent) == os.getpid():
-                found.append(int(told.parent.name))
-    return found
+                children.append(int(file.parent.name))
+    return children
 
 
-def kill_often(case: Case) -> dict[str, Any]:
-    """Undisturbed first, which tells how long it takes; then killed so often, at random moments, and let end.
+def kill_repeatedly(case: Case) -> dict[str, Any]:
+    """Run a stage undisturbed, then kill it at random moments and run it again until it ends.
 
-    Before some of the reruns the declared outputs are removed, as Snakemake does, before others not.
+    Before about half of the reruns the declared outputs are removed, as Snakemake does.
 
     Returns:
-        `stage`; `kills` that landed; `ends`, the status and what was left after every run that ended, the
-        undisturbed one first; `before`, what was there before that; `scratch`, what the undisturbed run left among
-        temporary files; `seconds` that it took; `cpu_s`, the processor's time of all runs.
+        `stage`; `kills`, the number of kills; `ends`, the status and the contents after each run that ended, the
+        undisturbed run first; `before`, the contents before it; `scratch`, temporary files that the undisturbed run
+        left; `seconds`, its time; `cpu_s`, the processor time of all runs.
     """
     main: Main = importlib.import_module(case.stage).main
     draw = random.Random(f"{case.stage} {case.seed}")
     cpu = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     before = contents(case)
-    keep(case.leaves)
-    began = time.monotonic()
+    set_aside(case.leaves)
+    start = time.monotonic()
     ends = [(attempt(main, case.words, 300.0), contents(case))]
-    whole = undisturbed = time.monotonic() - began
+    duration = undisturbed = time.monotonic() - start
     scratch = [path.name for path in scratch_files() if path.is_file() or any(path.rglob("*"))]
     remove(case.leaves)
     kills = 0
     for _ in range(ATTEMPTS * case.kills):
         if kills == case.kills:
             break
-        began = time.monotonic()
-        status = attempt(main, case.words, draw.uniform(0.05, 0.9) * whole)
+        start = time.monotonic()
+        status = attempt(main, case.words, draw.uniform(0.05, 0.9) * duration)
         if status is None:
             kills += 1
             if draw.random() < 0.5:
                 remove(case.declared)
         else:
-            whole = min(whole, time.monotonic() - began)
+            duration = min(duration, time.monotonic() - start)
             ends.append((status, contents(case)))
             remove(case.leaves)
     remove(scratch_files())
@@ -156,28 +156,28 @@ def kill_often(case: Case) -> dict[str, Any]:
 
 
 def scratch_files() -> list[Path]:
-    """What stands where temporary files go, if that is a folder of our own."""
+    """Return the files in TMPDIR, if it is set."""
     folder = os.environ.get("TMPDIR")
     return sorted(Path(folder).iterdir()) if folder else []
 
 
-def keep(paths: list[str]) -> None:
-    """Put files and folders out of the way."""
+def set_aside(paths: list[str]) -> None:
+    """Move files and folders out of the way."""
     for number, path in enumerate(map(Path, paths)):
         if path.exists():
-            shutil.move(path, f"kept-{number}")
+            shutil.move(path, f"set-aside-{number}")
 
 
 def put_back(paths: list[str]) -> None:
-    """Put what was there before in its place again: the next case is to find its inputs as they were."""
+    """Restore what `set_aside` moved, so that the next case finds its inputs unchanged."""
     for number, path in enumerate(paths):
-        if Path(f"kept-{number}").exists():
+        if Path(f"set-aside-{number}").exists():
             remove([path])
-            shutil.move(f"kept-{number}", path)
+            shutil.move(f"set-aside-{number}", path)
 
 
 def remove(paths: Iterable[str | Path]) -> None:
-    """Remove files and folders, if they are there."""
+    """Remove files and folders, if they exist."""
     for path in map(Path, paths):
         if path.is_dir():
             shutil.rmtree(path)
@@ -186,23 +186,23 @@ def remove(paths: Iterable[str | Path]) -> None:
 
 
 def contents(case: Case) -> dict[str, str]:
-    """All that a stage left: names, hidden ones too, and what files hold that do not tell of time."""
-    found = {}
+    """Return all files that a stage left, hidden ones too: name -> sha256, empty for files that depend on time."""
+    digests = {}
     for path in map(Path, case.leaves):
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
-                timed = file.name.endswith(TELLS_OF_TIME)
-                found[str(file)] = "" if timed else hashlib.sha256(file.read_bytes()).hexdigest()
-    return found
+                timed = file.name.endswith(TIME_DEPENDENT)
+                digests[str(file)] = "" if timed else hashlib.sha256(file.read_bytes()).hexdigest()
+    return digests
 
 
-def said_by_survivors(case: Case, folder: Path) -> str:
-    """Kill a stage, in a process of its own, and see that its ends are the undisturbed run's.
+def kill_in_subprocess(case: Case, folder: Path) -> str:
+    """Kill a stage repeatedly in a process of its own, and check that every run ends as the undisturbed one.
 
     Returns:
-        what its runs wrote to standard error.
+        the standard error of all runs.
     """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, __file__],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -211,17 +211,17 @@ def said_by_survivors(case: Case, folder: Path) -> str:
         text=True,
         check=True,
     )
-    told = json.loads(done.stdout)
-    assert told["kills"] == case.kills
-    assert {status for status, _ in told["ends"]} == {0}
-    undisturbed, *others = (contents for _, contents in told["ends"])
-    assert all(contents == undisturbed for contents in others)
-    return done.stderr
+    result = json.loads(process.stdout)
+    assert result["kills"] == case.kills
+    assert {status for status, _ in result["ends"]} == {0}
+    undisturbed, *disturbed = (files for _, files in result["ends"])
+    assert all(files == undisturbed for files in disturbed)
+    return process.stderr
 
 
 def run(cases: list[Case]) -> None:
-    """Run the cases and print what came of each."""
-    import torch  # not where a stage starts processes of its own, which read this file again
+    """Run the cases and print the result of each."""
+    import torch  # not at the top: processes that a stage starts read this file again
 
     torch.set_num_threads(1)
     ctypes.CDLL(None).prctl(SUBREAPER, 1)
@@ -229,7 +229,7 @@ def run(cases: list[Case]) -> None:
     for case in cases:
         importlib.import_module(case.stage)
     for case in cases:
-        print(json.dumps(kill_often(case)), flush=True)
+        print(json.dumps(kill_repeatedly(case)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A small folder of results as stages would leave it, made without any stage."""
+"""A small folder of results as stages would leave it, written without running a stage."""
 
 import hashlib
 import sys
@@ -12,43 +12,47 @@ from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.config.reencode import Reencode
 from pipeline.io.atomic import sha256
 from pipeline.provenance.manifest import write_manifest
-from pipeline.provenance.record import record
+from pipeline.provenance.record import write_record
 
 
-def made(output: Path, stage: str, section: Settings, inputs: list[Path], *words: str, holds: str = "") -> Path:
-    """Leave an output as a stage would: what it holds follows from settings, arguments and inputs, or is `holds`."""
-    payload = output.with_suffix(".bin")
-    payload.parent.mkdir(parents=True, exist_ok=True)
-    told = holds or f"{section.digest()} {words} {[sha256(path) for path in sorted(inputs)]}"
-    payload.write_text(hashlib.sha256(told.encode()).hexdigest())
-    write_manifest(output, [payload], {})
-    command = [f"/somewhere/pipeline/{stage}.py", *words, "--config", section.canonical(), "--output", str(output)]
+def write_output(
+    output: Path, stage: str, section: Settings, inputs: list[Path], *words: str, content: str = ""
+) -> Path:
+    """Write an output as a stage would. Its content follows from settings, arguments and inputs, unless it is given."""
+    file = output.with_suffix(".bin")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = content or f"{section.digest()} {words} {[sha256(path) for path in sorted(inputs)]}"
+    file.write_text(hashlib.sha256(text.encode()).hexdigest())
+    write_manifest(output, [file], {})
+    command = [f"/somewhere/pipeline/{stage}.py", *words, "--config", section.to_json(), "--output", str(output)]
     with mock.patch.object(sys, "argv", command):
-        record(output, stage, section, inputs)
+        write_record(output, stage, section, inputs)
     return output
 
 
-def road(
+def write_tree(
     folder: Path, *, sentences: str = "a man runs", crf: int = 16, encoder: PretrainEncoder | None = None, seed: int = 0
 ) -> Path:
-    """Annotations -> corpus -> two shards of videos -> encoder -> scores; gives the path of the scores.
+    """Write annotations, corpus, two shards of videos, an encoder and scores, and return the path of the scores.
 
     Args:
-        folder: where, `results/demo` say; scores stand beside it.
-        sentences: what the annotations hold.
-        crf: of the videos.
+        folder: folder of the results, for example `results/demo`; the scores are next to it.
+        sentences: content of the annotations.
+        crf: quality of the videos.
         encoder: settings of the encoder.
-        seed: on the command line of the encoder.
+        seed: seed on the command line of the encoder.
     """
-    given = folder / "source" / "train.json"
-    given.parent.mkdir(parents=True)
-    given.write_text(sentences)
-    corpus = made(folder / "corpus" / "manifest.json", "build_corpus", BuildCorpus(), [given])
+    annotations = folder / "source" / "train.json"
+    annotations.parent.mkdir(parents=True)
+    annotations.write_text(sentences)
+    corpus = write_output(folder / "corpus" / "manifest.json", "build_corpus", BuildCorpus(), [annotations])
     shards = [
-        made(folder / "video" / shard / "manifest.json", "reencode", Reencode(crf=crf), [corpus], "--shard", shard)
+        write_output(
+            folder / "video" / shard / "manifest.json", "reencode", Reencode(crf=crf), [corpus], "--shard", shard
+        )
         for shard in ("0000", "0001")
     ]
-    trained = made(
+    weights = write_output(
         folder / "encoders" / "sa_tsp" / "manifest.json",
         "pretrain_encoder",
         encoder or PretrainEncoder(),
@@ -57,4 +61,4 @@ def road(
         str(seed),
     )
     scores = folder.parent / f"{folder.name}_test_meteor.json"
-    return made(scores, "evaluate", Evaluate(), [corpus, *shards, trained], "road", "--split", "test")
+    return write_output(scores, "evaluate", Evaluate(), [corpus, *shards, weights], "dataset", "--split", "test")

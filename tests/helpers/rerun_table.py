@@ -1,9 +1,9 @@
-"""Which rules a change of a setting or a module makes snakemake run, asked for all of them at once.
+"""Which rules run again after a change of a setting or of a module, found for all of them in one dry run.
 
-    python tests/helpers/rerun_table.py            # writes tests/workflow/reruns.yaml anew; look at what changed in it
+    make generate                    # writes tests/workflow/reruns.yaml, among others; look at its changes
 
-Every setting gets a dataset of its own in which it alone is changed; one dry run plans them all, and the jobs of each
-are held against those of the dataset in which nothing is changed. Modules are held against the stamps of the stages.
+Every setting gets a dataset of its own in which only this setting differs. One dry run plans all datasets. The jobs of
+each are compared with those of the unchanged dataset. Modules are compared with the import closures of the stages.
 """
 
 import json
@@ -18,21 +18,22 @@ from typing import Any, NamedTuple
 import yaml
 
 from helpers.workflow_sandbox import ROOT
-from pipeline.config.load import Config, merge
+from pipeline.config.load import Config, merge, stages
 from pipeline.errors import PipelineError
-from pipeline.provenance.code_hash import closure
+from pipeline.provenance.code_hash import import_closure
 from pipeline.provenance.jobs import Job, dry_run
-from pipeline.provenance.settings import deciding
+from pipeline.provenance.settings import result_settings
+from workflow.scripts.rule_files import entry_wildcards
 
 TABLE = ROOT / "tests" / "workflow" / "reruns.yaml"
-COMMAND = "python tests/helpers/rerun_table.py"
+COMMAND = "make generate"
 HEADER = f"""\
-# Where reruns begin. Generated: {COMMAND}
+# Which rules run again after a change. Generated: {COMMAND}
 #
-# settings: rules that a change of the setting makes run, by itself; modules: rules whose stage runs the module's code.
-# With them runs what `follows` from the rule, or from the entry whose setting it is; after `only` nothing follows.
-# [] is a setting that only says how the machine is used, or a module of no rule.
-# A setting or module without a row, or with a wrong one, fails tests/workflow/test_reruns.py.
+# settings: rules that a change of the setting reruns directly. modules: rules whose stage runs the module's code.
+# `follows` lists the rules that run after a rule, or after an entry of its section. After `only` no other rule runs.
+# [] is a setting of the machine, or a module that no rule uses.
+# A missing or wrong row fails tests/workflow/test_reruns.py.
 
 """
 
@@ -46,12 +47,14 @@ build_corpus:
 mine_concepts: {tagger: lexicon}
 pretrain_encoder:
   initial: {initial_weights: null, architecture: r2plus1d_narrow, freeze_stem: false}
-  sa_tsp: {initial_weights: given.pth, architecture: r2plus1d_narrow, freeze_stem: false, replicas: 2}
+  sa_tsp: {initial_weights: given.pth, architecture: r2plus1d_narrow, freeze_stem: false, accumulate_steps: 2}
 extract_features:
   network: {extractor: vggish, weights: random}
   given: {file: given.h5, fps: 15.0, frames: 16, stride: 16}
-propose_events:
+train_proposer:
   bmn: {kind: bmn, features: [sa_tsp]}
+propose_events:
+  bmn: {kind: learned, proposer: bmn}
   given: {kind: file, path: given.json}
 finetune_scst: {samples: 2}
 select_captions:
@@ -59,111 +62,128 @@ select_captions:
 train_captioner:
   on_initial: {features: [initial], self_critical: false}
   on_sa_tsp: {features: [sa_tsp], self_critical: false}
-compare_encoders:
-  arms: [{feature: sa_tsp, captioner: on_sa_tsp}, {feature: initial, captioner: on_initial}]
-  seeds: [1]
+compare_systems:
+  pretraining:
+    systems:
+      - {name: sa_tsp, feature: sa_tsp, members: [{captioner: on_sa_tsp}]}
+      - {name: initial, feature: initial, members: [{captioner: on_initial}]}
+    pairs: [{system: sa_tsp, compared_to: initial}]
+    control: sa_tsp
+    seeds: [1]
 """)
-"""The dataset in which nothing is changed: an entry of every kind, and otherwise as few jobs as can be."""
+"""The unchanged dataset: an entry of every kind, and otherwise as few jobs as possible."""
 
-ROAD = ("NAME_test_meteor.json", "NAME/report/index.html")
-MORE = {
-    "write_submission": ("NAME_submission.json",),
-    "probe_encoder": ("NAME/probes/sa_tsp.json",),
-    "compare_encoders": ("NAME_pretraining.json",),
-    "climb_ladder": ("NAME_ladder.json",),
+DEFAULT_TARGETS = ("NAME_test_meteor.json", "NAME/report/index.html")
+
+EXTRA_TARGETS = {
+    **{
+        name: (model.TARGET.format(dataset="NAME").removeprefix("results/"),)
+        for name, model in stages().items()
+        if model.TARGET
+    },
+    "compare_systems.pretraining": ("NAME_pretraining.json",),
     "extract_features.network": ("NAME/features/network/0000/manifest.json",),
     "extract_features.given": ("NAME/features/given/0000/manifest.json",),
+    "train_proposer.bmn": ("NAME/proposals/bmn.json",),
     "propose_events.bmn": ("NAME/proposals/bmn.json",),
     "propose_events.given": ("NAME/proposals/given.json",),
 }
-"""What is asked for beside the road where settings are changed that the road does not read."""
+"""Section or entry -> further targets, where the default targets do not depend on its settings."""
 
-ENTRIES = {
-    "pretrain_encoder": "encoder",
-    "extract_features": "feature",
-    "propose_events": "proposer",
-    "train_captioner": "captioner",
-}
-"""Sections of named entries, and the wildcards that name those."""
+EXTERNAL_FILES = ("given.h5", "given.json", "given.pth", "other", "other.pth")
+"""Input files that no rule makes."""
 
-GIVEN = ("given.h5", "given.json", "given.pth", "other", "other.pth")
-"""Files that are read and that no rule makes."""
-
-ALIKE = (
+SIMILAR_ENTRIES = (
     "pretrain_encoder.initial",
     "extract_features.initial",
     "train_captioner.on_initial",
     "train_captioner.on_sa_tsp",
 )
-"""Entries of which others of the same kind are changed."""
+"""Entries whose settings are not changed, because another entry of the same kind is."""
 
-UNLIKE: dict[str, Any] = {
+SELECTORS = re.compile(r"(.*\.)?kind|train_captioner\.\w+\.architecture")
+"""Settings that select which other settings there are; they are not changed alone."""
+
+CHANGED_VALUES: dict[str, Any] = {
+    "build_corpus.readers": {"results/NAME/source/activity_net.v1-3.json": "activitynet_json"},
+    "extract_features.network.extractor": "slowfast_r50",
     "build_corpus.subsets": {"results/NAME/source/activity_net.v1-3.json": "training"},
     "build_corpus.pins": {"v_12345678901": "val"},
     "build_corpus.limit_videos": 100,
-    "pretrain_encoder.initial.steps_per_epoch": 2,
     "pretrain_encoder.sa_tsp.steps_per_epoch": 2,
-    "propose_events.learned.steps_per_epoch": 2,
-    "propose_events.bmn.steps_per_epoch": 2,
+    "train_proposer.learned.steps_per_epoch": 2,
+    "train_proposer.bmn.steps_per_epoch": 2,
     "train_captioner.sa_tsp.steps_per_epoch": 2,
     "finetune_scst.steps_per_epoch": 2,
     "pretrain_encoder.sa_tsp.initial_weights": "other.pth",
     "pretrain_encoder.sa_tsp.global_feature.feature": "network",
     "extract_features.sa_tsp.encoder": "initial",
     "probe_encoder.attributes": {"colour": ["red"]},
-    "propose_events.learned.features": ["initial"],
-    "propose_events.bmn.features": ["initial"],
+    "train_proposer.learned.features": ["initial"],
+    "train_proposer.bmn.features": ["initial"],
+    "propose_events.learned.proposer": "bmn",
+    "propose_events.bmn.proposer": "learned",
     "train_captioner.sa_tsp.features": ["sa_tsp", "initial"],
     "finetune_scst.proposals": "learned",
     "generate_captions.block_ngrams": 3,
-    "climb_ladder.seeds": [1],
-    "compare_encoders.arms": [{"feature": "sa_tsp", "captioner": "on_sa_tsp"}],
-    "compare_encoders.floor": "initial",
-    "compare_encoders.pairs": [{"arm": "sa_tsp", "than": "initial"}],
+    "compare_systems.pretraining.systems": [
+        {"name": "sa_tsp", "feature": "sa_tsp", "members": [{"captioner": "on_sa_tsp"}]},
+        {"name": "initial", "members": [{"captioner": "sa_tsp"}]},
+    ],
+    "compare_systems.pretraining.pairs": [{"system": "initial", "compared_to": "sa_tsp"}],
+    "compare_systems.pretraining.control": "initial",
+    "compare_systems.pretraining.proposals": ["gt", "learned"],
+    "compare_systems.ablation.systems": [{"name": "single", "members": [{"captioner": "sa_tsp"}]}],
+    "compare_systems.ablation.pairs": [{"system": "scst", "compared_to": "single"}],
+    "compare_systems.ablation.control": "single",
+    "compare_systems.ablation.seeds": [1],
+    "compare_systems.ablation.proposals": ["gt", "learned", "given"],
 }
-"""Other values of settings where none can be guessed from the present one."""
+"""Changed values of settings for which no value can be derived from the present one."""
 
 
-def base(name: str) -> dict[str, Any]:
-    """The configuration file of the dataset of a name in which nothing is changed."""
+def base_config(name: str) -> dict[str, Any]:
+    """Return the configuration file of an unchanged dataset of a name."""
     return dict(yaml.safe_load(json.dumps(BASE).replace("NAME", name)))
 
 
-def leaves(plain: dict[str, Any], key: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings with their values, keys with dots; `kind` is none: with it the other settings are others."""
+def leaf_settings(plain: dict[str, Any], key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings that can change alone, keys with dots, with their values."""
     for name, value in plain.items():
-        inner = f"{key}.{name}".strip(".")
-        if inner in ALIKE or name == "kind":
+        path = f"{key}.{name}".strip(".")
+        if path in SIMILAR_ENTRIES or SELECTORS.fullmatch(path):
             continue
         if isinstance(value, dict) and value:
-            yield from leaves(value, inner)
+            yield from leaf_settings(value, path)
         else:
-            yield inner, value
+            yield path, value
 
 
-def nested(key: str, value: Any) -> dict[str, Any]:
-    """A setting as a configuration file holds it."""
+def nest(key: str, value: Any) -> dict[str, Any]:
+    """Return a setting as a configuration file holds it."""
     for name in reversed(key.split(".")):
         value = {name: value}
     return dict(value)
 
 
-def changed(key: str, value: Any, name: str) -> dict[str, Any]:
-    """The configuration file of a dataset in which one setting has another value than in the base.
+def change_setting(key: str, value: Any, name: str) -> dict[str, Any]:
+    """Return the configuration file of a dataset in which one setting differs from the base.
 
     Raises:
-        LookupError: no other value could be guessed.
+        LookupError: no valid other value could be derived.
     """
-    unlike = json.loads(json.dumps(UNLIKE).replace("NAME", name))
-    for guess in [unlike[key]] if key in unlike else _guesses(key, value, name):
-        overlay = merge(base(name), nested(key, guess))
-        if guess != value and not _wrong(overlay):
+    fixed = json.loads(json.dumps(CHANGED_VALUES).replace("NAME", name))
+    for candidate in [fixed[key]] if key in fixed else _candidates(key, value, name):
+        overlay = merge(base_config(name), nest(key, candidate))
+        if candidate != value and not _error(overlay):
             return overlay
-    raise LookupError(f"no other value of {key} than {value!r} comes to mind: give one in UNLIKE of {__file__}")
+    raise LookupError(
+        f"{key} = {value!r}: no other valid value could be derived; add one to CHANGED_VALUES in {__file__}"
+    )
 
 
-def _wrong(overlay: dict[str, Any]) -> str:
-    """What the configuration says against a file; empty if nothing."""
+def _error(overlay: dict[str, Any]) -> str:
+    """Return the error of a configuration file; empty if it is valid."""
     try:
         Config.parse(merge(DEFAULTS, overlay), "")
     except PipelineError as error:
@@ -171,8 +191,8 @@ def _wrong(overlay: dict[str, Any]) -> str:
     return ""
 
 
-def _guesses(key: str, value: Any, name: str) -> list[Any]:
-    """Other values that a setting might take: the next one, another word that it allows, a longer or shorter list."""
+def _candidates(key: str, value: Any, name: str) -> list[Any]:
+    """Return other values that a setting might take: the next number, an allowed word, a longer or shorter list."""
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):
@@ -181,136 +201,145 @@ def _guesses(key: str, value: Any, name: str) -> list[Any]:
         return [value / 2, value + 1]
     if isinstance(value, list) and len(value) > 1:
         return [value[:-1]]
-    tried = ["?"] if isinstance(value, list) else "?"
-    words = re.findall(r"'(\w+)'", _wrong(merge(base(name), nested(key, tried))).partition("should be")[2])
+    invalid = ["?"] if isinstance(value, list) else "?"
+    words = re.findall(r"'(\w+)'", _error(merge(base_config(name), nest(key, invalid))).partition("should be")[2])
     if isinstance(value, list):
-        last = value[-1]
-        more = (
-            {**last, "seed": last["seed"] + 1}
-            if isinstance(last, dict)
-            else last
-            if isinstance(last, str)
-            else last + 1
-        )
-        return [[*value, other] for other in [*words, more, "other"]]
+        return [[*value, item] for item in [*words, *_next_items(value), "other"]]
     return [*words, "other", 32, 2, True]
+
+
+def _next_items(value: list[Any]) -> list[Any]:
+    """Return items that might be appended to a list."""
+    if not value:
+        return []
+    last = value[-1]
+    if isinstance(last, dict):
+        return [{**last, "seed": last["seed"] + 1}] if "seed" in last else []
+    return [last if isinstance(last, str) else last + 1]
 
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 
 
 def variants() -> dict[str, dict[str, Any]]:
-    """Every setting -> configuration file of a dataset in which it alone is changed, named by `name_of`."""
-    present = Config.parse(merge(DEFAULTS, base("unchanged")), "").model_dump(mode="json")
-    found = {}
-    for index, (key, _) in enumerate(leaves(present)):
-        name = name_of(index)
-        mine = Config.parse(merge(DEFAULTS, base(name)), "").model_dump(mode="json")
-        found[key] = changed(key, dict(leaves(mine))[key], name)
-    return found
+    """Return every setting -> the configuration file of the dataset `variant_name(index)` in which only it differs."""
+    present = Config.parse(merge(DEFAULTS, base_config("unchanged")), "").model_dump(mode="json")
+    overlays = {}
+    for index, (key, _) in enumerate(leaf_settings(present)):
+        name = variant_name(index)
+        values = Config.parse(merge(DEFAULTS, base_config(name)), "").model_dump(mode="json")
+        overlays[key] = change_setting(key, dict(leaf_settings(values))[key], name)
+    return overlays
 
 
-def name_of(index: int) -> str:
-    """Name of the dataset of a setting."""
+def variant_name(index: int) -> str:
+    """Return the name of the dataset in which a setting differs."""
     return f"v{index}"
 
 
 def targets(name: str, key: str | None) -> list[str]:
-    """What is asked for of a dataset: the road, and what else reads a setting; all of it without one."""
-    more = [files for start, files in MORE.items() if key is None or f"{key}.".startswith(f"{start}.")]
-    return [f"results/{file.replace('NAME', name)}" for files in [ROAD, *more] for file in files]
+    """Return the targets of a dataset: the default ones, and those that depend on a setting.
+
+    Args:
+        name: name of the dataset.
+        key: the setting; None for all targets.
+    """
+    extra = [files for start, files in EXTRA_TARGETS.items() if key is None or f"{key}.".startswith(f"{start}.")]
+    return [f"results/{file.replace('NAME', name)}" for files in [DEFAULT_TARGETS, *extra] for file in files]
 
 
-def write_tree(folder: Path, datasets: dict[str, dict[str, Any]]) -> None:
-    """A folder like a clone, with datasets of one's own and what is given of them."""
+def write_sandbox(folder: Path, datasets: dict[str, dict[str, Any]]) -> None:
+    """Write a folder like a clone, with other datasets and their external files."""
     for name in ("Snakefile", "workflow", "profiles"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "config" / "datasets").mkdir(parents=True)
     (folder / "config" / "config.yaml").symlink_to(ROOT / "config" / "config.yaml")
-    for name, overlay in {"demo": base("demo"), **datasets}.items():
+    for name, overlay in {"demo": base_config("demo"), **datasets}.items():
         (folder / "config" / "datasets" / f"{name}.yaml").write_text(yaml.safe_dump(overlay))
-    for name in GIVEN:
+    for name in EXTERNAL_FILES:
         (folder / name).write_text("")
 
 
-Key = tuple[str, str]
+JobKey = tuple[str, str]
 
 
-class Told(NamedTuple):
+class PlannedJob(NamedTuple):
     """A job.
 
     Attributes:
-        told: what snakemake compares of it, without the name of the dataset.
+        identity: everything that snakemake compares, without the name of the dataset.
         input: declared inputs.
         output: declared outputs.
     """
 
-    told: str
+    identity: str
     input: list[str]
     output: list[str]
 
 
-Jobs = dict[Key, Told]
+Jobs = dict[JobKey, PlannedJob]
 
 
 def jobs_of(jobs: list[Job], name: str) -> Jobs:
-    """Jobs of a dataset, those of its variants among them, by rule and wildcards."""
-    found = {}
+    """Return the jobs of a dataset and of its variants, by rule and wildcards."""
+    selected = {}
     for job in jobs:
         if job.command and re.fullmatch(rf"{name}(_s[0-9]+)?", job.wildcards["dataset"]):
             words = shlex.split(job.command)
-            at = words.index("--config")
-            # How many GPUs and processes is the machine's affair, as is what `deciding` leaves out.
-            rest = re.sub("--gpus [0-9]+( --processes [0-9]+)?", "", " ".join([*words[:at], *words[at + 2 :]]))
+            index = words.index("--config")
+            # The numbers of GPUs and processes are settings of the machine.
+            rest = re.sub("--gpus [0-9]+( --processes [0-9]+)?", "", " ".join([*words[:index], *words[index + 2 :]]))
             files = sorted(map(str, job.input)), sorted(map(str, job.output))
-            told = json.dumps([files, deciding(job.rule, job.settings()), rest])
-            found[job.rule, _plain(json.dumps(job.wildcards), name)] = Told(_plain(told, name), *files)
-    return found
+            identity = json.dumps([files, result_settings(job.rule, job.settings()), rest])
+            key = job.rule, _without_name(json.dumps(job.wildcards), name)
+            selected[key] = PlannedJob(_without_name(identity, name), *files)
+    return selected
 
 
-def _plain(text: str, name: str) -> str:
+def _without_name(text: str, name: str) -> str:
     return re.sub(rf"\b{name}(?![a-z0-9])", "NAME", text)
 
 
-def begins(unchanged: Jobs, variant: Jobs) -> set[Key]:
-    """Jobs that are new, or of which something changed that snakemake compares."""
-    return {key for key, told in variant.items() if key not in unchanged or unchanged[key].told != told.told}
+def changed_jobs(unchanged: Jobs, variant: Jobs) -> set[JobKey]:
+    """Return the jobs that are new, or that differ in something that snakemake compares."""
+    return {key for key, job in variant.items() if key not in unchanged or unchanged[key].identity != job.identity}
 
 
-def reached(jobs: Jobs, start: set[Key]) -> set[str]:
-    """Rules of some jobs and of those that read, however far down, what they make."""
-    readers: dict[str, set[Key]] = {}
+def downstream_rules(jobs: Jobs, start: set[JobKey]) -> set[str]:
+    """Return the rules of some jobs and of all jobs that depend on them."""
+    readers: dict[str, set[JobKey]] = {}
     for key, job in jobs.items():
         for path in job.input:
             readers.setdefault(path, set()).add(key)
-    pending, found = list(start), set(start)
+    pending, reached = list(start), set(start)
     while pending:
-        news = {key for path in jobs[pending.pop()].output for key in readers.get(path, set())} - found
-        found |= news
-        pending += news
-    return {rule for rule, _ in found}
+        new = {key for path in jobs[pending.pop()].output for key in readers.get(path, set())} - reached
+        reached |= new
+        pending += new
+    return {rule for rule, _ in reached}
 
 
-def followed(jobs: Jobs) -> dict[str, list[str]]:
-    """Rule, or rule and entry that its jobs are for -> rules that follow from it: the first section of the table."""
-    found = {}
+def follows_table(jobs: Jobs) -> dict[str, list[str]]:
+    """Return the rules that follow each rule, and each entry of its section: the first part of the table."""
+    table = {}
+    wildcards = entry_wildcards()
     for rule in Config.model_fields:
-        own = {key for key in jobs if key[0] == rule}
-        found[rule] = in_order(reached(jobs, own) - {rule})
-        named = {key: json.loads(key[1])[ENTRIES[rule]] for key in own} if rule in ENTRIES else {}
-        for entry in sorted(set(named.values())):
-            start = {key for key, name in named.items() if name == entry}
-            found[f"{rule}.{entry}"] = in_order(reached(jobs, start) - {rule})
-    return found
+        of_rule = {key for key in jobs if key[0] == rule}
+        table[rule] = in_order(downstream_rules(jobs, of_rule) - {rule})
+        entries = {key: json.loads(key[1])[wildcards[rule]] for key in of_rule} if rule in wildcards else {}
+        for entry in sorted(set(entries.values())):
+            start = {key for key, name in entries.items() if name == entry}
+            table[f"{rule}.{entry}"] = in_order(downstream_rules(jobs, start) - {rule})
+    return table
 
 
-def planned(name: str, rules: list[str], follows: dict[str, list[str]]) -> set[str]:
-    """All that runs where reruns begin at some rules.
+def expand_row(name: str, rules: list[str], follows: dict[str, list[str]]) -> set[str]:
+    """Return all rules that run after a change.
 
     Args:
-        name: the setting that has changed, or the module.
-        rules: its row.
-        follows: the first section of the table.
+        name: the changed setting or module.
+        rules: its row in the table.
+        follows: the first part of the table.
     """
     if rules[:1] == ["only"]:
         return set(rules[1:])
@@ -320,74 +349,77 @@ def planned(name: str, rules: list[str], follows: dict[str, list[str]]) -> set[s
     return {*rules, *(after for start in starts for after in follows[start])}
 
 
-def row(key: str, changed_jobs: set[Key], jobs: Jobs, follows: dict[str, list[str]]) -> list[str]:
-    """The row of a setting: of the rules that it makes run those that do not follow from others of them."""
-    runs, rules = reached(jobs, changed_jobs), {rule for rule, _ in changed_jobs}
-    asked = {rule for rule, _ in jobs}
-    kept: list[str] = []
+def make_row(key: str, changed: set[JobKey], jobs: Jobs, follows: dict[str, list[str]]) -> list[str]:
+    """Return the row of a setting: of the rules that it reruns, those that do not follow from the others."""
+    rerun, rules = downstream_rules(jobs, changed), {rule for rule, _ in changed}
+    planned = {rule for rule, _ in jobs}
+    row: list[str] = []
     for rule in in_order(rules):
-        if rule not in planned(key, kept, follows):
-            kept.append(rule)
-    return kept if planned(key, kept, follows) & asked == runs else ["only", *in_order(runs)]
+        if rule not in expand_row(key, row, follows):
+            row.append(rule)
+    return row if expand_row(key, row, follows) & planned == rerun else ["only", *in_order(rerun)]
 
 
 def in_order(rules: set[str]) -> list[str]:
-    """Rules in the order of the data flow."""
+    """Return rules in the order of the data flow."""
     return [rule for rule in Config.model_fields if rule in rules]
 
 
 def settings_table() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """What follows each rule, and where reruns begin when a setting changes: the sections of the table."""
-    found = variants()
-    names = {key: name_of(index) for index, key in enumerate(found)}
-    asked = [*targets("unchanged", None), *(file for key, name in names.items() for file in targets(name, key))]
+    """Return the parts `follows` and `settings` of the table."""
+    overlays = variants()
+    names = {key: variant_name(index) for index, key in enumerate(overlays)}
+    files = [*targets("unchanged", None), *(file for key, name in names.items() for file in targets(name, key))]
+    datasets = {"unchanged": base_config("unchanged")} | {names[key]: overlays[key] for key in overlays}
     with tempfile.TemporaryDirectory() as folder:
-        write_tree(Path(folder), {"unchanged": base("unchanged")} | {names[key]: found[key] for key in found})
+        write_sandbox(Path(folder), datasets)
         before = Path.cwd()
         os.chdir(folder)
         try:
-            jobs = dry_run(asked, [])
+            jobs = dry_run(files, [])
         finally:
             os.chdir(before)
     unchanged = jobs_of(jobs, "unchanged")
-    follows = followed(unchanged)
+    follows = follows_table(unchanged)
     rows = {}
     for key, name in names.items():
-        mine = jobs_of(jobs, name)
-        rows[key] = row(key, begins(unchanged, mine), mine, follows)
+        variant = jobs_of(jobs, name)
+        rows[key] = make_row(key, changed_jobs(unchanged, variant), variant, follows)
     return follows, rows
 
 
-def modules() -> list[str]:
-    """All first-party modules."""
+def list_modules() -> list[str]:
+    """Return all first-party modules."""
     files = sorted((ROOT / "pipeline").rglob("*.py"))
     return [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files]
 
 
 def modules_table() -> dict[str, list[str]]:
-    """Rules whose stage runs each module's code."""
-    behind = {rule: closure(f"pipeline.{rule}") for rule in Config.model_fields}
-    found = {module: in_order({rule for rule, code in behind.items() if module in code}) for module in modules()}
-    return {module: ["all"] if rules == list(behind) else rules for module, rules in found.items()}
+    """Return the rules whose stage runs each module's code."""
+    closures = {rule: import_closure(f"pipeline.{rule}") for rule in Config.model_fields}
+    table = {
+        module: in_order({rule for rule, closure in closures.items() if module in closure}) for module in list_modules()
+    }
+    return {module: ["all"] if rules == list(closures) else rules for module, rules in table.items()}
 
 
-def text(table: dict[str, dict[str, list[str]]]) -> str:
-    """The table as the file holds it."""
+def format_table(table: dict[str, dict[str, list[str]]]) -> str:
+    """Format the table as the text of its file."""
     lines = []
     for title, rows in table.items():
         lines += [f"{title}:", *(f"  {name}: [{', '.join(rules)}]" for name, rules in rows.items()), ""]
     return HEADER + "\n".join(lines)
 
 
-def whole() -> dict[str, dict[str, list[str]]]:
-    """The table as code and rules have it now."""
+def make_table() -> dict[str, dict[str, list[str]]]:
+    """Return the table for the present code and rules."""
     follows, settings = settings_table()
     return {"follows": follows, "settings": settings, "modules": modules_table()}
 
 
 def main() -> None:
-    """Write the table anew."""
-    TABLE.write_text(text(whole()), encoding="utf-8")
+    """Write the table."""
+    TABLE.write_text(format_table(make_table()), encoding="utf-8")
 
 
 if __name__ == "__main__":

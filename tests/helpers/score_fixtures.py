@@ -1,10 +1,10 @@
-"""Scores of a road that nobody went, for the tests of the report."""
+"""A small final result for the tests of the report."""
 
 from typing import Any
 
 
-def some_scores() -> dict[str, Any]:
-    """The part of the result that the tables show."""
+def example_scores() -> dict[str, Any]:
+    """Return the part of a final result that the tables show."""
     meteor = {"0.3": 0.25, "mean": 0.2}
     return {
         "METEOR": {"gt": meteor, "learned": meteor},

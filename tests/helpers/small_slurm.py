@@ -2,9 +2,8 @@
 
     python tests/helpers/small_slurm.py sinfo
 
-Controller, node and munge run by hand, as root, in one folder of their own; ports are free ones, and every command
-finds them by SLURM_CONF. What an earlier run left behind, killed before it could tidy up, is taken down first. A Slurm
-that somebody else runs is never touched: there is none of ours beside it.
+Controller, node and munge are started as root in one folder, on free ports; commands find them by SLURM_CONF. The
+remains of an earlier run that was killed are taken down first. If the machine runs another Slurm, none is started.
 """
 
 import contextlib
@@ -22,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(tempfile.gettempdir()) / "sa-tsp-slurm"
-"""Where ours runs: one at a time."""
+"""Folder of the small Slurm; only one runs at a time."""
 
 SYSTEM_CONF = Path("/etc/slurm/slurm.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
-PATIENCE_S = 60
+TIMEOUT_S = 60
 
 CONF = """
 ClusterName=tests
@@ -52,7 +51,7 @@ SchedulerParameters=bf_interval=1,sched_min_interval=100000,batch_sched_delay=0
 MinJobAge=900
 KillWait=2
 ReturnToService=2
-# The node may say that it has more than the machine has: jobs ask for what real data needs.
+# The node may declare more than the machine has: jobs request the resources of real data.
 SlurmdParameters=config_overrides
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -61,100 +60,100 @@ SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 PlugStackConfig={folder}/plugstack.conf
-Prolog={folder}/told.sh
-Epilog={folder}/told.sh
+Prolog={folder}/record.sh
+Epilog={folder}/record.sh
 PrologFlags=Alloc
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=1000000 Gres=gpu:{gpus} State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
-TOLD = """#!/bin/sh
-# Run by slurmd as each job begins and ends: which of the node's GPUs it holds, by the machine's clock.
-echo "$(date +%s.%N) $SLURM_SCRIPT_CONTEXT $SLURM_JOB_ID ${{SLURM_JOB_GPUS:--}}" >> {folder}/told.txt
+RECORD_SCRIPT = """#!/bin/sh
+# slurmd runs this at the start and the end of each job; it records the GPUs of the job and the time.
+echo "$(date +%s.%N) $SLURM_SCRIPT_CONTEXT $SLURM_JOB_ID ${{SLURM_JOB_GPUS:--}}" >> {folder}/jobs.txt
 """
 
 
 class NoSlurmError(RuntimeError):
-    """Why there can be no Slurm here."""
+    """The reason why no Slurm can run here."""
 
 
 @dataclass(frozen=True)
 class Slurm:
-    """A Slurm that runs.
+    """A running Slurm.
 
     Attributes:
-        folder: where its files are.
-        environment: what commands need to find it.
+        folder: folder of its files.
+        environment: environment variables by which commands find it.
     """
 
     folder: Path
     environment: dict[str, str]
 
-    def told(self) -> list[tuple[float, str, int, list[str]]]:
-        """Beginnings and ends of jobs: when (seconds), "prolog_slurmd" or "epilog_slurmd", the job, its GPUs."""
-        path = self.folder / "told.txt"
+    def job_events(self) -> list[tuple[float, str, int, list[str]]]:
+        """Return starts and ends of jobs: time [s], "prolog_slurmd" or "epilog_slurmd", the job, its GPUs."""
+        path = self.folder / "jobs.txt"
         lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
         return [(float(at), what, int(job), [] if gpus == "-" else gpus.split(",")) for at, what, job, gpus in lines]
 
 
-def ours(folder: Path) -> list[int]:
-    """Processes of the Slurm in a folder: their command lines name it."""
-    found = []
+def slurm_processes(folder: Path) -> list[int]:
+    """Return the processes of the Slurm in a folder; their command lines name it."""
+    processes = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = path.read_bytes().decode(errors="replace").split("\0")
             if Path(words[0]).name in PROGRAMS[:3] and any(f"{folder}/" in word for word in words[1:]):
-                found.append(int(path.parent.name))
-    return found
+                processes.append(int(path.parent.name))
+    return processes
 
 
 def refusal(folder: Path) -> str:
-    """Why no Slurm may be set up here; empty if one may."""
+    """Return why no Slurm may be started here; empty if one may."""
     absent = [name for name in PROGRAMS if not shutil.which(name)]
     if absent:
         return f"Slurm is not installed ({', '.join(absent)}): apt-get install slurm-wlm munge"
     if os.getuid():
         return "fake GPUs are made by mknod, which needs root"
     if SYSTEM_CONF.exists():
-        return f"{SYSTEM_CONF} exists: this machine belongs to a Slurm that is not ours"
+        return f"{SYSTEM_CONF} exists: this machine belongs to a Slurm of its own"
     running = subprocess.run(["pidof", "slurmctld", "slurmd"], capture_output=True, text=True, check=False).stdout
-    others = set(map(int, running.split())) - set(ours(folder))
-    if others:
-        return f"another Slurm runs here (process {', '.join(map(str, sorted(others)))})"
+    foreign = set(map(int, running.split())) - set(slurm_processes(folder))
+    if foreign:
+        return f"another Slurm runs here (process {', '.join(map(str, sorted(foreign)))})"
     return ""
 
 
 def take_down(folder: Path) -> None:
-    """End what runs in a folder, jobs first, and remove it."""
-    if (folder / "slurm.conf").exists() and ours(folder):
+    """End the jobs and daemons of a folder, and remove it."""
+    if (folder / "slurm.conf").exists() and slurm_processes(folder):
         environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
         words = ["scancel", "--quiet", "--full", "--signal=KILL", "--user=root"]
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(words, env=environment, capture_output=True, check=False, timeout=20)
     for sign in (signal.SIGTERM, signal.SIGKILL):
-        for process in ours(folder):
+        for process in slurm_processes(folder):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, sign)
         with contextlib.suppress(RuntimeError):
-            _until(lambda: not ours(folder), "the daemons to end", 10)
+            _until(lambda: not slurm_processes(folder), "the daemons to end", 10)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
-    end = time.monotonic() + patience_s
+def _until(condition: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S) -> None:
+    end = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > end:
-            raise RuntimeError(f"waited {patience_s:.0f} s for {what}")
+            raise RuntimeError(f"waited {timeout_s:.0f} s for {what}")
         time.sleep(0.05)
 
 
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        for item in sockets:
+            item.bind(("127.0.0.1", 0))
+        return [item.getsockname()[1] for item in sockets]
 
 
 def _write(folder: Path, gpus: int, cpus: int) -> None:
@@ -163,7 +162,7 @@ def _write(folder: Path, gpus: int, cpus: int) -> None:
     for name in ("state", "spool"):
         (folder / name).mkdir()
     for gpu in range(gpus):
-        # A null device under a GPU's name: Slurm counts and assigns it; nobody computes on it.
+        # A null device under a GPU's name: Slurm counts and assigns it, but no job computes on it.
         os.mknod(folder / f"nvidia{gpu}", 0o666 | 0o020000, os.makedev(1, 3))
     (folder / "gres.conf").write_text(f"NodeName={host} Name=gpu File={folder}/nvidia[0-{gpus - 1}]\n")
     (folder / "slurm.conf").write_text(
@@ -172,9 +171,9 @@ def _write(folder: Path, gpus: int, cpus: int) -> None:
         )
     )
     (folder / "plugstack.conf").write_text("")
-    (folder / "told.sh").write_text(TOLD.format(folder=folder))
-    (folder / "told.sh").chmod(0o755)
-    # Snakemake's executor takes SLURM_CONF away from the srun that it calls in a job.
+    (folder / "record.sh").write_text(RECORD_SCRIPT.format(folder=folder))
+    (folder / "record.sh").chmod(0o755)
+    # Snakemake's executor removes SLURM_CONF from the environment of the srun that it calls in a job.
     (folder / "bin").mkdir()
     (folder / "bin" / "srun").write_text(
         f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun")} "$@"\n'
@@ -192,10 +191,15 @@ def _start(folder: Path, environment: dict[str, str], started: list[subprocess.P
         ["slurmd", "-D", "-f", f"{folder}/slurm.conf"],
     ]  # fmt: skip
     for words in daemons:
-        with (folder / f"{words[0]}.said").open("w") as said:
+        with (folder / f"{words[0]}.output").open("w") as output:
             started.append(
                 subprocess.Popen(
-                    words, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+                    words,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
                 )
             )
         if words[0] == "munged":
@@ -204,30 +208,30 @@ def _start(folder: Path, environment: dict[str, str], started: list[subprocess.P
     def idle() -> bool:
         for words, daemon in zip(daemons, started, strict=True):
             if daemon.poll() is not None:
-                said = "".join(
-                    path.read_text()[-2000:] for path in sorted(folder.glob(f"{words[0]}.[ls]*")) if path.is_file()
+                output = "".join(
+                    path.read_text()[-2000:] for path in sorted(folder.glob(f"{words[0]}.[lo]*")) if path.is_file()
                 )
-                raise RuntimeError(f"{words[0]} ended with status {daemon.returncode}: {said}")
-        asked = ["sinfo", "--noheader", "--format=%T"]
-        return subprocess.run(asked, env=environment, capture_output=True, text=True, check=False).stdout == "idle\n"
+                raise RuntimeError(f"{words[0]} ended with status {daemon.returncode}: {output}")
+        query = ["sinfo", "--noheader", "--format=%T"]
+        return subprocess.run(query, env=environment, capture_output=True, text=True, check=False).stdout == "idle\n"
 
     _until(idle, f"the node to be idle; see {folder}/*.log")
 
 
 @contextlib.contextmanager
 def small_slurm(gpus: int = 2, cpus: int = 16, folder: Path = HERE) -> Iterator[Slurm]:
-    """A Slurm of this machine alone, taken down again whatever happens.
+    """Run a Slurm of this machine and take it down at the end, also after an error.
 
     Args:
-        gpus: fake GPUs that the node has.
-        cpus: that the node says it has.
-        folder: where it lives; made anew.
+        gpus: number of fake GPUs of the node.
+        cpus: number of CPUs that the node declares.
+        folder: folder of its files; it is emptied first.
 
     Raises:
-        NoSlurmError: why there can be none here.
-        RuntimeError: it does not start, though it should.
+        NoSlurmError: no Slurm can run here.
+        RuntimeError: Slurm does not start.
     """
-    # The lock says whether another test has one just now, even where its daemons are not up yet.
+    # The lock is held by another test that has a Slurm, even before its daemons are up.
     with folder.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -248,7 +252,7 @@ def small_slurm(gpus: int = 2, cpus: int = 16, folder: Path = HERE) -> Iterator[
         finally:
             take_down(folder)
             for daemon in started:
-                daemon.wait(PATIENCE_S)
+                daemon.wait(TIMEOUT_S)
 
 
 def main() -> int:

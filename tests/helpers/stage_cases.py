@@ -1,103 +1,101 @@
-"""The stages of a finished road as cases: command lines that made its files, and what each leaves."""
+"""Stages of a finished run as cases: the command line that made an output, and the files that the stage leaves.
+
+The cases are found in the provenance records of the run, so a new stage that the run includes needs no entry here.
+"""
 
 import json
 from pathlib import Path
 
 from helpers.kill_runner import Case
+from pipeline.provenance.record import record_path
 
 DEMO = "results/demo"
 STATE = f"{DEMO}/state"
 XE = f"{DEMO}/captioners/sa_tsp/0/xe/manifest.json"
 SCST = f"{DEMO}/captioners/sa_tsp/0/scst/manifest.json"
 
+EXAMPLES = {
+    "pretrain_encoder": f"{DEMO}/encoders/sa_tsp/manifest.json",
+    "extract_features": f"{DEMO}/features/sa_tsp/0000/manifest.json",
+    "propose_events": f"{DEMO}/proposals/learned.json",
+    "generate_captions": f"{DEMO}/captions/sa_tsp-0-test-gt.json",
+    "select_captions": f"{DEMO}/captions/ensemble-test-gt.json",
+}
+"""The output of a stage that its case makes, where it is not the first by name."""
+
+OWN_FOLDER = ("manifest.json", "index.html")
+"""Names of outputs whose folder holds only files of the stage."""
+
 KILLS = {
     "make_demo": 2,
-    "build_corpus": 3,
-    "reencode": 3,
-    "mine_concepts": 3,
-    "pool_features": 3,
-    "pretrain_encoder": 3,
-    "extract_features": 3,
-    "propose_events": 3,
-    "train_captioner": 3,
-    "finetune_scst": 3,
-    "generate_captions": 3,
-    "select_captions": 3,
+    "propose_events": 2,
     "evaluate": 2,
-    "write_submission": 3,
     "write_report": 2,
     "probe_encoder": 2,
-    "compare_encoders": 2,
-    "climb_ladder": 2,
+    "compare_systems": 2,
 }
-"""How often each stage is killed: more where it goes on where it was."""
+"""How often a stage is killed, where it is not the default: fewer if it cannot resume."""
+DEFAULT_KILLS = 3
 
 
-def made(road: Path, stage: str, output: str, *others: str, folder: bool = True, kills: int | None = None) -> Case:
-    """The case of a stage that the road went through.
+def outputs_by_stage(run: Path) -> dict[str, list[str]]:
+    """Return the outputs with a provenance record by stage, relative to the folder of the run, sorted."""
+    outputs: dict[str, list[str]] = {}
+    for file in sorted((run / DEMO).parent.rglob("*.provenance.json")):
+        record = json.loads(file.read_text())
+        paths = {word for word in record["command"] if word.startswith("results/")}
+        for path in sorted(path for path in paths if run / record_path(Path(path)) == file):
+            outputs.setdefault(record["stage"], []).append(path)
+    return outputs
+
+
+def make_case(run: Path, stage: str, output: str) -> Case:
+    """Return the case that makes one output of a finished run again.
 
     Args:
-        road: folder of the road.
-        stage: name.
-        output: that the rule declares.
-        others: that the stage leaves besides what is beside its output: outputs, training state.
-        folder: whether the folder of the output is all the stage's own.
-        kills: instead of the table's.
+        run: folder of the run.
+        stage: the stage that made the output.
+        output: a declared output.
     """
-    record = Path(output).with_suffix(".provenance.json")
-    words = json.loads((road / record).read_text())["command"][1:]
-    own = [str(Path(output).parent)] if folder else [output, str(record)]
-    for other in others:
-        own += [other] + ([str(Path(other).with_suffix(".provenance.json"))] if other.endswith(".json") else [])
-    declared = [output, *(other for other in others if other.endswith(".json"))]
-    return Case(f"pipeline.{stage}", words, declared, own, KILLS[stage] if kills is None else kills, 1)
+    words = json.loads((run / record_path(Path(output))).read_text())["command"][1:]
+    outputs = outputs_by_stage(run)[stage]
+    declared = [output, *(word for word in words if word in outputs and word != output)]
+    if Path(output).name in OWN_FOLDER:
+        leaves = [str(Path(output).parent)]
+    else:
+        leaves = [path for name in declared for path in (name, str(record_path(Path(name))))]
+    if "--state" in words:
+        leaves.append(words[words.index("--state") + 1])
+    return Case(f"pipeline.{stage}", words, declared, leaves, KILLS.get(stage, DEFAULT_KILLS), 1)
 
 
-def cases(road: Path) -> list[Case]:
-    """One for each stage, two for those that do two kinds of work."""
-    captions = f"{DEMO}/captions"
-    settings = json.dumps({"arms": [{"feature": "sa_tsp", "captioner": "sa_tsp"}], "floor": "sa_tsp", "seeds": [5, 6]})
-    demo = ["--config", json.dumps({"train_videos": 2, "val_videos": 3, "test_videos": 0, "broken_videos": 1})]
-    demo += ["--output", "results/small/manifest.json"]
-    probe = ["--feature", "sa_tsp", "--corpus", f"{DEMO}/corpus/manifest.json", "--features", f"{DEMO}/features"]
-    probe += ["--concepts", f"{DEMO}/concepts.json", "--output", f"{DEMO}/probes/sa_tsp.json"]
-    rungs = json.dumps({"rungs": [{"name": "single", "members": [{"captioner": "sa_tsp"}]}, {"name": "ensemble"}]})
-    climb = ["--config", rungs, "--dataset", DEMO, "--output", "results/climbed/ladder.json"]
-    compare = ["--config", settings, "--dataset", DEMO, "--output", "results/compared/pretraining.json"]
-    return [
-        Case("pipeline.make_demo", demo, [demo[-1]], ["results/small"], KILLS["make_demo"], 1),
-        made(road, "build_corpus", f"{DEMO}/corpus/manifest.json"),
-        made(road, "reencode", f"{DEMO}/video/0000/manifest.json"),
-        made(
-            road, "mine_concepts", f"{DEMO}/concepts.json", f"{DEMO}/vocabulary.json", f"{DEMO}/idf.json", folder=False
-        ),
-        made(road, "pool_features", f"{DEMO}/globals/initial/manifest.json"),
-        made(road, "pretrain_encoder", f"{DEMO}/encoders/sa_tsp/manifest.json", f"{STATE}/pretrain_encoder/sa_tsp"),
-        made(road, "extract_features", f"{DEMO}/features/sa_tsp/0000/manifest.json"),
-        made(
-            road,
-            "propose_events",
-            f"{DEMO}/proposals/learned.json",
-            f"{DEMO}/proposals/learned.metrics.jsonl",
-            f"{STATE}/propose_events/learned",
-            folder=False,
-        ),
-        made(road, "propose_events", f"{DEMO}/proposals/gt.json", folder=False, kills=2),
-        made(
-            road, "train_captioner", f"{DEMO}/captioners/sa_tsp/0/xe/manifest.json", f"{STATE}/train_captioner/sa_tsp-0"
-        ),
-        made(road, "finetune_scst", SCST, f"{STATE}/finetune_scst/sa_tsp-0"),
-        made(road, "generate_captions", f"{captions}/sa_tsp-0-test-gt.json", folder=False),
-        made(road, "select_captions", f"{captions}/ensemble-test-gt.json", folder=False),
-        made(road, "evaluate", "results/demo_test_meteor.json", folder=False),
-        made(road, "write_submission", "results/demo_submission.json", folder=False),
-        made(road, "write_report", f"{DEMO}/report/index.html"),
-        Case("pipeline.probe_encoder", probe, [probe[-1]], [f"{DEMO}/probes"], KILLS["probe_encoder"], 1),
-        Case("pipeline.compare_encoders", compare, [compare[-1]], ["results/compared"], KILLS["compare_encoders"], 1),
-        Case("pipeline.climb_ladder", climb, [climb[-1]], ["results/climbed"], KILLS["climb_ladder"], 1),
+def small_demo() -> Case:
+    """Return a case of `make_demo` with fewer videos than the run has."""
+    settings = {"train_videos": 2, "val_videos": 3, "test_videos": 0, "broken_videos": 1}
+    words = ["--config", json.dumps(settings), "--output", "results/small/manifest.json"]
+    return Case("pipeline.make_demo", words, [words[-1]], ["results/small"], KILLS["make_demo"], 1)
+
+
+def small_comparison() -> Case:
+    """Return a case of `compare_systems`, whose results are not part of the run."""
+    settings = {"systems": [{"name": "single", "members": [{"captioner": "sa_tsp"}]}, {"name": "ensemble"}]}
+    words = ["--config", json.dumps(settings), "--dataset", DEMO, "--output", "results/compared/comparison.json"]
+    kills = KILLS["compare_systems"]
+    return Case("pipeline.compare_systems", words, [words[-1]], ["results/compared"], kills, 1)
+
+
+def cases(run: Path) -> list[Case]:
+    """Return the cases of a finished run, at least one for each stage."""
+    outputs = outputs_by_stage(run)
+    derived = [
+        make_case(run, stage, EXAMPLES.get(stage, min(paths)))
+        for stage, paths in outputs.items()
+        if stage not in ("make_demo", "compare_systems")
     ]
+    ground_truth = make_case(run, "propose_events", f"{DEMO}/proposals/gt.json")
+    return [small_demo(), *derived, ground_truth, small_comparison()]
 
 
-def case_of(road: Path, stage: str) -> Case:
-    """The first case of a stage."""
-    return next(case for case in cases(road) if case.stage == f"pipeline.{stage}")
+def case_of(run: Path, stage: str) -> Case:
+    """Return the first case of a stage."""
+    return next(case for case in cases(run) if case.stage == f"pipeline.{stage}")

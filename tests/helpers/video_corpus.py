@@ -1,18 +1,18 @@
-"""A small corpus with re-encoded videos in which the picture tells what is annotated, for the encoder's tests."""
+"""A small corpus of re-encoded videos whose colours show the annotated actions, for the tests of encoders."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 
-from pipeline.datasets.corpus import CAPTIONS, REJECTS, SEGMENTS, VIDEOS
-from pipeline.io.tables import write_table
+from helpers.corpus_tables import write_corpus_tables
+from pipeline.datasets.corpus import ActionSegment, CaptionedEvent, CorpusVideo
+from pipeline.io.tables import write_rows
 from pipeline.provenance.manifest import write_manifest
-from pipeline.video.shard import REENCODED
+from pipeline.video.shard import ReencodedRow
 
 FPS = 30
 SIZE = (24, 32)
@@ -37,20 +37,26 @@ SMALL = {
     "workers": 0,
     "device": "cpu",
 }
-"""A pretraining of seconds."""
+"""Settings of a pretraining that takes seconds."""
 
 
 @dataclass(frozen=True)
-class Filmed:
-    """Where the parts of the corpus stand."""
+class VideoCorpus:
+    """The files of the corpus.
+
+    Attributes:
+        corpus: manifest of the corpus.
+        videos: folder of the re-encoded shards.
+        concepts: concepts file.
+    """
 
     corpus: Path
     videos: Path
     concepts: Path
 
 
-def shoot(path: Path, frames: Sequence[np.ndarray], *, fps: int = FPS, gop: int = 250) -> Path:
-    """Write frames (height, width, 3; even sizes) as a constant-rate H.264 file, nearly lossless."""
+def write_h264(path: Path, frames: Sequence[np.ndarray], *, fps: int = FPS, gop: int = 250) -> Path:
+    """Write frames [height, width, 3] of even size as a nearly lossless constant-rate H.264 file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "4", "preset": "ultrafast", "g": str(gop)})
@@ -62,65 +68,64 @@ def shoot(path: Path, frames: Sequence[np.ndarray], *, fps: int = FPS, gop: int 
     return path
 
 
-def counting(frames: int, size: tuple[int, int] = SIZE) -> list[np.ndarray]:
-    """Frames whose brightness tells their number: frame i is 2 i + 20, up to 100 frames."""
+def counting_frames(frames: int, size: tuple[int, int] = SIZE) -> list[np.ndarray]:
+    """Return up to 100 frames whose brightness is their index: frame i has the value 2 i + 20."""
     return [np.full((*size, 3), 20 + 2 * i, dtype=np.uint8) for i in range(frames)]
 
 
-def write_videos(folder: Path, films: Mapping[str, Sequence[np.ndarray]]) -> Path:
-    """Write a shard of re-encoded videos; gives its manifest."""
+def write_video_shard(folder: Path, videos: Mapping[str, Sequence[np.ndarray]]) -> Path:
+    """Write a shard of re-encoded videos; return its manifest."""
     rows, files = [], []
-    for video, frames in films.items():
-        files.append(shoot(folder / f"{video}.mp4", frames))
+    for video, frames in videos.items():
+        files.append(write_h264(folder / f"{video}.mp4", frames))
         height, width = frames[0].shape[:2]
-        row = {"video": video, "frames": len(frames), "fps": float(FPS), "width": width, "height": height}
-        rows.append({**row, "audio": False, "partial": False, "source_s": None, "reason": None})
-    write_table(folder / "videos.parquet", rows, REENCODED)
+        rows.append(ReencodedRow(video, len(frames), float(FPS), width, height, audio=False))
+    write_rows(folder / "videos.parquet", rows, ReencodedRow)
     manifest = folder / "manifest.json"
     write_manifest(manifest, [folder / "videos.parquet", *files], {"videos": len(rows)})
     return manifest
 
 
-def write_filmed(folder: Path, splits: Mapping[str, int], *, segments: bool = True, rejected: int = 0) -> Filmed:
-    """Write a corpus whose videos glow in their action's colour from 1.5 to 4 s and are grey before and after.
+def write_video_corpus(
+    folder: Path, splits: Mapping[str, int], *, segments: bool = True, rejected: int = 0
+) -> VideoCorpus:
+    """Write a corpus whose videos have the colour of their action from 1.5 to 4 s and are grey before and after.
 
     Args:
-        folder: where.
-        splits: how many videos each split has; they are called v_<split><number>.
-        segments: whether actions are annotated at all.
-        rejected: how many videos of the split train have no re-encoded file.
+        folder: the folder to write to.
+        splits: number of videos of each split; their ids are v_<split><number>.
+        segments: whether actions are annotated.
+        rejected: number of videos of the split train that have no re-encoded file.
     """
     names = [(f"v_{split}{number}", split) for split, count in splits.items() for number in range(count)]
-    draw = np.random.default_rng(0)
-    tables: dict[str, list[dict[str, Any]]] = {"videos": [], "segments": [], "captions": [], "rejects": []}
-    films: list[dict[str, list[np.ndarray]]] = [{}, {}]
+    rng = np.random.default_rng(0)
+    rows: list[CorpusVideo] = []
+    actions: list[ActionSegment] = []
+    captions: list[CaptionedEvent] = []
+    shards: list[dict[str, list[np.ndarray]]] = [{}, {}]
     for index, (video, split) in enumerate(names):
         label = list(ACTIONS)[index % 2]
-        tables["videos"].append({"video": video, "split": split, "shard": index % 2, "path": "x", "duration": SECONDS})
+        rows.append(CorpusVideo(video, split, index % 2, "x", SECONDS))
         if segments:
-            tables["segments"].append({"video": video, "start": 1.5, "end": 4.0, "label": label})
-            tables["segments"].append({"video": video, "start": 5.9, "end": 6.4, "label": label})
+            actions += [ActionSegment(video, 1.5, 4.0, label), ActionSegment(video, 5.9, 6.4, label)]
         sentence = f"The screen glows {label.split()[1]}."
-        tables["captions"].append({"video": video, "annotator": 1, "start": 1.0, "end": 4.5, "sentence": sentence})
+        captions.append(CaptionedEvent(video, 1, 1.0, 4.5, sentence))
         if not (split == "train" and int(video.removeprefix("v_train")) < rejected):
-            films[index % 2][video] = _glowing(ACTIONS[label], draw)
-    schemas = {"videos": VIDEOS, "segments": SEGMENTS, "captions": CAPTIONS, "rejects": REJECTS}
+            shards[index % 2][video] = _coloured_frames(ACTIONS[label], rng)
     corpus = folder / "corpus" / "manifest.json"
-    for name, rows in tables.items():
-        write_table(corpus.with_name(f"{name}.parquet"), rows, schemas[name])
-    write_manifest(corpus, sorted(corpus.parent.glob("*.parquet")), {"shards": 2, "counts": {}})
-    for shard, of_shard in enumerate(films):
-        write_videos(folder / "video" / f"{shard:04d}", of_shard)
+    write_corpus_tables(corpus, rows, actions, captions, metadata={"shards": 2, "counts": {}})
+    for number, videos in enumerate(shards):
+        write_video_shard(folder / "video" / f"{number:04d}", videos)
     concepts = folder / "concepts.json"
     words = {"glow": ["glows"], "red": ["red"], "blue": ["blue"], "screen": ["screen"]}
     concepts.write_text(json.dumps([{"word": word, "pos": "NOUN", "forms": forms} for word, forms in words.items()]))
-    return Filmed(corpus, folder / "video", concepts)
+    return VideoCorpus(corpus, folder / "video", concepts)
 
 
-def _glowing(colour: tuple[int, int, int], draw: np.random.Generator) -> list[np.ndarray]:
+def _coloured_frames(colour: tuple[int, int, int], rng: np.random.Generator) -> list[np.ndarray]:
     frames = []
     for index in range(round(SECONDS * FPS)):
-        base = colour if 1.5 <= index / FPS < 4.0 else GREY
-        noisy = np.array(base) + draw.integers(-20, 20, size=(SIZE[0] // 4, SIZE[1] // 4, 3))
+        base_colour = colour if 1.5 <= index / FPS < 4.0 else GREY
+        noisy = np.array(base_colour) + rng.integers(-20, 20, size=(SIZE[0] // 4, SIZE[1] // 4, 3))
         frames.append(noisy.clip(0, 255).astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1))
     return frames

@@ -1,13 +1,13 @@
-"""Small videos for tests, made on the spot with the ffmpeg that the pipeline uses."""
+"""Small videos for tests, encoded with the ffmpeg that the pipeline uses."""
 
 import random
 import subprocess
 from pathlib import Path
 
-from pipeline.video.tools import ffmpeg
+from pipeline.video.ffmpeg import find_ffmpeg
 
 
-def film(
+def write_video(
     path: Path,
     *,
     seconds: float = 2.0,
@@ -16,28 +16,28 @@ def film(
     sound: bool = False,
     options: tuple[str, ...] = (),
 ) -> Path:
-    """A moving test picture (and a tone), in whatever container the suffix says."""
+    """Write a moving test pattern, with a tone if `sound`, in the container that the suffix names."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    words = [str(ffmpeg()), "-y", "-nostdin", "-loglevel", "error"]
-    words += ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={fps}:duration={seconds}"]
+    command = [str(find_ffmpeg()), "-y", "-nostdin", "-loglevel", "error"]
+    command += ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={fps}:duration={seconds}"]
     if sound:
-        words += ["-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}"]
-    subprocess.run([*words, *options, f"file:{path}"], check=True)
+        command += ["-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}"]
+    subprocess.run([*command, *options, f"file:{path}"], check=True)
     return path
 
 
-def cut(path: Path, target: Path, share: float = 0.6) -> Path:
-    """The first part of a file's bytes."""
-    whole = path.read_bytes()
-    target.write_bytes(whole[: int(len(whole) * share)])
+def truncate(path: Path, target: Path, fraction: float = 0.6) -> Path:
+    """Write the first part of the bytes of a file."""
+    content = path.read_bytes()
+    target.write_bytes(content[: int(len(content) * fraction)])
     return target
 
 
-def flipped(path: Path, target: Path, places: int = 30) -> Path:
-    """A copy with flipped bytes spread over its last third."""
+def flip_bytes(path: Path, target: Path, count: int = 30) -> Path:
+    """Write a copy with `count` flipped bytes in its last third."""
     damaged = bytearray(path.read_bytes())
-    draw = random.Random(0)
-    for _ in range(places):
-        damaged[draw.randrange(2 * len(damaged) // 3, len(damaged) - 2000)] ^= 0xFF
+    rng = random.Random(0)
+    for _ in range(count):
+        damaged[rng.randrange(2 * len(damaged) // 3, len(damaged) - 2000)] ^= 0xFF
     target.write_bytes(damaged)
     return target

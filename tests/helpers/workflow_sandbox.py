@@ -1,24 +1,43 @@
-"""Folders like a fresh clone, with nothing made yet, and snakemake run in them."""
+"""Folders like a fresh clone, without results, and snakemake run in them."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from pipeline.config.load import stages
+
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ["results/demo_test_meteor.json", "results/demo_submission.json", "results/demo/report/index.html"]
-"""Of the road."""
+
+OWN_TEST = {"compare_systems"}
+"""Optional stages whose results need many jobs; tests of their own run them."""
+
+TARGETS = [
+    "results/demo_test_meteor.json",
+    "results/demo/report/index.html",
+    *(model.TARGET.format(dataset="demo") for name, model in stages().items() if model.TARGET and name not in OWN_TEST),
+]
+"""Results of an end-to-end run: the demo's, and those of the optional stages."""
 
 
 def link_clone(folder: Path) -> Path:
-    """Fill a folder with links to everything but results."""
+    """Fill a folder with links to everything but results, and return it."""
     for name in ("Snakefile", "workflow", "profiles", "config"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 
 
 def snakemake(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run snakemake in a folder, with environment variables changed; all it says comes back in one text, stdout."""
+    """Run snakemake in a folder.
+
+    Args:
+        folder: the folder.
+        words: the command line.
+        environment: environment variables to set.
+
+    Returns:
+        the process; `stdout` holds all output.
+    """
     return subprocess.run(
         [sys.executable, "-m", "snakemake", *words],
         cwd=folder,
@@ -31,9 +50,9 @@ def snakemake(folder: Path, *words: str, **environment: str) -> subprocess.Compl
     )
 
 
-def walk_road(folder: Path) -> Path:
-    """Run the whole road in a folder, as small as `tiny.yaml` makes it, which is copied there."""
+def run_pipeline(folder: Path) -> Path:
+    """Run the full pipeline in a folder with the small settings of `tiny.yaml`, which is copied there."""
     (folder / "tiny.yaml").write_text((ROOT / "tests" / "workflow" / "tiny.yaml").read_text())
-    done = snakemake(folder, "--cores", "2", *TARGETS, "--configfile", "tiny.yaml")
-    assert done.returncode == 0, done.stdout
+    process = snakemake(folder, "--cores", "2", *TARGETS, "--configfile", "tiny.yaml")
+    assert process.returncode == 0, process.stdout
     return folder

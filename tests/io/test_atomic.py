@@ -1,4 +1,4 @@
-"""Files are whole or absent, and unreadable ones say where."""
+"""Atomic writes leave complete files or none; readers name the file and the place of an error."""
 
 import errno
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import read_json, replacing, temporary_of, write_json
+from pipeline.io.atomic import read_json, replacing, temporary_path, write_json
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+def test_replacing_keeps_the_old_file_if_the_write_fails(tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
     write_json(path, {"old": 1})
 
@@ -27,28 +27,28 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_nan_is_refused(tmp_path: Path) -> None:
+def test_write_json_refuses_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ('{"a": [1, 2', "line 1 column 12.*cut short"),
+        ('{"a": [1, 2', "line 1 column 12.*truncated"),
         ('{"a": 1,\n "b": x}', "line 2 column 7"),
-        ('{"a": 1, "a": 2}', "key 'a' stands twice"),
-        ("", "cut short"),
+        ('{"a": 1, "a": 2}', "key 'a' occurs twice"),
+        ("", "truncated"),
     ],
 )
-def test_malformed_json_is_located(tmp_path: Path, text: str, said: str) -> None:
+def test_read_json_locates_malformed_json(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "train.json"
     path.write_text(text)
-    with pytest.raises(PipelineError, match=rf"train\.json.*{said}"):
+    with pytest.raises(PipelineError, match=rf"train\.json.*{message}"):
         read_json(path, "captions")
 
 
-def test_absent_and_binary_files_are_named(tmp_path: Path) -> None:
+def test_read_json_names_absent_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="no such captions"):
         read_json(tmp_path / "nope.json", "captions")
     (tmp_path / "binary.json").write_bytes(b'{"a": "\xff"}')
@@ -56,24 +56,24 @@ def test_absent_and_binary_files_are_named(tmp_path: Path) -> None:
         read_json(tmp_path / "binary.json")
 
 
-def test_what_killed_writers_of_the_same_file_left_is_swept_and_no_other(tmp_path: Path) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
+def test_replacing_removes_temporaries_of_dead_writers_of_the_same_file_only(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
     path = tmp_path / "scores.json"
-    of_a_dead_writer = temporary_of(path).with_name(f".scores.{gone.pid}.tmp.json")
-    of_a_living_writer = temporary_of(path).with_name(f".scores.{os.getppid()}.tmp.json")
-    of_another_file = temporary_of(path).with_name(f".other.scores.{gone.pid}.tmp.json")
-    for left in (of_a_dead_writer, of_a_living_writer, of_another_file):
-        left.write_text("half")
+    of_a_dead_writer = temporary_path(path).with_name(f".scores.{dead.pid}.tmp.json")
+    of_a_living_writer = temporary_path(path).with_name(f".scores.{os.getppid()}.tmp.json")
+    of_another_file = temporary_path(path).with_name(f".other.scores.{dead.pid}.tmp.json")
+    for temporary in (of_a_dead_writer, of_a_living_writer, of_another_file):
+        temporary.write_text("half")
     write_json(path, {})
     assert sorted(tmp_path.iterdir()) == sorted([path, of_a_living_writer, of_another_file])
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
-def test_a_disk_that_takes_no_more_is_told_with_the_file_and_what_to_do(tmp_path: Path, number: int) -> None:
+def test_replacing_names_the_file_and_the_remedy_for_a_full_or_read_only_disk(tmp_path: Path, number: int) -> None:
     def fail() -> None:
         with replacing(tmp_path / "scores.json"):
-            raise OSError(number, "as libraries put it")
+            raise OSError(number, "message of a library")
 
     with pytest.raises(PipelineError, match=r"scores\.json: cannot be written \(.+\); .+ run again"):
         fail()

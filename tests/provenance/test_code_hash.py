@@ -1,4 +1,4 @@
-"""The code stamp sees every real change of a stage's code, and nothing else."""
+"""The code hash changes with every change of a stage's code, and with nothing else."""
 
 from pathlib import Path
 
@@ -21,13 +21,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return package
 
 
-def stamp() -> str:
-    module._read.cache_clear()
-    return module.stamp("pipeline.stage")
+def hash_of_stage() -> str:
+    module._parse.cache_clear()
+    return module.code_hash("pipeline.stage")
 
 
-def test_closure_follows_imports_and_packages(project: Path) -> None:
-    assert module.closure("pipeline.stage") == {
+def test_import_closure_follows_imports_and_packages(project: Path) -> None:
+    assert module.import_closure("pipeline.stage") == {
         "pipeline",
         "pipeline.stage",
         "pipeline.video",
@@ -43,17 +43,17 @@ def test_closure_follows_imports_and_packages(project: Path) -> None:
         ("__init__.py", ""),
     ],
 )
-def test_comments_docstrings_format_and_strangers_do_not_count(project: Path, file: str, text: str) -> None:
-    before = stamp()
+def test_comments_docstrings_and_other_modules_do_not_change_the_code_hash(project: Path, file: str, text: str) -> None:
+    before = hash_of_stage()
     (project / file).write_text(text)
-    assert stamp() == before
+    assert hash_of_stage() == before
 
 
 @pytest.mark.parametrize("file", ["video/decode.py", "stage.py", "video/__init__.py"])
-def test_a_real_edit_anywhere_in_the_closure_counts_and_its_reversal_too(project: Path, file: str) -> None:
-    before = stamp()
+def test_an_edit_in_the_import_closure_changes_the_code_hash_until_it_is_undone(project: Path, file: str) -> None:
+    before = hash_of_stage()
     old = (project / file).read_text()
     (project / file).write_text(old + "Z = 3\n")
-    assert stamp() != before
+    assert hash_of_stage() != before
     (project / file).write_text(old)
-    assert stamp() == before
+    assert hash_of_stage() == before

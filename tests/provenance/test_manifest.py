@@ -1,4 +1,4 @@
-"""Manifests vouch for payloads, and for nothing else."""
+"""Manifests list files and their checksums; a changed or missing file is an error."""
 
 from pathlib import Path
 
@@ -18,38 +18,38 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
-def test_payloads_are_found(manifest: Path) -> None:
-    read = read_manifest(manifest)
-    assert read.facts == {"count": 2}
-    assert read.payload("inner/b.txt").read_text() == "beta"
+def test_read_manifest_returns_metadata_and_files(manifest: Path) -> None:
+    loaded = read_manifest(manifest)
+    assert loaded.metadata == {"count": 2}
+    assert loaded.file("inner/b.txt").read_text() == "beta"
 
 
-def test_equal_payloads_give_equal_bytes(manifest: Path) -> None:
+def test_write_manifest_of_equal_files_gives_equal_bytes(manifest: Path) -> None:
     before = manifest.read_bytes()
     (manifest.parent / "a.txt").write_text("alpha")
     write_manifest(manifest, [manifest.parent / "a.txt", manifest.parent / "inner" / "b.txt"], {"count": 2})
     assert manifest.read_bytes() == before
 
 
-def test_a_flipped_bit_is_found(manifest: Path) -> None:
+def test_manifest_file_detects_a_changed_byte(manifest: Path) -> None:
     (manifest.parent / "a.txt").write_text("alphb")
-    with pytest.raises(PipelineError, match=r"a\.txt: not as"):
-        read_manifest(manifest).payload("a.txt")
+    with pytest.raises(PipelineError, match=r"a\.txt: differs"):
+        read_manifest(manifest).file("a.txt")
 
 
-def test_a_cut_payload_is_found_without_hashing(manifest: Path) -> None:
+def test_manifest_file_detects_another_size_without_hashing(manifest: Path) -> None:
     (manifest.parent / "a.txt").write_text("alph")
-    with pytest.raises(PipelineError, match=r"a\.txt: not as"):
-        read_manifest(manifest).payload("a.txt", check=False)
+    with pytest.raises(PipelineError, match=r"a\.txt: differs"):
+        read_manifest(manifest).file("a.txt", check=False)
 
 
-def test_an_absent_payload_is_found(manifest: Path) -> None:
+def test_manifest_file_detects_a_missing_file(manifest: Path) -> None:
     (manifest.parent / "a.txt").unlink()
-    with pytest.raises(PipelineError, match="not there"):
-        read_manifest(manifest).payload("a.txt")
+    with pytest.raises(PipelineError, match=r"a\.txt: missing"):
+        read_manifest(manifest).file("a.txt")
 
 
-def test_other_json_is_not_a_manifest(tmp_path: Path) -> None:
+def test_read_manifest_refuses_other_json(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[]")
     with pytest.raises(PipelineError, match="not a manifest"):
         read_manifest(tmp_path / "x.json")

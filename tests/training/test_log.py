@@ -1,4 +1,4 @@
-"""Metrics go to a file, and to TensorBoard where it is; a terminal gets a bar, a log a line a minute."""
+"""Tests of the output of training runs: metrics in a file and in TensorBoard, progress as a bar or as log lines."""
 
 import io
 import json
@@ -21,16 +21,17 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, seconds, which passes by setting it."""
+    """The current time, seconds; tests set it."""
     now = [100.0]
     monkeypatch.setattr(log.time, "monotonic", lambda: now[0])
     return now
 
 
-def test_a_log_gets_a_line_a_minute_and_no_bar(
+def test_progress_logs_at_most_one_line_a_minute_without_a_terminal(
     clock: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
+    monkeypatch.setattr(logging.root, "handlers", [caplog.handler])  # no handler of an earlier test
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     progress = Progress("clips", 100)
     for _ in range(10):
@@ -44,7 +45,7 @@ def test_a_log_gets_a_line_a_minute_and_no_bar(
     assert sys.stderr.getvalue() == ""
 
 
-def test_a_terminal_gets_a_bar_that_goes_when_all_is_done(
+def test_progress_shows_a_bar_on_a_terminal_and_erases_it_at_the_end(
     clock: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -55,34 +56,36 @@ def test_a_terminal_gets_a_bar_that_goes_when_all_is_done(
     progress.step(5)
     assert terminal.getvalue() == f"\rclips [{'#' * 15}{'.' * 15}] 5 of 10, about 5 s left\033[K\r"
     progress.step()
-    assert terminal.getvalue().count("clips") == 1, "no time has passed"
+    assert terminal.getvalue().count("clips") == 1, "no output before the interval has passed"
     clock[0] += 5
     progress.step(4)
     assert terminal.getvalue().endswith("\r\033[K")
     assert not caplog.messages
 
 
-def test_tensorboard_gets_the_numbers_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[Any, ...]] = []
+def test_metrics_log_writes_to_tensorboard_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[Any, ...]] = []
 
     class Writer:
         def __init__(self, folder: str) -> None:
-            written.append(("folder", folder))
+            calls.append(("folder", folder))
 
         def add_scalar(self, name: str, value: float, step: int) -> None:
-            written.append((name, value, step))
+            calls.append((name, value, step))
 
         def flush(self) -> None:
-            written.append(("flush",))
+            calls.append(("flush",))
 
-    stand_in = types.ModuleType("torch.utils.tensorboard")
-    stand_in.SummaryWriter = Writer
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stand_in)
+    tensorboard = types.ModuleType("torch.utils.tensorboard")
+    tensorboard.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", tensorboard)
     metrics = MetricsLog(tmp_path / "metrics.jsonl")
     metrics.restore([{"epoch": 1, "loss": 3.0}])
     metrics.append({"epoch": 2, "loss": 2.0})
     metrics.append({"epoch": 3, "loss": 1.5, "score": 0.5})
-    assert written == [
+    assert calls == [
         ("folder", str(tmp_path / "metrics.tensorboard")),
         ("loss", 2.0, 2),
         ("flush",),
@@ -93,7 +96,9 @@ def test_tensorboard_gets_the_numbers_where_it_is_installed(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("earlier", [[], [{"epoch": 1, "head_lr": 0.1}]])
-def test_without_it_the_file_is_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: list[dict]) -> None:
+def test_metrics_log_writes_only_the_file_without_tensorboard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: list[dict]
+) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     metrics = MetricsLog(tmp_path / "metrics.jsonl", earlier)
     metrics.append({"epoch": 1, "loss": 2.0})
@@ -102,7 +107,7 @@ def test_without_it_the_file_is_all(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
-def test_processes_that_help_write_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_metrics_log_without_a_path_writes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     metrics = MetricsLog(None)
     metrics.append({"epoch": 1, "loss": 2.0})

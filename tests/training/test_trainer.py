@@ -1,4 +1,4 @@
-"""The loop over epochs: selection, resumption, what is kept."""
+"""Tests of the training loop: selection, resumption, and which weights are kept."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,20 +8,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.training.checkpoints import TrainingState
-from pipeline.training.trainer import Epochs, Selected, Validation
+from pipeline.training.checkpoints import CheckpointManager
+from pipeline.training.trainer import BestCheckpoint, Trainer, Validator, train_epoch
 
 
-class Toy:
-    """A module that learns noise: its weights depend on every random number drawn."""
+class NoiseRun:
+    """A run that learns noise: the weights depend on every random number drawn."""
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
         torch.manual_seed(9)
         self.module = nn.Linear(3, 2)
         self.optimizer = torch.optim.Adam(self.module.parameters(), lr=0.1)
         self.metrics = folder / "metrics.jsonl"
-        state = TrainingState(folder / "state", {"toy": "1"})
-        self.epochs = Epochs(self.module, self.optimizer, state, self.metrics, ("toy", seed))
+        checkpoints = CheckpointManager(folder / "state", {"run": "1"})
+        self.trainer = Trainer(self.module, self.optimizer, checkpoints, self.metrics, ("noise", seed))
 
     def train(self, epoch: int) -> dict[str, float]:
         loss = self.module(torch.randn(4, 3)).square().mean()
@@ -30,115 +30,141 @@ class Toy:
         self.optimizer.step()
         return {"loss": loss.item()}
 
-    def stopped_after(self, epochs: int) -> None:
-        """Train until the job is killed in the middle of the next epoch."""
+    def run_and_interrupt(self, epochs: int) -> None:
+        """Train until the job is killed in the middle of the epoch after `epochs`."""
 
         def train(epoch: int) -> dict[str, float]:
-            row = self.train(epoch)
+            metrics = self.train(epoch)
             if epoch > epochs:
                 raise KeyboardInterrupt
-            return row
+            return metrics
 
         with pytest.raises(KeyboardInterrupt):
-            self.epochs.run(10, train)
+            self.trainer.run(10, train)
 
-    def scored(self, scores: list[float], every: int = 1, *, before: bool = False) -> Selected:
+    def run_with_scores(self, scores: list[float], interval: int = 1, *, at_start: bool = False) -> BestCheckpoint:
         values: Iterator[float] = iter(scores)
-        validation = Validation(lambda: {"score": next(values)}, every, select="score", before=before)
-        return self.epochs.run(4, self.train, validation)
+        validator = Validator(lambda: {"score": next(values)}, interval, metric="score", at_start=at_start)
+        return self.trainer.run(4, self.train, validator)
 
 
-def weights(selected: Selected) -> list[Tensor]:
-    return list(selected.weights.values())
+def tensors(checkpoint: BestCheckpoint) -> list[Tensor]:
+    return list(checkpoint.weights.values())
 
 
-def same(one: Selected, other: Selected) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+def are_equal(first: BestCheckpoint, second: BestCheckpoint) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(tensors(first), tensors(second), strict=True))
 
 
-def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit(tmp_path: Path) -> None:
-    undisturbed = Toy(tmp_path / "a")
-    expected = undisturbed.epochs.run(5, undisturbed.train)
-    Toy(tmp_path / "b").stopped_after(2)
-    resumed = Toy(tmp_path / "b")
-    assert resumed.epochs.done == 2
-    found = resumed.epochs.run(5, resumed.train)
-    assert same(found, expected)
-    assert resumed.metrics.read_text() == undisturbed.metrics.read_text()
+def test_trainer_resumed_after_an_epoch_equals_an_uninterrupted_run_bit_for_bit(tmp_path: Path) -> None:
+    uninterrupted = NoiseRun(tmp_path / "a")
+    expected = uninterrupted.trainer.run(5, uninterrupted.train)
+    NoiseRun(tmp_path / "b").run_and_interrupt(2)
+    resumed = NoiseRun(tmp_path / "b")
+    assert resumed.trainer.num_epochs_done == 2
+    best = resumed.trainer.run(5, resumed.train)
+    assert are_equal(best, expected)
+    assert resumed.metrics.read_text() == uninterrupted.metrics.read_text()
 
 
-def test_a_run_resumed_within_an_epoch_equals_an_undisturbed_one(tmp_path: Path) -> None:
-    undisturbed, stopped = Toy(tmp_path / "a"), Toy(tmp_path / "b")
-    expected = undisturbed.epochs.run(3, in_steps(undisturbed))
+def test_trainer_resumed_within_an_epoch_equals_an_uninterrupted_run(tmp_path: Path) -> None:
+    uninterrupted, interrupted = NoiseRun(tmp_path / "a"), NoiseRun(tmp_path / "b")
+    expected = uninterrupted.trainer.run(3, train_in_steps(uninterrupted))
     with pytest.raises(KeyboardInterrupt):
-        stopped.epochs.run(3, in_steps(stopped, stop=(2, 3)))
-    resumed = Toy(tmp_path / "b")
+        interrupted.trainer.run(3, train_in_steps(interrupted, stop_at=(2, 3)))
+    resumed = NoiseRun(tmp_path / "b")
     steps: list[tuple[int, int]] = []
-    assert same(resumed.epochs.run(3, in_steps(resumed, made=steps)), expected)
-    assert steps == [(2, 2), (2, 3), (3, 0), (3, 1), (3, 2), (3, 3)], "on from the second step of the second epoch"
-    assert resumed.metrics.read_text() == undisturbed.metrics.read_text()
+    assert are_equal(resumed.trainer.run(3, train_in_steps(resumed, steps=steps)), expected)
+    assert steps == [(2, 2), (2, 3), (3, 0), (3, 1), (3, 2), (3, 3)], "resumes at the third step of the second epoch"
+    assert resumed.metrics.read_text() == uninterrupted.metrics.read_text()
 
 
-def in_steps(
-    toy: Toy, stop: tuple[int, int] | None = None, made: list[tuple[int, int]] | None = None
+def train_in_steps(
+    run: NoiseRun, stop_at: tuple[int, int] | None = None, steps: list[tuple[int, int]] | None = None
 ) -> Callable[[int], dict[str, float]]:
-    """An epoch of four steps that keeps its state after each second one."""
+    """Return an epoch of four steps that saves its state after each second one."""
 
     def train(epoch: int) -> dict[str, float]:
-        begun = toy.epochs.within.load() or {"step": 0, "loss": 0.0}
-        loss = begun["loss"]
-        for step in range(begun["step"], 4):
-            if (epoch, step) == stop:
+        epoch_state = run.trainer.mid_epoch.load() or {"step": 0, "loss": 0.0}
+        loss = epoch_state["loss"]
+        for step in range(epoch_state["step"], 4):
+            if (epoch, step) == stop_at:
                 raise KeyboardInterrupt
-            if made is not None:
-                made.append((epoch, step))
-            loss += toy.train(epoch)["loss"]
+            if steps is not None:
+                steps.append((epoch, step))
+            loss += run.train(epoch)["loss"]
             if step % 2:
-                toy.epochs.within.save({"step": step + 1, "loss": loss})
+                run.trainer.mid_epoch.save({"step": step + 1, "loss": loss})
         return {"loss": loss}
 
     return train
 
 
-def test_seeds_make_a_difference(tmp_path: Path) -> None:
-    one, other = Toy(tmp_path / "a", 0), Toy(tmp_path / "b", 1)
-    assert not same(one.epochs.run(1, one.train), other.epochs.run(1, other.train))
+def test_trainer_with_another_seed_gives_other_weights(tmp_path: Path) -> None:
+    first, second = NoiseRun(tmp_path / "a", 0), NoiseRun(tmp_path / "b", 1)
+    assert not are_equal(first.trainer.run(1, first.train), second.trainer.run(1, second.train))
 
 
-def test_the_last_epoch_is_kept_where_nothing_selects(tmp_path: Path) -> None:
-    toy = Toy(tmp_path)
-    selected = toy.epochs.run(3, toy.train)
-    assert (selected.epoch, selected.score) == (3, None)
-    assert torch.equal(selected.weights["weight"], toy.module.weight)
+def test_trainer_keeps_the_last_epoch_without_selection(tmp_path: Path) -> None:
+    run = NoiseRun(tmp_path)
+    best = run.trainer.run(3, run.train)
+    assert (best.epoch, best.score) == (3, None)
+    assert torch.equal(best.weights["weight"], run.module.weight)
 
 
-def test_the_best_epoch_is_kept_and_the_earliest_of_equals(tmp_path: Path) -> None:
-    toy = Toy(tmp_path)
-    selected = toy.scored([0.1, 0.4, 0.2, 0.4])
-    assert (selected.epoch, selected.score) == (2, 0.4)
-    assert not torch.equal(selected.weights["weight"], toy.module.weight)
+def test_trainer_keeps_the_best_epoch_and_the_earliest_of_equals(tmp_path: Path) -> None:
+    run = NoiseRun(tmp_path)
+    best = run.run_with_scores([0.1, 0.4, 0.2, 0.4])
+    assert (best.epoch, best.score) == (2, 0.4)
+    assert not torch.equal(best.weights["weight"], run.module.weight)
 
 
-def test_the_start_is_a_candidate_if_asked_for(tmp_path: Path) -> None:
-    toy = Toy(tmp_path)
-    before = toy.module.weight.detach().clone()
-    selected = toy.scored([0.9, 0.1, 0.2, 0.3, 0.4], before=True)
-    assert selected.epoch == 0
-    assert torch.equal(selected.weights["weight"], before)
+def test_validator_at_start_makes_the_initial_weights_a_candidate(tmp_path: Path) -> None:
+    run = NoiseRun(tmp_path)
+    initial_weight = run.module.weight.detach().clone()
+    best = run.run_with_scores([0.9, 0.1, 0.2, 0.3, 0.4], at_start=True)
+    assert best.epoch == 0
+    assert torch.equal(best.weights["weight"], initial_weight)
 
 
-def test_looks_come_every_so_often_and_at_the_end(tmp_path: Path) -> None:
-    toy = Toy(tmp_path)
-    assert toy.scored([0.1, 0.2], every=3).epoch == 4
-    rows = [json.loads(line) for line in toy.metrics.read_text().splitlines()]
+def test_validator_interval_counts_epochs_and_includes_the_last(tmp_path: Path) -> None:
+    run = NoiseRun(tmp_path)
+    assert run.run_with_scores([0.1, 0.2], interval=3).epoch == 4
+    rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     assert [row["epoch"] for row in rows if "score" in row] == [3, 4]
 
 
-def test_what_was_selected_before_a_stop_is_remembered(tmp_path: Path) -> None:
-    first = Toy(tmp_path)
-    first.scored([0.9, 0.1, 0.2, 0.3])
+def test_best_checkpoint_of_an_earlier_job_is_restored(tmp_path: Path) -> None:
+    first = NoiseRun(tmp_path)
+    first.run_with_scores([0.9, 0.1, 0.2, 0.3])
     first.metrics.unlink()
-    again = Toy(tmp_path)
-    selected = again.scored([])
-    assert (selected.epoch, selected.score) == (1, 0.9)
-    assert len(again.metrics.read_text().splitlines()) == 4, "metrics are written anew"
+    resumed = NoiseRun(tmp_path)
+    best = resumed.run_with_scores([])
+    assert (best.epoch, best.score) == (1, 0.9)
+    assert len(resumed.metrics.read_text().splitlines()) == 4, "the file of metrics is written again"
+
+
+def squared_error(batch: Tensor, module: nn.Linear) -> tuple[Tensor, dict[str, float]]:
+    loss = module(batch).square().mean()
+    return loss, {"loss": loss.item()}
+
+
+def test_train_epoch_returns_the_mean_of_each_metric_over_its_steps() -> None:
+    torch.manual_seed(0)
+    module = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.0)
+    batches = [torch.full((4, 3), float(number)) for number in range(5)]
+    losses = [squared_error(batch, module)[1]["loss"] for batch in batches]
+    metrics = train_epoch(batches, lambda batch: squared_error(batch, module), optimizer)
+    assert metrics == {"loss": sum(losses) / 5}
+    limited = train_epoch(batches, lambda batch: squared_error(batch, module), optimizer, max_steps=2)
+    assert limited == {"loss": sum(losses[:2]) / 2}
+
+
+def test_train_epoch_clips_gradients_by_value() -> None:
+    torch.manual_seed(0)
+    module = nn.Linear(3, 2)
+    weight = module.weight.detach().clone()
+    optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+    train_epoch([torch.full((1, 3), 100.0)], lambda x: squared_error(x, module), optimizer, clip_gradient=0.01)
+    torch.testing.assert_close((module.weight - weight).abs(), torch.full_like(weight, 0.01))

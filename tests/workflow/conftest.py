@@ -8,5 +8,5 @@ from helpers.workflow_sandbox import link_clone
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Links to everything but results."""
+    """A folder with links to everything but results."""
     return link_clone(tmp_path)

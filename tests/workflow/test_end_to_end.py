@@ -1,4 +1,4 @@
-"""The whole road, once, small: what it leaves, and what reruns afterwards."""
+"""One small end-to-end run: its results, and what reruns after a change."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from helpers.workflow_sandbox import TARGETS, snakemake
 
-pytestmark = pytest.mark.road
+pytestmark = pytest.mark.end_to_end
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -17,20 +17,20 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def scores(road: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((road / "results" / "demo_test_meteor.json").read_text())
-    return found
+def scores(finished_run: Path) -> dict[str, Any]:
+    scores: dict[str, Any] = json.loads((finished_run / "results" / "demo_test_meteor.json").read_text())
+    return scores
 
 
-def planned(road: Path, overlay: str) -> set[str]:
-    """Rules that would run with an overlay in place of the one that the road was run with."""
-    (road / "changed.yaml").write_text(overlay)
-    done = run(road, "-n", "-q", "rules", "--configfile", "changed.yaml")
-    assert done.returncode == 0, done.stdout
-    return set(re.findall(r"^([a-z_]+) +\d+$", done.stdout, flags=re.MULTILINE)) - {"total"}
+def planned_rules(finished_run: Path, overlay: str) -> set[str]:
+    """Return the rules that would run with another overlay than that of the run."""
+    (finished_run / "changed.yaml").write_text(overlay)
+    process = run(finished_run, "-n", "-q", "rules", "--configfile", "changed.yaml")
+    assert process.returncode == 0, process.stdout
+    return set(re.findall(r"^([a-z_]+) +\d+$", process.stdout, flags=re.MULTILINE)) - {"total"}
 
 
-def test_the_result_holds_the_scores_and_how_they_were_made(scores: dict[str, Any]) -> None:
+def test_the_result_holds_scores_and_provenance(scores: dict[str, Any]) -> None:
     for meteor in (scores["METEOR"]["gt"], scores["METEOR"]["learned"], scores["control"]["METEOR"]["gt"]):
         assert set(meteor) == {"0.3", "0.5", "0.7", "0.9", "mean"}
         assert all(0 <= value <= 1 for value in meteor.values())
@@ -41,13 +41,13 @@ def test_the_result_holds_the_scores_and_how_they_were_made(scores: dict[str, An
     assert {"reencode", "pretrain_encoder", "finetune_scst", "evaluate"} <= set(scores["provenance"]["code"])
 
 
-def test_the_broken_video_is_accounted_for(scores: dict[str, Any]) -> None:
+def test_the_broken_video_is_a_reject_with_a_reason(scores: dict[str, Any]) -> None:
     rejects = scores["counts"]["rejects"]
     assert sum(rejects.get(reason, 0) for reason in ("unreadable", "cut_short", "decode_error")) == 1
 
 
-def test_the_submission_is_in_the_challenges_format(road: Path) -> None:
-    submission = json.loads((road / "results" / "demo_submission.json").read_text())
+def test_the_submission_is_in_the_challenges_format(finished_run: Path) -> None:
+    submission = json.loads((finished_run / "results" / "demo_submission.json").read_text())
     assert set(submission) == {"version", "results", "external_data"}
     assert set(submission["external_data"]) == {"used", "details"}
     assert len(submission["results"]) == 2
@@ -56,21 +56,21 @@ def test_the_submission_is_in_the_challenges_format(road: Path) -> None:
         assert all(set(caption) == {"sentence", "timestamp"} for caption in captions)
 
 
-def test_the_page_shows_videos_and_everything_it_links_to_is_there(road: Path) -> None:
-    page = road / "results" / "demo" / "report" / "index.html"
+def test_the_report_page_links_to_existing_files(finished_run: Path) -> None:
+    page = finished_run / "results" / "demo" / "report" / "index.html"
     links = re.findall(r'src="([^"]+)"', page.read_text())
     assert len(links) >= 2 * 3 + 3
     assert all((page.parent / link).is_file() for link in links)
     assert "| control" in (page.parent / "scores.md").read_text()
 
 
-def test_no_state_and_no_temporary_file_is_left(road: Path) -> None:
-    assert not list((road / "results").rglob("*.tmp*"))
-    assert not [path for path in (road / "results" / "demo" / "state").rglob("*") if path.is_file()]
+def test_no_training_state_and_no_temporary_file_is_left(finished_run: Path) -> None:
+    assert not list((finished_run / "results").rglob("*.tmp*"))
+    assert not [path for path in (finished_run / "results" / "demo" / "state").rglob("*") if path.is_file()]
 
 
-def test_a_second_run_has_nothing_to_do(road: Path) -> None:
-    assert "Nothing to be done" in run(road, "--configfile", "tiny.yaml").stdout
+def test_a_second_run_has_nothing_to_do(finished_run: Path) -> None:
+    assert "Nothing to be done" in run(finished_run, "--configfile", "tiny.yaml").stdout
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,6 @@ def test_a_second_run_has_nothing_to_do(road: Path) -> None:
         ),
     ],
 )
-def test_a_change_reruns_its_stage_and_what_follows(road: Path, change: str, rules: set[str]) -> None:
-    tiny = (road / "tiny.yaml").read_text()
-    assert planned(road, tiny + change) - {"all"} == rules
+def test_a_change_reruns_its_stage_and_the_stages_after_it(finished_run: Path, change: str, rules: set[str]) -> None:
+    tiny = (finished_run / "tiny.yaml").read_text()
+    assert planned_rules(finished_run, tiny + change) - {"all"} == rules

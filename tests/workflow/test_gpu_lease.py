@@ -1,4 +1,4 @@
-"""No two jobs share a device; nobody waits for what is free; a lease ends with its job."""
+"""GPU leases: no two jobs share a device, no job waits for a free device, and a lease ends with its job."""
 
 import os
 import random
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.scripts.gpu_lease import acquire, main, shared, visible
+from workflow.scripts.gpu_lease import acquire, distributed_command, main, visible_devices
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOW = [sys.executable, "-c", "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"]
@@ -45,12 +45,12 @@ def test_two_jobs_get_different_devices_and_a_third_waits_for_one(tmp_path: Path
     assert third.stderr
     assert "waiting for 1 of the GPUs 0, 1" in third.stderr.readline()
     first.communicate("\n", timeout=30)
-    said, _ = third.communicate(timeout=30)
-    assert said.strip() in {"0", "1"}
+    output, _ = third.communicate(timeout=30)
+    assert output.strip() in {"0", "1"}
     second.communicate("\n", timeout=30)
 
 
-def test_a_killed_job_frees_its_lease_at_once(tmp_path: Path) -> None:
+def test_a_killed_job_frees_its_devices_at_once(tmp_path: Path) -> None:
     job = lease(tmp_path, 2, HOLD)
     assert job.stdout
     assert job.stdout.readline().strip() == "0,1"
@@ -72,31 +72,31 @@ def test_a_lease_lasts_as_long_as_any_process_of_its_job(tmp_path: Path) -> None
 
 
 def test_all_or_nothing(tmp_path: Path) -> None:
-    _, held = acquire(["0", "1"], 1, tmp_path)
+    _, descriptors = acquire(["0", "1"], 1, tmp_path)
     both = lease(tmp_path, 2, SHOW)
     assert both.stderr
     assert "waiting for 2" in both.stderr.readline()
-    one = lease(tmp_path, 1, SHOW)
-    assert one.communicate(timeout=30)[0].strip() == "1"  # the waiting job holds nothing
-    os.close(held[0])
+    job = lease(tmp_path, 1, SHOW)
+    assert job.communicate(timeout=30)[0].strip() == "1"  # the waiting job holds nothing
+    os.close(descriptors[0])
     assert both.communicate(timeout=30)[0].strip() == "0,1"
 
 
-def test_only_devices_that_were_given_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_visible_devices_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-ab/1")
-    assert visible() == ["3", "GPU-ab/1"]
-    chosen, held = acquire(visible(), 2, tmp_path)
-    assert chosen == ["3", "GPU-ab/1"]
-    for descriptor in held:
+    assert visible_devices() == ["3", "GPU-ab/1"]
+    devices, descriptors = acquire(visible_devices(), 2, tmp_path)
+    assert devices == ["3", "GPU-ab/1"]
+    for descriptor in descriptors:
         os.close(descriptor)
 
 
-def test_more_than_there_are_is_an_error(
+def test_more_gpus_than_available_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert main(["--gpus", "2", "--table", str(tmp_path), "--", "true"]) == 2
-    assert "2 GPUs are asked for, there are 1" in capsys.readouterr().err
+    assert "2 GPUs requested, 1 available" in capsys.readouterr().err
 
 
 def test_without_gpus_the_command_just_runs_and_its_status_is_kept(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_command_that_needs_no_gpu_sees_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "devices"),
+    ("value", "devices"),
     [
         ("NoDevFiles", []),
         ("-1", []),
@@ -121,10 +121,10 @@ def test_a_command_that_needs_no_gpu_sees_none(tmp_path: Path) -> None:
     ],
 )
 def test_a_name_that_is_no_device_hides_those_after_it(
-    given: str, devices: list[str], monkeypatch: pytest.MonkeyPatch
+    value: str, devices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-    assert visible() == devices
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert visible_devices() == devices
 
 
 def test_processes_do_not_share_a_device(
@@ -132,11 +132,11 @@ def test_processes_do_not_share_a_device(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     assert main(["--gpus", "1", "--processes", "2", "--table", str(tmp_path), "--", "python", "-m", "this"]) == 2
-    assert "2 GPUs are asked for, there are 1" in capsys.readouterr().err
+    assert "2 GPUs requested, 1 available" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("assigned", ["SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "GPU_DEVICE_ORDINAL"])
-def test_jobs_of_slurm_have_their_own_devices_though_names_are_alike(
+def test_slurm_jobs_lease_their_devices_separately(
     assigned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A cluster that shows each job its own devices alone calls them 0 in both.
@@ -146,12 +146,12 @@ def test_jobs_of_slurm_have_their_own_devices_though_names_are_alike(
     assert first.stdout
     assert first.stdout.readline().strip() == "0"
     monkeypatch.setenv("SLURM_JOB_ID", "18")
-    said, told = lease(tmp_path, 1, SHOW, devices="0").communicate(timeout=30)
-    assert (said, told) == ("0\n", "GPUs 0 of Slurm job 18\n")
+    output, errors = lease(tmp_path, 1, SHOW, devices="0").communicate(timeout=30)
+    assert (output, errors) == ("0\n", "GPUs 0 of Slurm job 18\n")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     second = lease(tmp_path, 1, SHOW, devices="0")
     assert second.stderr
-    assert "waiting" in second.stderr.readline(), "within one allocation, jobs share what it has"
+    assert "waiting" in second.stderr.readline(), "jobs in one allocation share its devices"
     first.communicate("\n", timeout=30)
     assert second.communicate(timeout=30)[0] == "0\n"
 
@@ -186,7 +186,7 @@ while True:
 """
 
 
-def test_200_rounds_of_kills_and_starts_neither_clash_nor_leak(tmp_path: Path) -> None:
+def test_200_rounds_of_starts_and_kills_share_no_device_and_leak_none(tmp_path: Path) -> None:
     devices = ["0", "1", "2", "3"]
     chance = random.Random(7)
     starter = subprocess.Popen(
@@ -195,57 +195,57 @@ def test_200_rounds_of_kills_and_starts_neither_clash_nor_leak(tmp_path: Path) -
     )  # fmt: skip
     assert starter.stdin
     assert starter.stdout
-    asked: dict[int, int] = {}  # jobs that run or wait, and how many devices they are to get
-    held: dict[int, list[str]] = {}
+    requests: dict[int, int] = {}  # running or waiting jobs -> number of devices
+    leased: dict[int, list[str]] = {}
     leases = 0
 
-    def hear() -> int | None:
-        """Take in one line: the job that was started, if it is about one."""
+    def read_line() -> int | None:
+        """Read one line; return the job that was started, if the line reports a start."""
         assert starter.stdout
         what, pid, *names = starter.stdout.readline().split()
-        if what == "holds" and int(pid) in asked:
-            held[int(pid)] = names[0].split(",")
-            everything = [name for job in held.values() for name in job]
-            assert len(set(everything)) == len(everything), held
-            assert len(held[int(pid)]) == asked[int(pid)]
+        if what == "holds" and int(pid) in requests:
+            leased[int(pid)] = names[0].split(",")
+            everything = [name for job in leased.values() for name in job]
+            assert len(set(everything)) == len(everything), leased
+            assert len(leased[int(pid)]) == requests[int(pid)]
             return None
         return int(pid) if what == "started" else None
 
     def kill(job: int) -> None:
         os.kill(job, chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGHUP]))
-        del asked[job]
-        held.pop(job, None)
+        del requests[job]
+        leased.pop(job, None)
 
     for _ in range(200):
         count = chance.choice([1, 1, 2, 3, 4])
         starter.stdin.write(f"{count}\n")
         starter.stdin.flush()
-        while (job := hear()) is None:
+        while (job := read_line()) is None:
             pass
-        asked[job] = count
+        requests[job] = count
         if chance.random() < 0.2:
-            kill(job)  # while it takes its devices, or before
-        while sum(asked.values()) > len(devices) and chance.random() < 0.8:
-            kill(chance.choice(list(asked)))
-        while held.keys() != asked.keys() and sum(asked.values()) <= len(devices):
-            before = len(held)
-            hear()
-            leases += len(held) > before
-    for job in list(asked):
+            kill(job)  # while it acquires its devices, or before
+        while sum(requests.values()) > len(devices) and chance.random() < 0.8:
+            kill(chance.choice(list(requests)))
+        while leased.keys() != requests.keys() and sum(requests.values()) <= len(devices):
+            before = len(leased)
+            read_line()
+            leases += len(leased) > before
+    for job in list(requests):
         kill(job)
     starter.communicate(timeout=60)
     assert leases > 50
     assert acquire(devices, 4, tmp_path)[0] == devices
 
 
-def test_a_command_that_does_not_exist_is_told(tmp_path: Path) -> None:
+def test_a_missing_command_is_an_error(tmp_path: Path) -> None:
     job = lease(tmp_path, 1, ["no-such-command"])
     assert "error: no-such-command: No such file" in job.communicate(timeout=30)[1]
     assert job.returncode == 127
 
 
-def test_several_processes_are_started_by_torchrun_and_one_is_not() -> None:
+def test_distributed_command_uses_torchrun_for_several_processes() -> None:
     command = ["python", "-m", "pipeline.pretrain_encoder", "--name", "sa_tsp"]
-    assert shared(command, 1) == command
+    assert distributed_command(command, 1) == command
     torchrun = ["python", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=8"]
-    assert shared(command, 8) == [*torchrun, *command[1:]]
+    assert distributed_command(command, 8) == [*torchrun, *command[1:]]

@@ -1,7 +1,7 @@
-"""The paper's captioning at its real size, each training for two steps: a first real run is not to fail on day three.
+"""The paper's captioning at its real size, with two steps of each training, so that a real run does not fail late.
 
-Real annotations, with the vocabulary and the concepts that they give; random features of the shapes and times that the
-pool's have. The rest, from videos to features, takes a CPU longer: docs/activitynet.md tells how to run it all.
+It uses the real annotations with their vocabulary and concepts, and random features with the shapes and time grids of
+the real ones. The stages from videos to features take a CPU longer: docs/activitynet.md describes how to rehearse them.
 """
 
 import json
@@ -19,27 +19,30 @@ from pipeline import (
     propose_events,
     select_captions,
     train_captioner,
+    train_proposer,
 )
+from pipeline.config.extractors import EXTRACTORS
 from pipeline.config.load import CONFIG, Config, load
+from pipeline.config.propose_events import LearnedProposals
 from pipeline.datasets.corpus import Corpus
-from pipeline.features.combined import ClipGrid, write_features
-from pipeline.features.networks.registry import entry_of
+from pipeline.features.shard import write_features
+from pipeline.features.time_grid import ClipGrid
 from pipeline.localization.proposals import read_proposals
 from pipeline.provenance.manifest import read_manifest
 
-pytestmark = pytest.mark.road
+pytestmark = pytest.mark.end_to_end
 
 ROOT = Path(__file__).resolve().parents[2]
 SPLITS = ("train", "enlarged", "val", "test")
 
 
 @dataclass(frozen=True)
-class Road:
-    """Where a rehearsal stands.
+class Rehearsal:
+    """A rehearsal.
 
     Attributes:
-        folder: of its results.
-        config: ActivityNet's, rehearsed.
+        folder: folder of its results.
+        config: configuration of ActivityNet's rehearsal.
     """
 
     folder: Path
@@ -50,11 +53,11 @@ class Road:
         return self.folder / "corpus" / "manifest.json"
 
     def run(self, stage: object, section: str, output: str, **files: Path | str) -> Path:
-        """Run a stage as its rule does; `output` is what it writes."""
+        """Run a stage as its rule does, and return its output."""
         path = self.folder / output
         words = [word for name, file in files.items() for word in (f"--{name}", str(file))]
-        given = ["--corpus", str(self.corpus), "--features", str(self.folder / "features")]
-        assert stage.main(["--config", section, *given, *words, "--output", str(path)]) == 0  # type: ignore[attr-defined]
+        inputs = ["--corpus", str(self.corpus), "--features", str(self.folder / "features")]
+        assert stage.main(["--config", section, *inputs, *words, "--output", str(path)]) == 0  # type: ignore[attr-defined]
         return path
 
     def state(self, name: str) -> Path:
@@ -62,8 +65,8 @@ class Road:
 
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Road:
-    """The real corpus of which three videos of each split are there, its words, and random features of two of them."""
+def rehearsal(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Rehearsal:
+    """The real corpus with three videos of each split, its vocabulary, and random features of two of them."""
     folder = tmp_path_factory.mktemp("smoke")
     data = shared / "data"
     tables = {
@@ -81,108 +84,123 @@ def road(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Road:
     for video in [*train[:3], *pins]:
         (folder / "videos" / f"{video}.mp4").touch()
     overlay = {"build_corpus": {**sources, "pins": pins, "shards": 1}, "mine_concepts": {"tagger": "lexicon"}}
-    found = Road(folder, load("anet_smoke", overlay, ROOT / CONFIG))
-    words = ["--config", found.config.build_corpus.canonical(), "--output", str(found.corpus)]
+    rehearsal = Rehearsal(folder, load("anet_smoke", overlay, ROOT / CONFIG))
+    words = ["--config", rehearsal.config.build_corpus.to_json(), "--output", str(rehearsal.corpus)]
     assert build_corpus.main(words) == 0
     names = {name: str(folder / f"{name}.json") for name in ("concepts", "vocabulary", "idf")}
     words = [word for name, file in names.items() for word in (f"--{name}", file)]
-    section = found.config.mine_concepts.canonical()
-    assert mine_concepts.main(["--config", section, "--corpus", str(found.corpus), *words]) == 0
-    write_pool(found)
-    return found
+    section = rehearsal.config.mine_concepts.to_json()
+    assert mine_concepts.main(["--config", section, "--corpus", str(rehearsal.corpus), *words]) == 0
+    write_random_features(rehearsal)
+    return rehearsal
 
 
-def write_pool(road: Road) -> None:
-    """Random features of every video that is used; of one there is no sound."""
-    used = [row for row in Corpus.open(road.corpus).videos if row["path"] is not None]
+def write_random_features(rehearsal: Rehearsal) -> None:
+    """Write random features of every video; one video has no sound."""
+    used = [row for row in Corpus.open(rehearsal.corpus).videos if row.path is not None]
     draw = np.random.default_rng(0)
-    for name in {feature for captioner in road.config.train_captioner.values() for feature in captioner.features}:
-        made = road.config.extract_features[name].root
-        entry = entry_of(getattr(made, "extractor", "sa_tsp"))
-        grid, items = entry.grid, []
+    captioners = [entry.root for entry in rehearsal.config.train_captioner.values()]
+    for name in {feature for captioner in captioners for feature in captioner.feature_names}:
+        feature = rehearsal.config.extract_features[name].root
+        spec = EXTRACTORS[getattr(feature, "extractor", "sa_tsp")]
+        grid, items = spec.grid, []
         for row in used:
-            clips = max(1, 1 + int((row["duration"] * grid.fps - grid.frames) // grid.stride))
-            rows = draw.normal(size=(clips, entry.dim)).astype(np.float32)
+            clips = max(1, 1 + int((row.duration * grid.fps - grid.frames) // grid.stride))
+            rows = draw.normal(size=(clips, spec.dim)).astype(np.float32)
             silent = name == "vggish" and row == used[0]
-            items.append((row["video"], row["duration"], "no_audio" if silent else rows))
-        manifest = road.folder / "features" / name / "0000" / "manifest.json"
-        write_features(manifest, items, dim=entry.dim, grid=ClipGrid(grid.fps, grid.frames, grid.stride), facts={})
+            items.append((row.video, row.duration, "no_audio" if silent else rows))
+        manifest = rehearsal.folder / "features" / name / "0000" / "manifest.json"
+        write_features(manifest, items, dim=spec.dim, grid=ClipGrid(grid.fps, grid.frames, grid.stride), metadata={})
 
 
-def members(road: Road) -> list[tuple[str, int]]:
-    """The best combination and the widest one: of the others, all parts are among theirs."""
-    chosen = [(member.captioner, member.seed) for member in road.config.select_captions.members]
-    return [chosen[0], chosen[-1]]
-
-
-@pytest.fixture(scope="module")
-def proposals(road: Road) -> dict[str, Path]:
-    found = {}
-    for name in ("gt", "learned", road.config.finetune_scst.proposals):
-        section = road.config.propose_events[name].canonical()
-        found[name] = road.run(propose_events, section, f"proposals/{name}.json", state=road.state(name))
-    return found
+def members(rehearsal: Rehearsal) -> list[tuple[str, int]]:
+    """Return the best combination of features and the widest one, which together have all features."""
+    all_members = [(member.captioner, member.seed) for member in rehearsal.config.select_captions.members]
+    return [all_members[0], all_members[-1]]
 
 
 @pytest.fixture(scope="module")
-def captioners(road: Road, proposals: dict[str, Path]) -> list[Path]:
-    """Trained by cross-entropy, then by SCST."""
-    found = []
-    for name, seed in members(road):
-        section, vocabulary = road.config.train_captioner[name].canonical(), road.folder / "vocabulary.json"
-        told = {"seed": str(seed), "state": road.state(f"{name}-{seed}")}
+def proposers(rehearsal: Rehearsal) -> dict[str, Path]:
+    manifests = {}
+    for name in rehearsal.config.used_proposers():
+        section = rehearsal.config.train_proposer[name].to_json()
+        output = f"proposers/{name}/manifest.json"
+        manifests[name] = rehearsal.run(train_proposer, section, output, state=rehearsal.state(f"proposer-{name}"))
+    return manifests
+
+
+@pytest.fixture(scope="module")
+def proposals(rehearsal: Rehearsal, proposers: dict[str, Path]) -> dict[str, Path]:
+    files = {}
+    for name in ("gt", "learned", rehearsal.config.finetune_scst.proposals):
+        section = rehearsal.config.propose_events[name]
+        proposer = {"proposer": proposers[section.root.proposer]} if isinstance(section.root, LearnedProposals) else {}
+        files[name] = rehearsal.run(propose_events, section.to_json(), f"proposals/{name}.json", **proposer)
+    return files
+
+
+@pytest.fixture(scope="module")
+def captioners(rehearsal: Rehearsal, proposals: dict[str, Path]) -> list[Path]:
+    """Manifests of captioners that were trained by cross-entropy, then by SCST."""
+    manifests = []
+    for name, seed in members(rehearsal):
+        section, vocabulary = rehearsal.config.train_captioner[name].to_json(), rehearsal.folder / "vocabulary.json"
+        arguments = {"seed": str(seed), "state": rehearsal.state(f"{name}-{seed}")}
         manifest = f"captioners/{name}/{seed}/{{}}/manifest.json"
-        trained = road.run(train_captioner, section, manifest.format("xe"), vocabulary=vocabulary, **told)
-        scst = road.config.finetune_scst
-        told |= {"captioner": trained, "proposals": proposals[scst.proposals]}
-        found.append(road.run(finetune_scst, scst.canonical(), manifest.format("scst"), **told))
-    return found
+        trained = rehearsal.run(train_captioner, section, manifest.format("xe"), vocabulary=vocabulary, **arguments)
+        scst = rehearsal.config.finetune_scst
+        arguments |= {"captioner": trained, "proposals": proposals[scst.proposals]}
+        manifests.append(rehearsal.run(finetune_scst, scst.to_json(), manifest.format("scst"), **arguments))
+    return manifests
 
 
-def test_the_words_are_those_of_the_real_run(road: Road) -> None:
-    # 8,160 but for the nine videos that are pinned, and two events without length, which are left out.
-    assert abs(len(json.loads((road.folder / "vocabulary.json").read_text())["words"]) - 8160) < 20
-    assert len(json.loads((road.folder / "concepts.json").read_text())) == 1000
-    used = [row["split"] for row in Corpus.open(road.corpus).videos if row["path"] is not None]
-    assert {split: used.count(split) for split in SPLITS} == dict.fromkeys(SPLITS, 2), "two of the three that are there"
+def test_vocabulary_and_concepts_have_the_size_of_the_real_run(rehearsal: Rehearsal) -> None:
+    # 8,160 words, except for the nine pinned videos and two events without length.
+    assert abs(len(json.loads((rehearsal.folder / "vocabulary.json").read_text())["words"]) - 8160) < 20
+    assert len(json.loads((rehearsal.folder / "concepts.json").read_text())) == 1000
+    used = [row.split for row in Corpus.open(rehearsal.corpus).videos if row.path is not None]
+    assert {split: used.count(split) for split in SPLITS} == dict.fromkeys(SPLITS, 2), "two of the three videos"
 
 
-def test_bmn_proposes_at_its_published_size(road: Road, proposals: dict[str, Path]) -> None:
+def test_bmn_of_the_published_size_proposes_events(rehearsal: Rehearsal, proposals: dict[str, Path]) -> None:
     assert read_proposals(proposals["gt"])
     assert len(read_proposals(proposals["learned"])) == 2 * len(SPLITS)
 
 
-def test_captioners_learn_at_their_published_size_for_two_steps(road: Road, captioners: list[Path]) -> None:
-    for manifest, (name, seed) in zip(captioners, members(road), strict=True):
-        facts = read_manifest(manifest).facts
-        features = road.config.train_captioner[name].features
-        assert (facts["architecture"]["hidden"], facts["features"], facts["seed"]) == (512, features, seed)
-        assert facts["combination"]["lacking"] == {"vggish": 1}
-        assert facts["rehearsal"] == "epochs ended after 2 steps"
+def test_captioners_of_the_published_size_train_for_two_steps(rehearsal: Rehearsal, captioners: list[Path]) -> None:
+    for manifest, (name, seed) in zip(captioners, members(rehearsal), strict=True):
+        metadata = read_manifest(manifest).metadata
+        features = rehearsal.config.train_captioner[name].root.features
+        assert (metadata["architecture"]["hidden"], metadata["features"], metadata["seed"]) == (512, features, seed)
+        assert metadata["combination"]["features"]["missing_videos"] == {"vggish": 1}
+        assert metadata["rehearsal"] == "epochs ended after 2 steps"
         assert len((manifest.parent / "metrics.jsonl").read_text().splitlines()) >= 1
 
 
-def test_the_ensemble_says_something_about_every_event(
-    road: Road, proposals: dict[str, Path], captioners: list[Path]
+def test_the_ensemble_captions_every_event(
+    rehearsal: Rehearsal, proposals: dict[str, Path], captioners: list[Path]
 ) -> None:
-    section = road.config.generate_captions.canonical()
+    section = rehearsal.config.generate_captions.to_json()
     for kind in ("gt", "learned"):
-        given = proposals[kind]
-        told = {"proposals": given, "split": "test"}
-        said = [
-            road.run(generate_captions, section, f"captions/{number}-{kind}.json", captioner=captioner, **told)
+        arguments = {"proposals": proposals[kind], "split": "test"}
+        captions = [
+            rehearsal.run(
+                generate_captions, section, f"captions/{number}-{kind}.json", captioner=captioner, **arguments
+            )
             for number, captioner in enumerate(captioners)
         ]
-        chosen = road.folder / "captions" / f"ensemble-{kind}.json"
-        chosen_by = json.loads(road.config.select_captions.canonical())
-        chosen_by["members"] = [{"captioner": name, "seed": seed} for name, seed in members(road)]
-        words = ["--config", json.dumps(chosen_by), "--output", str(chosen), "--captions"]
-        words += [str(path) for path in said]
-        words += [word for name in ("concepts", "idf") for word in (f"--{name}", str(road.folder / f"{name}.json"))]
+        output = rehearsal.folder / "captions" / f"ensemble-{kind}.json"
+        settings = json.loads(rehearsal.config.select_captions.to_json())
+        settings["members"] = [{"captioner": name, "seed": seed} for name, seed in members(rehearsal)]
+        words = ["--config", json.dumps(settings), "--output", str(output), "--captions"]
+        words += [str(path) for path in captions]
+        words += [
+            word for name in ("concepts", "idf") for word in (f"--{name}", str(rehearsal.folder / f"{name}.json"))
+        ]
         assert select_captions.main(words) == 0
-        results = json.loads(chosen.read_text())["results"]
-        wanted = read_proposals(given)
+        results = json.loads(output.read_text())["results"]
+        events = read_proposals(proposals[kind])
         assert len(results) == 2
-        assert {video: len(events) for video, events in results.items()} == {
-            video: len(wanted[video]) for video in results
+        assert {video: len(sentences) for video, sentences in results.items()} == {
+            video: len(events[video]) for video in results
         }

@@ -1,4 +1,4 @@
-"""The files that others expect of a workflow: what the catalog shows, the container recipe, snakemake's own lint."""
+"""Files of a standard workflow: the catalog's entry, the Dockerfile, snakemake's lint."""
 
 import os
 import re
@@ -20,10 +20,10 @@ else:
         print(*sys.argv[1:at + 2], file=log)
     os.execvp(sys.argv[at + 1], sys.argv[at + 1:])
 """
-"""Stands for apptainer: notes what it is asked for, and runs the command without a container."""
+"""Replaces apptainer: it records its arguments, and runs the command without a container."""
 
 
-def test_the_catalog_knows_how_the_workflow_is_used() -> None:
+def test_the_catalog_entry_agrees_with_the_rules() -> None:
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
     assert usage.keys() == {"mandatory-flags", "software-stack-deployment"}
     assert usage["mandatory-flags"].keys() == {"desc", "flags"}
@@ -35,7 +35,7 @@ def test_the_catalog_knows_how_the_workflow_is_used() -> None:
     assert deployment["apptainer"] == bool(re.search(r"^ *container:", rules, flags=re.MULTILINE))
 
 
-def test_what_the_catalog_shows_of_the_configuration_names_every_section() -> None:
+def test_the_configuration_page_names_every_section_and_its_links_exist() -> None:
     text = (ROOT / "config" / "README.md").read_text()
     assert {name for name in Config.model_fields if f"`{name}`" not in text} == set()
     linked = re.findall(r"\]\((?!http)([^)#]+)\)", text)
@@ -43,7 +43,7 @@ def test_what_the_catalog_shows_of_the_configuration_names_every_section() -> No
     assert all((ROOT / "config" / link).is_file() for link in linked)
 
 
-def test_the_container_installs_a_lock_and_names_no_registry() -> None:
+def test_the_dockerfile_installs_a_lock_and_names_no_registry() -> None:
     text = (ROOT / "Dockerfile").read_text()
     devices = {"cpu", "gpu"}
     assert 'RUN python -m pip install --no-cache-dir --requirement "envs/${DEVICE}.lock"' in text
@@ -55,30 +55,30 @@ def test_the_container_installs_a_lock_and_names_no_registry() -> None:
     assert "/" not in image
 
 
-def test_what_git_ignores_stays_out_of_the_image() -> None:
-    ignored, left_out = (
+def test_the_image_leaves_out_what_git_ignores() -> None:
+    git_ignored, docker_ignored = (
         {line.strip("*/") for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")}
         for name in (".gitignore", ".dockerignore")
     )
-    assert left_out == ignored | {".git"}
+    assert docker_ignored == git_ignored | {".git"}
 
 
-def test_snakemakes_lint_finds_nothing(clone: Path) -> None:
-    done = snakemake(clone, "--lint")
-    assert done.returncode == 0, done.stdout
-    assert "Lints for" not in done.stdout
-    assert "Congratulations" in done.stdout, "snakemake tells its lints in another form now"
+def test_snakemake_lint_has_no_complaint(clone: Path) -> None:
+    process = snakemake(clone, "--lint")
+    assert process.returncode == 0, process.stdout
+    assert "Lints for" not in process.stdout
+    assert "Congratulations" in process.stdout, "snakemake prints its lints in another form"
 
 
-def test_jobs_run_in_the_container_where_that_is_asked_for(clone: Path) -> None:
+def test_jobs_run_in_the_container_with_apptainer(clone: Path) -> None:
     (clone / "bin").mkdir()
     (clone / "bin" / "apptainer").write_text(APPTAINER)
     (clone / "bin" / "apptainer").chmod(0o755)
     (clone / "few.yaml").write_text("make_demo: {train_videos: 2, val_videos: 3, test_videos: 0, broken_videos: 0}\n")
     path = f"{clone / 'bin'}{os.pathsep}{os.environ['PATH']}"
     words = ("--cores", "1", "results/demo/source/manifest.json", "--configfile", "few.yaml")
-    done = snakemake(clone, *words, "--software-deployment-method", "apptainer", PATH=path)
-    assert done.returncode == 0, done.stdout
-    [asked] = [line for line in (clone / "containers.txt").read_text().splitlines() if line.endswith(" bash")]
-    assert re.search(rf"\bexec --home {re.escape(str(clone))} .*sa-tsp\.sif bash$", asked)
+    process = snakemake(clone, *words, "--software-deployment-method", "apptainer", PATH=path)
+    assert process.returncode == 0, process.stdout
+    [call] = [line for line in (clone / "containers.txt").read_text().splitlines() if line.endswith(" bash")]
+    assert re.search(rf"\bexec --home {re.escape(str(clone))} .*sa-tsp\.sif bash$", call)
     assert (clone / "results" / "demo" / "source" / "manifest.json").is_file()

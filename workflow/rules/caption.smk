@@ -1,16 +1,16 @@
-"""Caption: what happens, in words.
+"""Train captioners, and caption proposals.
 
-REQUIRED INPUTS: the corpus, features of all shards, the vocabulary; for generating, proposals.
+REQUIRED INPUTS: the corpus, features of all shards, the vocabulary; for generate_captions, proposals.
 OUTPUTS: results/{dataset}/captioners/{captioner}/{seed}/{xe,scst}/manifest.json, and
-results/{dataset}/captions/{captioner}-{seed}-{split}-{proposals}.json in ActivityNet's submission format; with -xe after
-the seed, the captions of a captioner as it was before finetune_scst.
+results/{dataset}/captions/{captioner}-{seed}-{split}-{proposals}.json in ActivityNet's submission format. With -xe after
+the seed, the captions come from the weights before finetune_scst.
 """
 
 
 rule train_captioner:
-    """Train an event captioner with cross-entropy; goes on where it was stopped."""
+    """Train a captioner by cross-entropy; a stopped run continues after its last epoch."""
     input:
-        code=stamp("train_captioner"),
+        code=code_hash_of("train_captioner"),
         corpus="results/{dataset}/corpus/manifest.json",
         features=captioner_features,
         vocabulary="results/{dataset}/vocabulary.json",
@@ -23,11 +23,11 @@ rule train_captioner:
     threads: 1
     resources:
         gpu=gpus("train_captioner", "captioner"),
-        mem_mb=growing(32000),
-        runtime=growing(1440),
+        mem_mb=scale_with_attempt(32000),
+        runtime=scale_with_attempt(1440),
     params:
-        config=section("train_captioner", "captioner"),
-        decides=deciding("train_captioner", "captioner"),
+        config=config_params("train_captioner", "captioner"),
+        tracked=tracked_params("train_captioner", "captioner"),
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.train_captioner --config {params.config:q} --seed {wildcards.seed}"
@@ -38,9 +38,9 @@ rule train_captioner:
 
 
 rule finetune_scst:
-    """Finetune a captioner by self-critical training: on METEOR, on the enlarged training set, as the config says."""
+    """Finetune a captioner by self-critical training; a stopped run continues after its last epoch."""
     input:
-        code=stamp("finetune_scst"),
+        code=code_hash_of("finetune_scst"),
         corpus="results/{dataset}/corpus/manifest.json",
         features=captioner_features,
         proposals=scst_proposals,
@@ -51,14 +51,14 @@ rule finetune_scst:
         "results/{dataset}/logs/finetune_scst/{captioner}-{seed}.log",
     benchmark:
         "results/{dataset}/benchmarks/finetune_scst/{captioner}-{seed}.jsonl"
-    threads: scst_threads
+    threads: 1
     resources:
         gpu=gpus("finetune_scst"),
-        mem_mb=growing(32000),
-        runtime=growing(2880),
+        mem_mb=scale_with_attempt(32000),
+        runtime=scale_with_attempt(2880),
     params:
-        config=section("finetune_scst"),
-        decides=deciding("finetune_scst"),
+        config=config_params("finetune_scst"),
+        tracked=tracked_params("finetune_scst"),
         proposals=lambda wildcards, input: (
             ["--proposals", *input.proposals] if input.proposals else []
         ),
@@ -72,9 +72,9 @@ rule finetune_scst:
 
 
 rule generate_captions:
-    """Caption the proposals of a split. `control`: ground-truth proposals, but every video has another's features."""
+    """Caption the proposals of a split. `control`: annotated events, each video with the features of another."""
     input:
-        code=stamp("generate_captions"),
+        code=code_hash_of("generate_captions"),
         corpus="results/{dataset}/corpus/manifest.json",
         features=captioner_features,
         captioner=lambda wildcards: finished_captioner(
@@ -96,11 +96,11 @@ rule generate_captions:
     threads: 1
     resources:
         gpu=gpus("generate_captions"),
-        mem_mb=growing(16000),
-        runtime=growing(240),
+        mem_mb=scale_with_attempt(16000),
+        runtime=scale_with_attempt(240),
     params:
-        config=section("generate_captions"),
-        decides=deciding("generate_captions"),
+        config=config_params("generate_captions"),
+        tracked=tracked_params("generate_captions"),
         control=lambda wildcards: (
             "--control" if wildcards.proposals == "control" else ""
         ),

@@ -1,11 +1,10 @@
-"""What all rules share: the configuration of a dataset, code stamps, and what jobs ask of the machine.
+"""Shared by all rules: the configuration of a dataset, code hashes, and the resources of jobs.
 
-A rule passes its stage exactly the stage's own section as canonical JSON, so that a change elsewhere reruns nothing,
-and takes the stamp of the stage's code as an input, so that a change of any module that the stage imports does rerun.
+A rule passes its stage exactly the stage's own section as JSON, so a change of another section reruns nothing. A rule
+has the stamp file of its stage's code as an input, so a change of any module that the stage imports reruns it.
 """
 
 import os
-import re
 import shlex
 import sys
 from functools import cache
@@ -13,139 +12,145 @@ from pathlib import Path
 
 from snakemake.exceptions import ResourceValidationError
 
-from pipeline.config.base import Settings
+from pipeline.config.dataset_names import COMPARISON, DATASET, dataset_of_result
 from pipeline.errors import PipelineError
-from pipeline.config.load import Config, load
-from pipeline.provenance.overlays import idle
-from workflow.scripts.code_stamp import write_stamp
 
-# Jobs are to find this environment's python, whether it was activated or not.
+try:
+    from pipeline.config.base import Settings
+    from pipeline.config.load import Config, load
+    from pipeline.provenance.code_hash import STAMPS, write_stamp
+    from pipeline.provenance.settings import ineffective_overlays
+except PipelineError as error:  # an invalid entry of a registry
+    sys.exit(f"error: {error}")
+
+# Jobs use the python of this environment, even if the environment is not activated.
 os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
 )
 
 
 wildcard_constraints:
-    dataset="[a-z][a-z0-9_]*",
+    dataset=DATASET,
+    comparison=COMPARISON,
     shard="[0-9]{4}",
     split="train|enlarged|val|test|submission",
     seed="[0-9]+",
-    encoder="[a-z][a-z0-9_]*",
-    feature="[a-z][a-z0-9_]*",
-    proposer="[a-z][a-z0-9_]*",
-    captioner="[a-z][a-z0-9_]*",
-    ensemble="[a-z][a-z0-9_]*",
+    encoder=DATASET,
+    feature=DATASET,
+    proposer=DATASET,
+    captioner=DATASET,
+    ensemble=DATASET,
     before="(-xe)?",
-    proposals="[a-z][a-z0-9_]*",
+    proposals=DATASET,
 
 
-def plainly(function, *words):
-    """What a function gives; a mistake that it finds ends snakemake with one plain line, wherever that is called."""
+def or_exit(function, *arguments):
+    """Return what a function returns; end snakemake with one plain line if it raises a PipelineError."""
     try:
-        return function(*words)
+        return function(*arguments)
     except PipelineError as error:
         sys.exit(f"error: {error}")
 
 
 @cache
 def settings(dataset: str) -> Config:
-    """Checked configuration of a dataset."""
-    return plainly(load, dataset, config)
+    """Return the checked configuration of a dataset."""
+    return or_exit(load, dataset, config)
 
 
 def named_datasets(words: list[str]) -> set[str]:
-    """Datasets that a command line asks for; the demo's where it names no target."""
-    pattern = (
-        r"results/([a-z][a-z0-9_]*?)"
-        r"(?:_(?:val|test)_meteor\.json|_submission\.json|_(?:pretraining|ladder)\.(?:json|png)|/)"
-    )
-    named = {found[1] for word in words if (found := re.match(pattern, word))}
+    """Return the datasets that a command line asks for; `demo` if it names no target."""
+    named = {dataset for word in words if (dataset := dataset_of_result(word))}
     return named or (set() if "--target-jobs" in words else {"demo"})
 
 
-# Targets are not known yet while the rule files are read. So the command line is looked at, to tell of mistakes in the
-# configuration before any job, and before snakemake looks for any file.
-asked_for = named_datasets(sys.argv[1:])
-for dataset in asked_for:
+# The targets are not known yet while the rule files are read. The command line is read instead, so that an error in the
+# configuration is reported before any job, and before snakemake looks for any file.
+requested_datasets = named_datasets(sys.argv[1:])
+for dataset in requested_datasets:
     settings(dataset)
 overlays = list(map(Path, workflow.config_settings.configfiles))
-for path in plainly(idle, asked_for, overlays):
+for path in or_exit(ineffective_overlays, requested_datasets, overlays):
     print(
-        f"{path} changes nothing for {', '.join(sorted(asked_for))}: all it says is so without it",
+        f"{path} has no effect on dataset {', '.join(sorted(requested_datasets))}: every key already has this value",
         file=sys.stderr,
     )
 
 
-def chosen(wildcards, stage: str, entry: str | None, changes) -> Settings:
-    """The stage's section, or the entry of it that a wildcard names; see `section`."""
-    found = getattr(settings(wildcards.dataset), stage)
-    found = found[wildcards[entry]] if entry else found
-    return found.model_copy(update=changes(wildcards)) if changes else found
-
-
-def section(stage: str, entry: str | None = None, changes=None):
-    """What a command is given: function of a rule's wildcards that gives the stage's section.
-
-    Snakemake compares no parameter that depends on resources, so that a change of this one reruns nothing by itself.
+def section_of(wildcards, stage: str, entry: str | None, changes=None) -> Settings:
+    """Return the section of a stage, or the entry of it that a wildcard names.
 
     Args:
-        stage: whose.
+        stage: name of the stage.
         entry: the wildcard that names an entry of the section.
-        changes: function of the wildcards that gives what is otherwise than in the configuration, by key.
+        changes: function of the wildcards that returns settings that replace those of the configuration.
     """
-    return lambda wildcards, resources: chosen(
+    section = getattr(settings(wildcards.dataset), stage)
+    section = section[wildcards[entry]] if entry else section
+    return section.model_copy(update=changes(wildcards)) if changes else section
+
+
+def config_params(stage: str, entry: str | None = None, changes=None):
+    """Return the parameter `config` of a rule: the stage's section as JSON; see `section_of`.
+
+    Snakemake does not compare parameters that depend on resources, so a change of this one alone reruns nothing.
+    """
+    return lambda wildcards, resources: section_of(
         wildcards, stage, entry, changes
-    ).canonical()
+    ).to_json()
 
 
-def deciding(stage: str, entry: str | None = None, changes=None):
-    """What is compared: the same without the settings that only say how the machine is used."""
-    return lambda wildcards: chosen(wildcards, stage, entry, changes).decides()
+def tracked_params(stage: str, entry: str | None = None, changes=None):
+    """Return the parameter `tracked` of a rule, which snakemake compares: the settings that affect results."""
+    return lambda wildcards: section_of(
+        wildcards, stage, entry, changes
+    ).result_settings_json()
 
 
 def gpus(stage: str, entry: str | None = None):
-    """Function of a rule's wildcards that gives the GPUs of a job: one for each process, none on the CPU.
+    """Return the function that gives the GPUs of a job: one for each process, none on the CPU.
 
-    `--resources gpu=0` sends jobs to the CPU where the config says `device: auto`; with `cuda` it is an error.
+    `--resources gpu=0` sends jobs to the CPU if their section has `device: auto`. With `device: cuda` it is an error.
     """
 
     def count(wildcards):
-        found = getattr(settings(wildcards.dataset), stage)
-        name = f"{stage}.{wildcards[entry]}" if entry else stage
-        found = found[wildcards[entry]] if entry else found
-        found = getattr(found, "root", found)
-        device = getattr(found, "device", "cpu")  # what is given needs none
-        needed = 0 if device == "cpu" else getattr(found, "processes", 1)
-        given = workflow.global_resources.get("gpu").value
-        if given == 0 and needed and device == "cuda":
-            # The kind of error that snakemake tells in a line, without a traceback.
+        section = section_of(wildcards, stage, entry)
+        section = getattr(section, "root", section)
+        key = f"{stage}.{wildcards[entry]}" if entry else stage
+        device = getattr(
+            section, "device", "cpu"
+        )  # sections without a device compute nothing
+        needed = 0 if device == "cpu" else getattr(section, "world_size", 1)
+        available = workflow.global_resources.get("gpu").value
+        # Snakemake prints an error of this kind as one line, without a traceback.
+        if available == 0 and needed and device == "cuda":
             raise ResourceValidationError(
-                f"config: {name}.device = cuda, but --resources gpu=0 gives no GPU: give some, or set"
-                f" {name}.device = auto, which computes on the CPU where there are none"
+                f"config: {key}.device = cuda, but --resources gpu=0 allows no GPU: allow some, or set"
+                f" {key}.device = auto, which uses the CPU if there is no GPU"
             )
-        if given and given < needed:
+        if available and available < needed:
             raise ResourceValidationError(
-                f"config: {name}.processes = {needed} take a GPU each, but --resources gpu={given}: give more, or"
-                " set fewer processes"
+                f"config: {key}.world_size = {needed} needs one GPU for each process, but --resources"
+                f" gpu={available}: allow more, or set fewer processes"
             )
         return needed
 
     return count
 
 
-def growing(amount: int):
-    """Resource that grows: every attempt at a job gets the amount once more. For clusters; without them, no limit."""
+def scale_with_attempt(amount: int):
+    """Return a resource that grows with each attempt at a job. Only clusters enforce it."""
     return lambda wildcards, attempt: amount * attempt
 
 
 def same_command() -> str:
-    """The command that started this run, to be given once more."""
+    """Return the command line of this run."""
     program, *words = sys.argv
     if Path(program).name == "__main__.py":
         return shlex.join([sys.executable, "-m", "snakemake", *words])
     return shlex.join([program, *words])
 
 
-def stamp(stage: str) -> str:
-    """File that changes whenever the code behind a stage does."""
-    return write_stamp(stage, Path("results/.stamps"))
+def code_hash_of(stage: str) -> str:
+    """Return the stamp file of a stage, which changes whenever the code of the stage does."""
+    return write_stamp(stage, Path("results", STAMPS))

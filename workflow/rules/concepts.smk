@@ -8,7 +8,7 @@ OUTPUTS: results/{dataset}/concepts.json, vocabulary.json and idf.json.
 rule mine_concepts:
     """Mine semantic concepts, the caption vocabulary and the IDF of words from the training sentences."""
     input:
-        code=stamp("mine_concepts"),
+        code=code_hash_of("mine_concepts"),
         corpus="results/{dataset}/corpus/manifest.json",
     output:
         concepts="results/{dataset}/concepts.json",
@@ -19,11 +19,11 @@ rule mine_concepts:
     benchmark:
         "results/{dataset}/benchmarks/mine_concepts.jsonl"
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(120),
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(120),
     params:
-        config=section("mine_concepts"),
-        decides=deciding("mine_concepts"),
+        config=config_params("mine_concepts"),
+        tracked=tracked_params("mine_concepts"),
     shell:
         "python -m pipeline.mine_concepts --config {params.config:q} --corpus {input.corpus:q}"
         " --concepts {output.concepts:q} --vocabulary {output.vocabulary:q} --idf {output.idf:q} > {log:q} 2>&1"

@@ -7,9 +7,9 @@ OUTPUTS: results/{dataset}/corpus/manifest.json, beside it the tables and the re
 
 
 rule make_demo:
-    """Draw and encode a miniature ActivityNet."""
+    """Make the synthetic demo dataset."""
     input:
-        code=stamp("make_demo"),
+        code=code_hash_of("make_demo"),
     output:
         manifest="results/{dataset}/source/manifest.json",
         actions="results/{dataset}/source/activity_net.v1-3.json",
@@ -22,11 +22,11 @@ rule make_demo:
         "results/{dataset}/benchmarks/make_demo.jsonl"
     threads: 2
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(60),
     params:
-        config=section("make_demo"),
-        decides=deciding("make_demo"),
+        config=config_params("make_demo"),
+        tracked=tracked_params("make_demo"),
     shell:
         "python -m pipeline.make_demo --config {params.config:q}"
         " --output {output.manifest:q} > {log:q} 2>&1"
@@ -35,7 +35,7 @@ rule make_demo:
 rule build_corpus:
     """Read all annotations into tables; divide, clip, and list what is missing or left out."""
     input:
-        code=stamp("build_corpus"),
+        code=code_hash_of("build_corpus"),
         annotations=annotations,
         generated=generated_videos,
     output:
@@ -45,11 +45,11 @@ rule build_corpus:
     benchmark:
         "results/{dataset}/benchmarks/build_corpus.jsonl"
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(60),
     params:
-        config=section("build_corpus"),
-        decides=deciding("build_corpus"),
+        config=config_params("build_corpus"),
+        tracked=tracked_params("build_corpus"),
         present=present_videos,
     shell:
         "python -m pipeline.build_corpus --config {params.config:q}"

@@ -1,15 +1,15 @@
-"""Ensemble: the best of several captions.
+"""Ensemble: select one caption per proposal.
 
 REQUIRED INPUTS: captions of the same proposals by every member, the concepts and the IDF.
-OUTPUTS: results/{dataset}/captions/ensemble-{split}-{proposals}.json, and for each rung of the ladder that has several
-captioners results/{dataset}/captions/{rung}-{split}-{proposals}.json.
+OUTPUTS: results/{dataset}/captions/{ensemble}-{split}-{proposals}.json; `ensemble` is the ensemble of the section
+select_captions, any other name is a system of several members in a comparison (compare_systems).
 """
 
 
 rule select_captions:
-    """Keep, for each proposal, the caption with most concepts, then the rarest words."""
+    """Select, for each proposal, the caption with the most concepts, then the one with the rarest word."""
     input:
-        code=stamp("select_captions"),
+        code=code_hash_of("select_captions"),
         captions=member_captions,
         concepts="results/{dataset}/concepts.json",
         idf="results/{dataset}/idf.json",
@@ -20,11 +20,11 @@ rule select_captions:
     benchmark:
         "results/{dataset}/benchmarks/select_captions/{ensemble}-{split}-{proposals}.jsonl"
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(60),
     params:
-        config=section("select_captions", changes=ensembled),
-        decides=deciding("select_captions", changes=ensembled),
+        config=config_params("select_captions", changes=ensemble_members),
+        tracked=tracked_params("select_captions", changes=ensemble_members),
     shell:
         "python -m pipeline.select_captions --config {params.config:q} --concepts {input.concepts:q}"
         " --idf {input.idf:q} --captions {input.captions:q} --output {output.captions:q} > {log:q} 2>&1"

@@ -1,16 +1,16 @@
-"""Features: clip features of every video, and global ones.
+"""Features: feature rows of all clips, and one pooled vector per video.
 
 REQUIRED INPUTS: an encoder, the weights of a published network or a file of features; the re-encoded videos of a shard;
 the corpus.
-OUTPUTS: results/{dataset}/features/{feature}/{shard}/manifest.json, beside it the Zarr store, its index and the rejects;
-results/{dataset}/globals/{feature}/manifest.json, beside it one vector for each video.
+OUTPUTS: results/{dataset}/features/{feature}/{shard}/manifest.json, next to it the Zarr array, its index and the
+rejects; results/{dataset}/video_features/{feature}/manifest.json, next to it one vector per video.
 """
 
 
 rule extract_features:
     """Extract the clip features of one shard."""
     input:
-        code=stamp("extract_features"),
+        code=code_hash_of("extract_features"),
         encoder=feature_encoder,
         files=feature_files,
         videos="results/{dataset}/video/{shard}/manifest.json",
@@ -23,11 +23,11 @@ rule extract_features:
     threads: 1
     resources:
         gpu=gpus("extract_features", "feature"),
-        mem_mb=growing(16000),
-        runtime=growing(720),
+        mem_mb=scale_with_attempt(16000),
+        runtime=scale_with_attempt(720),
     params:
-        config=section("extract_features", "feature"),
-        decides=deciding("extract_features", "feature"),
+        config=config_params("extract_features", "feature"),
+        tracked=tracked_params("extract_features", "feature"),
     shell:
         "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.extract_features --config {params.config:q} --encoder {input.encoder:q}"
@@ -35,25 +35,25 @@ rule extract_features:
 
 
 rule pool_features:
-    """Pool a feature over all clips of each video."""
+    """Pool a feature over all clips of each video (maximum, mean)."""
     input:
-        code=stamp("pool_features"),
+        code=code_hash_of("pool_features"),
         corpus="results/{dataset}/corpus/manifest.json",
         features=lambda wildcards: feature_shards(
             wildcards.dataset, [wildcards.feature]
         ),
     output:
-        manifest="results/{dataset}/globals/{feature}/manifest.json",
+        manifest="results/{dataset}/video_features/{feature}/manifest.json",
     log:
         "results/{dataset}/logs/pool_features/{feature}.log",
     benchmark:
         "results/{dataset}/benchmarks/pool_features/{feature}.jsonl"
     resources:
-        mem_mb=growing(16000),
-        runtime=growing(120),
+        mem_mb=scale_with_attempt(16000),
+        runtime=scale_with_attempt(120),
     params:
-        config=section("pool_features"),
-        decides=deciding("pool_features"),
+        config=config_params("pool_features"),
+        tracked=tracked_params("pool_features"),
     shell:
         "python -m pipeline.pool_features --config {params.config:q} --feature {wildcards.feature}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"

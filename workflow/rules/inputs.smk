@@ -1,20 +1,20 @@
-"""What rules read that follows from the configuration, and what they tell their commands beside it.
+"""The inputs of rules that depend on the configuration, as functions of a rule's wildcards.
 
-Names of many files, then functions of a rule's wildcards in the order that the data flows; `settings` stands in
-common.smk.
+The functions come in the order of the data flow; `settings` is in common.smk.
 """
 
 import hashlib
 import sys
 
-from pipeline.config.climb_ladder import ENSEMBLE
-from pipeline.config.propose_events import File, Learned
-from pipeline.datasets.assemble import video_names
-from pipeline.encoders.registry import weight_file
+from pipeline.config.compare_systems import ENSEMBLE, ensembles
+from pipeline.config.encoders import initial_weights_path
+from pipeline.config.propose_events import FileProposals, LearnedProposals
+from pipeline.errors import nearest
+from pipeline.datasets.video_files import list_video_names
 
 
 def shards(pattern: str):
-    """Function of a rule's wildcards that gives `pattern` for every shard of the dataset."""
+    """Return the function that expands `pattern` for every shard of the dataset."""
 
     def files(wildcards):
         count = settings(wildcards.dataset).build_corpus.shards
@@ -28,7 +28,7 @@ def shards(pattern: str):
 
 
 def feature_shards(dataset: str, features: list[str]) -> list[str]:
-    """Manifests of all shards of some features."""
+    """Return the manifests of all shards of some features."""
     count = settings(dataset).build_corpus.shards
     return expand(
         "results/{dataset}/features/{feature}/{shard}/manifest.json",
@@ -39,24 +39,26 @@ def feature_shards(dataset: str, features: list[str]) -> list[str]:
 
 
 def captioner_features(wildcards) -> list[str]:
-    """Feature shards that a captioner reads."""
+    """Return the feature shards that a captioner reads."""
     return feature_shards(
         wildcards.dataset,
-        settings(wildcards.dataset).train_captioner[wildcards.captioner].features,
+        settings(wildcards.dataset)
+        .train_captioner[wildcards.captioner]
+        .root.feature_names,
     )
 
 
 def finished_captioner(
     dataset: str, name: str, seed: int | str, before: str = ""
 ) -> str:
-    """Manifest of a captioner that is done with its training; `-xe`: with what is before `finetune_scst`."""
-    scst = settings(dataset).train_captioner[name].self_critical and not before
-    done = "scst" if scst else "xe"
-    return f"results/{dataset}/captioners/{name}/{seed}/{done}/manifest.json"
+    """Return the manifest of a trained captioner; `-xe`: as it was before `finetune_scst`."""
+    scst = settings(dataset).train_captioner[name].root.self_critical and not before
+    phase = "scst" if scst else "xe"
+    return f"results/{dataset}/captioners/{name}/{seed}/{phase}/manifest.json"
 
 
 def generated_videos(wildcards):
-    """Manifest of the raw videos where the pipeline makes them itself; users' own videos are not tracked one by one."""
+    """Return the manifest of synthetic raw videos; a user's own videos are not tracked one by one."""
     folder = Path(settings(wildcards.dataset).build_corpus.videos)
     return (
         [(folder.parent / "manifest.json").as_posix()]
@@ -66,175 +68,181 @@ def generated_videos(wildcards):
 
 
 def present_videos(wildcards):
-    """What the folder of the user's raw videos holds, in short: new or other videos rebuild the corpus."""
+    """Return a digest of the names and sizes of the user's raw videos: other videos rebuild the corpus."""
     if generated_videos(wildcards):
         return ""
     folder = Path(settings(wildcards.dataset).build_corpus.videos)
     try:
-        names = video_names(folder)
+        names = list_video_names(folder)
     except PipelineError:
-        return ""  # the job itself tells what is wrong
+        return ""  # the job reports the error
     listed = [f"{name} {(folder / name).stat().st_size}" for name in names]
     return hashlib.sha256("\n".join(listed).encode()).hexdigest()
 
 
 def annotations(wildcards):
-    """Annotation files that the section build_corpus names."""
+    """Return the annotation files that the section build_corpus names."""
     corpus = settings(wildcards.dataset).build_corpus
-    mapped = [corpus.label_map] if corpus.label_map else []
-    return [*corpus.actions, *corpus.captions, *mapped]
+    label_map = [corpus.label_map] if corpus.label_map else []
+    return [*corpus.actions, *corpus.captions, *label_map]
 
 
 def initial_weights(wildcards):
-    """File that an encoder starts from, where it starts from one; says how to fetch a published one that is not there."""
+    """Return the file of an encoder's initial weights, if it has one; a missing published file is an error."""
     weights = (
         settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].initial_weights
     )
-    return [plainly(weight_file, weights)] if weights else []
+    return [or_exit(initial_weights_path, weights)] if weights else []
 
 
-def processes(wildcards):
-    """Processes, and GPUs, that train an encoder together."""
-    return settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].processes
+def world_size(wildcards):
+    """Return the number of processes (and GPUs) that train an encoder together."""
+    return settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].world_size
 
 
 def learned_concepts(wildcards):
-    """The concepts, where an encoder learns them: a dataset without captions has none."""
-    beta = settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].beta
-    return [f"results/{wildcards.dataset}/concepts.json"] if beta > 0 else []
+    """Return the concepts if an encoder learns them; a dataset without captions has none."""
+    encoder = settings(wildcards.dataset).pretrain_encoder[wildcards.encoder]
+    concepts = f"results/{wildcards.dataset}/concepts.json"
+    return [concepts] if encoder.learns_concepts else []
 
 
 def global_features(wildcards):
-    """Global features that an encoder's region head sees, where it sees any."""
-    chosen = (
-        settings(wildcards.dataset).pretrain_encoder[wildcards.encoder].global_feature
-    )
-    return (
-        [f"results/{wildcards.dataset}/globals/{chosen.feature}/manifest.json"]
-        if chosen
-        else []
-    )
+    """Return the video features that an encoder's region head sees, if it sees any."""
+    encoder = settings(wildcards.dataset).pretrain_encoder[wildcards.encoder]
+    if not encoder.global_feature:
+        return []
+    name = encoder.global_feature.feature
+    return [f"results/{wildcards.dataset}/video_features/{name}/manifest.json"]
 
 
 def feature_encoder(wildcards):
-    """Our own encoder that makes a feature, if one does."""
-    made = settings(wildcards.dataset).extract_features[wildcards.feature].root
-    named = getattr(made, "encoder", None)
+    """Return the encoder, trained here, that makes a feature, if one does."""
+    feature = settings(wildcards.dataset).extract_features[wildcards.feature].root
+    name = getattr(feature, "encoder", None)
     return (
-        [f"results/{wildcards.dataset}/encoders/{named}/manifest.json"] if named else []
+        [f"results/{wildcards.dataset}/encoders/{name}/manifest.json"] if name else []
     )
 
 
 def feature_files(wildcards):
-    """Weights of the published network that makes a feature (if one does, and they are not random); or given features."""
-    made = settings(wildcards.dataset).extract_features[wildcards.feature].root
-    file = getattr(made, "file", getattr(made, "weights", "random"))
+    """Return the weight file of a published network, or the file of an imported feature."""
+    feature = settings(wildcards.dataset).extract_features[wildcards.feature].root
+    file = getattr(feature, "file", getattr(feature, "weights", "random"))
     return [] if file == "random" else [file]
 
 
 def proposer_features(wildcards):
-    """Feature shards that a proposer reads; only learned ones read any."""
-    chosen = settings(wildcards.dataset)
-    proposer = chosen.propose_events[wildcards.proposer].root
-    names = proposer.features if isinstance(proposer, Learned) else []
-    return feature_shards(wildcards.dataset, names)
+    """Return the feature shards that a proposer is trained on."""
+    proposer = settings(wildcards.dataset).train_proposer[wildcards.proposer].root
+    return feature_shards(wildcards.dataset, proposer.features)
 
 
-def given_proposals(wildcards):
-    """The file that a proposer of kind `file` reads."""
-    proposer = settings(wildcards.dataset).propose_events[wildcards.proposer].root
-    return [proposer.path] if isinstance(proposer, File) else []
+def trained_proposer(wildcards):
+    """Return the manifest of the proposer of learned proposals; other proposals have none."""
+    proposals = settings(wildcards.dataset).propose_events[wildcards.proposals].root
+    if not isinstance(proposals, LearnedProposals):
+        return []
+    return [f"results/{wildcards.dataset}/proposers/{proposals.proposer}/manifest.json"]
+
+
+def proposal_features(wildcards):
+    """Return the feature shards that learned proposals are made from; other proposals need none."""
+    configuration = settings(wildcards.dataset)
+    proposals = configuration.propose_events[wildcards.proposals].root
+    if not isinstance(proposals, LearnedProposals):
+        return []
+    proposer = configuration.train_proposer[proposals.proposer].root
+    return feature_shards(wildcards.dataset, proposer.features)
+
+
+def proposal_file(wildcards):
+    """Return the file of proposals of kind `file`; other proposals have none."""
+    proposals = settings(wildcards.dataset).propose_events[wildcards.proposals].root
+    return [proposals.path] if isinstance(proposals, FileProposals) else []
 
 
 def scst_proposals(wildcards) -> list[str]:
-    """The file of proposals that self-critical training matches to the events; none where it takes annotated times."""
+    """Return the proposals that self-critical training matches to the events; none if it uses annotated times."""
     name = settings(wildcards.dataset).finetune_scst.proposals
     return (
         [] if name == "gt" else [f"results/{wildcards.dataset}/proposals/{name}.json"]
     )
 
 
-def scst_threads(wildcards) -> int:
-    """The training's own thread, and those of the processes that compute rewards."""
-    return 1 + settings(wildcards.dataset).finetune_scst.reward_workers
-
-
-def ensembled(wildcards) -> dict[str, list]:
-    """Members of an ensemble: those of the section for `ensemble`, those of a rung of the ladder for others."""
-    chosen = settings(wildcards.dataset)
+def ensemble_members(wildcards) -> dict[str, list]:
+    """Return the members of an ensemble: those of `select_captions`, or those of a system in `compare_systems`."""
+    configuration = settings(wildcards.dataset)
     if wildcards.ensemble == ENSEMBLE:
-        return {"members": chosen.select_captions.members}
-    found = chosen.climb_ladder.members(wildcards.ensemble)
-    if not found:
+        return {"members": configuration.select_captions.members}
+    members = ensembles(configuration.compare_systems.values()).get(wildcards.ensemble)
+    if members is None:
         sys.exit(
-            f"error: climb_ladder has no rung {wildcards.ensemble!r} of several captioners"
+            f"error: compare_systems has no system {wildcards.ensemble!r} with several members"
         )
-    return {"members": found}
+    return {"members": members}
 
 
 def member_captions(wildcards):
-    """Captions of every member, in the order of the config."""
+    """Return the caption files of all members, in the order of the configuration."""
     return [
         f"results/{wildcards.dataset}/captions/{member.label}-"
         f"{wildcards.split}-{wildcards.proposals}.json"
-        for member in ensembled(wildcards)["members"]
+        for member in ensemble_members(wildcards)["members"]
     ]
 
 
-def trained(wildcards):
-    """Manifests of the encoders and captioners that were trained, for their curves."""
-    chosen = settings(wildcards.dataset)
+def training_manifests(wildcards):
+    """Return the manifests of the trained encoders, proposers and captioners, for their training curves."""
+    configuration = settings(wildcards.dataset)
     folder = f"results/{wildcards.dataset}"
     captioners = [
         f"{member.captioner}/{member.seed}/{stage}"
-        for member in chosen.select_captions.members
+        for member in configuration.select_captions.members
         for stage in (
             ("xe", "scst")
-            if chosen.train_captioner[member.captioner].self_critical
+            if configuration.train_captioner[member.captioner].root.self_critical
             else ("xe",)
         )
     ]
+    learned = configuration.propose_events["learned"].root
+    proposers = [learned.proposer] if isinstance(learned, LearnedProposals) else []
     return [
-        f"{folder}/encoders/{encoder}/manifest.json"
-        for encoder in chosen.feature_encoders()
-    ] + [f"{folder}/captioners/{captioner}/manifest.json" for captioner in captioners]
-
-
-def compared(dataset: str, kind: str) -> list[str]:
-    """What a comparison reads of each of its corpora: `probes` or `captions` of the arms, `control` of the floor."""
-    chosen = settings(dataset).compare_encoders
-    files = {
-        "probes": [f"probes/{arm.feature}.json" for arm in chosen.arms],
-        "captions": [
-            f"captions/{arm.captioner}-{chosen.captioner_seed}-{chosen.split}-gt.json"
-            for arm in chosen.arms
-        ],
-        "control": [
-            f"captions/{arm.captioner}-{chosen.captioner_seed}-{chosen.split}-control.json"
-            for arm in chosen.arms
-            if arm.feature == chosen.floor
-        ],
-    }
-    return [
-        f"results/{dataset}_s{seed}/{file}"
-        for seed in chosen.seeds
-        for file in files[kind]
+        *(
+            f"{folder}/encoders/{name}/manifest.json"
+            for name in configuration.feature_encoders()
+        ),
+        *(f"{folder}/proposers/{name}/manifest.json" for name in proposers),
+        *(f"{folder}/captioners/{name}/manifest.json" for name in captioners),
     ]
 
 
-def climbed(wildcards) -> list[str]:
-    """What a ladder reads of each of its corpora: the corpus, and captions of every rung."""
-    chosen = settings(wildcards.dataset).climb_ladder
-    files = [
-        "corpus/manifest.json",
-        *(
-            f"captions/{rung.label}-{chosen.split}-{proposals}.json"
-            for rung in chosen.rungs
-            for proposals in ("gt", "learned")
-        ),
+def comparison_of(wildcards):
+    """Return the settings of a comparison."""
+    comparisons = settings(wildcards.dataset).compare_systems
+    if wildcards.comparison not in comparisons:
+        sys.exit(
+            f"error: compare_systems has no comparison {wildcards.comparison!r}"
+            f"{nearest(wildcards.comparison, comparisons)}"
+        )
+    return comparisons[wildcards.comparison]
+
+
+def compared_files(wildcards) -> list[str]:
+    """Return what a comparison reads of each of its datasets: the corpus, the captions and the probes of its systems."""
+    comparison = comparison_of(wildcards)
+    captions = [
+        f"captions/{name}"
+        for files in comparison.caption_files().values()
+        for name in files.values()
+    ]
+    probes = [
+        f"probes/{system.feature}.json"
+        for system in comparison.systems
+        if system.feature is not None
     ]
     return [
         f"results/{dataset}/{file}"
-        for dataset in chosen.datasets(wildcards.dataset)
-        for file in files
+        for dataset in comparison.datasets(wildcards.dataset)
+        for file in ("corpus/manifest.json", *captions, *probes)
     ]

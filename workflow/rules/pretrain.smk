@@ -1,19 +1,19 @@
-"""Pretrain: the clip encoders.
+"""Pretrain: train the clip encoders.
 
-REQUIRED INPUTS: the corpus, all re-encoded videos, the concepts (where an encoder is to learn them), global
-features (where one is to see them).
-OUTPUTS: results/{dataset}/encoders/{encoder}/manifest.json, beside it weights, config, metrics and a card.
+REQUIRED INPUTS: the corpus, all re-encoded videos, the concepts (if an encoder learns them), pooled features of the
+videos (if its region head sees them).
+OUTPUTS: results/{dataset}/encoders/{encoder}/manifest.json, next to it the weights, config, metrics and a card.
 """
 
 
 rule pretrain_encoder:
-    """Pretrain an encoder on actions, temporal regions and semantic concepts; goes on where it was stopped."""
+    """Pretrain an encoder on actions, temporal regions and semantic concepts; an interrupted run resumes."""
     input:
-        code=stamp("pretrain_encoder"),
+        code=code_hash_of("pretrain_encoder"),
         corpus="results/{dataset}/corpus/manifest.json",
         videos=shards("results/{dataset}/video/{shard}/manifest.json"),
         concepts=learned_concepts,
-        globals=global_features,
+        video_features=global_features,
         weights=initial_weights,
     output:
         manifest="results/{dataset}/encoders/{encoder}/manifest.json",
@@ -24,16 +24,16 @@ rule pretrain_encoder:
     threads: 8
     resources:
         gpu=gpus("pretrain_encoder", "encoder"),
-        mem_mb=growing(64000),
-        runtime=growing(2880),
+        mem_mb=scale_with_attempt(64000),
+        runtime=scale_with_attempt(2880),
     params:
-        config=section("pretrain_encoder", "encoder"),
-        decides=deciding("pretrain_encoder", "encoder"),
-        processes=lambda wildcards, resources: processes(wildcards),
+        config=config_params("pretrain_encoder", "encoder"),
+        tracked=tracked_params("pretrain_encoder", "encoder"),
+        world_size=lambda wildcards, resources: world_size(wildcards),
     shell:
-        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --processes {params.processes} --"
+        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --processes {params.world_size} --"
         " python -m pipeline.pretrain_encoder --config {params.config:q} --name {wildcards.encoder}"
         " --corpus {input.corpus:q} --videos results/{wildcards.dataset}/video"
-        " --concepts results/{wildcards.dataset}/concepts.json --globals {input.globals:q}"
+        " --concepts results/{wildcards.dataset}/concepts.json --video-features {input.video_features:q}"
         " --state results/{wildcards.dataset}/state/pretrain_encoder/{wildcards.encoder}"
         " --output {output.manifest:q} > {log:q} 2>&1"

@@ -1,4 +1,4 @@
-"""Report: scores, the submission file, and the page that people look at.
+"""Report: scores, the submission file, and the page.
 
 REQUIRED INPUTS: the ensemble's captions, the corpus, the shards' rejects.
 OUTPUTS: results/{dataset}_{split}_meteor.json, results/{dataset}_submission.json,
@@ -9,7 +9,7 @@ results/{dataset}/report/index.html with its tables and pictures.
 rule evaluate:
     """Score the ensemble with ground-truth and learned proposals, and the control."""
     input:
-        code=stamp("evaluate"),
+        code=code_hash_of("evaluate"),
         corpus="results/{dataset}/corpus/manifest.json",
         videos=shards("results/{dataset}/video/{shard}/manifest.json"),
         gt="results/{dataset}/captions/ensemble-{split}-gt.json",
@@ -22,13 +22,13 @@ rule evaluate:
     benchmark:
         "results/{dataset}/benchmarks/evaluate/{split}.jsonl"
     resources:
-        mem_mb=growing(16000),
-        runtime=growing(240),
+        mem_mb=scale_with_attempt(16000),
+        runtime=scale_with_attempt(240),
     params:
-        config=section("evaluate"),
-        decides=deciding("evaluate"),
+        config=config_params("evaluate"),
+        tracked=tracked_params("evaluate"),
     shell:
-        "python -m pipeline.evaluate road --config {params.config:q} --corpus {input.corpus:q}"
+        "python -m pipeline.evaluate dataset --config {params.config:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --gt {input.gt:q} --learned {input.learned:q}"
         " --control {input.control:q} --split {wildcards.split} --output {output.scores:q} > {log:q} 2>&1"
 
@@ -36,7 +36,7 @@ rule evaluate:
 rule write_submission:
     """Write and validate the submission file for the official test set, which has no public references."""
     input:
-        code=stamp("write_submission"),
+        code=code_hash_of("write_submission"),
         corpus="results/{dataset}/corpus/manifest.json",
         videos=shards("results/{dataset}/video/{shard}/manifest.json"),
         captions="results/{dataset}/captions/ensemble-submission-learned.json",
@@ -47,26 +47,26 @@ rule write_submission:
     benchmark:
         "results/{dataset}/benchmarks/write_submission.jsonl"
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(60),
     params:
-        config=section("write_submission"),
-        decides=deciding("write_submission"),
+        config=config_params("write_submission"),
+        tracked=tracked_params("write_submission"),
     shell:
         "python -m pipeline.write_submission --config {params.config:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --captions {input.captions:q} --output {output.submission:q} > {log:q} 2>&1"
 
 
 rule write_report:
-    """Make the page: scores, curves, and what was said of some videos beside what people said."""
+    """Write the page: scores, training curves, and the captions of some videos beside those of the annotators."""
     input:
-        code=stamp("write_report"),
+        code=code_hash_of("write_report"),
         scores="results/{dataset}_test_meteor.json",
         corpus="results/{dataset}/corpus/manifest.json",
         videos=shards("results/{dataset}/video/{shard}/manifest.json"),
         gt="results/{dataset}/captions/ensemble-test-gt.json",
         learned="results/{dataset}/captions/ensemble-test-learned.json",
-        trained=trained,
+        trained=training_manifests,
     output:
         page="results/{dataset}/report/index.html",
     log:
@@ -74,11 +74,11 @@ rule write_report:
     benchmark:
         "results/{dataset}/benchmarks/write_report.jsonl"
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(60),
     params:
-        config=section("write_report"),
-        decides=deciding("write_report"),
+        config=config_params("write_report"),
+        tracked=tracked_params("write_report"),
     shell:
         "python -m pipeline.write_report --config {params.config:q} --scores {input.scores:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --gt {input.gt:q} --learned {input.learned:q}"

@@ -1,15 +1,15 @@
-"""Study: what encoders are worth, beside one another, and what each step of captioning adds.
+"""Study: compare encoders, captioners and ensembles on the same videos.
 
-REQUIRED INPUTS: the corpus, the concepts, features of all shards; for the comparison, all that of several corpora, and
-captions of their ground-truth events; for the ladder, captions of ground-truth and learned proposals by every rung.
-OUTPUTS: results/{dataset}/probes/{feature}.json, results/{dataset}_pretraining.json, results/{dataset}_ladder.json.
+REQUIRED INPUTS: for the probes, the corpus, the concepts and the features of all shards; for a comparison, the corpus,
+captions of every system and probes of the systems with a feature, for each dataset of the comparison.
+OUTPUTS: results/{dataset}/probes/{feature}.json, results/{dataset}_{comparison}.json.
 """
 
 
 rule probe_encoder:
-    """What a linear classifier reads from a feature: actions, regions, concepts."""
+    """Measure what a linear classifier reads from a feature: actions, regions, concepts."""
     input:
-        code=stamp("probe_encoder"),
+        code=code_hash_of("probe_encoder"),
         corpus="results/{dataset}/corpus/manifest.json",
         features=lambda wildcards: feature_shards(
             wildcards.dataset, [wildcards.feature]
@@ -22,60 +22,35 @@ rule probe_encoder:
     benchmark:
         "results/{dataset}/benchmarks/probe_encoder/{feature}.jsonl"
     resources:
-        mem_mb=growing(32000),
-        runtime=growing(240),
+        mem_mb=scale_with_attempt(32000),
+        runtime=scale_with_attempt(240),
     params:
-        config=section("probe_encoder"),
-        decides=deciding("probe_encoder"),
+        config=config_params("probe_encoder"),
+        tracked=tracked_params("probe_encoder"),
     shell:
         "python -m pipeline.probe_encoder --config {params.config:q} --feature {wildcards.feature}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
         " --concepts {input.concepts:q} --output {output.scores:q} > {log:q} 2>&1"
 
 
-rule compare_encoders:
-    """Put encoders beside one another, on corpora of several seeds: probes, and captions of ground-truth events."""
+rule compare_systems:
+    """Compare captioning systems on the same videos: scores, differences with intervals, a picture."""
     input:
-        code=stamp("compare_encoders"),
-        probes=lambda wildcards: compared(wildcards.dataset, "probes"),
-        captions=lambda wildcards: compared(wildcards.dataset, "captions"),
-        control=lambda wildcards: compared(wildcards.dataset, "control"),
+        code=code_hash_of("compare_systems"),
+        files=compared_files,
     output:
-        comparison="results/{dataset}_pretraining.json",
-        picture="results/{dataset}_pretraining.png",
+        comparison="results/{dataset}_{comparison}.json",
+        picture="results/{dataset}_{comparison}.png",
     log:
-        "results/{dataset}/logs/compare_encoders.log",
+        "results/{dataset}/logs/compare_systems/{comparison}.log",
     benchmark:
-        "results/{dataset}/benchmarks/compare_encoders.jsonl"
+        "results/{dataset}/benchmarks/compare_systems/{comparison}.jsonl"
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(60),
     params:
-        config=section("compare_encoders"),
-        decides=deciding("compare_encoders"),
+        config=config_params("compare_systems", "comparison"),
+        tracked=tracked_params("compare_systems", "comparison"),
     shell:
-        "python -m pipeline.compare_encoders --config {params.config:q} --dataset results/{wildcards.dataset}"
+        "python -m pipeline.compare_systems --config {params.config:q} --dataset results/{wildcards.dataset}"
         " --output {output.comparison:q} > {log:q} 2>&1"
-
-
-rule climb_ladder:
-    """Put the rungs of the paper's Table 2 beside one another: what each adds to the one before."""
-    input:
-        code=stamp("climb_ladder"),
-        captions=climbed,
-    output:
-        ladder="results/{dataset}_ladder.json",
-        picture="results/{dataset}_ladder.png",
-    log:
-        "results/{dataset}/logs/climb_ladder.log",
-    benchmark:
-        "results/{dataset}/benchmarks/climb_ladder.jsonl"
-    resources:
-        mem_mb=growing(8000),
-        runtime=growing(60),
-    params:
-        config=section("climb_ladder"),
-        decides=deciding("climb_ladder"),
-    shell:
-        "python -m pipeline.climb_ladder --config {params.config:q} --dataset results/{wildcards.dataset}"
-        " --output {output.ladder:q} > {log:q} 2>&1"

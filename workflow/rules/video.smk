@@ -1,14 +1,14 @@
-"""Video: constant 30 fps.
+"""Video: re-encoding to constant 30 fps.
 
-REQUIRED INPUTS: the corpus, and the raw videos that it names.
-OUTPUTS: results/{dataset}/video/{shard}/manifest.json, beside it the MP4s, their table and the rejects.
+REQUIRED INPUTS: the corpus, and the raw videos that it lists.
+OUTPUTS: results/{dataset}/video/{shard}/manifest.json, next to it the MP4s, their table and the rejects.
 """
 
 
 rule reencode:
-    """Re-encode one shard of raw videos; list those that do not decode; goes on where it was stopped."""
+    """Re-encode one shard of raw videos and list the rejected ones; an interrupted run resumes."""
     input:
-        code=stamp("reencode"),
+        code=code_hash_of("reencode"),
         corpus="results/{dataset}/corpus/manifest.json",
         generated=generated_videos,
     output:
@@ -18,11 +18,11 @@ rule reencode:
     benchmark:
         "results/{dataset}/benchmarks/reencode/{shard}.jsonl"
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(720),
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(720),
     params:
-        config=section("reencode"),
-        decides=deciding("reencode"),
+        config=config_params("reencode"),
+        tracked=tracked_params("reencode"),
     shell:
         "python -m pipeline.reencode --config {params.config:q} --corpus {input.corpus:q}"
         " --shard {wildcards.shard} --output {output.manifest:q} > {log:q} 2>&1"

@@ -1,14 +1,13 @@
-"""Run a command on GPUs of its own: Snakemake counts GPUs but does not say which job has which.
+"""Run a command on GPUs that no other job uses: Snakemake counts GPUs, but does not assign them to jobs.
 
     python -m workflow.scripts.gpu_lease --gpus 1 -- python -m pipeline.pretrain_encoder ...
 
-One lock file per device. All devices that a job asks for are taken at once or not at all, under the lock of the
-table, so that two jobs never wait for each other. The command takes this process's place and inherits the open
-locks: the lease ends when the last process that holds it does, by whatever signal. Where a scheduler, or the user, has
-set CUDA_VISIBLE_DEVICES, devices are chosen from those and no others. Without GPUs the command just runs, on the CPU;
-with `--gpus 0` it sees none.
+Each device has a lock file. A job takes all its devices at once or none, under the lock of the table, so that two jobs
+never wait for each other. The command replaces this process and inherits the open locks: the lease ends when the last
+process that holds it ends, by any signal. If a scheduler or the user has set CUDA_VISIBLE_DEVICES, only those devices
+are used. Without GPUs the command runs on the CPU; with `--gpus 0` it sees no GPU.
 
-With `--processes N` a command `python -m MODULE ...` is run by N processes that know of each other (torchrun).
+With `--processes N` the command `python -m MODULE ...` is run by N processes of one group (torchrun).
 """
 
 import argparse
@@ -22,26 +21,26 @@ from itertools import takewhile
 from pathlib import Path
 
 POLL_S = (0.01, 0.5)
-"""The first and the longest wait between two looks."""
+"""The first and the longest pause between two attempts [s]."""
 
 
-def visible() -> list[str]:
-    """Names of the devices that this process may use, as CUDA_VISIBLE_DEVICES would list them."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        # As CUDA reads it: an invalid name (-1, Slurm's NoDevFiles) hides itself and all that follow.
-        names = (name.strip() for name in given.split(","))
+def visible_devices() -> list[str]:
+    """Return the names of the devices that this process may use, as in CUDA_VISIBLE_DEVICES."""
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if value is not None:
+        # As in CUDA, an invalid name (-1, Slurm's NoDevFiles) hides itself and all names after it.
+        names = (name.strip() for name in value.split(","))
         return list(takewhile(lambda name: re.fullmatch(r"\d+|(GPU|MIG)-.+", name), names))
     return [str(index) for index in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
 
 
-def scheduled() -> str:
-    """The Slurm job whose GPUs these are; empty where Slurm assigned none, whatever else it did.
+def slurm_job() -> str:
+    """Return the Slurm job that has these GPUs; empty if Slurm assigned no GPU.
 
-    Slurm gives no device to two jobs, but may count each job's own from 0. So a device of a job is another than the
-    device of the same name of another job, and only jobs in one allocation have to share.
+    Slurm assigns no device to two jobs, but may number the devices of each job from 0. Devices of the same name in two
+    jobs are therefore different, and only jobs in one allocation share devices.
     """
-    # Any one of them will do: Snakemake's executor takes some of Slurm's variables away from some of its jobs.
+    # Any of these variables is enough: Snakemake's executor removes some of Slurm's variables from some of its jobs.
     assigned = {"SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "GPU_DEVICE_ORDINAL"} & os.environ.keys()
     return os.environ.get("SLURM_JOB_ID", "") if assigned else ""
 
@@ -51,7 +50,7 @@ def acquire(devices: list[str], count: int, table: Path) -> tuple[list[str], lis
 
     Args:
         devices: names to choose from.
-        count: how many.
+        count: number of devices.
         table: folder of the lock files, shared by all jobs of this machine.
 
     Returns:
@@ -59,23 +58,23 @@ def acquire(devices: list[str], count: int, table: Path) -> tuple[list[str], lis
     """
     table.mkdir(parents=True, exist_ok=True)
     wait_s, longest_s = POLL_S
-    told = False
+    reported = False
     while True:
         with (table / "table.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            taken = _take(devices, count, table)
-        if taken:
-            return taken
-        if not told:
+            lease = _try_acquire(devices, count, table)
+        if lease:
+            return lease
+        if not reported:
             print(f"waiting for {count} of the GPUs {', '.join(devices)}", file=sys.stderr, flush=True)
-            told = True
+            reported = True
         time.sleep(wait_s)
         wait_s = min(2 * wait_s, longest_s)
 
 
-def _take(devices: list[str], count: int, table: Path) -> tuple[list[str], list[int]] | None:
-    """`count` devices that nobody holds, or None and nothing held."""
-    held: dict[str, int] = {}
+def _try_acquire(devices: list[str], count: int, table: Path) -> tuple[list[str], list[int]] | None:
+    """Return `count` free devices, or None without holding any."""
+    leased: dict[str, int] = {}
     for device in devices:
         descriptor = os.open(table / f"{device.replace('/', '_')}.lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -83,20 +82,20 @@ def _take(devices: list[str], count: int, table: Path) -> tuple[list[str], list[
         except BlockingIOError:
             os.close(descriptor)
             continue
-        held[device] = descriptor
-        if len(held) == count:
-            return list(held), list(held.values())
-    for descriptor in held.values():
+        leased[device] = descriptor
+        if len(leased) == count:
+            return list(leased), list(leased.values())
+    for descriptor in leased.values():
         os.close(descriptor)
     return None
 
 
-def shared(command: list[str], processes: int) -> list[str]:
-    """The command as torchrun has to be called for it, if several processes are to run it.
+def distributed_command(command: list[str], processes: int) -> list[str]:
+    """Return the command line that runs a command in several processes by torchrun.
 
     Args:
         command: `python -m MODULE ...`.
-        processes: how many.
+        processes: number of processes; 1 returns the command unchanged.
     """
     if processes == 1:
         return command
@@ -107,31 +106,31 @@ def shared(command: list[str], processes: int) -> list[str]:
 def main(argv: list[str] | None = None) -> int:
     """Command line: `--gpus N -- COMMAND...`; ends with the command's status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gpus", type=int, default=1, help="devices that the command needs")
-    parser.add_argument("--processes", type=int, default=1, help="processes that run the command together")
+    parser.add_argument("--gpus", type=int, default=1, help="number of devices")
+    parser.add_argument("--processes", type=int, default=1, help="number of processes that run the command")
     parser.add_argument("--table", type=Path, default=Path(tempfile.gettempdir()) / f"gpu-lease-{os.getuid()}")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="after --")
     args = parser.parse_args(argv)
-    command = shared(args.command[1:] if args.command[:1] == ["--"] else args.command, args.processes)
-    devices = visible() if args.gpus else []
+    command = distributed_command(args.command[1:] if args.command[:1] == ["--"] else args.command, args.processes)
+    devices = visible_devices() if args.gpus else []
     environment = dict(os.environ)
     descriptors: list[int] = []
     if devices:
-        have, needed = min(args.gpus, len(devices)), max(args.gpus, args.processes)
-        if have < needed:
-            print(f"error: {needed} GPUs are asked for, there are {have}", file=sys.stderr)
+        available, needed = min(args.gpus, len(devices)), max(args.gpus, args.processes)
+        if available < needed:
+            print(f"error: {needed} GPUs requested, {available} available", file=sys.stderr)
             return 2
-        job = scheduled()
-        chosen, descriptors = acquire(devices, args.gpus, args.table / f"slurm-{job}" if job else args.table)
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
-        print(f"GPUs {','.join(chosen)}" + (f" of Slurm job {job}" if job else ""), file=sys.stderr)
+        job = slurm_job()
+        leased, descriptors = acquire(devices, args.gpus, args.table / f"slurm-{job}" if job else args.table)
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(leased)
+        print(f"GPUs {','.join(leased)}" + (f" of Slurm job {job}" if job else ""), file=sys.stderr)
     elif not args.gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = ""  # none was leased, so none may be used
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # hide all devices, because none was leased
     for descriptor in descriptors:
         os.set_inheritable(descriptor, True)
     sys.stdout.flush()
     sys.stderr.flush()
-    # The command takes this process's place: signals reach it, and no wrapper can die without it.
+    # The command replaces this process, so that signals reach it and no wrapper can die alone.
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606
     except OSError as error:

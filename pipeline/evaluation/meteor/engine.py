@@ -1,4 +1,4 @@
-"""METEOR 1.5 without its jar: the same 23 statistics of every pair, many pairs at a time."""
+"""METEOR 1.5 without its jar: the same 23 statistics of every pair, for many pairs at a time."""
 
 import os
 from collections.abc import Sequence
@@ -7,29 +7,29 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Int
 
-from pipeline.evaluation.meteor.formula import Pair, Scorer, Stats, one_line
-from pipeline.evaluation.meteor.matching import Material, Text, matches
-from pipeline.evaluation.meteor.paraphrases import Paraphrases
-from pipeline.evaluation.meteor.search import Matches, search
-from pipeline.evaluation.meteor.words import Words
-from pipeline.evaluation.ragged import bounds, pieces
+from pipeline.evaluation.meteor.alignment import Matches, select_matches
+from pipeline.evaluation.meteor.formula import NUM_STATISTICS, MeteorScorer, Pair, Stats, sanitize
+from pipeline.evaluation.meteor.matchers import Sentences, TokenizedText, find_matches
+from pipeline.evaluation.meteor.paraphrases import ParaphraseTable
+from pipeline.evaluation.meteor.words import WordKnowledge
+from pipeline.evaluation.ragged import chunk_by_weight, offsets_of
 
-CELLS = 300_000
-"""Pairs are taken together until their tables of words by words have so many cells: some 100 MB."""
+MAX_CELLS = 300_000
+"""Pairs form a batch until their tables of words by words have this many cells: about 100 MB."""
 
 
-class Meteor(Scorer):
-    """METEOR of (caption, reference) pairs, from statistics that are equal to its jar's to the last bit.
+class Meteor(MeteorScorer):
+    """METEOR of (caption, reference) pairs, from statistics that are equal to the jar's, to the last bit.
 
-    What it knows of words is read in the background, half a second; meanwhile the caller can go on. An instance is for
-    one thread at a time, and safe in several processes.
+    The word lists are read in the background, in half a second, while the caller continues. An instance is not
+    thread-safe; a forked process may use its copy.
 
     Args:
-        timeout_s: Java, which is asked about words it has not yet seen, is stopped when it needs longer, seconds.
-        workers: threads.
+        timeout_s: Java, which computes stems and normal forms of new words, is stopped when it needs longer [s].
+        workers: number of threads.
 
     Raises:
-        PipelineError: from `statistics` and all that rests on it: no Java, no METEOR, or Java failed.
+        PipelineError: from `statistics` and the methods that use it: no Java, no METEOR, or Java failed.
     """
 
     def __init__(self, timeout_s: float = 600.0, workers: int = 1) -> None:
@@ -38,87 +38,101 @@ class Meteor(Scorer):
 
     def _open(self) -> None:
         background = ThreadPoolExecutor(1)
-        self._knowledge = background.submit(lambda: (Words(self.timeout_s), Paraphrases.open()))
+        self._knowledge = background.submit(lambda: (WordKnowledge(self.timeout_s), ParaphraseTable.open()))
         self._process = os.getpid()
         background.shutdown(wait=False)
 
-    def _known(self) -> tuple[Words, Paraphrases]:
-        """What is known of words. In a forked process the thread that was reading it does not go on: read it again."""
+    def _word_knowledge(self) -> tuple[WordKnowledge, ParaphraseTable]:
+        """Return the word lists. A forked process reads them again: the thread that was reading them is not there."""
         if self._process != os.getpid():
             self._open()
         return self._knowledge.result()
 
     def statistics(self, pairs: Sequence[Pair]) -> Stats:
-        """The 23 statistics of each (caption, reference); each distinct pair is worked out once."""
+        """Compute the 23 statistics of each (caption, reference); each distinct pair is computed once."""
         if not pairs:
-            return np.empty((0, 23), np.float64)
-        sentences: dict[str, int] = {}
-        distinct: dict[tuple[int, int], int] = {}
-        numbered = [(_index(one, sentences), _index(other, sentences)) for one, other in pairs]
-        rows = np.array([distinct.setdefault(pair, len(distinct)) for pair in numbered])
-        caption, reference = np.array(list(distinct), np.int64).T
-        material = Material.of([one_line(sentence) for sentence in sentences], *self._known())
-        lengths = material.text.lengths
-        blocks = (np.maximum(lengths[caption], lengths[reference]) + 63) // 64
-        cells = lengths[caption] * lengths[reference] * blocks
-        # Alike in length: they end their search together, and no long one makes the tables of the others wide.
-        order = np.lexsort((lengths[reference], blocks))
-        batches = [order[piece] for piece in pieces(cells[order], CELLS)]
+            return np.empty((0, NUM_STATISTICS), np.float64)
+        sentence_ids: dict[str, int] = {}
+        pair_ids: dict[tuple[int, int], int] = {}
+        id_pairs = [(_id_of(caption, sentence_ids), _id_of(reference, sentence_ids)) for caption, reference in pairs]
+        rows = np.array([pair_ids.setdefault(pair, len(pair_ids)) for pair in id_pairs])
+        caption_ids, reference_ids = np.array(list(pair_ids), np.int64).T
+        sentences = Sentences.look_up([sanitize(sentence) for sentence in sentence_ids], *self._word_knowledge())
+        lengths = sentences.text.lengths
+        caption_lengths, reference_lengths = lengths[caption_ids], lengths[reference_ids]
+        blocks = (np.maximum(caption_lengths, reference_lengths) + 63) // 64
+        cells = caption_lengths * reference_lengths * blocks
+        # Batches of similar lengths: their searches end together, and no long sentence widens the others' tables.
+        order = np.lexsort((reference_lengths, blocks))
+        batches = [order[chunk] for chunk in chunk_by_weight(cells[order], MAX_CELLS)]
 
         def work(batch: Int[np.ndarray, " batch"]) -> Stats:
-            return _batch(material, caption[batch], reference[batch])
+            return _align_batch(sentences, caption_ids[batch], reference_ids[batch])
 
-        if min(self.workers, len(batches)) == 1:  # a thread would cost more than a few pairs do
-            found = np.concatenate([work(batch) for batch in batches])
+        if min(self.workers, len(batches)) == 1:  # threads cost more than a few pairs
+            statistics = np.concatenate([work(batch) for batch in batches])
         else:
             with ThreadPoolExecutor(self.workers) as pool:
-                found = np.concatenate(list(pool.map(work, batches)))
-        every = np.empty_like(found)
-        every[order] = found
-        return every[rows]
+                statistics = np.concatenate(list(pool.map(work, batches)))
+        in_order = np.empty_like(statistics)
+        in_order[order] = statistics
+        return in_order[rows]
 
 
-def _index(sentence: str, known: dict[str, int]) -> int:
-    return known.setdefault(sentence, len(known))
+def _id_of(sentence: str, ids: dict[str, int]) -> int:
+    return ids.setdefault(sentence, len(ids))
 
 
-def _batch(material: Material, caption: Int[np.ndarray, " pairs"], reference: Int[np.ndarray, " pairs"]) -> Stats:
-    possible, lengths = matches(material, caption, reference), material.text.lengths
-    chosen = possible.take(search(possible, lengths[reference], lengths[caption]))
-    functional = bounds(material.words.functional[material.text.words].astype(np.int64))
-    return _statistics(material.text, functional, caption, reference, chosen)
+def _align_batch(
+    sentences: Sentences, caption: Int[np.ndarray, " pairs"], reference: Int[np.ndarray, " pairs"]
+) -> Stats:
+    """Align a batch of pairs and count its statistics."""
+    matches, lengths = find_matches(sentences, caption, reference), sentences.text.lengths
+    selected = matches.take(select_matches(matches, lengths[reference], lengths[caption]))
+    is_function_word = sentences.knowledge.is_function_word[sentences.text.words]
+    return _count_statistics(
+        sentences.text, offsets_of(is_function_word.astype(np.int64)), caption, reference, selected
+    )
 
 
-def _statistics(
-    text: Text,
-    functional: Int[np.ndarray, " bounds"],
+def _count_statistics(
+    text: TokenizedText,
+    num_function_words: Int[np.ndarray, " offsets"],
     caption: Int[np.ndarray, " pairs"],
     reference: Int[np.ndarray, " pairs"],
-    chosen: Matches,
+    matches: Matches,
 ) -> Stats:
-    """Count what was matched.
+    """Count the statistics of pairs.
 
     Args:
         text: sentences.
-        functional: function words of the text before each of its words.
-        caption: of each pair, its index in the text.
-        reference: likewise.
-        chosen: the matches of all pairs, ordered by pair and place.
+        num_function_words: number of function words of the text before each of its words.
+        caption: index of each pair's caption in the text.
+        reference: index of each pair's reference in the text.
+        matches: selected matches of all pairs, ordered by pair and position.
     """
-    pairs = len(caption)
-    found = np.zeros((pairs, 23))
-    sides = ((caption, chosen.other, chosen.width), (reference, chosen.start, chosen.length))
+    num_pairs = len(caption)
+    statistics = np.zeros((num_pairs, NUM_STATISTICS))
+    sides = (
+        (caption, matches.caption_start, matches.caption_length),
+        (reference, matches.reference_start, matches.reference_length),
+    )
     for side, (sentence, start, length) in enumerate(sides):
-        found[:, side] = text.lengths[sentence]
-        found[:, 2 + side] = functional[text.offsets[sentence + 1]] - functional[text.offsets[sentence]]
-        begin = text.offsets[sentence][chosen.pair] + start
-        function = functional[begin + length] - functional[begin]
-        for kind, words in enumerate((length - function, function)):
-            column = 4 + 4 * chosen.module + 2 * kind + side
-            found += np.bincount(chosen.pair * 23 + column, words, pairs * 23).reshape(pairs, 23)
-        found[:, 21 + side] = np.bincount(chosen.pair, length, pairs)
-    joined = np.diff(chosen.pair, prepend=-1) == 0
-    joined[1:] &= chosen.start[1:] == chosen.start[:-1] + chosen.length[:-1]
-    joined[1:] &= chosen.other[1:] == chosen.other[:-1] + chosen.width[:-1]
-    found[:, 20] = np.bincount(chosen.pair[~joined], minlength=pairs)
-    return found
+        statistics[:, side] = text.lengths[sentence]
+        statistics[:, 2 + side] = (
+            num_function_words[text.offsets[sentence + 1]] - num_function_words[text.offsets[sentence]]
+        )
+        begin = text.offsets[sentence][matches.pair] + start
+        function_words = num_function_words[begin + length] - num_function_words[begin]
+        for kind, words in enumerate((length - function_words, function_words)):
+            column = 4 + 4 * matches.module + 2 * kind + side
+            cells = matches.pair * NUM_STATISTICS + column
+            statistics += np.bincount(cells, words, num_pairs * NUM_STATISTICS).reshape(num_pairs, NUM_STATISTICS)
+        statistics[:, 21 + side] = np.bincount(matches.pair, length, num_pairs)
+    reference_end = matches.reference_start + matches.reference_length
+    caption_end = matches.caption_start + matches.caption_length
+    continues_chunk = np.diff(matches.pair, prepend=-1) == 0
+    continues_chunk[1:] &= matches.reference_start[1:] == reference_end[:-1]
+    continues_chunk[1:] &= matches.caption_start[1:] == caption_end[:-1]
+    statistics[:, 20] = np.bincount(matches.pair[~continues_chunk], minlength=num_pairs)
+    return statistics

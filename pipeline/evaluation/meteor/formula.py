@@ -1,93 +1,97 @@
-"""METEOR's scores from its statistics: of one pair, and of a set of pairs taken as one corpus."""
+"""METEOR's scores from its statistics, for one pair and for a set of pairs taken as one corpus.
+
+Denkowski and Lavie, "Meteor Universal", 2014, section 2.2.
+"""
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
-"""English defaults of METEOR 1.5: weight of recall, shape and weight of the fragmentation penalty, weight of
-content words against function words."""
-MODULES = np.array([1.0, 0.6, 0.8, 0.6])
-"""What a match is worth: exact, stem, synonym, paraphrase."""
+"""English defaults of METEOR 1.5: weight of recall, exponent and weight of the fragmentation penalty, weight of
+content words relative to function words."""
+MODULE_WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
+"""Weight of a match: exact, stem, synonym, paraphrase."""
 
 _SPACES = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
-S = TypeVar("S", bound="Scorer")
-
 Pair = tuple[str, str]
 """A caption and its reference, tokenized: lower case, joined by spaces."""
+NUM_STATISTICS = 23
 Stats = Float[np.ndarray, "pairs 23"]
-"""Lengths of caption and reference; how many of those are function words (caption, reference); for each of
-the four modules the matched content words (caption, reference) and function words (caption, reference);
-chunks; all matched words of caption and reference."""
+"""Columns: 0-1 words of caption and reference; 2-3 function words of both; 4-19 for each of the four modules the
+matched content words (caption, reference) and function words (caption, reference); 20 chunks; 21-22 matched words of
+both."""
 
 
 def scores(statistics: Stats) -> Float[np.ndarray, " pairs"]:
-    """METEOR of each pair, in [0, 1]."""
-    return _score(_whole(statistics))
+    """Compute the METEOR of each pair, in [0, 1]."""
+    return _score(_without_complete_chunks(statistics))
 
 
 def aggregate(statistics: Stats) -> float:
-    """METEOR of a set of pairs as one corpus: the score of the summed statistics; 0 for no pairs."""
-    return float(_score(_whole(statistics).sum(axis=0, keepdims=True))[0])
+    """Compute the METEOR of a set of pairs as one corpus, from the summed statistics; 0 for no pairs."""
+    return float(_score(_without_complete_chunks(statistics).sum(axis=0, keepdims=True))[0])
 
 
-class Scorer(ABC):
-    """Whoever counts the 23 statistics of pairs can score them. Use as a context manager, or call `close`."""
+class MeteorScorer(ABC):
+    """Computes METEOR from the 23 statistics of pairs. Use it as a context manager, or call `close`."""
 
-    def __enter__(self: S) -> S:
+    def __enter__(self) -> "MeteorScorer":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:  # noqa: B027  # most have nothing to give back
-        """Give back what is held."""
+    def close(self) -> None:  # noqa: B027  # most hold no resources
+        """Release all resources."""
 
     @abstractmethod
     def statistics(self, pairs: Sequence[Pair]) -> Stats:
-        """The 23 statistics of each (caption, reference)."""
+        """Compute the 23 statistics of each (caption, reference)."""
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
-        """METEOR of each (caption, reference), in [0, 1]; 0 where either side is empty."""
+        """Compute the METEOR of each (caption, reference), in [0, 1]; 0 where either side is empty."""
         return [float(value) for value in scores(self.statistics(pairs))]
 
     def aggregate(self, documents: Sequence[Sequence[Pair]]) -> Float[np.ndarray, " documents"]:
-        """METEOR of each document: a set of pairs taken as one corpus (not the mean of their scores)."""
-        found = _whole(self.statistics([pair for document in documents for pair in document]))
-        bounds = accumulate((len(document) for document in documents), initial=0)
-        # One by one, not by np.add.reduceat, which would round in another order than a sum of the document alone.
-        sums = [found[start:end].sum(axis=0) for start, end in pairwise(bounds)]
-        return _score(np.array(sums, np.float64).reshape(-1, 23))
+        """Compute the METEOR of each document, taken as one corpus: not the mean of its pairs' scores."""
+        statistics = _without_complete_chunks(self.statistics([pair for document in documents for pair in document]))
+        offsets = accumulate((len(document) for document in documents), initial=0)
+        # One by one: np.add.reduceat would round in another order than the sum of the document alone.
+        sums = [statistics[start:end].sum(axis=0) for start, end in pairwise(offsets)]
+        return _score(np.array(sums, np.float64).reshape(-1, NUM_STATISTICS))
 
 
-def one_line(text: str) -> str:
-    """Text that is safe within METEOR's line protocol, and is cut into words alike by Java and by Python.
+def sanitize(text: str) -> str:
+    """Make text safe for METEOR's line protocol, and split into the same words by Java and by Python.
 
-    One line, no field separator, no lone surrogates; what is a space or a control character becomes a plain space.
+    The result is one line without field separators and lone surrogates; any white space or control character is a plain
+    space.
     """
     return _SPACES.sub(" ", text.replace("|||", "")).encode("utf-8", "replace").decode()
 
 
-def _whole(statistics: Stats) -> Stats:
-    """The statistics with no chunk counted for a pair that matches completely and in one piece."""
-    test_length, reference_length = statistics[:, 0], statistics[:, 1]
-    chunks, test_matches, reference_matches = statistics[:, 20], statistics[:, 21], statistics[:, 22]
-    complete = (test_matches == test_length) & (reference_matches == reference_length) & (chunks == 1)
-    whole = statistics.copy()
-    whole[complete, 20] = 0
-    return whole
+def _without_complete_chunks(statistics: Stats) -> Stats:
+    """Return the statistics with 0 chunks for each pair that matches completely in one chunk."""
+    caption_length, reference_length = statistics[:, 0], statistics[:, 1]
+    chunks, caption_matches, reference_matches = statistics[:, 20], statistics[:, 21], statistics[:, 22]
+    complete = (caption_matches == caption_length) & (reference_matches == reference_length) & (chunks == 1)
+    adjusted = statistics.copy()
+    adjusted[complete, 20] = 0
+    return adjusted
 
 
 def _score(statistics: Stats) -> Float[np.ndarray, " pairs"]:
-    """The scoring formula; what cannot be divided (an empty side, no match) scores 0."""
+    """Apply the scoring formula; an empty side, or no match, scores 0."""
     lengths, function_words = statistics[:, 0:2], statistics[:, 2:4]
-    matches = np.einsum("pmk,m->pk", statistics[:, 4:20].reshape(-1, 4, 4), MODULES)  # module, (content, function)
+    # Per module: matched content words of both sides, then function words of both sides.
+    by_module = statistics[:, 4:20].reshape(-1, 4, 4)
+    matches = np.einsum("pmk,m->pk", by_module, MODULE_WEIGHTS)
     weighted = DELTA * matches[:, 0:2] + (1 - DELTA) * matches[:, 2:4]
     possible = DELTA * (lengths - function_words) + (1 - DELTA) * function_words
     precision, recall = _ratio(weighted, possible).T

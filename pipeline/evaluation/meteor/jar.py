@@ -1,4 +1,4 @@
-"""METEOR by its own jar, as the official evaluators call it: slower, and the judge of what this project computes."""
+"""METEOR by its own jar, as the official evaluators call it: slow, and the reference for the built-in METEOR."""
 
 import logging
 import os
@@ -10,98 +10,97 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pipeline.errors import PipelineError
-from pipeline.evaluation.java import OPTIONS, jar, java
-from pipeline.evaluation.meteor.formula import Pair, Scorer, Stats, one_line
+from pipeline.evaluation.java import OPTIONS, find_jar, find_java
+from pipeline.evaluation.meteor.formula import NUM_STATISTICS, MeteorScorer, Pair, Stats, sanitize
 from pipeline.evaluation.meteor.words import JAR
 from pipeline.training.log import Progress
 
 FLAGS = ("-", "-", "-stdio", "-l", "en", "-norm")
 HEAP = "-Xmx1G"
-"""The official 2 GB are not needed: pairs of captions take 0.6 GB of memory at the same speed (4,500 pairs/s)
-with any limit from 512 MB on; what is above that is for sentences of hundreds of words."""
+"""The official 2 GB are not needed: pairs of captions take 0.6 GB at the same speed (4,500 pairs/s) with any limit from
+512 MB on. The rest is for sentences of hundreds of words."""
 
 
-class JarMeteor(Scorer):
-    """One METEOR process for many calls; it needs 6 s to start, meanwhile the caller can go on.
+class JarMeteor(MeteorScorer):
+    """One METEOR process for many calls. It starts in 6 s, while the caller continues.
 
-    Use as a context manager, or call `close`. An instance is for one thread.
+    Use it as a context manager, or call `close`. An instance is not thread-safe.
 
     Args:
-        timeout_s: a process that stays silent for longer is stopped, seconds.
+        timeout_s: a process that is silent for longer is stopped [s].
 
     Raises:
-        PipelineError: from every method: Java is missing, ends twice in one call, stays silent or talks
-            nonsense.
+        PipelineError: from every method: Java is missing, ends twice in one call, is silent, or answers in another
+            format.
     """
 
     def __init__(self, timeout_s: float = 600.0) -> None:
         self.timeout_s = timeout_s
-        self._jar: _Jar | None = None
+        self._jar: _JarProcess | None = None
 
     def __enter__(self) -> "JarMeteor":
-        self._jar = self._jar or _Jar()
+        self._jar = self._jar or _JarProcess()
         return self
 
     def close(self) -> None:
-        """End the process; a later call would start another one."""
+        """End the process; a later call starts another one."""
         self._stop()
 
     def statistics(self, pairs: Sequence[Pair]) -> Stats:
-        """The 23 statistics of each (caption, reference); each distinct pair is sent to Java once."""
+        """Compute the 23 statistics of each (caption, reference); each distinct pair is sent to Java once."""
         if not pairs:
-            return np.empty((0, 23), np.float64)
-        index: dict[Pair, int] = {}
-        rows = np.array([index.setdefault((one_line(a), one_line(b)), len(index)) for a, b in pairs], np.int64)
-        return self._distinct(list(index))[rows]
+            return np.empty((0, NUM_STATISTICS), np.float64)
+        ids: dict[Pair, int] = {}
+        rows = np.array([ids.setdefault((sanitize(a), sanitize(b)), len(ids)) for a, b in pairs], np.int64)
+        return self._score_distinct(list(ids))[rows]
 
-    def _distinct(self, pairs: list[Pair]) -> Stats:
+    def _score_distinct(self, pairs: list[Pair]) -> Stats:
         requests = [f"SCORE ||| {reference} ||| {caption}\n".encode() for caption, reference in pairs]
-        answers: list[bytes] = []
+        responses: list[bytes] = []
         progress = Progress("METEOR pairs", len(pairs))
         for last_chance in (False, True):
-            for answer in self._ask(requests[len(answers) :]):
-                answers.append(answer)
+            for response in self._exchange(requests[len(responses) :]):
+                responses.append(response)
                 progress.step()
-            if len(answers) >= len(requests):
-                return _parse(answers, pairs)
-            self._died(pairs[len(answers)], last_chance)
+            if len(responses) >= len(requests):
+                return _parse(responses, pairs)
+            self._handle_death(pairs[len(responses)], last_chance)
         raise AssertionError("unreachable")
 
-    def _ask(self, requests: list[bytes]) -> Iterator[bytes]:
-        """Answers in order, fewer than requests if Java ends; it is stopped if the talk breaks off."""
-        self._jar = self._jar or _Jar()
+    def _exchange(self, requests: list[bytes]) -> Iterator[bytes]:
+        """Yield the responses in order, fewer than requests if Java ends; stop Java if this is interrupted."""
+        self._jar = self._jar or _JarProcess()
         try:
-            yield from self._jar.ask(requests, self.timeout_s)
+            yield from self._jar.exchange(requests, self.timeout_s)
         except TimeoutError:
-            said = self._stop(kill=True)
+            output = self._stop(kill=True)
             raise PipelineError(
-                f"METEOR was silent for {self.timeout_s:g} s and was stopped; Java said: {said}"
+                f"METEOR was silent for {self.timeout_s:g} s and was stopped; output of Java: {output}"
             ) from None
         except BaseException:
             self._stop(kill=True)
             raise
 
-    def _died(self, pair: Pair, last_chance: bool) -> None:
-        said = self._stop()
+    def _handle_death(self, pair: Pair, last_chance: bool) -> None:
+        output = self._stop()
         if last_chance:
             raise PipelineError(
                 f"METEOR's Java ended twice, last at the caption {pair[0][:200]!r} with the reference "
-                f"{pair[1][:200]!r}; is memory short (it needs {HEAP[4:]}B)? Run it again when there is "
-                f"more. Java said: {said}"
+                f"{pair[1][:200]!r}; it needs {HEAP[4:]}B of memory, free some and run again. Output of Java: {output}"
             )
-        logging.warning("METEOR's Java ended before it had answered (%s); it is started once more", said)
+        logging.warning("METEOR's Java ended too early (%s); it is started once more", output)
 
     def _stop(self, *, kill: bool = False) -> str:
-        """End the process, if there is one; return what it said of its end."""
+        """End the process, if there is one; return its error output and status."""
         running, self._jar = self._jar, None
         return running.close(kill=kill) if running else ""
 
 
-class _Jar:
-    """The process and its pipes; standard error goes to a file, since a pipe that nobody reads blocks."""
+class _JarProcess:
+    """The process and its pipes; standard error goes to a file, since an unread pipe would block."""
 
     def __init__(self) -> None:
-        call = [str(java()), HEAP, *OPTIONS, "-jar", str(jar(JAR)), *FLAGS]
+        call = [str(find_java()), HEAP, *OPTIONS, "-jar", str(find_jar(JAR)), *FLAGS]
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
         try:
             self.process = subprocess.Popen(
@@ -115,8 +114,8 @@ class _Jar:
         os.set_blocking(self.stdin.fileno(), False)
         os.set_blocking(self.stdout.fileno(), False)
 
-    def ask(self, requests: list[bytes], timeout_s: float) -> Iterator[bytes]:
-        """Send lines and meanwhile yield the answers, so that neither pipe can fill up and stop the other.
+    def exchange(self, requests: list[bytes], timeout_s: float) -> Iterator[bytes]:
+        """Send lines and yield the responses meanwhile, so that no pipe fills up and blocks the other.
 
         Yields:
             One line for each request, in order; the iteration ends early if the process does.
@@ -146,14 +145,14 @@ class _Jar:
                     yield from lines
 
     def _send(self, pending: memoryview) -> int:
-        """Write what the pipe takes. A process that is gone takes all: the end of its output tells of it."""
+        """Write as much as the pipe takes. If the process has ended, all: the end of its output shows it."""
         try:
             return os.write(self.stdin.fileno(), pending[: 1 << 16])
         except BrokenPipeError:
             return len(pending)
 
     def close(self, *, kill: bool = False) -> str:
-        """End the process, or kill it; return what it wrote on standard error, and its status."""
+        """End the process, or kill it; return its error output and status."""
         self.stdin.close()
         if kill:
             self.process.kill()
@@ -165,16 +164,20 @@ class _Jar:
         self.stdout.close()
         with self.errors:
             self.errors.seek(0)
-            said = self.errors.read().decode("utf-8", "replace")
-        return f"{' '.join(said.split())[:500] or 'nothing'} (status {status})"
+            output = self.errors.read().decode("utf-8", "replace")
+        return f"{' '.join(output.split())[:500] or 'none'} (status {status})"
 
 
-def _parse(answers: list[bytes], pairs: list[Pair]) -> Stats:
-    """Numbers from answers; an answer of another form (METEOR's own error message, say) is a fault."""
-    statistics = np.empty((len(answers), 23), np.float64)
-    for row, (answer, pair) in enumerate(zip(answers, pairs, strict=True)):
-        numbers = answer.split()
-        if len(numbers) != 23:
-            raise PipelineError(f"METEOR answered {answer[:200]!r} to {pair}: expected 23 numbers")
+def _parse(responses: list[bytes], pairs: list[Pair]) -> Stats:
+    """Parse the statistics of responses.
+
+    Raises:
+        PipelineError: a response has another format, such as METEOR's own error message.
+    """
+    statistics = np.empty((len(responses), NUM_STATISTICS), np.float64)
+    for row, (response, pair) in enumerate(zip(responses, pairs, strict=True)):
+        numbers = response.split()
+        if len(numbers) != NUM_STATISTICS:
+            raise PipelineError(f"METEOR returned {response[:200]!r} for {pair}; expected {NUM_STATISTICS} numbers")
         statistics[row] = [float(number) for number in numbers]
     return statistics

@@ -1,1 +1,1 @@
-"""One pass over videos for any number of extractors: frames and sound, windows of them, batches, what is kept."""
+"""Extraction of features: one pass over each video for any number of extractors, and the files that it writes."""

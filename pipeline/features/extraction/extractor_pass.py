@@ -1,6 +1,6 @@
 """One pass over videos for any number of extractors: windows in, features out.
 
-Decoding, resizing and the network overlap: each has a thread.
+Decoding, the preparation of windows, and the networks overlap: each has a thread.
 """
 
 import math
@@ -12,43 +12,45 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.config.extractors import Tail
 from pipeline.errors import PipelineError
-from pipeline.features.extraction.prefetch import StalledError, ahead
+from pipeline.features.extraction.prefetch import StalledError, prefetch
+from pipeline.features.extraction.quarantine import timeout_rejection
 from pipeline.features.extraction.sources import Source
-from pipeline.features.extraction.window_reader import End, Reason, Tail, Window, read
+from pipeline.features.extraction.windows import EndOfVideo, Rejection, Window, read_windows
 from pipeline.features.networks.base import Extractor
 
-WAITING_BYTES = 192 * 2**20
-"""Of windows that are cut and not yet looked at."""
-PREPARED_BYTES = 64 * 2**20
-"""Of windows that are prepared and wait for their batch."""
-BATCH_BYTES = 256 * 2**20
-"""A batch of prepared windows that is as large is not made larger."""
+MAX_WINDOW_BYTES = 192 * 2**20
+"""Total size of the windows that wait for preparation."""
+MAX_PREPARED_BYTES = 64 * 2**20
+"""Total size of the prepared windows that wait for their batch."""
+MAX_BATCH_BYTES = 256 * 2**20
+"""A batch of prepared windows of at least this size is complete."""
 
-Row = Float[np.ndarray, "dim"]
-Rows = Float[np.ndarray, "_ dim"]
+FeatureRow = Float[np.ndarray, "dim"]
+FeatureRows = Float[np.ndarray, "_ dim"]
 
 
 @dataclass(frozen=True)
-class Made:
+class VideoFeatures:
     """One feature of one video.
 
     Attributes:
         duration: of the video, or of its sound, seconds.
-        rows: the feature, at least one row.
-        padded: whether the video is shorter than one window.
+        rows: feature rows, at least one.
+        padded: the video is shorter than one window.
     """
 
     duration: float
-    rows: Rows
+    rows: FeatureRows
     padded: bool = False
 
 
-Result = tuple[Source, list[Made | Reason]]
-"""A video, and of each extractor, in their order, its feature or the reason why there is none."""
+Result = tuple[Source, list[VideoFeatures | Rejection]]
+"""A video and, for each extractor in order, its features or why it has none."""
 
 
-def extract(
+def extract_features(
     sources: Sequence[Source],
     extractors: Sequence[Extractor],
     *,
@@ -57,191 +59,193 @@ def extract(
     tail: Tail = "drop",
     threads: int = 1,
     timeout_s: float = math.inf,
-    begin: Callable[[Source], None] = lambda _: None,
-    last: Collection[str] = (),
+    on_video: Callable[[Source], None] = lambda _: None,
+    flush_after: Collection[str] = (),
 ) -> Iterator[Result]:
-    """Features of every video, in the order of the videos.
+    """Yield the features of every video, in the order of the videos.
 
-    Each video is decoded once. A batch holds windows of several videos where one does not fill it; which ones they are
-    follows from the videos' order alone, so that the same call gives the same numbers.
+    Each video is decoded once. A batch may hold windows of several videos. Its composition depends only on the order of
+    the videos, so that the same call gives the same numbers.
 
     Args:
         sources: the videos.
-        extractors: who looks at them, on `device`.
+        extractors: on `device`.
         batch_size: windows per forward pass.
-        device: where windows are prepared; they go there as they were decoded.
-        tail: what becomes of the end that no whole window covers: left out, or one more window that is padded.
-        threads: of the decoder.
-        timeout_s: a video of which the decoder gives nothing for so long is left out.
-        begin: is told each video before anything of it is read.
-        last: videos, by id, after which a batch is not filled up with windows of the next.
+        device: device on which windows are prepared.
+        tail: `drop` the end of a video that fills no whole window, or `pad` it to one more window.
+        threads: threads of the decoder.
+        timeout_s: a video is left out if its decoder returns nothing for this time, seconds.
+        on_video: called with each video before the video is opened.
+        flush_after: ids of videos after which a batch is not filled up with windows of the next video.
     """
-    batches = [_Batches(extractor, batch_size) for extractor in extractors]
-    ends: dict[int, dict[int, End]] = {}
-    given = 0
+    queues = [_BatchQueue(extractor, batch_size) for extractor in extractors]
+    ends: dict[int, dict[int, EndOfVideo]] = {}
+    num_yielded = 0
 
-    def finished() -> Iterator[Result]:
-        nonlocal given
-        while given in ends and all(
-            number in ends[given] and batch.has(ends[given][number]) for number, batch in enumerate(batches)
+    def finished_videos() -> Iterator[Result]:
+        nonlocal num_yielded
+        while num_yielded in ends and all(
+            index in ends[num_yielded] and queue.is_complete(ends[num_yielded][index])
+            for index, queue in enumerate(queues)
         ):
-            of_video = ends.pop(given)
-            yield sources[given], [batch.take(of_video[number]) for number, batch in enumerate(batches)]
-            given += 1
+            video_ends = ends.pop(num_yielded)
+            yield sources[num_yielded], [queue.pop(video_ends[index]) for index, queue in enumerate(queues)]
+            num_yielded += 1
 
-    def reading(first: int, tell: Callable[[int], None]) -> Iterator[Window | End]:
-        return ahead(read(sources, extractors, tail, threads, tell, first), _size, WAITING_BYTES, timeout_s)
+    def read(first: int, on_index: Callable[[int], None]) -> Iterator[Window | EndOfVideo]:
+        windows = read_windows(sources, extractors, tail, threads, on_index, first)
+        return prefetch(windows, _nbytes, MAX_WINDOW_BYTES, timeout_s)
 
-    parts = _going_on(reading, sources, len(extractors), timeout_s, begin)
-    for part in ahead(_prepared(parts, extractors, device), _size, PREPARED_BYTES):
-        if isinstance(part, Prepared):
-            batches[part.feature].add(part)
+    windows = _skip_stalled(read, sources, len(extractors), timeout_s, on_video)
+    for item in prefetch(_prepare_windows(windows, extractors, device), _nbytes, MAX_PREPARED_BYTES):
+        if isinstance(item, PreparedWindow):
+            queues[item.extractor_index].add(item)
         else:
-            ends.setdefault(part.video, {})[part.feature] = part
-            if sources[part.video].video in last:
-                batches[part.feature].finish()
-            yield from finished()
-    for batch in batches:
-        batch.finish()
-    yield from finished()
+            ends.setdefault(item.video_index, {})[item.extractor_index] = item
+            if sources[item.video_index].video in flush_after:
+                queues[item.extractor_index].flush()
+            yield from finished_videos()
+    for queue in queues:
+        queue.flush()
+    yield from finished_videos()
 
 
-def _going_on(
-    reading: Callable[[int, Callable[[int], None]], Iterator[Window | End]],
+def _skip_stalled(
+    read: Callable[[int, Callable[[int], None]], Iterator[Window | EndOfVideo]],
     sources: Sequence[Source],
-    features: int,
+    num_extractors: int,
     timeout_s: float,
-    begin: Callable[[Source], None],
-) -> Iterator[Window | End]:
-    """All that is read; where the decoder hangs, the video ends for that reason, and it goes on behind it.
+    on_video: Callable[[Source], None],
+) -> Iterator[Window | EndOfVideo]:
+    """Yield the windows of all videos; if the decoder hangs, reject the video and continue with the next one.
 
     Args:
-        reading: from the number of a video on; is to tell the number of each video before it reads it.
+        read: reads from the video of an index on, and calls a function with the index of each video before it opens it.
         sources: the videos.
-        features: how many extractors there are.
-        timeout_s: how long the decoder may give nothing.
-        begin: is told each video before it is read.
+        num_extractors: number of extractors.
+        timeout_s: how long the decoder may return nothing, seconds.
+        on_video: called with each video before the video is opened.
     """
     first = 0
     ended: set[tuple[int, int]] = set()
     while first < len(sources):
-        video = first
+        video_index = first
 
-        def tell(number: int) -> None:
-            nonlocal video
-            video = number
-            begin(sources[number])
+        def on_index(index: int) -> None:
+            nonlocal video_index
+            video_index = index
+            on_video(sources[index])
 
         try:
-            for part in reading(first, tell):
-                if isinstance(part, End):
-                    ended.add((part.video, part.feature))
-                yield part
+            for item in read(first, on_index):
+                if isinstance(item, EndOfVideo):
+                    ended.add((item.video_index, item.extractor_index))
+                yield item
             return
         except StalledError:
-            path = sources[video].path
-            reason = Reason("timeout", f"{path}: the decoder gives nothing for {timeout_s:g} s")
-            for feature in range(features):
-                if (video, feature) not in ended:
-                    yield End(video, feature, 0, 0.0, reason=reason)
-            first = video + 1
+            rejection = timeout_rejection(sources[video_index].path, timeout_s)
+            for extractor_index in range(num_extractors):
+                if (video_index, extractor_index) not in ended:
+                    yield EndOfVideo(video_index, extractor_index, 0, 0.0, rejection=rejection)
+            first = video_index + 1
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A window as a network is to see it.
+class PreparedWindow:
+    """A window as input of a network.
 
     Attributes:
-        video: number of the video.
-        feature: number of the extractor.
-        window: on the device that is to do the work.
+        video_index: index of the video.
+        extractor_index: index of the extractor.
+        window: on the device of the network.
     """
 
-    video: int
-    feature: int
+    video_index: int
+    extractor_index: int
     window: Tensor
 
     @property
     def nbytes(self) -> int:
-        """Of the window."""
+        """Size of the window, bytes."""
         return self.window.nbytes
 
 
-def _prepared(
-    parts: Iterator[Window | End], extractors: Sequence[Extractor], device: torch.device
-) -> Iterator[Prepared | End]:
-    """Windows put together, on the device, resized: a network looks at others meanwhile."""
-    for part in parts:
-        if isinstance(part, End):
-            yield part
+def _prepare_windows(
+    items: Iterator[Window | EndOfVideo], extractors: Sequence[Extractor], device: torch.device
+) -> Iterator[PreparedWindow | EndOfVideo]:
+    """Concatenate, move and prepare windows, while a network computes others."""
+    for item in items:
+        if isinstance(item, EndOfVideo):
+            yield item
             continue
-        whole = torch.from_numpy(np.concatenate(part.pieces))
-        part.pieces.clear()  # large frames are not held twice
-        yield Prepared(part.video, part.feature, extractors[part.feature].prepare(whole.to(device)))
+        window = torch.from_numpy(np.concatenate(item.chunks))
+        item.chunks.clear()  # do not hold large frames twice
+        prepared = extractors[item.extractor_index].prepare(window.to(device))
+        yield PreparedWindow(item.video_index, item.extractor_index, prepared)
 
 
-def _size(part: Window | Prepared | End) -> int:
-    return 0 if isinstance(part, End) else part.nbytes
+def _nbytes(item: Window | PreparedWindow | EndOfVideo) -> int:
+    return 0 if isinstance(item, EndOfVideo) else item.nbytes
 
 
-class _Batches:
-    """The windows of one extractor on their way through its network."""
+class _BatchQueue:
+    """Batches the prepared windows of one extractor, and sorts the feature rows by video."""
 
-    def __init__(self, extractor: Extractor, size: int) -> None:
-        self._extractor, self._limit = extractor, size
+    def __init__(self, extractor: Extractor, batch_size: int) -> None:
+        self._extractor, self._batch_size = extractor, batch_size
         self._waiting: list[tuple[int, Tensor]] = []
-        self._bytes = 0
-        self._coming: tuple[list[int], Tensor] | None = None
-        self._rows: dict[int, list[Row]] = {}
+        self._waiting_bytes = 0
+        self._running: tuple[list[int], Tensor] | None = None
+        self._rows: dict[int, list[FeatureRow]] = {}
         self._dropped: set[int] = set()
 
-    def add(self, prepared: Prepared) -> None:
-        """Take a window, and let the network look at the batch that it fills."""
-        self._waiting.append((prepared.video, prepared.window))
-        self._bytes += prepared.nbytes
-        if len(self._waiting) >= self._limit or self._bytes >= BATCH_BYTES:
-            self._flush()
+    def add(self, item: PreparedWindow) -> None:
+        """Add a window; run the network if the batch is complete."""
+        self._waiting.append((item.video_index, item.window))
+        self._waiting_bytes += item.nbytes
+        if len(self._waiting) >= self._batch_size or self._waiting_bytes >= MAX_BATCH_BYTES:
+            self._run_batch()
 
-    def finish(self) -> None:
-        """Have everything that was added looked at."""
+    def flush(self) -> None:
+        """Run the network on all windows that wait, and collect their rows."""
         if self._waiting:
-            self._flush()
+            self._run_batch()
         self._collect()
 
-    def has(self, end: End) -> bool:
-        """Whether all rows of a video are there, or none will be wanted."""
-        return end.reason is not None or len(self._rows.get(end.video, ())) == end.windows
+    def is_complete(self, end: EndOfVideo) -> bool:
+        """Return whether all rows of a video are computed, or the video is rejected."""
+        return end.rejection is not None or len(self._rows.get(end.video_index, ())) == end.num_windows
 
-    def take(self, end: End) -> Made | Reason:
-        """Hand over the rows of a video; of one that is left out, drop what there is."""
-        rows = self._rows.pop(end.video, [])
-        if end.reason is not None:
-            self._dropped.add(end.video)
-            self._waiting = [(video, window) for video, window in self._waiting if video != end.video]
-            self._bytes = sum(window.nbytes for _, window in self._waiting)
-            return end.reason
-        return Made(end.duration, np.stack(rows), end.padded)
+    def pop(self, end: EndOfVideo) -> VideoFeatures | Rejection:
+        """Return the rows of a video and forget them; forget the windows of a rejected video."""
+        rows = self._rows.pop(end.video_index, [])
+        if end.rejection is not None:
+            self._dropped.add(end.video_index)
+            self._waiting = [(index, window) for index, window in self._waiting if index != end.video_index]
+            self._waiting_bytes = sum(window.nbytes for _, window in self._waiting)
+            return end.rejection
+        return VideoFeatures(end.duration, np.stack(rows), end.padded)
 
-    def _flush(self) -> None:
+    def _run_batch(self) -> None:
         try:
             with torch.no_grad():
                 features = self._extractor([window for _, window in self._waiting])
         except torch.OutOfMemoryError as error:
             raise PipelineError(
-                f"{self._extractor.name}: {len(self._waiting)} windows do not fit into the GPU's memory ({error}); "
-                "config: a smaller extract_features batch_size"
+                f"{self._extractor.name}: a batch of {len(self._waiting)} windows does not fit in GPU memory "
+                f"({error}); reduce extract_features batch_size"
             ) from None
-        videos = [video for video, _ in self._waiting]
-        self._waiting, self._bytes = [], 0
+        video_indices = [index for index, _ in self._waiting]
+        self._waiting, self._waiting_bytes = [], 0
         self._collect()
-        self._coming = (videos, features)
+        self._running = (video_indices, features)
 
     def _collect(self) -> None:
-        """Take over the rows of the batch before: waiting for a GPU comes after giving it the next one."""
-        if self._coming is None:
+        """Collect the rows of the previous batch. The GPU already works on the next one while we wait for them."""
+        if self._running is None:
             return
-        videos, features = self._coming
-        for video, row in zip(videos, features.float().cpu().numpy(), strict=True):
-            if video not in self._dropped:
-                self._rows.setdefault(video, []).append(row)
-        self._coming = None
+        video_indices, features = self._running
+        for index, row in zip(video_indices, features.float().cpu().numpy(), strict=True):
+            if index not in self._dropped:
+                self._rows.setdefault(index, []).append(row)
+        self._running = None

@@ -1,4 +1,4 @@
-"""Work that is done ahead, in a thread of its own, as far as memory allows."""
+"""Producing items ahead of their consumer, in a thread, within a limit of memory."""
 
 import math
 import threading
@@ -10,99 +10,99 @@ T = TypeVar("T")
 
 
 class StalledError(Exception):
-    """The next item does not come."""
+    """The producer returned no item in time."""
 
 
-def ahead(items: Iterable[T], size: Callable[[T], int], limit: int, timeout_s: float = math.inf) -> Iterator[T]:
-    """Give items in their order; the next ones are made meanwhile.
+def prefetch(items: Iterable[T], size: Callable[[T], int], limit: int, timeout_s: float = math.inf) -> Iterator[T]:
+    """Yield items in order while a thread produces the next ones.
 
     Args:
-        items: what is made; an exception that ends it is raised here, in its turn.
-        size: of an item.
-        limit: no more are made while those that were made and not yet taken have this size together.
-        timeout_s: how long to wait for an item.
+        items: the producer. An exception that it raises is raised here, after the items before it.
+        size: size of an item.
+        limit: the thread pauses while the items that wait have at least this size in total.
+        timeout_s: seconds to wait for an item.
 
     Raises:
-        StalledError: that was not long enough. The thread is left behind, and ends if it ever gets on.
+        StalledError: no item came in time. The thread is abandoned; it ends if the producer ever continues.
     """
-    shelf = _Shelf(size, limit)
-    thread = threading.Thread(target=shelf.fill, args=(items,), name="ahead", daemon=True)
+    queue = _BoundedQueue(size, limit)
+    thread = threading.Thread(target=queue.fill, args=(items,), name="prefetch", daemon=True)
     thread.start()
     stalled = False
     try:
-        while shelf.wait(timeout_s):
-            yield shelf.take()
-        stalled = not shelf.full
+        while queue.wait(timeout_s):
+            yield queue.pop()
+        stalled = not queue.finished
         if stalled:
             raise StalledError
     finally:
-        shelf.close()
+        queue.close()
         if not stalled:
             thread.join()
-    shelf.check()
+    queue.raise_error()
 
 
-def patiently(changed: threading.Condition, ready: Callable[[], bool], timeout_s: float) -> bool:
-    """Wait until something is so; gives whether it came to that in time."""
-    return changed.wait_for(ready, None if math.isinf(timeout_s) else timeout_s)
+def wait_for(changed: threading.Condition, predicate: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait until a predicate holds; return whether it did in time."""
+    return changed.wait_for(predicate, None if math.isinf(timeout_s) else timeout_s)
 
 
-class _Shelf(Generic[T]):
-    """Items that were made and not yet taken."""
+class _BoundedQueue(Generic[T]):
+    """Items that are produced and not yet consumed."""
 
     def __init__(self, size: Callable[[T], int], limit: int) -> None:
         self._size, self._limit = size, limit
         self._items: deque[T] = deque()
-        self._held = 0
-        self._full = self._closed = False
-        self._failure: BaseException | None = None
+        self._total_size = 0
+        self._finished = self._closed = False
+        self._error: BaseException | None = None
         self._changed = threading.Condition()
 
     def fill(self, items: Iterable[T]) -> None:
-        """Make all items, unless nobody wants them any more."""
+        """Produce all items, or until the consumer closes the queue."""
         try:
             for item in items:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._held < self._limit or self._closed)
+                    self._changed.wait_for(lambda: self._total_size < self._limit or self._closed)
                     if self._closed:
                         return
                     self._items.append(item)
-                    self._held += self._size(item)
+                    self._total_size += self._size(item)
                     self._changed.notify_all()
-        except BaseException as error:  # whatever it is, it belongs to whoever takes the items
-            self._failure = error
+        except BaseException as error:  # the consumer raises it, of whatever type
+            self._error = error
         finally:
             with self._changed:
-                self._full = True
+                self._finished = True
                 self._changed.notify_all()
 
     @property
-    def full(self) -> bool:
-        """Whether all items were made."""
+    def finished(self) -> bool:
+        """Whether the producer has ended."""
         with self._changed:
-            return self._full
+            return self._finished
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for an item; gives whether there is one, not only the end of all or of the time."""
+        """Wait for an item; return False if the producer has ended or the time is over."""
         with self._changed:
-            patiently(self._changed, lambda: bool(self._items) or self._full, timeout_s)
+            wait_for(self._changed, lambda: bool(self._items) or self._finished, timeout_s)
             return bool(self._items)
 
-    def take(self) -> T:
-        """The next item, which is there."""
+    def pop(self) -> T:
+        """Remove and return the next item. There must be one."""
         with self._changed:
             item = self._items.popleft()
-            self._held -= self._size(item)
+            self._total_size -= self._size(item)
             self._changed.notify_all()
             return item
 
-    def check(self) -> None:
-        """Raise what ended the making of items, if something did."""
-        if self._failure is not None:
-            raise self._failure
+    def raise_error(self) -> None:
+        """Raise the exception that ended the producer, if there is one."""
+        if self._error is not None:
+            raise self._error
 
     def close(self) -> None:
-        """Nobody wants more."""
+        """Stop the producer."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

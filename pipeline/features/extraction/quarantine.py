@@ -1,7 +1,7 @@
-"""Videos that a run ended on: which one it was, and whether the decoder can be trusted with it.
+"""Videos that an earlier run died on: which video it was, and a check of it in a subprocess.
 
-A decoder that crashes takes the whole process with it. The video that is being decoded is therefore always written
-down; where that is still there when the next run begins, the video is first played in a process of its own.
+A decoder that crashes takes its process with it. The id of the video that is being decoded is therefore always on disk.
+If it is still there at the start of the next run, that video is first decoded in a subprocess.
 """
 
 import contextlib
@@ -11,80 +11,86 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.features.extraction.sources import Source
-from pipeline.features.extraction.window_reader import Reason
-from pipeline.io.worker import Apart, CrashedError
+from pipeline.features.extraction.windows import Rejection
+from pipeline.io.worker import KILLED_STATUSES, CrashedError, SubprocessWorker
 from pipeline.video.decode import DecodeError
-from pipeline.video.stream import Pixels, sound, timed
-from pipeline.video.transcode import FROM_OUTSIDE
+from pipeline.video.stream import RgbConverter, iter_audio, iter_frames
 
-NAME = "reading.txt"
-_HEARD = 16_000
+MARKER = "reading.txt"
+"""Name of the file with the id of the video that is being decoded."""
+_SAMPLE_RATE = 16_000
 """Samples per second."""
-_LONGEST_S = 24 * 3600.0
-"""Of a film that is played. One that gives nothing is ended much sooner."""
+_MAX_CALL_S = 24 * 3600.0
+"""Longest time to decode one video, seconds. A decoder that hangs is stopped much sooner."""
 
 
-class Marker:
-    """The id of the video that is being decoded, in a file in each of some folders, in a `with` block.
+class InProgressMarker:
+    """The id of the video that is being decoded, in a file in each of some folders; a context manager.
 
-    Whoever leaves the block, by an error too, takes the files along; who is killed does not.
+    The files are removed at the end of the block, also after an exception. They remain if the process is killed.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self._files = [folder / NAME for folder in folders]
+        self._files = [folder / MARKER for folder in folders]
 
-    def __enter__(self) -> "Marker":
+    def __enter__(self) -> "InProgressMarker":
         return self
 
     def __exit__(self, *_: object) -> None:
         for file in self._files:
             file.unlink(missing_ok=True)
 
-    def left(self) -> set[str]:
-        """Videos that an earlier run was reading when it was ended."""
+    def leftovers(self) -> set[str]:
+        """Return the videos that an earlier run was decoding when it was killed."""
         return {file.read_text(encoding="utf-8") for file in self._files if file.is_file()}
 
     def set(self, source: Source) -> None:
-        """This is the video that is decoded now."""
-        with contextlib.suppress(OSError):  # a full disk is told where features are written
+        """Note the video that is decoded from now on."""
+        with contextlib.suppress(OSError):  # a full disk is reported where features are written
             for file in self._files:
                 file.write_text(source.video, encoding="utf-8")
 
 
-def suspicion(source: Source, timeout_s: float) -> Reason | None:
-    """Play a video in a process of its own.
+def timeout_rejection(path: Path, timeout_s: float) -> Rejection:
+    """Return the rejection of a video whose decoder hangs."""
+    return Rejection("timeout", f"{path}: decoding timed out after {timeout_s:g} s")
+
+
+def check_in_subprocess(source: Source, timeout_s: float) -> Rejection | None:
+    """Decode a video in a subprocess.
 
     Args:
         source: the video.
-        timeout_s: as for `play`.
+        timeout_s: longest time without a new frame, seconds.
 
     Returns:
-        why it must be left out; None if it is not to blame (what else may be wrong with it is found when it is read).
+        why the video must be left out; None if its decoder neither hangs nor crashes (other errors are found when it
+        is read).
 
     Raises:
-        PipelineError: the process was killed from outside, by the system when memory ends, say.
+        PipelineError: the subprocess was killed from outside, for example because memory ran out.
     """
-    with Apart(play) as apart:
+    with SubprocessWorker(decode_all) as worker:
         try:
-            apart.call(_LONGEST_S, source.path, timeout_s)
+            worker.call(_MAX_CALL_S, source.path, timeout_s)
         except CrashedError as error:
             if error.status == -signal.SIGALRM:
-                return Reason("timeout", f"{source.path}: the decoder gives nothing for {timeout_s:g} s")
-            if error.status in FROM_OUTSIDE:
-                raise PipelineError(f"{source.path}: {error} while it was read; free memory and run again") from None
-            return Reason("crash", f"{source.path}: the decoder crashes: {error}")
+                return timeout_rejection(source.path, timeout_s)
+            if error.status in KILLED_STATUSES:
+                raise PipelineError(f"{source.path}: {error} during decoding; free memory and run again") from None
+            return Rejection("crash", f"{source.path}: the decoder crashed: {error}")
     return None
 
 
-def play(path: Path, timeout_s: float) -> None:
-    """Decode a video, picture and sound; the process is ended if nothing comes for so many seconds."""
+def decode_all(path: Path, timeout_s: float) -> None:
+    """Decode the frames and the sound of a video; SIGALRM ends the process if nothing comes for `timeout_s` seconds."""
     signal.setitimer(signal.ITIMER_REAL, timeout_s)
     with contextlib.suppress(DecodeError):
-        pixels = Pixels()
-        for frame in timed(path):
-            pixels(frame.picture)
+        to_rgb = RgbConverter()
+        for frame in iter_frames(path):
+            to_rgb(frame.image)
             signal.setitimer(signal.ITIMER_REAL, timeout_s)
     with contextlib.suppress(DecodeError):
-        for _ in sound(path, [_HEARD]):
+        for _ in iter_audio(path, [_SAMPLE_RATE]):
             signal.setitimer(signal.ITIMER_REAL, timeout_s)
     signal.setitimer(signal.ITIMER_REAL, 0)

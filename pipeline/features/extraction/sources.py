@@ -1,15 +1,19 @@
-"""The videos that features are wanted of: re-encoded shards, folders, or files as they are."""
+"""The videos to extract features from (re-encoded shards, folders, files), and the sha256 of their files."""
 
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.datasets.assemble import SIDECARS, find_videos
+from pipeline.datasets.video_files import SIDECARS, find_videos
 from pipeline.datasets.video_ids import check_id
 from pipeline.errors import PipelineError
+from pipeline.io.atomic import sha256
 from pipeline.provenance.manifest import read_manifest
-from pipeline.video.shard import VideoRow, Videos
+from pipeline.video.shard import ReencodedVideo, ReencodedVideos
+
+MAX_NAMES = 3
+"""Number of ignored files that a log line names."""
 
 
 @dataclass(frozen=True)
@@ -19,78 +23,117 @@ class Source:
     Attributes:
         video: id.
         path: the file.
-        row: what re-encoding says of it; None of a raw video, about which nothing is known before it is read.
-        sha256: of the file, as the shard's manifest says; None of a raw video.
+        reencoded: the video in its re-encoded shard; None for a raw video, of which nothing is known yet.
+        sha256: of the file, as the shard's manifest states it; None for a raw video.
     """
 
     video: str
     path: Path
-    row: VideoRow | None = None
+    reencoded: ReencodedVideo | None = None
     sha256: str | None = None
 
 
-SHOWN = 3
-"""How many names of what is passed over are told."""
-
-
 def find_sources(paths: Sequence[Path]) -> list[Source]:
-    """The videos of some files, folders, and manifests of re-encoded shards (`.json`), in the order of their ids.
+    """Find the videos of files, folders and manifests of re-encoded shards (`.json`), sorted by id.
 
-    Of a folder these are the files that stand in it, not those of folders below; what is passed over is told. A link
-    that leads nowhere is a video that cannot be read.
+    Of a folder the files directly in it count, not those of its subfolders; ignored entries are logged. A broken link
+    counts as a video that cannot be read.
 
     Raises:
-        PipelineError: one is not there, there is none at all, or two have the same id.
+        PipelineError: a path does not exist, there is no video at all, or two videos have the same id.
     """
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     for path in paths:
-        for source in _below(path):
+        for source in _sources_of(path):
             check_id(source.video, source.path)
-            if source.video in found:
+            if source.video in sources:
                 raise PipelineError(
-                    f"{source.path}: {found[source.video].path} has the same name up to the suffix; rename one"
+                    f"{source.path} and {sources[source.video].path}: same name up to the suffix; rename one"
                 )
-            found[source.video] = source
-    if not found and not any(path.suffix == ".json" for path in paths):  # a shard may be empty
-        raise PipelineError(f"--videos {' '.join(str(path) for path in paths)}: no videos there")
-    return [found[video] for video in sorted(found)]
+            sources[source.video] = source
+    if not sources and not any(path.suffix == ".json" for path in paths):  # a shard may be empty
+        raise PipelineError(f"--videos {' '.join(str(path) for path in paths)}: no video found")
+    return [sources[video] for video in sorted(sources)]
 
 
-def shards_of(paths: Sequence[Path]) -> int | None:
-    """How many shards there are of what stands behind some paths: of raw videos one; None where nobody knows."""
-    found = {read_manifest(path).facts.get("shards") for path in paths if path.suffix == ".json"}
-    return found.pop() if len(found) == 1 else None if found else 1
+def num_shards(paths: Sequence[Path]) -> int | None:
+    """Return the number of shards that the features of these videos have in all; None if it is not known.
+
+    It is 1 for raw videos, and for re-encoded shards what their manifests state.
+    """
+    counts = {read_manifest(path).metadata.get("shards") for path in paths if path.suffix == ".json"}
+    if not counts:
+        return 1
+    return counts.pop() if len(counts) == 1 else None
 
 
-def _below(path: Path) -> Iterable[Source]:
+def _sources_of(path: Path) -> Iterable[Source]:
     if path.is_dir():
-        return _inside(path)
+        return _sources_in_folder(path)
     if path.suffix == ".json":
-        # Each is read from end to end anyway: a flipped bit is found now, which a decoder may pass over.
-        payloads, rows = read_manifest(path).payloads, Videos.read([path], check=True).rows.values()
-        return [Source(row.video, row.path, row, payloads[row.path.name]["sha256"]) for row in rows]
+        # Check the sha256 now: every file is read anyway, and a decoder may miss a flipped bit.
+        files, videos = read_manifest(path).files, ReencodedVideos.read([path], check=True).by_id.values()
+        return [Source(video.video, video.path, video, files[video.path.name]["sha256"]) for video in videos]
     if not path.is_file():
         raise PipelineError(f"--videos {path}: no such file or folder")
     return [Source(path.stem, path)]
 
 
-def _inside(folder: Path) -> list[Source]:
-    """The videos of a folder; tells what else there is."""
-    found = [Source(video, file) for video, file in find_videos(folder).items()]
-    taken = {source.path for source in found}
-    passed: dict[str, list[str]] = {}
-    for path in sorted(set(folder.iterdir()) - taken):
+def _sources_in_folder(folder: Path) -> list[Source]:
+    """Return the videos of a folder; log what else is there."""
+    sources = [Source(video, file) for video, file in find_videos(folder).items()]
+    videos = {source.path for source in sources}
+    ignored: dict[str, list[str]] = {}
+    for path in sorted(set(folder.iterdir()) - videos):
         if path.is_dir():
-            kind = "folders, whose videos are not looked for (name them too)"
+            kind = "subfolders (give them to --videos to use their videos)"
         elif path.name.startswith(".") or path.suffix.lower() in SIDECARS:
-            kind = "hidden files and such as stand beside videos"
+            kind = "hidden or sidecar files"
         elif path.exists():
-            kind = "things that are no files"
+            kind = "entries that are not regular files"
         else:
-            found.append(Source(path.stem, path))
+            sources.append(Source(path.stem, path))
             continue
-        passed.setdefault(kind, []).append(path.name)
-    for kind, names in passed.items():
-        more = ", ..." if len(names) > SHOWN else ""
-        logging.warning("%s: passed over %d %s: %s%s", folder, len(names), kind, ", ".join(names[:SHOWN]), more)
-    return found
+        ignored.setdefault(kind, []).append(path.name)
+    for kind, names in ignored.items():
+        more = ", ..." if len(names) > MAX_NAMES else ""
+        logging.warning("%s: ignored %d %s: %s%s", folder, len(names), kind, ", ".join(names[:MAX_NAMES]), more)
+    return sources
+
+
+class FileHashes:
+    """sha256 of files. Each file is read once per run, however many features are made from it."""
+
+    def __init__(self) -> None:
+        self._hashes: dict[Path, str | OSError] = {}
+
+    def of_video(self, source: Source) -> str | None:
+        """Return the sha256 of a video's file; None if the file cannot be read (see `read_error`)."""
+        if source.sha256 is not None:
+            return source.sha256
+        digest = self._hash(source.path)
+        return digest if isinstance(digest, str) else None
+
+    def of_file(self, path: Path) -> str:
+        """Return the sha256 of any other file.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        digest = self._hash(path)
+        if isinstance(digest, OSError):
+            raise digest
+        return digest
+
+    def read_error(self, source: Source) -> str:
+        """Return why a video's file cannot be read; empty if it can."""
+        digest = "" if source.sha256 is not None else self._hash(source.path)
+        return f"{source.path}: {digest.strerror or digest}" if isinstance(digest, OSError) else ""
+
+    def _hash(self, path: Path) -> str | OSError:
+        if path not in self._hashes:
+            try:
+                self._hashes[path] = sha256(path)
+            except OSError as error:
+                self._hashes[path] = error
+        return self._hashes[path]

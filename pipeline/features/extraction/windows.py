@@ -1,95 +1,360 @@
-"""Cutting a stream, of frames or of samples of sound, into windows, holding no more than one window of it."""
+"""From videos to windows: each video is decoded once, in order, for all extractors.
 
-from collections.abc import Iterator
-from typing import Literal
+Frames are sampled at the rate of each extractor: the frames nearest in time to 0, 1 / rate, 2 / rate, ... seconds. Of
+two frames that are equally near, the earlier one is used. A video has a sample at time k / rate if this time is before
+the end of the video by more than a tenth of a frame: containers that count in milliseconds are that imprecise.
+"""
+
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Shaped
 
+from pipeline.config.extractors import Tail
 from pipeline.errors import PipelineError
+from pipeline.features.extraction.sources import Source
+from pipeline.features.networks.base import Extractor
+from pipeline.video.decode import DecodeError
+from pipeline.video.shard import ReencodedVideo
+from pipeline.video.stream import DamagedError, NoAudioError, RgbConverter, TimedFrame, iter_audio, iter_frames
 
-Piece = Shaped[np.ndarray, "_ ..."]
-"""Some frames, or some samples, along the first axis."""
-Pieces = list[Piece]
-"""A window, not yet put together: what several windows share is there once."""
+Chunk = Shaped[np.ndarray, "_ ..."]
+"""Consecutive frames or samples along the first axis."""
+
+END_TOLERANCE = Fraction(1, 10)
+"""Tolerance at the end of a video, in durations of a frame."""
+NO_SOUND = "no_sound"
+"""Reason of a video without sound, which is no fault of the file."""
 
 
-class Cutter:
-    """Windows of one stream. The first begins at the beginning, the others `stride` later each.
+@dataclass(frozen=True)
+class Window:
+    """The input of one feature row.
 
-    Args:
-        size: of a window, frames or samples.
-        stride: from one window's start to the next one's; more than `size` leaves some out.
-        tail: what becomes of the end that no whole window covers: left out, or padded to be one more window.
-        silence: pad with zeros, not with the last frame.
+    Attributes:
+        video_index: index of the video.
+        extractor_index: index of the extractor.
+        chunks: to concatenate: uint8 [size height width 3], or float32 [size] for sound. Overlapping windows share
+            their chunks.
     """
 
-    def __init__(self, size: int, stride: int, tail: Literal["drop", "pad"], *, silence: bool) -> None:
+    video_index: int
+    extractor_index: int
+    chunks: list[Chunk]
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all chunks, bytes."""
+        return sum(chunk.nbytes for chunk in self.chunks)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a video has no feature.
+
+    Attributes:
+        reason: code, to count by.
+        detail: what exactly is wrong.
+    """
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class EndOfVideo:
+    """A video has no more windows for an extractor.
+
+    Attributes:
+        video_index: index of the video.
+        extractor_index: index of the extractor.
+        num_windows: number of windows before.
+        duration: decoded length, seconds; 0 if decoding failed.
+        padded: the video is shorter than one window.
+        rejection: why the video is left out; None if it is not.
+    """
+
+    video_index: int
+    extractor_index: int
+    num_windows: int
+    duration: float
+    padded: bool = False
+    rejection: Rejection | None = None
+
+
+class WindowCutter:
+    """Cut a stream of frames or samples into windows, and hold at most one window in memory.
+
+    The first window starts at the start of the stream, each further one `stride` frames or samples later.
+
+    Args:
+        size: frames or samples in a window.
+        stride: frames or samples from one window's start to the next; more than `size` leaves some out.
+        tail: `drop` the end that fills no whole window, or `pad` it to one more window.
+        silence: pad with zeros instead of the last frame.
+    """
+
+    def __init__(self, size: int, stride: int, tail: Tail, *, silence: bool) -> None:
         self._size, self._stride, self._tail, self._silence = size, stride, tail, silence
-        self._held: list[Piece] = []
-        self._count = 0
-        self._skip = 0
+        self._chunks: list[Chunk] = []
+        self._num_buffered = 0
+        self._num_to_skip = 0
         self._covered = 0
-        self.total = 0
+        self.length = 0
         """Frames or samples so far."""
-        self.windows = 0
-        """So far."""
+        self.num_windows = 0
+        """Windows so far."""
 
     @property
     def padded(self) -> bool:
-        """Whether the stream so far does not fill one window."""
-        return self.total < self._size
+        """Whether the stream so far is shorter than one window."""
+        return self.length < self._size
 
-    def passes(self, count: int) -> bool:
-        """Whether the next so many frames or samples lie between windows. If so they count as seen: none need come."""
-        if count > self._skip:
+    def skip(self, count: int) -> bool:
+        """Skip the next `count` frames or samples if they all lie between two windows; return whether they did."""
+        if count > self._num_to_skip:
             return False
-        self._skip -= count
-        self.total += count
+        self._num_to_skip -= count
+        self.length += count
         return True
 
-    def push(self, piece: Piece) -> Iterator[Pieces]:
-        """The windows that are whole with this piece.
+    def push(self, chunk: Chunk) -> Iterator[list[Chunk]]:
+        """Add a chunk; yield the windows that it completes.
 
         Raises:
-            PipelineError: the piece is of another shape than those before.
+            PipelineError: the shape of the frames changes within the stream.
         """
-        if self.passes(len(piece)):
+        if self.skip(len(chunk)):
             return
-        self.total += len(piece)
-        skipped, self._skip = self._skip, 0
-        if self._held and self._held[0].shape[1:] != piece.shape[1:]:
-            raise PipelineError("frames of several sizes in one file; re-encode it")
-        self._held.append(piece[skipped:])
-        self._count += len(piece) - skipped
-        while self._count >= self._size:
-            window, _ = _split(self._held, self._size)
-            yield self._cut(window)
-            _, self._held = _split(self._held, self._stride)
-            self._skip = max(0, self._stride - self._count)
-            self._count = max(0, self._count - self._stride)
+        self.length += len(chunk)
+        num_skipped, self._num_to_skip = self._num_to_skip, 0
+        if self._chunks and self._chunks[0].shape[1:] != chunk.shape[1:]:
+            raise PipelineError("the frame size changes within the file; re-encode it")
+        self._chunks.append(chunk[num_skipped:])
+        self._num_buffered += len(chunk) - num_skipped
+        while self._num_buffered >= self._size:
+            window, _ = _split(self._chunks, self._size)
+            yield self._count(window)
+            _, self._chunks = _split(self._chunks, self._stride)
+            self._num_to_skip = max(0, self._stride - self._num_buffered)
+            self._num_buffered = max(0, self._num_buffered - self._stride)
 
-    def end(self) -> Iterator[Pieces]:
-        """The window that the end gives: of a stream shorter than one window, or as `tail` says."""
-        uncovered = self._count > 0 and self.total > self._covered
-        if uncovered and (self.windows == 0 or self._tail == "pad"):
-            last = self._held[-1][-1:]
-            filler = np.zeros_like(last) if self._silence else last
-            yield self._cut([*self._held, np.repeat(filler, self._size - self._count, axis=0)])
+    def finish(self) -> Iterator[list[Chunk]]:
+        """Yield the padded last window, if the stream is shorter than one window or `tail` is `pad`."""
+        uncovered = self._num_buffered > 0 and self.length > self._covered
+        if uncovered and (self.num_windows == 0 or self._tail == "pad"):
+            last = self._chunks[-1][-1:]
+            padding = np.zeros_like(last) if self._silence else last
+            yield self._count([*self._chunks, np.repeat(padding, self._size - self._num_buffered, axis=0)])
 
-    def _cut(self, window: Pieces) -> Pieces:
-        self._covered = self.windows * self._stride + self._size
-        self.windows += 1
+    def _count(self, window: list[Chunk]) -> list[Chunk]:
+        self._covered = self.num_windows * self._stride + self._size
+        self.num_windows += 1
         return window
 
 
-def _split(pieces: Pieces, count: int) -> tuple[Pieces, Pieces]:
-    """The first so many frames or samples, and the rest."""
-    first: Pieces = []
-    for number, piece in enumerate(pieces):
-        if count <= len(piece):
-            rest = [piece[count:]] if count < len(piece) else []
-            return [*first, piece[:count]], [*rest, *pieces[number + 1 :]]
-        first.append(piece)
-        count -= len(piece)
-    return first, []
+def _split(chunks: list[Chunk], count: int) -> tuple[list[Chunk], list[Chunk]]:
+    """Split chunks after the first `count` frames or samples."""
+    head: list[Chunk] = []
+    for index, chunk in enumerate(chunks):
+        if count <= len(chunk):
+            rest = [chunk[count:]] if count < len(chunk) else []
+            return [*head, chunk[:count]], [*rest, *chunks[index + 1 :]]
+        head.append(chunk)
+        count -= len(chunk)
+    return head, []
+
+
+def exact_rate(rate: float) -> Fraction:
+    """Return a rate as the fraction that it approximates: 29.97... is 30000 / 1001."""
+    return Fraction(rate).limit_denominator(1001)
+
+
+def num_samples(end: Fraction, frame_s: Fraction, rate: Fraction) -> int:
+    """Return how many samples a video has at a rate.
+
+    Args:
+        end: end of its last frame, seconds.
+        frame_s: duration of its last frame, seconds.
+        rate: samples per second.
+    """
+    return max(0, math.ceil((end - END_TOLERANCE * frame_s) * rate))
+
+
+def nearest_frames(frames: Iterable[TimedFrame], rates: Sequence[Fraction]) -> Iterator[tuple[TimedFrame, list[int]]]:
+    """Select the frames that are nearest to a sample time of any rate, while they stream.
+
+    Args:
+        frames: of one video, with increasing times.
+        rates: samples per second.
+
+    Yields:
+        a frame, and for each rate the number of samples that it is nearest to: 0, 1, or several if frames are rarer.
+    """
+    totals = [0] * len(rates)
+    previous: TimedFrame | None = None
+
+    def advance(new_totals: list[int]) -> list[int]:
+        counts = [max(0, new - old) for new, old in zip(new_totals, totals, strict=True)]
+        totals[:] = [old + count for old, count in zip(totals, counts, strict=True)]
+        return counts
+
+    for frame in frames:
+        if previous is not None:
+            middle = (previous.time + frame.time) / 2
+            counts = advance([math.floor(middle * rate) + 1 for rate in rates])
+            if any(counts):
+                yield previous, counts
+        previous = frame
+    if previous is not None:
+        end = previous.time + previous.duration
+        counts = advance([num_samples(end, previous.duration, rate) for rate in rates])
+        if any(counts):
+            yield previous, counts
+
+
+def frame_filter(fps: Fraction, num_frames: int, rates: Sequence[Fraction]) -> Callable[[Fraction], bool]:
+    """Return a function that tells from a frame's time whether `nearest_frames` will select the frame.
+
+    Args:
+        fps: constant frame rate of the video.
+        num_frames: frames of the video.
+        rates: samples per second.
+    """
+
+    def samples_before(index: int, rate: Fraction) -> int:
+        """Count the samples of the frames before this one."""
+        if index <= 0:
+            return 0
+        if index >= num_frames:
+            return num_samples(num_frames / fps, 1 / fps, rate)
+        return math.floor((2 * index - 1) / (2 * fps) * rate) + 1
+
+    def is_frame_needed(time: Fraction) -> bool:
+        index = round(time * fps)
+        return any(samples_before(index + 1, rate) > samples_before(index, rate) for rate in rates)
+
+    return is_frame_needed
+
+
+def read_windows(
+    sources: Sequence[Source],
+    extractors: Sequence[Extractor],
+    tail: Tail,
+    threads: int,
+    on_video: Callable[[int], None],
+    first: int = 0,
+) -> Iterator[Window | EndOfVideo]:
+    """Yield all windows of all videos, video by video, each extractor's in order, and an `EndOfVideo` per extractor.
+
+    Args:
+        sources: the videos.
+        extractors: receivers of the windows.
+        tail: `drop` the end that fills no window, or `pad` it.
+        threads: threads of the decoder.
+        on_video: called with the index of each video before the video is opened.
+        first: index of the video to begin with.
+    """
+    for video_index, source in enumerate(sources[first:], first):
+        on_video(video_index)
+        for modality, read in (("frames", _frame_windows), ("sound", _sound_windows)):
+            streams = {
+                index: _WindowStream(video_index, index, extractor, tail)
+                for index, extractor in enumerate(extractors)
+                if extractor.modality == modality
+            }
+            if streams:
+                yield from _windows_of_video(video_index, read(source, list(streams.values()), threads), streams)
+
+
+WindowGenerator = Generator[Window, None, float]
+"""Yields windows, and returns the duration of the video in seconds."""
+
+
+class _WindowStream:
+    """The windows of one video for one extractor."""
+
+    def __init__(self, video_index: int, extractor_index: int, extractor: Extractor, tail: Tail) -> None:
+        grid = extractor.grid
+        self._video_index, self._extractor_index = video_index, extractor_index
+        self.rate, stride = exact_rate(grid.fps), grid.stride
+        if grid.frames == 1:  # do not even sample the frames between single-frame windows
+            self.rate, stride = self.rate / stride, 1
+        self.cutter = WindowCutter(grid.frames, stride, tail, silence=extractor.modality == "sound")
+
+    def push(self, chunk: Chunk) -> Iterator[Window]:
+        return (Window(self._video_index, self._extractor_index, chunks) for chunks in self.cutter.push(chunk))
+
+    def finish(self) -> Iterator[Window]:
+        return (Window(self._video_index, self._extractor_index, chunks) for chunks in self.cutter.finish())
+
+
+def _windows_of_video(
+    video_index: int, windows: WindowGenerator, streams: dict[int, _WindowStream]
+) -> Iterator[Window | EndOfVideo]:
+    """Yield the windows of one video, then how it ended. An error rejects this video only."""
+    duration, rejection = 0.0, None
+    try:
+        duration = yield from windows
+    except (PipelineError, OSError) as error:
+        rejection = Rejection(_reason(error), str(error))
+    for index, stream in streams.items():
+        cutter = stream.cutter
+        empty = None if cutter.num_windows else Rejection("unreadable", "no frame or sample could be decoded")
+        yield EndOfVideo(video_index, index, cutter.num_windows, duration, cutter.padded, rejection or empty)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, NoAudioError):
+        return NO_SOUND
+    return "decode_error" if isinstance(error, DamagedError) or not isinstance(error, DecodeError) else "unreadable"
+
+
+def _frame_windows(source: Source, streams: Sequence[_WindowStream], threads: int) -> WindowGenerator:
+    reencoded, to_rgb = source.reencoded, RgbConverter()
+    rates = sorted({stream.rate for stream in streams})
+    last: TimedFrame | None = None
+
+    def decode() -> Iterator[TimedFrame]:
+        nonlocal last
+        is_needed = frame_filter(exact_rate(reencoded.fps), reencoded.frames, rates) if reencoded else None
+        for frame in iter_frames(source.path, threads=threads, is_needed=is_needed):
+            last = frame
+            yield frame
+
+    for frame, counts in nearest_frames(decode(), rates):
+        chunk: Chunk | None = None
+        for stream in streams:
+            for _ in range(counts[rates.index(stream.rate)]):
+                if not stream.cutter.skip(1):
+                    chunk = to_rgb(frame.image)[None] if chunk is None else chunk
+                    yield from stream.push(chunk)
+    if last is None:
+        raise DecodeError(f"{source.path}: has no video frames")
+    if reencoded is not None:
+        _check_length(reencoded, streams)
+    for stream in streams:
+        yield from stream.finish()
+    return float(last.time + last.duration) if reencoded is None else reencoded.duration
+
+
+def _check_length(video: ReencodedVideo, streams: Sequence[_WindowStream]) -> None:
+    """Reject a re-encoded file that ends too early; otherwise it would only give fewer windows."""
+    fps = exact_rate(video.fps)
+    for stream in streams:
+        length, expected = stream.cutter.length, num_samples(video.frames / fps, 1 / fps, stream.rate)
+        if length != expected:
+            raise DamagedError(f"{video.path}: {length} frames decoded, expected {expected}; re-encode the video")
+
+
+def _sound_windows(source: Source, streams: Sequence[_WindowStream], _: int) -> WindowGenerator:
+    for rate, samples in iter_audio(source.path, sorted({round(stream.rate) for stream in streams})):
+        for stream in streams:
+            if round(stream.rate) == rate:
+                yield from stream.push(samples)
+    for stream in streams:
+        yield from stream.finish()
+    return float(streams[0].cutter.length / streams[0].rate)

@@ -1,11 +1,11 @@
-"""What a pass leaves: the features' shards, and beside each a table of the videos that have none."""
+"""Writing the results of a pass: one shard per feature, and a table of the rejected videos beside it."""
 
 import contextlib
 import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,235 +13,257 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.config.base import Settings
-from pipeline.datasets.corpus import REJECTS
+from pipeline.config.extractors import Tail
+from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
-from pipeline.features.combined import Item, write_features
-from pipeline.features.extraction.digests import Digests
-from pipeline.features.extraction.extractor_pass import Made
-from pipeline.features.extraction.sources import Source
-from pipeline.features.extraction.window_reader import Reason, Tail
+from pipeline.features.extraction.extractor_pass import VideoFeatures
+from pipeline.features.extraction.sources import FileHashes, Source
+from pipeline.features.extraction.windows import Rejection
 from pipeline.features.networks.base import Extractor
-from pipeline.io.atomic import read_json, writing
+from pipeline.features.shard import Item, write_features
+from pipeline.io.atomic import reporting_disk_errors
 from pipeline.io.journal import Journal
-from pipeline.io.tables import read_table, write_table
-from pipeline.provenance.code_hash import stamp
-from pipeline.provenance.record import beside
+from pipeline.io.tables import read_rows, write_rows
+from pipeline.provenance.code_hash import code_hash
+from pipeline.provenance.record import read_record, record_path
 
-TABLE = "rejects.parquet"
-FINISHED, WAITING = "finished.jsonl", "finished.rows"
-TOGETHER = 8
-"""Videos whose clips share batches, and which a run that was stopped has finished together or not at all."""
-BY_CHANCE = ("timeout",)
-"""Reasons that depend on the machine: such videos are tried again."""
+STAGE = "extract_features"
+REJECTS = "rejects.parquet"
+JOURNAL, BUFFER = "finished.jsonl", "finished.rows"
+GROUP_SIZE = 8
+"""Videos whose windows share batches. A run that was stopped has finished all videos of a group, or none."""
+TRANSIENT_REASONS = ("timeout",)
+"""Reasons that depend on the machine: such videos are tried again in the next run."""
 
 
-class Output:
-    """One feature on its way to disk, in a `with` block.
+@dataclass(frozen=True)
+class _Entry:
+    """What the journal holds of one video.
 
-    Rows wait in a file beside the manifest, not in memory, and `finished.jsonl` says whose they are: a run that was
-    stopped goes on where it was. Both are gone when the shard is written.
-
-    Args:
-        manifest: to be written; the payloads stand beside it.
-        extractor: whose feature it is.
-        stage: that rejects videos.
-        identity: what the feature depends on besides the videos; rows of another one are forgotten.
-
-    Raises:
-        PipelineError: nothing can be written there, or another process does.
+    Attributes:
+        duration: seconds.
+        offset: position of the feature rows in the buffer file, bytes.
+        num_rows: feature rows.
+        padded: the video is shorter than one window.
+        reason: why the video is rejected; None if it is not.
+        detail: what exactly is wrong.
     """
 
-    def __init__(self, manifest: Path, extractor: Extractor, stage: str, identity: dict[str, str]) -> None:
+    duration: float
+    offset: int = 0
+    num_rows: int = 0
+    padded: bool = False
+    reason: str | None = None
+    detail: str = ""
+
+
+class FeatureWriter:
+    """Writer of one feature; a context manager.
+
+    Feature rows wait in a buffer file beside the manifest, not in memory, and a journal lists the videos that they
+    belong to: a run that was stopped continues where it was. Both files are removed when the shard is written.
+
+    Args:
+        manifest: manifest to write; the other files go beside it.
+        extractor: extractor of the feature.
+        fingerprint: what the feature depends on besides the videos; a journal of another fingerprint is discarded.
+
+    Raises:
+        PipelineError: the folder is not writable, or another process writes there.
+    """
+
+    def __init__(self, manifest: Path, extractor: Extractor, fingerprint: dict[str, str]) -> None:
         self.manifest = manifest
-        self.rows = 0
-        self._extractor, self._stage = extractor, stage
-        self._index: dict[str, dict[str, Any]] = {}
-        self._journal = Journal(manifest.parent / FINISHED, identity)
+        self.num_rows = 0
+        """Feature rows added by this run."""
+        self._extractor = extractor
+        self._entries: dict[str, _Entry] = {}
+        self._journal = Journal(manifest.parent / JOURNAL, fingerprint)
         try:
-            self._file = (manifest.parent / WAITING).open("ab+")
-            if self._journal.empty:
-                self._file.truncate(0)
+            self._buffer = (manifest.parent / BUFFER).open("ab+")
+            if self._journal.is_empty:
+                self._buffer.truncate(0)
         except OSError as error:
             self._journal.__exit__(None, None, None)
             raise PipelineError(f"{manifest}: cannot be written ({error.strerror})") from None
 
-    def __enter__(self) -> "Output":
+    def __enter__(self) -> "FeatureWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):  # what could not be written then cannot be now
-            self._file.close()
+        with contextlib.suppress(OSError):  # an error was already raised when the rows were written
+            self._buffer.close()
         self._journal.__exit__(None, None, None)
 
     @property
-    def rejects(self) -> list[dict[str, str]]:
+    def rejects(self) -> list[RejectedVideo]:
         """Videos that have no such feature, and why."""
         return [
-            {"video": video, "source": self._stage, "reason": row["reason"], "detail": row["detail"]}
-            for video, row in self._index.items()
-            if row["reason"] is not None
+            RejectedVideo(video=video, source=STAGE, reason=entry.reason, detail=entry.detail)
+            for video, entry in self._entries.items()
+            if entry.reason is not None
         ]
 
-    def resume(self, group: Sequence[Source], digests: Digests) -> bool:
-        """Take over what an earlier run made of a group of videos; gives whether it made something of each.
+    def resume(self, group: Sequence[Source], hashes: FileHashes) -> bool:
+        """Take over a group of videos from the journal of an earlier run; return whether it holds all of them.
 
         Args:
             group: the videos.
-            digests: of their files, which are read only where something was made of them.
+            hashes: hashes of their files; a file is read only if the journal lists its video.
         """
-        size = os.fstat(self._file.fileno()).st_size
-        known: dict[str, dict[str, Any]] = {}
+        size = os.fstat(self._buffer.fileno()).st_size
+        entries: dict[str, _Entry] = {}
         for source in group:
-            digest = digests.of(source) if source.video in self._journal else None
-            found = None if digest is None else self._journal.find(source.video, digest)
-            if found is None or found["at"] + self._bytes(found["rows"]) > size:
+            digest = hashes.of_video(source) if source.video in self._journal else None
+            outcome = None if digest is None else self._journal.find(source.video, digest)
+            if outcome is None:
                 return False
-            known[source.video] = found
-        self._index |= known
+            entry = _Entry(**outcome)
+            if entry.offset + self._nbytes(entry.num_rows) > size:
+                return False
+            entries[source.video] = entry
+        self._entries |= entries
         return True
 
-    def add(self, source: Source, found: Made | Reason, digest: str | None) -> None:
-        """Take over what one video gave; numbers that are none are as good as a file that cannot be read.
+    def add(self, source: Source, result: VideoFeatures | Rejection, digest: str | None) -> None:
+        """Add the result of one video. NaN or infinite features reject the video.
 
         Args:
             source: the video.
-            found: its feature, or why it has none.
-            digest: sha256 of its file; None of one that cannot be read.
+            result: its features, or why it has none.
+            digest: sha256 of its file; None if the file cannot be read.
         """
-        if isinstance(found, Made) and not np.isfinite(found.rows).all():
-            found = Reason("not_finite", f"{source.path}: the network gives numbers that are not finite")
-        row: dict[str, Any] = {"at": 0, "rows": 0, "padded": False, "reason": None, "detail": ""}
-        if isinstance(found, Reason):
-            # Of a raw video that cannot be read nobody knows how long it is.
-            seconds = source.row.duration if source.row else 0.0
-            row |= {"duration": seconds, "reason": found.code, "detail": found.detail}
+        if isinstance(result, VideoFeatures) and not np.isfinite(result.rows).all():
+            result = Rejection("not_finite", f"{source.path}: the network returns NaN or infinite features")
+        if isinstance(result, Rejection):
+            # The duration of a raw video that cannot be read is not known.
+            duration = source.reencoded.duration if source.reencoded else 0.0
+            entry = _Entry(duration, reason=result.reason, detail=result.detail)
         else:
-            row |= {"at": self._append(found.rows), "rows": len(found.rows)}
-            row |= {"duration": found.duration, "padded": found.padded}
-            self.rows += len(found.rows)
-        self._index[source.video] = row
-        if digest is not None and row["reason"] not in BY_CHANCE:
-            self._journal.add(source.video, digest, row, made=False)
+            offset = self._append(result.rows)
+            entry = _Entry(result.duration, offset, len(result.rows), result.padded)
+            self.num_rows += len(result.rows)
+        self._entries[source.video] = entry
+        if digest is not None and entry.reason not in TRANSIENT_REASONS:
+            self._journal.add(source.video, digest, asdict(entry), has_file=False)
 
     def write(self, tail: Tail, shards: int | None) -> None:
-        """Write the table of rejects and the shard, its manifest last.
+        """Write the table of rejected videos and the shard, its manifest last.
 
         Args:
-            tail: as for `facts_of`.
-            shards: how many of them are one feature, if that is known.
+            tail: as for `feature_metadata`.
+            shards: number of shards of the feature, if it is known.
         """
-        folder, made = self.manifest.parent, self._extractor
-        self._index = dict(sorted(self._index.items()))
-        write_table(folder / TABLE, self.rejects, REJECTS)
-        beside(self.manifest).unlink(missing_ok=True)  # of what is replaced: a kill must not leave it beside the new
-        padded = {video for video, row in self._index.items() if row["padded"]}
+        self._entries = dict(sorted(self._entries.items()))
+        write_rows(self.manifest.parent / REJECTS, self.rejects, RejectedVideo)
+        record_path(self.manifest).unlink(missing_ok=True)  # a kill must not leave the old record beside the new shard
         write_features(
             self.manifest,
             self._items(),
-            dim=made.dim,
-            grid=made.grid,
-            facts=facts_of(made, tail),
-            padded=padded,
+            dim=self._extractor.dim,
+            grid=self._extractor.grid,
+            metadata=feature_metadata(self._extractor, tail),
+            padded={video for video, entry in self._entries.items() if entry.padded},
             shards=shards,
         )
 
-    def clear(self) -> None:
-        """Everything is written: nothing needs to be gone on with."""
-        sweep(self.manifest)
+    def _append(self, rows: Float[np.ndarray, "rows dim"]) -> int:
+        """Append feature rows to the buffer file, and fsync before the journal lists them; return their offset."""
+        with reporting_disk_errors(self.manifest):
+            offset = self._buffer.seek(0, os.SEEK_END)
+            self._buffer.write(np.ascontiguousarray(rows, dtype=np.float32).tobytes())
+            self._buffer.flush()
+            os.fsync(self._buffer.fileno())
+        return offset
 
-    def _append(self, rows: Float[np.ndarray, "clips dim"]) -> int:
-        """Have rows on the disk before they are spoken of; gives where they begin."""
-        with writing(self.manifest):
-            at = self._file.seek(0, os.SEEK_END)
-            self._file.write(np.ascontiguousarray(rows, dtype=np.float32).tobytes())
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        return at
-
-    def _bytes(self, rows: int) -> int:
-        return rows * self._extractor.dim * 4
+    def _nbytes(self, num_rows: int) -> int:
+        return num_rows * self._extractor.dim * 4
 
     def _items(self) -> Iterator[Item]:
-        for video, row in self._index.items():
-            if row["reason"] is not None:
-                yield video, row["duration"], row["reason"]
+        for video, entry in self._entries.items():
+            if entry.reason is not None:
+                yield video, entry.duration, entry.reason
                 continue
-            self._file.seek(row["at"])
-            waiting = self._file.read(self._bytes(row["rows"]))
-            found = np.frombuffer(waiting, dtype=np.float32).reshape(row["rows"], self._extractor.dim)
-            yield video, row["duration"], found
+            self._buffer.seek(entry.offset)
+            data = self._buffer.read(self._nbytes(entry.num_rows))
+            yield video, entry.duration, np.frombuffer(data, dtype=np.float32).reshape(-1, self._extractor.dim)
 
 
-def sweep(manifest: Path) -> None:
-    """Remove what a run leaves beside a manifest to be gone on with."""
-    for name in (FINISHED, WAITING):
+def remove_resume_files(manifest: Path) -> None:
+    """Remove the journal and the buffer file beside a manifest; a finished feature needs neither."""
+    for name in (JOURNAL, BUFFER):
         (manifest.parent / name).unlink(missing_ok=True)
 
 
-def facts_of(extractor: Extractor, tail: Tail) -> dict[str, Any]:
-    """What the manifest says of a feature."""
-    return {"feature": extractor.name, **extractor.facts, "tail": tail}
-
-
-def identity_of(extractor: Extractor, tail: Tail, stage: str, section: Settings) -> dict[str, str]:
-    """What a feature depends on, besides the videos."""
-    facts = json.dumps([asdict(extractor.grid), facts_of(extractor, tail)], sort_keys=True)
-    return {"feature": facts, "settings": section.digest(), "code": stamp(f"pipeline.{stage}")}
-
-
-def lacking_of(
-    outputs: Sequence[Output], sources: Sequence[Source], digests: Digests
-) -> dict[tuple[int, ...], list[Sequence[Source]]]:
-    """Which groups of videos are still to be read, by the numbers of the outputs that lack some of them.
-
-    Clips of one group share batches. It is finished as a whole or not at all, so that every batch is the one that it
-    would have been in a run that was not stopped, and its numbers are the same to the last bit.
-    """
-    found: dict[tuple[int, ...], list[Sequence[Source]]] = {}
-    resumed = 0
-    for first in range(0, len(sources), TOGETHER):
-        group = sources[first : first + TOGETHER]
-        numbers = tuple(number for number, output in enumerate(outputs) if not output.resume(group, digests))
-        if numbers:
-            found.setdefault(numbers, []).append(group)
-        else:
-            resumed += len(group)
-    if resumed:
-        logging.info("%d of %d videos were finished by an earlier run", resumed, len(sources))
-    return found
-
-
-def rejected(manifest: Path) -> list[dict[str, Any]]:
-    """The rejects of a feature that is there already."""
-    return read_table(manifest.parent / TABLE, REJECTS)
-
-
-def check_made(manifest: Path, stage: str, section: Settings, inputs: Mapping[Path, str]) -> None:
-    """See that a feature that is there was made in the same way from the same files.
+def feature_metadata(extractor: Extractor, tail: Tail) -> dict[str, Any]:
+    """Return what the manifest states about a feature.
 
     Args:
-        manifest: the feature's.
-        stage: that makes it.
-        section: how.
-        inputs: from what, with sha256.
+        extractor: of the feature.
+        tail: what was done with the ends of videos that fill no whole window.
+    """
+    return {"feature": extractor.name, **extractor.metadata, "tail": tail}
+
+
+def feature_fingerprint(extractor: Extractor, tail: Tail, section: Settings) -> dict[str, str]:
+    """Return what a feature depends on besides the videos: extractor, settings and code."""
+    feature = json.dumps([asdict(extractor.grid), feature_metadata(extractor, tail)], sort_keys=True)
+    return {"feature": feature, "settings": section.digest(), "code": code_hash(f"pipeline.{STAGE}")}
+
+
+def pending_groups(
+    writers: Sequence[FeatureWriter], sources: Sequence[Source], hashes: FileHashes
+) -> dict[tuple[int, ...], list[Sequence[Source]]]:
+    """Return the groups of videos that are not finished, by the indices of the writers that need them.
+
+    Windows of one group share batches. A group is finished as a whole or not at all, so that every batch is the same as
+    in a run that was not stopped, and the features are equal to the last bit.
+    """
+    groups: dict[tuple[int, ...], list[Sequence[Source]]] = {}
+    num_resumed = 0
+    for first in range(0, len(sources), GROUP_SIZE):
+        group = sources[first : first + GROUP_SIZE]
+        indices = tuple(index for index, writer in enumerate(writers) if not writer.resume(group, hashes))
+        if indices:
+            groups.setdefault(indices, []).append(group)
+        else:
+            num_resumed += len(group)
+    if num_resumed:
+        logging.info("%d of %d videos were finished by an earlier run", num_resumed, len(sources))
+    return groups
+
+
+def read_rejects(manifest: Path) -> list[RejectedVideo]:
+    """Read the rejected videos of a finished feature."""
+    return read_rows(manifest.parent / REJECTS, RejectedVideo)
+
+
+def check_up_to_date(manifest: Path, section: Settings, inputs: Mapping[Path, str]) -> None:
+    """Check that an existing feature was made with the same settings and code from the same files.
+
+    Args:
+        manifest: manifest of the feature.
+        section: the settings.
+        inputs: the files, with their sha256.
 
     Raises:
-        PipelineError: made in another way; says what differs.
+        PipelineError: it was made in another way; names the difference.
     """
-    record = beside(manifest)
-    made: dict[str, Any] = read_json(record, "provenance") if record.is_file() else {}
-    there = {_plain(manifest.parent / name): digest for name, digest in made.get("inputs", {}).items()}
-    differs = {
-        "by another stage": made.get("stage") != stage,
-        "by another version of the code": made.get("code") != stamp(f"pipeline.{stage}"),
-        "with other settings": made.get("config_digest") != section.digest(),
-        "from other files": there != {_plain(path): digest for path, digest in inputs.items()},
+    record = read_record(manifest)
+    advice = "give another --output, or --overwrite"
+    if record is None:
+        raise PipelineError(f"{manifest}: already exists without a provenance record; {advice}")
+    differences = {
+        "by another stage": record.stage != STAGE,
+        "by another version of the code": record.code != code_hash(f"pipeline.{STAGE}"),
+        "with other settings": record.config_digest != section.digest(),
+        "from other files": _normalised(record.inputs) != _normalised(inputs),
     }
-    if any(differs.values()):
-        how = next(word for word, so in differs.items() if so) if made else "nobody knows how"
-        raise PipelineError(f"{manifest}: is there already, made {how}; give another --output, or --overwrite")
+    difference = next((text for text, differs in differences.items() if differs), None)
+    if difference:
+        raise PipelineError(f"{manifest}: already exists, made {difference}; {advice}")
 
 
-def _plain(path: Path) -> str:
-    """A path without detours, links left as they are: as records of inputs are written."""
-    return os.path.normpath(path.absolute())
+def _normalised(inputs: Mapping[Path, str]) -> dict[str, str]:
+    """Make the paths of inputs absolute and remove `.` and `..`; links are not followed."""
+    return {os.path.normpath(path.absolute()): digest for path, digest in inputs.items()}

@@ -1,1 +1,1 @@
-"""What turns windows of a video, pictures or sound, into features."""
+"""Feature extractors: networks that turn windows of frames or sound into feature rows."""

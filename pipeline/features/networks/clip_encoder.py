@@ -1,57 +1,87 @@
-"""Our own clip encoders (TAC, TSP, SA-TSP) as extractors."""
+"""Clip encoders (R(2+1)D, R3D) as extractors: those trained here (TAC, TSP, SA-TSP), and the published ones."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pipeline.config.pretrain_encoder import Clip
+from pipeline.config.clip import Clip
+from pipeline.config.extractors import Modality, PublishedFeature
 from pipeline.encoders.geometry import central_crop, prepare, stack
-from pipeline.encoders.model import Pretrained
-from pipeline.features.combined import ClipGrid
-from pipeline.features.networks.image_transforms import pictures_at_once
+from pipeline.encoders.pretrained import PretrainedEncoder
+from pipeline.encoders.r2plus1d import build_encoder
+from pipeline.encoders.weight_files import load_initial_weights
+from pipeline.features.networks.base import BuildContext, BuiltExtractor
+from pipeline.features.networks.image_transforms import frames_per_resize
+from pipeline.features.time_grid import ClipGrid
 
 
-class OwnEncoder:
-    """Features of clips by an encoder that pretraining left; an `Extractor`.
+class ClipEncoderExtractor:
+    """Extractor of clip features by an encoder that `pretrain_encoder` trained; an `Extractor`.
 
     Args:
-        name: of the encoder.
-        pretrained: what pretraining left.
-        stride: from one clip to the next, frames at the clip's rate.
-        device: where the network computes.
+        name: name of the encoder.
+        pretrained: the trained encoder.
+        stride: frames at the clip's frame rate from one clip to the next.
+        device: device of the network.
+        files: the files that the encoder was read from.
     """
 
-    def __init__(self, name: str, pretrained: Pretrained, stride: int, device: torch.device) -> None:
-        self._clip = pretrained.config.clip
+    def __init__(
+        self, name: str, pretrained: PretrainedEncoder, stride: int, device: torch.device, files: Sequence[Path] = ()
+    ) -> None:
+        self._clip = pretrained.clip
         self._encoder = pretrained.encoder.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.name = name
-        self.modality: Literal["frames", "sound"] = "frames"
+        self.modality: Modality = "frames"
         self.dim = pretrained.encoder.dim
         self.grid = ClipGrid(self._clip.fps, self._clip.frames, stride)
-        self.facts: dict[str, Any] = {
+        self.files = files
+        self.metadata: dict[str, Any] = {
             "encoder": name,
-            "architecture": pretrained.config.architecture,
+            "architecture": pretrained.architecture,
             "weights_sha256": pretrained.weights_sha256,
             "clip": self._clip.model_dump(mode="json"),
         }
 
     def prepare(self, window: UInt8[Tensor, "frames height width 3"]) -> Float[Tensor, "frames crop crop 3"]:
-        """A clip: resized, its middle cut out, normalised, as in validation."""
-        return prepared(window, self._clip)
+        """Resize, centre-crop and normalise a clip, as in validation."""
+        return prepare_clip(window, self._clip)
 
     @torch.no_grad()
     def __call__(self, windows: Sequence[Float[Tensor, "frames crop crop 3"]]) -> Float[Tensor, "batch dim"]:
-        """Features of prepared clips."""
+        """Compute the features of prepared clips."""
         features: Tensor = self._encoder(stack(windows))
         return features.float()
 
 
-def prepared(window: UInt8[Tensor, "frames height width 3"], clip: Clip) -> Float[Tensor, "frames crop crop 3"]:
-    """A clip as in validation, a few frames at a time where they are large."""
+def prepare_clip(window: UInt8[Tensor, "frames height width 3"], clip: Clip) -> Float[Tensor, "frames crop crop 3"]:
+    """Resize, centre-crop and normalise a clip, as in validation; large frames a few at a time."""
     height, width = window.shape[1:3]
     crop = central_crop(clip, clip.resized(height, width))
-    parts = [prepare(some, clip, crop, flip=False) for some in window.split(pictures_at_once(height, width))]
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+    chunks = window.split(frames_per_resize(height, width))
+    prepared = [prepare(chunk, clip, crop, flip=False) for chunk in chunks]
+    return torch.cat(prepared) if len(prepared) > 1 else prepared[0]
+
+
+def build(context: BuildContext[PublishedFeature], architecture: str) -> BuiltExtractor:
+    """Build a published encoder, with TSP's geometry of clips.
+
+    Args:
+        context: of the extractor.
+        architecture: name of the encoder in `pipeline.config.encoders`.
+    """
+    clip = Clip()
+    with context.source.seeded_init():
+        encoder = build_encoder(architecture)
+    metadata: dict[str, Any] = {"weights": "random", "weights_sha256": None}
+    if context.source.location != "random":
+        path = context.source.find(context.weights)
+        metadata = {"weights": path.name, "weights_sha256": load_initial_weights(path, encoder).sha256}
+    metadata |= {"architecture": architecture, "clip": clip.model_dump(mode="json")}
+    encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return BuiltExtractor(encoder, partial(prepare_clip, clip=clip), metadata, stack)

@@ -1,67 +1,75 @@
-"""SlowFast R50, 8 x 8 (Feichtenhofer et al., 2019): a slow pathway of pictures, a narrow fast one of motion.
+"""SlowFast R50, 8 x 8 (Feichtenhofer et al., 2019): a slow pathway for appearance, a narrow fast pathway for motion.
 
-Modules are named and nested as pytorchvideo's, so that its published weights fit by name.
+Modules have the names and nesting of pytorchvideo, so that its published weights fit by name.
 """
+
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.features.networks.weights import initialise
+from pipeline.config.extractors import PublishedFeature
+from pipeline.features.networks.base import BuildContext, BuiltExtractor
+from pipeline.features.networks.image_transforms import PLAIN_256, SLOWFAST, clip_input
+from pipeline.features.networks.weights import drop_prefixes, init_weights
 
-DIM = 2304
 ALPHA = 4
-"""Frames of the fast pathway to one of the slow one."""
+"""Frames of the fast pathway per frame of the slow pathway."""
 BETA = 8
-"""Channels of the slow pathway to one of the fast one."""
-FUSED = 2
-"""Channels that the slow pathway receives to one that the fast one has."""
+"""Channels of the slow pathway per channel of the fast pathway."""
+FUSION_RATIO = 2
+"""Channels that the slow pathway receives per channel of the fast pathway."""
 
 _DEPTHS = (3, 4, 6, 3)
-# Length in time of each stage's first convolutions: the slow pathway sees time in its last two stages only.
-_SLOW_TIME = (1, 1, 3, 3)
-_FAST_TIME = (3, 3, 3, 3)
+# Temporal kernel size of the first convolution of each block, by stage: the slow pathway convolves in time only in its
+# last two stages.
+_SLOW_KERNELS = (1, 1, 3, 3)
+_FAST_KERNELS = (3, 3, 3, 3)
 
 
 class SlowFast(nn.Module):
-    """The network up to its pooled features, with random weights."""
+    """SlowFast without its classification layer, with random weights."""
 
     def __init__(self) -> None:
         super().__init__()
-        slow, fast = Stem(64, time=1), Stem(64 // BETA, time=5)
+        slow, fast = Stem(64, kernel=1), Stem(64 // BETA, kernel=5)
         self.blocks = nn.ModuleList([Stage(slow, fast, Fusion(64 // BETA))])
         channels, width = 64, 256
-        for number, (depth, slow_time, fast_time) in enumerate(zip(_DEPTHS, _SLOW_TIME, _FAST_TIME, strict=True)):
-            stride, last = 1 if number == 0 else 2, number == len(_DEPTHS) - 1
+        for index, (depth, slow_kernel, fast_kernel) in enumerate(
+            zip(_DEPTHS, _SLOW_KERNELS, _FAST_KERNELS, strict=True)
+        ):
+            stride, last = 1 if index == 0 else 2, index == len(_DEPTHS) - 1
             self.blocks.append(
                 Stage(
-                    Pathway(depth, channels + channels * FUSED // BETA, width, slow_time, stride),
-                    Pathway(depth, channels // BETA, width // BETA, fast_time, stride),
+                    Pathway(depth, channels + channels * FUSION_RATIO // BETA, width, slow_kernel, stride),
+                    Pathway(depth, channels // BETA, width // BETA, fast_kernel, stride),
                     nn.Identity() if last else Fusion(width // BETA),
                 )
             )
             channels, width = width, 2 * width
-        initialise(self)
+        init_weights(self)
         for module in self.modules():
-            if isinstance(module, Bottleneck):  # else each of 16 blocks would double what passes through
+            if isinstance(module, Bottleneck):  # with random weights each of 16 blocks would double the activations
                 nn.init.constant_(module.get_parameter("branch2.norm_c.weight"), 0.2)
 
     def forward(self, clips: Float[Tensor, "batch 3 frames height width"]) -> Float[Tensor, "batch 2304"]:
-        """Features: the averages of both pathways over time and space, slow first.
+        """Compute features: the averages of both pathways over time and space, slow pathway first.
 
         Args:
-            clips: what the fast pathway sees; the slow one sees `len / ALPHA` of it, from the first frame to the last.
+            clips: input of the fast pathway. The slow pathway sees `frames / ALPHA` of these frames, evenly spaced from
+                the first to the last.
         """
         frames = clips.shape[2]
-        chosen = torch.linspace(0, frames - 1, frames // ALPHA, device=clips.device).long()
-        slow, fast = clips[:, :, chosen], clips
+        indices = torch.linspace(0, frames - 1, frames // ALPHA, device=clips.device).long()
+        slow, fast = clips[:, :, indices], clips
         for stage in self.blocks:
             slow, fast = stage(slow, fast)
         return torch.cat([slow.mean(dim=(2, 3, 4)), fast.mean(dim=(2, 3, 4))], dim=1)
 
 
 class Stage(nn.Module):
-    """One stage of both pathways, and what the fast one then tells the slow one."""
+    """One stage of both pathways, and the lateral connection from the fast to the slow pathway."""
 
     def __init__(self, slow: nn.Module, fast: nn.Module, fusion: nn.Module) -> None:
         super().__init__()
@@ -73,7 +81,7 @@ class Stage(nn.Module):
         slow: Float[Tensor, "batch slow_channels slow_frames height width"],
         fast: Float[Tensor, "batch fast_channels fast_frames height width"],
     ) -> tuple[Tensor, Tensor]:
-        """What goes on in either pathway."""
+        """Apply the stage; return the outputs of the slow and the fast pathway."""
         slow, fast = self.multipathway_blocks[0](slow), self.multipathway_blocks[1](fast)
         if isinstance(self.multipathway_fusion, Fusion):
             slow = torch.cat([slow, self.multipathway_fusion(fast)], dim=1)
@@ -81,86 +89,95 @@ class Stage(nn.Module):
 
 
 class Fusion(nn.Module):
-    """The fast pathway at the slow one's rate."""
+    """Lateral connection: a strided convolution brings the fast pathway to the frame rate of the slow pathway."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv_fast_to_slow = nn.Conv3d(
-            channels, FUSED * channels, (7, 1, 1), stride=(ALPHA, 1, 1), padding=(3, 0, 0), bias=False
+            channels, FUSION_RATIO * channels, (7, 1, 1), stride=(ALPHA, 1, 1), padding=(3, 0, 0), bias=False
         )
-        self.norm = nn.BatchNorm3d(FUSED * channels)
+        self.norm = nn.BatchNorm3d(FUSION_RATIO * channels)
 
     def forward(
         self, x: Float[Tensor, "batch channels frames height width"]
     ) -> Float[Tensor, "batch fused slow_frames height width"]:
-        """What the slow pathway receives."""
+        """Compute the channels that the slow pathway receives."""
         out: Tensor = self.norm(self.conv_fast_to_slow(x))
         return out.relu_()
 
 
 class Stem(nn.Module):
-    """The first convolution of a pathway; halves space twice."""
+    """First convolution of a pathway, and a pooling: height and width are halved twice."""
 
-    def __init__(self, width: int, time: int) -> None:
+    def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(3, width, (time, 7, 7), stride=(1, 2, 2), padding=(time // 2, 3, 3), bias=False)
-        self.norm = nn.BatchNorm3d(width)
+        self.conv = nn.Conv3d(3, channels, (kernel, 7, 7), stride=(1, 2, 2), padding=(kernel // 2, 3, 3), bias=False)
+        self.norm = nn.BatchNorm3d(channels)
         self.pool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
 
     def forward(
         self, x: Float[Tensor, "batch 3 frames height width"]
     ) -> Float[Tensor, "batch out_channels frames out_height out_width"]:
-        """The stem's output."""
+        """Apply the stem."""
         out: Tensor = self.pool(self.norm(self.conv(x)).relu_())
         return out
 
 
 class Pathway(nn.Module):
-    """The residual blocks of one stage of one pathway."""
+    """Residual blocks of one stage of one pathway."""
 
-    def __init__(self, depth: int, channels: int, width: int, time: int, stride: int) -> None:
+    def __init__(self, depth: int, in_channels: int, channels: int, kernel: int, stride: int) -> None:
         super().__init__()
-        first = Bottleneck(channels, width, time, stride)
-        self.res_blocks = nn.Sequential(first, *(Bottleneck(width, width, time, 1) for _ in range(depth - 1)))
+        first = Bottleneck(in_channels, channels, kernel, stride)
+        self.res_blocks = nn.Sequential(first, *(Bottleneck(channels, channels, kernel, 1) for _ in range(depth - 1)))
 
     def forward(
         self, x: Float[Tensor, "batch channels frames height width"]
     ) -> Float[Tensor, "batch out_channels frames out_height out_width"]:
-        """The stage's output."""
+        """Apply the blocks."""
         out: Tensor = self.res_blocks(x)
         return out
 
 
 class Bottleneck(nn.Module):
-    """Time and fewer channels, space, all channels; a shortcut around them."""
+    """Residual bottleneck block: a temporal, a spatial and a 1 x 1 x 1 convolution, and a shortcut."""
 
-    def __init__(self, channels: int, width: int, time: int, stride: int) -> None:
+    def __init__(self, in_channels: int, channels: int, kernel: int, stride: int) -> None:
         super().__init__()
-        inner = width // 4
+        inner = channels // 4
         self.branch2 = nn.ModuleDict(
             {
-                "conv_a": nn.Conv3d(channels, inner, (time, 1, 1), padding=(time // 2, 0, 0), bias=False),
+                "conv_a": nn.Conv3d(in_channels, inner, (kernel, 1, 1), padding=(kernel // 2, 0, 0), bias=False),
                 "norm_a": nn.BatchNorm3d(inner),
                 "conv_b": nn.Conv3d(inner, inner, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), bias=False),
                 "norm_b": nn.BatchNorm3d(inner),
-                "conv_c": nn.Conv3d(inner, width, 1, bias=False),
-                "norm_c": nn.BatchNorm3d(width),
+                "conv_c": nn.Conv3d(inner, channels, 1, bias=False),
+                "norm_c": nn.BatchNorm3d(channels),
             }
         )
         self.branch1_conv: nn.Module | None = None
-        if stride != 1 or channels != width:
-            self.branch1_conv = nn.Conv3d(channels, width, 1, stride=(1, stride, stride), bias=False)
-            self.branch1_norm = nn.BatchNorm3d(width)
+        if stride != 1 or in_channels != channels:
+            self.branch1_conv = nn.Conv3d(in_channels, channels, 1, stride=(1, stride, stride), bias=False)
+            self.branch1_norm = nn.BatchNorm3d(channels)
 
     def forward(
         self, x: Float[Tensor, "batch channels frames height width"]
     ) -> Float[Tensor, "batch out_channels frames out_height out_width"]:
-        """The block's output."""
-        inner = self.branch2
-        out = inner["norm_a"](inner["conv_a"](x)).relu_()
-        out = inner["norm_b"](inner["conv_b"](out)).relu_()
-        out = inner["norm_c"](inner["conv_c"](out))
+        """Apply the block."""
+        layers = self.branch2
+        out = layers["norm_a"](layers["conv_a"](x)).relu_()
+        out = layers["norm_b"](layers["conv_b"](out)).relu_()
+        out = layers["norm_c"](layers["conv_c"](out))
         shortcut = x if self.branch1_conv is None else self.branch1_norm(self.branch1_conv(x))
         out += shortcut
         result: Tensor = out.relu_()
         return result
+
+
+def build(context: BuildContext[PublishedFeature]) -> BuiltExtractor:
+    """Build SlowFast. The fast pathway sees all frames of a window; the network selects those of the slow pathway."""
+    with context.source.seeded_init():
+        network = SlowFast()
+    metadata = context.load(network, drop_prefixes(f"blocks.{len(network.blocks) + 1}."))
+    transform = partial(clip_input, PLAIN_256, SLOWFAST)
+    return BuiltExtractor(network, transform, {**metadata, "geometry": PLAIN_256.metadata})

@@ -1,28 +1,33 @@
-"""VGGish (Hershey et al., 2017), and the PCA that AudioSet's features were published after.
+"""VGGish (Hershey et al., 2017), and the PCA of AudioSet's published features.
 
-Modules are named as in torchvggish, so that its published weights fit by name.
+Modules have the names of torchvggish, so that its published weights fit by name.
 """
+
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.features.networks.weights import initialise
+from pipeline.config.extractors import VGGISH_PCA, VggishFeature
+from pipeline.features.networks.base import BuildContext, BuiltExtractor
+from pipeline.features.networks.log_mel import log_mel
+from pipeline.features.networks.weights import drop_prefixes, init_weights
 
 DIM = 128
-_LIMIT = 2.0
-"""What the PCA's output is clipped to before it is quantised."""
+_CLIP_TO = 2.0
+"""The output of the PCA is clipped to [-2, 2] before it is quantised."""
 
 
 class VGGish(nn.Module):
-    """The network, with random weights.
+    """VGGish with random weights.
 
     Args:
-        relu: whether the last layer is rectified too, as in torchvggish, torchaudio and all features that were made
-            with them. In TensorFlow's VGGish of today it is not (torchvggish, issue 24).
+        relu: apply ReLU to the last layer too, as torchvggish and torchaudio do. TensorFlow's current VGGish does not
+            (torchvggish, issue 24).
 
     Attributes:
-        pca: what the features go through at last: nothing, or a `PCA`.
+        pca: last layer: the identity, or a `PCA`.
     """
 
     def __init__(self, *, relu: bool) -> None:
@@ -41,20 +46,20 @@ class VGGish(nn.Module):
         if relu:
             self.embeddings.append(nn.ReLU(inplace=True))
         self.pca: nn.Module = nn.Identity()
-        initialise(self)
+        init_weights(self)
 
     def forward(self, examples: Float[Tensor, "batch 96 64"]) -> Float[Tensor, "batch 128"]:
-        """Features of log-mel spectrograms."""
+        """Compute the features of log-mel spectrograms."""
         x = self.features(examples[:, None])
-        # Channels last, as TensorFlow orders what the first linear layer sees.
+        # The weights of the first linear layer come from TensorFlow, which puts channels last.
         out: Tensor = self.pca(self.embeddings(x.permute(0, 2, 3, 1).flatten(1)))
         return out
 
 
 class PCA(nn.Module):
-    """Whitening, clipping and quantisation to 8 bits; random until it is loaded.
+    """Whitening, clipping and quantisation to 8 bits, with random parameters.
 
-    Its published parameters have one element that saturates channel 127 (tensorflow/models, issue 5000).
+    One element of the published parameters saturates channel 127 (tensorflow/models, issue 5000).
     """
 
     def __init__(self) -> None:
@@ -63,6 +68,19 @@ class PCA(nn.Module):
         self.pca_means = nn.Parameter(torch.zeros(DIM))
 
     def forward(self, features: Float[Tensor, "batch 128"]) -> Float[Tensor, "batch 128"]:
-        """Whole numbers from 0 to 255."""
+        """Transform features into integers from 0 to 255, as floats."""
         whitened = (features - self.pca_means) @ self.pca_eigen_vectors.T
-        return ((whitened.clamp(-_LIMIT, _LIMIT) + _LIMIT) * (255 / (2 * _LIMIT))).round()
+        return ((whitened.clamp(-_CLIP_TO, _CLIP_TO) + _CLIP_TO) * (255 / (2 * _CLIP_TO))).round()
+
+
+def build(context: BuildContext[VggishFeature]) -> BuiltExtractor:
+    """Build VGGish. It sees one log-mel spectrogram of 96 spectra per window."""
+    with context.source.seeded_init():
+        network = VGGish(relu=context.settings.relu)
+        pca = PCA()
+    metadata: dict[str, Any] = context.load(network, drop_prefixes())
+    metadata |= {"relu": context.settings.relu, "pca": None}
+    if context.settings.pca:
+        metadata["pca"] = context.source.load(pca, VGGISH_PCA, drop_prefixes(), main=False)
+        network.pca = pca
+    return BuiltExtractor(network, log_mel, metadata)

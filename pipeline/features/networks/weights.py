@@ -1,4 +1,4 @@
-"""Weights of the pool's networks: which file is wanted, where it is found, how its names become ours."""
+"""Weights of the extractors' networks: where a file is found, and how its tensor names map to the network's."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,135 +9,107 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from pipeline.encoders.checkpoints import NAMED_DIGEST, read_state
+from pipeline.config.extractors import WeightFile
+from pipeline.encoders.weight_files import read_state_dict
 from pipeline.errors import PipelineError
 from pipeline.training.seeds import derive
 from pipeline.training.weights import check_fits
 
 Rename = Callable[[str], str | None]
-"""From a file's name of a tensor to the network's; None for what the network has no use for (a classification head)."""
+"""Map a tensor name of the file to the network's name; None for tensors the network lacks (a classification head)."""
 
 
 @dataclass(frozen=True)
-class WeightFile:
-    """A file of weights that an extractor wants.
-
-    Attributes:
-        file: its name.
-        url: where it is published; empty where it is not.
-        licence: as its publishers state it.
-    """
-
-    file: str
-    url: str
-    licence: str
-
-    @property
-    def digest(self) -> str:
-        """First digits of its sha256, where they are published, which is always in its name; otherwise empty."""
-        named = NAMED_DIGEST.search(self.file)
-        return named[1] if named else ""
-
-    @property
-    def wanted(self) -> str:
-        """What to get, and where, in words."""
-        if not self.url:
-            return f"{self.file}, which is not published: make it here, or give another path"
-        digest = f"sha256 begins with {self.digest}" if self.digest else "no sha256 is published"
-        return f"{self.file} from {self.url} ({digest})"
-
-
-@dataclass(frozen=True)
-class Source:
+class WeightSource:
     """Where the weights of one extractor come from.
 
     Attributes:
-        name: of the extractor.
-        given: the main file, or a folder of files under the names that they are published with, or `random`. Further
-            files (of optical flow, of a PCA) stand in the same folder as the main one.
-        files: those that were read, so far.
+        extractor: name of the extractor.
+        location: main weight file, or a folder of files under their published names, or `random`. Further files (of
+            optical flow, of a PCA) must be in the folder of the main one.
+        files: the files read so far.
     """
 
-    name: str
-    given: Path | Literal["random"]
+    extractor: str
+    location: Path | Literal["random"]
     files: list[Path] = field(default_factory=list)
 
     @contextmanager
-    def seeded(self) -> Iterator[None]:
-        """Build networks in here: their random weights are then the extractor's own, always the same.
+    def seeded_init(self) -> Iterator[None]:
+        """Seed torch's generator, so that networks built in the block get the same random weights every time.
 
-        The global generator is left as it was.
+        The seed depends on the extractor's name only. The state of the global generator is restored afterwards.
         """
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive("extractors", self.name))
+            torch.manual_seed(derive("extractors", self.extractor))
             yield
 
-    def find(self, wanted: WeightFile, *, main: bool = True) -> Path:
-        """The path of a file, unless weights are random.
+    def find(self, weights: WeightFile, *, main: bool = True) -> Path:
+        """Return the path of a weight file and note it in `files`. `location` must not be `random`.
 
         Raises:
-            PipelineError: not there; says what is wanted and where it is published.
+            PipelineError: no such file; names the file, its address and its sha256.
         """
-        assert isinstance(self.given, Path)
-        folder = self.given if self.given.is_dir() else self.given.parent
-        path = self.given if main and folder != self.given else folder / wanted.file
+        assert isinstance(self.location, Path)
+        folder = self.location if self.location.is_dir() else self.location.parent
+        path = self.location if main and folder != self.location else folder / weights.file
         if not path.is_file():
-            raise PipelineError(f"{path}: no such weight file; {self.name} wants {wanted.wanted}")
+            raise PipelineError(f"{path}: no such weight file; {self.extractor} needs {weights.request}")
         if path not in self.files:
             self.files.append(path)
         return path
 
-    def load(self, network: nn.Module, wanted: WeightFile, rename: Rename, *, main: bool = True) -> dict[str, Any]:
-        """Load a network, or leave its random weights in place if they are asked for.
+    def load(self, network: nn.Module, weights: WeightFile, rename: Rename, *, main: bool = True) -> dict[str, Any]:
+        """Load a weight file into a network, or keep the network's random weights if `location` is `random`.
 
         Args:
-            network: from `seeded`.
-            wanted: its file.
-            rename: from the file's names to the network's.
-            main: whether it is what `given` names, if that is a file.
+            network: built within `seeded_init`.
+            weights: its file.
+            rename: maps the file's tensor names to the network's.
+            main: whether this is the file that `location` names, if that is a file.
 
         Returns:
-            facts: `weights` and `weights_sha256`.
+            metadata: `weights` and `weights_sha256`.
 
         Raises:
-            PipelineError: absent, damaged, or of another network (names the first keys that differ).
+            PipelineError: the file is absent, damaged, or of another network (names the first keys that differ).
         """
-        if self.given == "random":
+        if self.location == "random":
             return {"weights": "random", "weights_sha256": None}
-        path = self.find(wanted, main=main)
-        return {"weights": path.name, "weights_sha256": load(path, network, rename)}
+        path = self.find(weights, main=main)
+        return {"weights": path.name, "weights_sha256": load_weights(path, network, rename)}
 
 
-def load(path: Path, network: nn.Module, rename: Rename) -> str:
-    """Load a file of weights into a network.
+def load_weights(path: Path, network: nn.Module, rename: Rename) -> str:
+    """Load a weight file into a network.
 
     Returns:
         sha256 of the file.
 
     Raises:
-        PipelineError: as `Source.load`.
+        PipelineError: the file is absent, damaged, or of another network (names the first keys that differ).
     """
-    given, digest = read_state(path)
-    state = {own: tensor for name, tensor in given.items() if (own := rename(name)) is not None}
+    file_state, digest = read_state_dict(path)
+    state = {name: tensor for key, tensor in file_state.items() if (name := rename(key)) is not None}
     for name, tensor in network.state_dict().items():
-        if name.endswith("num_batches_tracked"):  # files older than PyTorch 0.4.1 have none; it is not used here
+        if name.endswith("num_batches_tracked"):  # missing in files older than PyTorch 0.4.1; unused in evaluation
             state.setdefault(name, tensor)
-        elif name in state and state[name].shape == (1, *tensor.shape):  # Caffe's batch normalisations
+        elif name in state and state[name].shape == (1, *tensor.shape):  # batch normalisation converted from Caffe
             state[name] = state[name][0]
     check_fits(path, state, network)
     network.load_state_dict(state)
     return digest
 
 
-def without(*heads: str) -> Rename:
-    """Names as they are, without those that begin with any of the given ones."""
-    return lambda name: None if name.startswith(heads) else name
+def drop_prefixes(*prefixes: str) -> Rename:
+    """Return a `Rename` that drops tensors whose names begin with one of the prefixes and keeps all other names."""
+    return lambda name: None if name.startswith(prefixes) else name
 
 
-def initialise(network: nn.Module) -> None:
-    """Random weights that keep the size of what passes through (He et al., 2015): features of different inputs differ.
+def init_weights(network: nn.Module) -> None:
+    """Initialise weights so that activations keep their scale (He et al., 2015), and set biases to zero.
 
-    PyTorch's own would let it shrink by a factor of 2.4 in every layer.
+    Features of different inputs then differ. PyTorch's default would shrink activations by a factor of 2.4 per layer.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear):

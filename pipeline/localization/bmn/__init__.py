@@ -1,1 +1,1 @@
-"""The boundary-matching network of Lin et al. (ICCV 2019), as the implementation that TSP used computes it."""
+"""The boundary-matching network (Lin et al., ICCV 2019), as in the implementation that TSP used."""

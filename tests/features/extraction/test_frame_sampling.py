@@ -1,95 +1,95 @@
-"""Frames are picked by time: the nearest one to each instant, told while they stream by."""
+"""Frames are sampled by time: the nearest one to each sample time, while the frames stream."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
 
 import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.features.extraction.frame_sampling import exact, instants, nearest, needed
-from pipeline.video.stream import Timed
+from pipeline.features.extraction.windows import exact_rate, frame_filter, nearest_frames, num_samples
+from pipeline.video.stream import TimedFrame
 
 RATES = st.sampled_from([1.0, 7.5, 12.0, 15.0, 24.0, 25.0, 29.97002997, 30.0, 50.0])
 
 
-def stream(times: list[Fraction]) -> list[Timed]:
-    """Frames that last to the next one, the last as long as the one before."""
-    gaps = [after - time for time, after in pairwise(times)]
-    gaps += gaps[-1:] or [Fraction(1, 30)]
-    picture = av.VideoFrame(2, 2, "gray")
-    return [Timed(time, gap, picture) for time, gap in zip(times, gaps, strict=True)]
+def frames_at(times: list[Fraction]) -> list[TimedFrame]:
+    """Frames that last until the next one; the last frame lasts as long as the one before it."""
+    durations = [after - time for time, after in pairwise(times)]
+    durations += durations[-1:] or [Fraction(1, 30)]
+    image = av.VideoFrame(2, 2, "gray")
+    return [TimedFrame(time, duration, image) for time, duration in zip(times, durations, strict=True)]
 
 
-def picked(frames: list[Timed], rate: Fraction) -> list[Fraction]:
-    """Time of the frame that stands for each instant."""
-    return [frame.time for frame, [count] in nearest(frames, [rate]) for _ in range(count)]
+def sampled_times(frames: list[TimedFrame], rate: Fraction) -> list[Fraction]:
+    """Time of the frame of each sample."""
+    return [frame.time for frame, [count] in nearest_frames(frames, [rate]) for _ in range(count)]
 
 
-def test_a_rate_that_is_written_in_decimals_is_the_one_that_is_meant() -> None:
-    assert exact(29.97002997) == Fraction(30000, 1001)
-    assert exact(7.5) == Fraction(15, 2)
+def test_exact_rate_recovers_ntsc_rates_from_decimals() -> None:
+    assert exact_rate(29.97002997) == Fraction(30000, 1001)
+    assert exact_rate(7.5) == Fraction(15, 2)
 
 
 @given(frames=st.integers(1, 200), step=st.integers(1, 10))
-def test_a_rate_that_divides_takes_every_nth_frame(frames: int, step: int) -> None:
-    times = [Fraction(number, 30) for number in range(frames)]
-    assert picked(stream(times), Fraction(30, step)) == times[::step]
+def test_nearest_frames_of_a_divisor_rate_are_every_nth_frame(frames: int, step: int) -> None:
+    times = [Fraction(index, 30) for index in range(frames)]
+    assert sampled_times(frames_at(times), Fraction(30, step)) == times[::step]
 
 
 @given(frames=st.integers(1, 90), fps=RATES, rate=RATES)
-def test_each_instant_before_the_end_gets_its_nearest_frame(frames: int, fps: float, rate: float) -> None:
-    times = [number / exact(fps) for number in range(frames)]
-    end = (frames - Fraction(1, 10)) / exact(fps) if frames > 1 else Fraction(1, 30) * Fraction(9, 10)
-    wanted = [number / exact(rate) for number in range(frames * 51) if number / exact(rate) < end]
-    expected = [min(times, key=lambda time: (abs(time - instant), time)) for instant in wanted]
-    assert picked(stream(times), exact(rate)) == expected
+def test_nearest_frames_covers_each_sample_time_before_the_end(frames: int, fps: float, rate: float) -> None:
+    times = [index / exact_rate(fps) for index in range(frames)]
+    end = (frames - Fraction(1, 10)) / exact_rate(fps) if frames > 1 else Fraction(1, 30) * Fraction(9, 10)
+    sample_times = (index / exact_rate(rate) for index in range(frames * 51))
+    expected = [min(times, key=lambda time: (abs(time - sample), time)) for sample in sample_times if sample < end]
+    assert sampled_times(frames_at(times), exact_rate(rate)) == expected
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=60), RATES)
-def test_frames_that_come_at_odd_times_are_picked_as_well(gaps: list[int], rate: float) -> None:
-    times = [Fraction(sum(gaps[:number]), 1000) for number in range(len(gaps))]
-    frames = stream(times)
-    count = instants(frames[-1].time + frames[-1].duration, frames[-1].duration, exact(rate))
-    expected = [min(times, key=lambda time: (abs(time - k / exact(rate)), time)) for k in range(count)]
-    assert picked(frames, exact(rate)) == expected
+def test_nearest_frames_of_variable_rate_videos(gaps: list[int], rate: float) -> None:
+    times = [Fraction(sum(gaps[:index]), 1000) for index in range(len(gaps))]
+    frames = frames_at(times)
+    count = num_samples(frames[-1].time + frames[-1].duration, frames[-1].duration, exact_rate(rate))
+    expected = [min(times, key=lambda time: (abs(time - k / exact_rate(rate)), time)) for k in range(count)]
+    assert sampled_times(frames, exact_rate(rate)) == expected
 
 
-def test_a_container_that_counts_in_milliseconds_has_no_instant_too_many() -> None:
-    times = [Fraction(round(1000 * number / 30), 1000) for number in range(30)]
-    frames = stream(times)
+def test_times_in_milliseconds_give_no_extra_sample() -> None:
+    times = [Fraction(round(1000 * index / 30), 1000) for index in range(30)]
+    frames = frames_at(times)
     assert frames[-1].time + frames[-1].duration > 1
-    assert len(picked(frames, Fraction(15))) == 15
+    assert len(sampled_times(frames, Fraction(15))) == 15
 
 
-def test_a_first_frame_that_comes_late_stands_for_the_time_before() -> None:
-    times = [Fraction(1, 2) + Fraction(number, 10) for number in range(5)]
-    assert picked(stream(times), Fraction(5)) == [times[0], times[0], times[0], times[1], times[3]]
+def test_a_late_first_frame_serves_the_samples_before_it() -> None:
+    times = [Fraction(1, 2) + Fraction(index, 10) for index in range(5)]
+    assert sampled_times(frames_at(times), Fraction(5)) == [times[0], times[0], times[0], times[1], times[3]]
 
 
 @given(frames=st.integers(1, 90), fps=RATES, rates=st.lists(RATES, min_size=1, max_size=3, unique=True))
-def test_what_is_needed_of_a_constant_rate_is_told_beforehand(frames: int, fps: float, rates: list[float]) -> None:
-    constant, asked = exact(fps), [exact(rate) for rate in rates]
-    whole = [Timed(number / constant, 1 / constant, av.VideoFrame(2, 2, "gray")) for number in range(frames)]
-    expected = [(frame.time, counts) for frame, counts in nearest(whole, asked)]
-    wanted = needed(constant, frames, asked)
-    thinned = [frame for frame in whole if wanted(frame.time)]
-    assert [frame.time for frame in thinned] == [time for time, _ in expected]
-    assert [(frame.time, counts) for frame, counts in nearest(thinned, asked)] == expected
+def test_frame_filter_predicts_nearest_frames_of_a_constant_rate(frames: int, fps: float, rates: list[float]) -> None:
+    video_rate, sample_rates = exact_rate(fps), [exact_rate(rate) for rate in rates]
+    image = av.VideoFrame(2, 2, "gray")
+    all_frames = [TimedFrame(index / video_rate, 1 / video_rate, image) for index in range(frames)]
+    expected = [(frame.time, counts) for frame, counts in nearest_frames(all_frames, sample_rates)]
+    is_frame_needed = frame_filter(video_rate, frames, sample_rates)
+    needed = [frame for frame in all_frames if is_frame_needed(frame.time)]
+    assert [frame.time for frame in needed] == [time for time, _ in expected]
+    assert [(frame.time, counts) for frame, counts in nearest_frames(needed, sample_rates)] == expected
 
 
 @pytest.mark.parametrize("rate", [15.0, 25.0])
-def test_frames_are_given_as_soon_as_the_next_one_is_known(rate: float) -> None:
-    asked = 0
+def test_nearest_frames_yields_a_frame_as_soon_as_the_next_is_known(rate: float) -> None:
+    num_read = 0
 
-    def counted() -> Any:
-        nonlocal asked
-        for frame in stream([Fraction(number, 30) for number in range(300)]):
-            asked += 1
+    def counted() -> Iterator[TimedFrame]:
+        nonlocal num_read
+        for frame in frames_at([Fraction(index, 30) for index in range(300)]):
+            num_read += 1
             yield frame
 
-    picks = nearest(counted(), [exact(rate)])
-    next(picks)
-    assert asked == 2
+    next(nearest_frames(counted(), [exact_rate(rate)]))
+    assert num_read == 2

@@ -1,45 +1,45 @@
-"""Items come in order; what makes them goes on meanwhile, but not for ever."""
+"""Prefetched items keep their order; the producer works ahead, within a limit, and can be stopped."""
 
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from pipeline.features.extraction.prefetch import ahead
+from pipeline.features.extraction.prefetch import prefetch
 
 
-def test_items_come_in_order_and_an_error_in_its_turn() -> None:
+def test_prefetch_keeps_order_and_raises_an_error_after_the_items_before_it() -> None:
     def items() -> Iterator[int]:
         yield from range(100)
         raise ValueError("broken")
 
-    taken: list[int] = []
+    received: list[int] = []
     with pytest.raises(ValueError, match="broken"):
-        for item in ahead(items(), lambda _: 1, 7):
-            taken.append(item)
-    assert taken == list(range(100))
+        for item in prefetch(items(), lambda _: 1, 7):
+            received.append(item)
+    assert received == list(range(100))
 
 
-def test_no_more_is_made_than_memory_is_given() -> None:
-    most = made = taken = 0
+def test_prefetch_stays_within_its_limit() -> None:
+    max_ahead = num_produced = num_consumed = 0
     lock = threading.Lock()
 
     def items() -> Iterator[int]:
-        nonlocal made, most
+        nonlocal num_produced, max_ahead
         for number in range(200):
             with lock:
-                made += 1
-                most = max(most, made - taken)
+                num_produced += 1
+                max_ahead = max(max_ahead, num_produced - num_consumed)
             yield number
 
-    for _ in ahead(items(), lambda _: 10, 45):
+    for _ in prefetch(items(), lambda _: 10, 45):
         with lock:
-            taken += 1
-    assert made == taken == 200
-    assert most <= 5 + 2, "five that wait, one that is being made, one that is being taken"
+            num_consumed += 1
+    assert num_produced == num_consumed == 200
+    assert max_ahead <= 5 + 2, "five wait, one is being produced, one is being consumed"
 
 
-def test_work_goes_on_while_an_item_is_looked_at() -> None:
+def test_prefetch_produces_while_the_consumer_works() -> None:
     second = threading.Event()
 
     def items() -> Iterator[int]:
@@ -47,11 +47,11 @@ def test_work_goes_on_while_an_item_is_looked_at() -> None:
         second.set()
         yield 2
 
-    for _ in ahead(items(), lambda _: 1, 10):
+    for _ in prefetch(items(), lambda _: 1, 10):
         assert second.wait(timeout=30)
 
 
-def test_whoever_stops_early_leaves_no_thread_behind() -> None:
+def test_closing_prefetch_early_ends_its_thread() -> None:
     closed = threading.Event()
 
     def items() -> Iterator[int]:
@@ -60,8 +60,8 @@ def test_whoever_stops_early_leaves_no_thread_behind() -> None:
         finally:
             closed.set()
 
-    before = threading.active_count()
-    found = ahead(items(), lambda _: 1, 3)
-    assert next(found) == 0
-    found.close()
-    assert threading.active_count() == before
+    num_threads = threading.active_count()
+    iterator = prefetch(items(), lambda _: 1, 3)
+    assert next(iterator) == 0
+    iterator.close()
+    assert threading.active_count() == num_threads

@@ -1,4 +1,4 @@
-"""VGGish's spectrograms against the published recipe, written a second time and another way."""
+"""Log-mel spectrograms of VGGish against a second implementation of the published recipe."""
 
 import math
 
@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Float64
 
+from pipeline.config.extractors import EXTRACTORS
 from pipeline.features.networks.log_mel import RATE, log_mel
-from pipeline.features.networks.registry import POOL
 from pipeline.features.networks.vggish import PCA
 
 Samples = Float64[np.ndarray, "samples"]
 
 
 def recipe(samples: Samples) -> Float64[np.ndarray, "frames bands"]:
-    """Frame by frame with a matrix of the discrete Fourier transform, band by band in a loop."""
+    """Compute the spectrogram with a matrix of the discrete Fourier transform, band by band in a loop."""
     time, frequency = np.arange(400), np.arange(257)[:, None]
     window = 0.5 - 0.5 * np.cos(2 * np.pi * time / 400)
     cosine, sine = (part(2 * np.pi * frequency * time / 512) * window for part in (np.cos, np.sin))
@@ -48,11 +48,11 @@ def noise(seconds: float) -> Samples:
 
 
 @pytest.mark.parametrize("sound", [sine, noise, lambda seconds: 0 * sine(seconds)])
-def test_spectrograms_are_those_of_the_recipe(sound: object) -> None:
+def test_log_mel_equals_the_published_recipe(sound: object) -> None:
     samples = sound(0.975)  # type: ignore[operator]
-    found = log_mel(torch.from_numpy(samples).float())
-    assert found.shape == (96, 64)
-    np.testing.assert_allclose(found.numpy(), recipe(samples.astype(np.float32).astype(float)), rtol=0, atol=1e-4)
+    spectrogram = log_mel(torch.from_numpy(samples).float())
+    assert spectrogram.shape == (96, 64)
+    np.testing.assert_allclose(spectrogram.numpy(), recipe(samples.astype(np.float32).astype(float)), rtol=0, atol=1e-4)
 
 
 def test_a_sine_is_loudest_in_its_band() -> None:
@@ -62,8 +62,8 @@ def test_a_sine_is_loudest_in_its_band() -> None:
     assert edges[band] < 440 < edges[band + 2]
 
 
-def test_windows_of_the_grid_are_the_examples_of_the_whole_sound() -> None:
-    grid = POOL["vggish"].grid
+def test_log_mel_of_windows_equals_parts_of_the_whole_spectrogram() -> None:
+    grid = EXTRACTORS["vggish"].grid
     samples = torch.from_numpy(noise(3.1)).float()
     whole = log_mel(samples)
     windows = samples.unfold(0, grid.frames, grid.stride)
@@ -73,24 +73,24 @@ def test_windows_of_the_grid_are_the_examples_of_the_whole_sound() -> None:
 
 
 @given(st.integers(15_600, 20_000_000))
-def test_a_sound_has_as_many_windows_as_published_examples(samples: int) -> None:
-    grid = POOL["vggish"].grid
+def test_number_of_vggish_windows_is_the_published_one(samples: int) -> None:
+    grid = EXTRACTORS["vggish"].grid
     frames = (samples - 400) // 160 + 1
     assert (samples - grid.frames) // grid.stride + 1 == (frames - 96) // 96 + 1
 
 
-@pytest.mark.parametrize(("seconds", "rows"), [(18.158, 18), (14.048, 14), (0.975, 1)])
-def test_the_real_videos_have_the_published_numbers_of_rows(seconds: float, rows: int) -> None:
-    grid = POOL["vggish"].grid
-    assert (round(seconds * RATE) - grid.frames) // grid.stride + 1 == rows
+@pytest.mark.parametrize(("seconds", "num_rows"), [(18.158, 18), (14.048, 14), (0.975, 1)])
+def test_real_videos_have_the_published_numbers_of_vggish_rows(seconds: float, num_rows: int) -> None:
+    grid = EXTRACTORS["vggish"].grid
+    assert (round(seconds * RATE) - grid.frames) // grid.stride + 1 == num_rows
 
 
-def test_the_pca_quantises_to_eight_bits() -> None:
+def test_vggish_pca_quantises_to_eight_bits() -> None:
     pca = PCA()
     with torch.no_grad():
         pca.pca_eigen_vectors.copy_(torch.eye(128))
         pca.pca_means.fill_(1.0)
     features = torch.full((1, 128), 1.0)
     features[0, :3] = torch.tensor([-9.0, 9.0, 1.5])
-    found = pca(features)[0]
-    assert found[:4].tolist() == [0, 255, 159, 128]  # 127.5 is rounded to even
+    quantised = pca(features)[0]
+    assert quantised[:4].tolist() == [0, 255, 159, 128]  # 127.5 is rounded to even

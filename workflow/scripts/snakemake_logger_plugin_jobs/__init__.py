@@ -1,9 +1,9 @@
-"""A logger of snakemake's that writes what it would run, for `python -m pipeline.commands.plan`: a JSON object per job.
+"""A logger plugin of snakemake that writes planned jobs as JSON lines, for `sa-tsp plan`.
 
     PYTHONPATH=workflow/scripts snakemake -n --logger jobs --logger-jobs-file jobs.jsonl TARGET
 
-Snakemake finds loggers by the name of their module. It is told of each job as an event with named fields; what it
-prints of them is for people, and changes.
+Snakemake finds loggers by the name of their module. The logger gets each job as an event with named fields, which are
+more stable than the text that snakemake prints.
 """
 
 import json
@@ -18,53 +18,53 @@ from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
 @dataclass
 class LogHandlerSettings(LogHandlerSettingsBase):
-    """Settings of the logger: snakemake makes command line options of them."""
+    """Settings of the logger, which snakemake turns into command line options."""
 
     file: str = field(default="", metadata={"help": "file to write, JSON lines", "required": True})
 
 
 class LogHandler(LogHandlerBase):
-    """Adds a line for each job; leaves what stands on the screen to snakemake."""
+    """Writes one line for each job; the terminal output stays snakemake's."""
 
     def emit(self, record: LogRecord) -> None:
         """Write the event of a job."""
         if getattr(record, "event", None) != LogEvent.JOB_INFO:
             return
-        told = vars(record)
+        event = vars(record)
         line = {
-            "rule": told["rule_name"],
-            "wildcards": dict(told["wildcards"]),
-            "input": list(told["input"]),
-            "output": list(told["output"]),
-            "benchmark": told["benchmark"],
-            "reason": told["reason"],
-            "command": told["shellcmd"],
-            "resources": {name: value for name, value in told["resources"].items() if isinstance(value, int)},
+            "rule": event["rule_name"],
+            "wildcards": dict(event["wildcards"]),
+            "input": list(event["input"]),
+            "output": list(event["output"]),
+            "benchmark": event["benchmark"],
+            "reason": event["reason"],
+            "command": event["shellcmd"],
+            "resources": {name: value for name, value in event["resources"].items() if isinstance(value, int)},
         }
         with Path(self.settings.file).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     @property
     def writes_to_stream(self) -> bool:
-        """Not: snakemake goes on to print."""
+        """Return False: snakemake keeps its terminal output."""
         return False
 
     @property
     def writes_to_file(self) -> bool:
-        """Not a log that snakemake is to tell people of."""
+        """Return False: the file is no log for people."""
         return False
 
     @property
     def has_filter(self) -> bool:
-        """It looks at all events."""
+        """Return True: snakemake passes all events."""
         return True
 
     @property
     def has_formatter(self) -> bool:
-        """It writes JSON."""
+        """Return True: the records are written as JSON."""
         return True
 
     @property
     def needs_rulegraph(self) -> bool:
-        """It does without."""
+        """Return False: the graph of rules is not needed."""
         return False

@@ -1,0 +1,12 @@
+"""Run the stage `pretrain_encoder` with deterministic algorithms only; gpu.py runs this file."""
+
+import sys
+
+import torch
+
+from pipeline.pretrain_encoder import main
+
+if __name__ == "__main__":
+    torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    sys.exit(main())

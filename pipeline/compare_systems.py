@@ -1,0 +1,55 @@
+r"""Compare captioning systems on the same videos: scores, paired differences with intervals, and a picture.
+
+In:  for each dataset of the comparison (`<dataset>_s<seed>`, or `<dataset>` itself if there are no seeds) its corpus,
+     the captions of every system, and the probes of the systems with a feature.
+Out: JSON: for each system the scores of its captions (fractions) beside those of the paper (points of 100), and probe
+     scores; for each pair of systems the paired differences with 95 % bootstrap intervals over videos; digests, code
+     hashes and settings of everything compared. A PNG of the same name shows the scores.
+
+Alone, after the captions of two systems have been generated:
+
+    python -m pipeline.compare_systems --dataset results/demo --output /tmp/scst.json --config '{"systems": [
+        {"name": "single", "members": [{"captioner": "sa_tsp", "before_scst": true}]},
+        {"name": "scst", "members": [{"captioner": "sa_tsp"}]}]}'
+"""
+
+import logging
+from pathlib import Path
+
+from pipeline.comparison.artifacts import STAGE, describe_artifacts
+from pipeline.comparison.runs import read_runs
+from pipeline.comparison.tables import compute_tables, markdown
+from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.compare_systems import Comparison
+from pipeline.evaluation.evaluator import describe_evaluator
+from pipeline.io.atomic import write_json
+from pipeline.provenance.record import write_record
+from pipeline.report.comparison_plot import draw_comparison
+
+log = logging.getLogger(__name__)
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Run the stage."""
+    arguments = parser(__doc__)
+    add_config(arguments, Comparison, STAGE)
+    arguments.add_argument(
+        "--dataset", type=Path, required=True, help="folder results/<dataset>; _s<seed> is appended for each seed"
+    )
+    arguments.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    args = arguments.parse_args(argv)
+    config = read_config(args.config, Comparison, STAGE)
+    runs = read_runs(args.dataset, config)
+    result = compute_tables(runs, config)
+    result["evaluator"] = describe_evaluator(config.scores, [path for run in runs for path in run.scores.references])
+    draw_comparison(result, args.output.with_suffix(".png"))
+    write_json(args.output, {**result, **describe_artifacts(runs, config)})
+    write_record(args.output, STAGE, config, [path for run in runs for path in run.inputs])
+    print(markdown(result))
+    log.info("%s: %d systems, %d datasets", args.output, len(result["systems"]), len(runs))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

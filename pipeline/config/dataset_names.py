@@ -1,0 +1,55 @@
+"""Names of datasets: how they are written, what variants they name, and which dataset a result belongs to.
+
+`<name>` has a file `config/datasets/<name>.yaml`. `<name>_s<seed>` and `<name>_smoke` are variants of it, which
+`pipeline.config.variants` configures.
+"""
+
+import re
+from dataclasses import dataclass
+
+DATASET = "[a-z][a-z0-9_]*"
+"""Regular expression of the name of a dataset, and of every named entry of the configuration."""
+
+COMPARISON = r"(?!(?:meteor|submission)\b)[a-z][a-z0-9]*"
+"""Regular expression of the name of a comparison. It has no underscore: `<dataset>_<comparison>` is unambiguous. The
+names of other results end in `meteor` and `submission`."""
+
+SMOKE = "_smoke"
+"""Suffix of a rehearsal."""
+
+_SEEDED = re.compile(rf"(?P<base>{DATASET})_s(?P<seed>[0-9]+)")
+_RESULT = re.compile(
+    rf"results/(?P<dataset>{DATASET}?)"
+    rf"(?:/|_(?:val|test)_meteor\.json$|_submission\.json$|_{COMPARISON}\.(?:json|png)$)"
+)
+
+
+@dataclass(frozen=True)
+class SeededName:
+    """The parts of `<base>_s<seed>`."""
+
+    base: str
+    seed: int
+
+
+def split_seed(dataset: str) -> SeededName | None:
+    """Split `<base>_s<seed>` into its parts; return None for any other name."""
+    match = _SEEDED.fullmatch(dataset)
+    return SeededName(match["base"], int(match["seed"])) if match else None
+
+
+def base_of(dataset: str) -> str:
+    """Return `<base>` of a name `<base>_s<seed>`, and any other name unchanged."""
+    seeded = split_seed(dataset)
+    return seeded.base if seeded else dataset
+
+
+def dataset_of_result(path: str) -> str | None:
+    """Return the dataset of a result below `results/`; None if the path is not such a result.
+
+    Args:
+        path: `results/<dataset>/...`, `results/<dataset>_<split>_meteor.json`, `results/<dataset>_submission.json` or
+            `results/<dataset>_<comparison>.json`, relative to the project.
+    """
+    match = _RESULT.match(path)
+    return match["dataset"] if match else None

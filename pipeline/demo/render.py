@@ -1,0 +1,180 @@
+"""The file of a demo video: frames and sound encoded with ffmpeg in one of several formats, then damaged if planned."""
+
+import random
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.demo.draw import draw_frames
+from pipeline.demo.scene import VideoPlan
+from pipeline.demo.sound import write_sound
+from pipeline.errors import PipelineError
+from pipeline.io.atomic import replacing
+from pipeline.video.ffmpeg import find_ffmpeg
+
+_H264 = ("libx264", "-preset", "veryfast", "-crf", "12")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A container with its codecs.
+
+    Attributes:
+        video: ffmpeg's encoder and its options; the quality is high because the frames are small.
+        audio: ffmpeg's audio encoder.
+        options: options of the container.
+        pixels: ffmpeg's pixel format.
+        variable: whether the container supports a variable frame rate.
+    """
+
+    video: tuple[str, ...]
+    audio: str
+    options: tuple[str, ...] = ()
+    pixels: str = "yuv420p"
+    variable: bool = True
+
+
+FORMATS: dict[str, Format] = {
+    ".mp4": Format(_H264, "aac", ("-movflags", "+faststart")),
+    ".mkv": Format(_H264, "flac"),
+    ".webm": Format(("libvpx", "-deadline", "realtime", "-cpu-used", "4", "-crf", "6", "-b:v", "2M"), "libvorbis"),
+    ".avi": Format(("mpeg4", "-q:v", "2"), "mp2", variable=False),
+    ".mov": Format(("mjpeg", "-q:v", "2"), "pcm_s16le", pixels="yuvj420p"),
+}
+
+# Values of the plans. The frequency of a value in its list is its frequency in the dataset, as mixed as downloads are.
+SUFFIXES = (".mp4", ".mp4", ".mp4", ".mkv", ".mkv", ".webm", ".webm", ".avi", ".avi", ".mov")
+VARIABLE = "variable"
+RATES = ("12", "15", "20", "24000/1001", "25", "25", "30000/1001", "30", "30", VARIABLE)
+SIZES = (
+    *[(128, 96)] * 7,
+    *[(170, 96)] * 2,
+    (160, 90),
+    (160, 120),
+    (228, 128),
+    (86, 64),
+    (114, 64),
+    (96, 128),
+    (72, 128),
+)
+
+
+def render_video(video: VideoPlan, folder: Path) -> Path:
+    """Draw, encode and, if planned, damage one video.
+
+    Args:
+        video: the plan.
+        folder: where `v_<id>.<suffix>` is written atomically; files of the same id with another suffix are removed.
+
+    Returns:
+        The file.
+
+    Raises:
+        PipelineError: ffmpeg failed: an encoder is missing, or the disk is full.
+    """
+    path = folder / f"{video.name}{video.suffix}"
+    with tempfile.TemporaryDirectory() as scratch, replacing(path) as temporary:
+        sound = Path(scratch) / "sound.wav"
+        if video.audio:
+            write_sound(video, sound)
+        _encode(ffmpeg_command(video, temporary, sound if video.audio else None), _frame_bytes(video), video)
+        if video.damage:
+            DAMAGES[video.damage](temporary, random.Random(f"damage {video.id}"))
+    for other in folder.glob(f"{video.name}.*"):
+        if other != path:  # an earlier run made it in another format
+            other.unlink()
+    return path
+
+
+def ffmpeg_command(video: VideoPlan, target: Path, sound: Path | None) -> list[str]:
+    """Return the ffmpeg command: frames from standard input, sound from a file, and the same bytes in every run."""
+    encoding = FORMATS[video.suffix]
+    command = [str(find_ffmpeg()), "-hide_banner", "-loglevel", "error", "-y"]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{video.width}x{video.height}"]
+    command += ["-framerate", str(video.rate), "-i", "pipe:0"]
+    command += ["-i", f"file:{sound}", "-map", "0:v", "-map", "1:a", "-c:a", encoding.audio] if sound else ["-an"]
+    if video.variable:
+        command += ["-vf", f"select='{kept_frames(video.frames)}'"]
+    command += ["-c:v", *encoding.video, "-pix_fmt", encoding.pixels, "-threads", "1", *encoding.options]
+    command += ["-flags:v", "+bitexact", "-flags:a", "+bitexact", "-fflags", "+bitexact", "-map_metadata", "-1"]
+    return [*command, f"file:{target}"]
+
+
+def kept_frames(frames: int) -> str:
+    """Return the frames of the grid that a video of variable rate keeps, as an expression for ffmpeg's `select`.
+
+    The first half keeps frames at uneven distances, the second half every second frame, as a phone does in low light.
+    The last frame is always kept, because it defines the end of the video.
+    """
+    return f"if(lt(n,{frames // 2}),lt(mod(n*7,11),8),not(mod(n,2)))+eq(n,{frames - 1})"
+
+
+def _frame_bytes(video: VideoPlan) -> Iterator[bytes]:
+    return (chunk.tobytes() for chunk in draw_frames(video))
+
+
+def _encode(command: list[str], frames: Iterator[bytes], video: VideoPlan) -> None:
+    """Run ffmpeg and feed it the frames."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log)
+        assert process.stdin is not None
+        try:
+            with process.stdin as pipe:
+                for chunk in frames:
+                    pipe.write(chunk)
+        except BrokenPipeError:
+            pass  # ffmpeg ended early; its status and its log say why
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            status = process.wait()
+        if status != 0:
+            log.seek(0)
+            reason = " ".join(log.read().decode(errors="replace").split()) or f"status {status}"
+            raise PipelineError(f"{video.name}{video.suffix}: ffmpeg could not encode it: {reason}")
+
+
+def _truncate(path: Path, rng: random.Random) -> None:
+    """Cut off the second half, as an interrupted download; the index at the front lists more than there is."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * rng.uniform(0.4, 0.6))])
+
+
+def _flip_bytes(path: Path, rng: random.Random) -> None:
+    """Flip bytes in the second half, which holds the frames."""
+    content = bytearray(path.read_bytes())
+    for position in rng.sample(range(len(content) // 2, len(content)), len(content) // 100):
+        content[position] ^= 0xFF
+    path.write_bytes(content)
+
+
+def _remove_video(path: Path, rng: random.Random) -> None:  # noqa: ARG001 - all damages have one signature
+    """Keep the audio track only."""
+    audio = path.with_name(f"{path.stem}.sound{path.suffix}")
+    command = [str(find_ffmpeg()), "-nostdin", "-loglevel", "error", "-i", f"file:{path}", "-vn", "-c:a", "copy"]
+    command += ["-map_metadata", "-1", "-fflags", "+bitexact", "-y", f"file:{audio}"]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    audio.replace(path)
+
+
+def _write_error_page(path: Path, rng: random.Random) -> None:  # noqa: ARG001
+    """Replace the video by the error page of a server."""
+    path.write_text("<html><body><h1>404 Not Found</h1>This video is no longer available.</body></html>\n")
+
+
+def _empty(path: Path, rng: random.Random) -> None:  # noqa: ARG001
+    """Leave an empty file."""
+    path.write_bytes(b"")
+
+
+DAMAGES: dict[str, Callable[[Path, random.Random], None]] = {
+    "cut short": _truncate,
+    "flipped bytes": _flip_bytes,
+    "audio only": _remove_video,
+    "text": _write_error_page,
+    "empty": _empty,
+}
+"""Typical damages of downloaded videos. Each changes an intact MP4 with its index at the front, in place."""

@@ -1,0 +1,137 @@
+"""Training of a localizer on the annotated events of the split `train`, and its validation on the split `val`."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pipeline.config.localizers import LOCALIZERS, LocalizerSettings
+from pipeline.datasets.corpus import Corpus
+from pipeline.datasets.tiou import tiou_matrix
+from pipeline.errors import PipelineError
+from pipeline.features.cache import FeatureCache, batches
+from pipeline.features.combined import Features
+from pipeline.localization.proposals import Proposal
+from pipeline.localization.proposer import EventTimes, ProposerInputs, TrainableProposer, propose
+from pipeline.training.checkpoints import CheckpointStore
+from pipeline.training.device import resolve_device
+from pipeline.training.seeds import generator, seed_all
+from pipeline.training.trainer import BestCheckpoint, Metrics, Trainer, Validator, train_epoch
+
+SEED_KEY = "propose_events"
+"""First key of all seeds of the training. It is not the name of the stage: reported results were made with this key,
+and another one would give other weights."""
+
+TIOU_THRESHOLDS = (0.5, 0.7)
+"""A proposal matches an event above this tIoU."""
+
+
+def build_proposer(settings: LocalizerSettings, dim: int) -> TrainableProposer:
+    """Build the localizer that `settings.kind` names, with initial weights from torch's generator.
+
+    Args:
+        settings: of the localizer.
+        dim: channels of the features.
+    """
+    build = LOCALIZERS[settings.kind].load()
+    return cast("TrainableProposer", build(settings, dim))
+
+
+def event_times(corpus: Corpus, split: str, features: Features) -> dict[str, list[EventTimes]]:
+    """Return the events of the captioned videos of a split that have features, by video and annotator."""
+    return {
+        video: [[(event.start, event.end) for event in events] for events in annotators.values()]
+        for video, annotators in sorted(corpus.events(split).items())
+        if video in features.videos
+    }
+
+
+def train_localizer(
+    settings: LocalizerSettings, corpus: Corpus, cache: FeatureCache, store: CheckpointStore, metrics: Path
+) -> tuple[TrainableProposer, BestCheckpoint]:
+    """Train a localizer on the events of all annotators of the split `train`; the last epoch is kept.
+
+    Args:
+        settings: of the localizer.
+        corpus: the events.
+        cache: the features.
+        store: keeps the state after each epoch.
+        metrics: the JSON-lines file of metrics to write.
+
+    Raises:
+        PipelineError: there are no events to train on.
+    """
+    features = cache.features
+    train_events = event_times(corpus, "train", features)
+    if not train_events:
+        raise PipelineError(
+            f"{corpus.manifest.path}: no video of train has both captions and features; a learned proposer has nothing "
+            "to train on (see the reasons in rejects.parquet of the corpus)"
+        )
+    inputs = ProposerInputs(cache)
+    seed_all(SEED_KEY, settings.seed, "weights")
+    proposer = build_proposer(settings, features.dim)
+    proposer.feature_norm.fit(inputs.features(video) for video in train_events)
+    proposer.network.to(resolve_device(settings.device))
+    optimizer = torch.optim.Adam(proposer.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    all_annotators = {
+        video: [event for events in annotators for event in events] for video, annotators in train_events.items()
+    }
+    val_events = event_times(corpus, "val", features)
+    logging.info("%d training videos, %d validation videos", len(train_events), len(val_events))
+
+    def train(epoch: int) -> Metrics:
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate(epoch)
+        videos = generator(SEED_KEY, settings.seed, epoch).permutation(sorted(train_events)).tolist()
+        proposer.network.train()
+
+        def step(batch: list[str]) -> tuple[Float[Tensor, ""], Mapping[str, float]]:
+            losses = proposer.compute_losses(inputs, {video: all_annotators[video] for video in batch})
+            parts = {f"loss_{name}": loss.item() for name, loss in losses.parts.items()}
+            return losses.total, {"loss": losses.total.item(), **parts}
+
+        return train_epoch(batches(videos, settings.batch_size), step, optimizer, max_steps=settings.steps_per_epoch)
+
+    def validate() -> Metrics:
+        proposals = propose(proposer, inputs, sorted(val_events), settings.validation, settings.batch_size)
+        return precision_recall(proposals, val_events)
+
+    trainer = Trainer(proposer.network, optimizer, store, metrics, (SEED_KEY, settings.seed))
+    checkpoint = trainer.run(settings.epochs, train, Validator(validate) if val_events else None)
+    return proposer, checkpoint
+
+
+def precision_recall(
+    proposals: Mapping[str, Sequence[Proposal]], events: Mapping[str, Sequence[EventTimes]]
+) -> dict[str, float]:
+    """Compute precision and recall as densevid_eval does: the best annotator of each video, then the mean over videos.
+
+    Args:
+        proposals: of each video, at least one.
+        events: of each video by annotator, at least one event each.
+
+    Returns:
+        `proposals`, the mean number per video; for each tIoU threshold t `precision@t`, the fraction of the proposals
+        that match an event, and `recall@t`, the fraction of the events that match a proposal.
+    """
+    precision = np.zeros((len(events), len(TIOU_THRESHOLDS)))
+    recall = np.zeros_like(precision)
+    for row, (video, annotators) in enumerate(sorted(events.items())):
+        proposed = np.array([[proposal.start, proposal.end] for proposal in proposals[video]])
+        for annotator in annotators:
+            tiou = tiou_matrix(proposed, np.array(annotator, np.float64))
+            for column, threshold in enumerate(TIOU_THRESHOLDS):
+                matches = tiou > threshold
+                precision[row, column] = max(precision[row, column], matches.any(1).mean())
+                recall[row, column] = max(recall[row, column], matches.any(0).mean())
+    metrics = {"proposals": float(np.mean([len(proposals[video]) for video in events]))}
+    for column, threshold in enumerate(TIOU_THRESHOLDS):
+        metrics[f"precision@{threshold:g}"] = float(precision[:, column].mean())
+        metrics[f"recall@{threshold:g}"] = float(recall[:, column].mean())
+    return metrics

@@ -1,0 +1,125 @@
+"""Scores of captions given as ids, and the rewards of self-critical training."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+from helpers.caption_corpus import FakeMeteor, fake_tokenize
+
+from pipeline.captioning.rewards import EOS_TOKEN, CaptionScorer, RewardFunction, RewardTokenizer
+from pipeline.config.finetune_scst import RewardWeights
+from pipeline.datasets.vocabulary import EOS, Vocabulary
+from pipeline.evaluation.meteor import Meteor
+from pipeline.evaluation.meteor.formula import MeteorScorer, Pair, Stats
+from pipeline.evaluation.tokenizer import tokenize
+
+VOCABULARY = Vocabulary(["a", "ball", "rolls", "roll", "with", "("])
+A, BALL, ROLLS, ROLL, WITH, BRACKET = range(2, 8)
+SENTENCE, OTHER = "A ball rolls.", "A kite!"
+
+KITES = Vocabulary(["a", "man's", "kite", "with", "("])
+
+
+def test_caption_scorer_cuts_captions_as_the_official_tokenizer_does() -> None:
+    scored: list[tuple[str, str]] = []
+
+    def score(pairs: Sequence[tuple[str, str]]) -> list[float]:
+        scored.extend(pairs)
+        return [0.5] * len(pairs)
+
+    scorer = CaptionScorer(score, tokenize, KITES, ["A man's kite.", "A kite!"])
+    assert {word for text, _ in scored for word in text.split()} >= {"man", "'s", "kite"}, "all words in the first call"
+    scored.clear()
+    caption = KITES.encode("a man's kite", 9)
+    assert scorer([caption, []], ["A man's kite.", "A kite!"]) == [0.5, 0.5]
+    assert scored == [("a man 's kite", "a man 's kite"), ("", "a kite")]
+    assert scored[0][0] == tokenize(["A man's kite."])[0]
+
+
+def test_caption_scorer_calls_the_tokenizer_once() -> None:
+    calls = []
+
+    def tokenize_and_note(sentences: Sequence[str]) -> list[str]:
+        calls.append(list(sentences))
+        return fake_tokenize(sentences)
+
+    scorer = CaptionScorer(FakeMeteor().score, tokenize_and_note, KITES, ["A kite.", "A kite."])
+    scorer([[2, 4]], ["A kite."])
+    scorer([[2, 4]], ["A kite."])
+    assert calls == [[*KITES.words, "A kite."]]
+
+
+@pytest.fixture(scope="module")
+def meteor() -> Iterator[Meteor]:
+    with Meteor() as opened:
+        yield opened
+
+
+def word_tokenizer() -> RewardTokenizer:
+    return RewardTokenizer.of_words(CaptionScorer(FakeMeteor().score, fake_tokenize, VOCABULARY, [SENTENCE, OTHER]))
+
+
+def test_reward_tokenizer_of_words_adds_a_token_for_eos() -> None:
+    tokenizer = word_tokenizer()
+    assert tokenizer.caption_text([A, BALL, EOS]) == f"a ball {EOS_TOKEN}"
+    assert tokenizer.caption_text([A, BALL]) == "a ball", "the caption has no EOS"
+    assert tokenizer.references[SENTENCE] == f"a ball rolls {EOS_TOKEN}"
+
+
+def test_reward_tokenizer_leaves_no_gap_for_a_word_without_tokens() -> None:
+    scorer = CaptionScorer(
+        FakeMeteor().score, lambda texts: ["" if text == "(" else text for text in texts], VOCABULARY, [SENTENCE]
+    )
+    assert RewardTokenizer.of_words(scorer).caption_text([A, BRACKET, BALL, EOS]) == f"a ball {EOS_TOKEN}"
+
+
+def test_reward_tokenizer_of_indices_is_that_of_the_reference_implementation() -> None:
+    tokenizer = RewardTokenizer.of_indices(VOCABULARY, [SENTENCE, OTHER], 2)
+    assert tokenizer.caption_text([A, ROLLS, EOS]) == "2 4 0"
+    assert tokenizer.references == {SENTENCE: "2 3 0", OTHER: "2 1 0"}, "truncated to two words; 1 is the unknown word"
+
+
+def rewards(
+    tokenizer: RewardTokenizer, weights: RewardWeights, meteor: MeteorScorer, *captions: list[int]
+) -> list[float]:
+    reward = RewardFunction(tokenizer, weights, meteor, list(tokenizer.references))
+    return reward(captions, [SENTENCE] * len(captions))
+
+
+@pytest.mark.parametrize("weights", [RewardWeights(), RewardWeights(meteor=0.0, cider_d=1.0)])
+def test_reward_of_a_caption_that_ends_is_larger(weights: RewardWeights, meteor: Meteor) -> None:
+    words = [A, BALL, ROLLS]
+    ended, endless, broken = rewards(word_tokenizer(), weights, meteor, [*words, EOS], words, [*words, WITH, A])
+    assert broken < endless < ended
+
+
+def test_reward_of_words_knows_stems_and_that_of_indices_does_not(meteor: Meteor) -> None:
+    captions = [[A, BALL, word, EOS] for word in (ROLLS, ROLL, WITH)]
+    same, stem, other = rewards(word_tokenizer(), RewardWeights(), meteor, *captions)
+    assert same > stem > other
+    tokenizer = RewardTokenizer.of_indices(VOCABULARY, [SENTENCE], 9)
+    same, stem, other = rewards(tokenizer, RewardWeights(), meteor, *captions)
+    assert same > stem == other
+
+
+def test_reward_is_the_weighted_sum_of_the_metrics(meteor: Meteor) -> None:
+    captions = [[A, BALL, EOS], [A, WITH, EOS], [A, BALL, ROLLS, EOS]]
+    of_meteor = rewards(word_tokenizer(), RewardWeights(), meteor, *captions)
+    of_cider = rewards(word_tokenizer(), RewardWeights(meteor=0.0, cider_d=1.0), meteor, *captions)
+    of_both = rewards(word_tokenizer(), RewardWeights(meteor=2.0, cider_d=0.5), meteor, *captions)
+    assert of_both == pytest.approx([2 * a + 0.5 * b for a, b in zip(of_meteor, of_cider, strict=True)])
+    assert of_cider[2] == pytest.approx(10)
+
+
+def test_reward_uses_only_the_metrics_that_have_a_weight() -> None:
+    class Counting(MeteorScorer):
+        calls = 0
+
+        def statistics(self, pairs: Sequence[Pair]) -> Stats:
+            self.calls += 1
+            return np.zeros((len(pairs), 23))
+
+    for weights, calls in ((RewardWeights(meteor=0.0, cider_d=1.0), 0), (RewardWeights(), 2)):
+        meteor = Counting()
+        assert len(rewards(word_tokenizer(), weights, meteor, [A, EOS])) == 1
+        assert meteor.calls == calls, "once for all words, once for the captions"

@@ -1,0 +1,84 @@
+"""The claims of docs/ablation.md hold for the numbers in docs/ablation.json, which are marked if they are stale."""
+
+import copy
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from helpers.documented_results import changed_code, changed_settings, check_notice
+
+from pipeline.config.base import Settings
+from pipeline.config.load import CONFIG, load
+
+ROOT = Path(__file__).resolve().parents[1]
+CLEAR = ("enlarged", "scst")
+"""Systems whose gain is claimed to be clear: its interval excludes 0."""
+
+
+def failed_claims(result: dict[str, Any]) -> list[str]:
+    """Return the claims that a result does not support; all are about METEOR with ground-truth proposals."""
+    gains = {row["system"]: (row["compared_to"], row["scores"]["gt"]["METEOR"]) for row in result["differences"]}
+    claims = {"three seeds": len(set(result["seeds"]) - {0}) >= 3}
+    for system, (baseline, gain) in gains.items():
+        holds = (gain["interval"][0] if system in CLEAR else gain["mean"]) > 0
+        claims[f"{system} is {'clearly above' if system in CLEAR else 'above'} {baseline}"] = holds
+    claims |= {f"{system} is a system": system in gains for system in CLEAR}
+    return [claim for claim, holds in claims.items() if not holds]
+
+
+def supporting_result() -> dict[str, Any]:
+    """Return a made-up result that supports all claims."""
+    systems = load("demo", {}, ROOT / CONFIG).compare_systems["ablation"].systems
+    gain = {"METEOR": {"mean": 0.03, "interval": [0.01, 0.05]}}
+    rows = [
+        {"system": system.name, "compared_to": before.name, "scores": {"gt": copy.deepcopy(gain)}}
+        for before, system in pairwise(systems)
+    ]
+    return {"seeds": [1, 2, 3], "differences": rows}
+
+
+def test_claims_of_the_ablation_can_fail() -> None:
+    assert failed_claims(supporting_result()) == []
+    unclear = supporting_result()
+    unclear["differences"][0]["scores"]["gt"]["METEOR"] = {"mean": 0.01, "interval": [-0.01, 0.03]}
+    assert failed_claims(unclear) == []
+    below = supporting_result()
+    below["differences"][0]["scores"]["gt"]["METEOR"] = {"mean": -0.01, "interval": [-0.03, 0.01]}
+    below["differences"][1]["scores"]["gt"]["METEOR"]["interval"] = [-0.001, 0.05]
+    assert failed_claims(below) == ["combination is above single", "enlarged is clearly above combination"]
+    few = supporting_result() | {"seeds": [1, 2]}
+    del few["differences"][1]
+    assert failed_claims(few) == ["three seeds", "enlarged is a system"]
+
+
+def settings_of_today() -> dict[str, Settings]:
+    """Return output -> settings for all captioners of the ablation and their encoders."""
+    ablation = load("demo", {}, ROOT / CONFIG).compare_systems["ablation"]
+    sections: dict[str, Settings] = {}
+    for seed in ablation.seeds:
+        config, folder = load(f"demo_s{seed}", {}, ROOT / CONFIG), f"results/demo_s{seed}"
+        for encoder in ("sa_tsp", "tsp"):
+            sections[f"{folder}/encoders/{encoder}/manifest.json"] = config.pretrain_encoder[encoder]
+        for member in [member for system in ablation.systems for member in system.members]:
+            captioner = f"{folder}/captioners/{member.captioner}/{member.seed}"
+            sections[f"{captioner}/xe/manifest.json"] = config.train_captioner[member.captioner]
+            if not member.before_scst:
+                sections[f"{captioner}/scst/manifest.json"] = config.finetune_scst
+    return sections
+
+
+def test_documented_ablation_supports_its_claims_and_is_marked_if_it_is_stale() -> None:
+    record = json.loads((ROOT / "docs" / "ablation.json").read_text(encoding="utf-8"))
+    assert failed_claims(record) == []
+    comparison = load("demo", {}, ROOT / CONFIG).compare_systems["ablation"]
+    assert record["settings"]["systems"] == [system.model_dump(mode="json") for system in comparison.systems]
+    assert record["settings"]["seeds"] == comparison.seeds
+    sections = settings_of_today()
+    assert sections.keys() <= record["trained"].keys(), "not measured"
+    changes = [
+        *changed_code(record),
+        *changed_settings(record["trained"], sections),
+        *changed_settings(record, {"settings": comparison}),
+    ]
+    check_notice(ROOT / "docs" / "ablation.md", record, changes)

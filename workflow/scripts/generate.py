@@ -1,0 +1,149 @@
+"""Write every generated file anew, or check that none was forgotten or edited by hand.
+
+    make generate                                    # write all
+    python -m workflow.scripts.generate --check      # compare all but the table of reruns; fast, part of `make test`
+
+Generated are config/config.yaml and config/schema.json (from the typed sections), tests/workflow/reruns.yaml (which
+change reruns which rule), and the text between `<!-- generated: NAME -->` and `<!-- end -->` in the documents.
+"""
+
+import argparse
+import importlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from pipeline.config.command import command, parser
+from pipeline.config.load import Config, stages
+from pipeline.config.registry import Registry
+from pipeline.config.schema import config_yaml, schema_json
+from pipeline.errors import PipelineError, nearest
+from pipeline.features.networks.table import extractors_table, weights_table
+from pipeline.io.atomic import write_text
+from pipeline.provenance.jobs import summarize_failure
+from workflow.scripts.rule_files import ROOT, entry_wildcards, read_rules
+
+MARKED = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+DEFAULT_TARGETS = ("results/demo_test_meteor.json", "results/demo/report/index.html")
+
+
+def rule_graph() -> str:
+    """Return the graph of the rules as Mermaid text: an arrow leads from a rule to the rules that read its outputs."""
+    optional = [model.TARGET.format(dataset="demo") for model in stages().values() if model.TARGET]
+    process = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--rulegraph", "--forceall", *DEFAULT_TARGETS, *optional],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if process.returncode:
+        raise PipelineError(summarize_failure(process.stderr))
+    names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', process.stdout, flags=re.MULTILINE))
+    edges = {(names[a], names[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", process.stdout, flags=re.MULTILINE)}
+    order = list(Config.model_fields)
+    sorted_edges = sorted(
+        (edge for edge in edges if set(edge) <= set(order)), key=lambda edge: [*map(order.index, edge)]
+    )
+    return "\n".join(["```mermaid", "flowchart TD", *(f"    {a} --> {b}" for a, b in sorted_edges), "```"])
+
+
+def outputs_table() -> str:
+    """Return the table of all outputs: rule, files and description, in the order of the data flow."""
+    rules = read_rules()
+    rows = []
+    for name in Config.model_fields:
+        files = ", ".join(f"`{path.removeprefix('results/')}`" for path in rules[name].outputs)
+        rows.append([name, files, rules[name].docstring])
+    return _table(["rule", "outputs in `results/`", "what the rule does"], rows)
+
+
+def sections_table() -> str:
+    """Return the table of the configuration's sections: name, wildcard of the entries, description."""
+    wildcards = entry_wildcards()
+    rows = [
+        [f"`{name}`", f"by {wildcards[name]}" if name in wildcards else "", field.description or ""]
+        for name, field in Config.model_fields.items()
+    ]
+    return _table(["section", "entries", "what"], rows)
+
+
+def registry_table(registry: Registry) -> str:
+    """Return the table of a registry: the name of each part and the columns of its spec."""
+    columns = next(iter(registry.values())).columns
+    rows = [[f"`{name}`", *(getattr(spec, column) for column in columns)] for name, spec in registry.items()]
+    return _table(["name", *columns], rows)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in lines)
+
+
+def find_registries() -> dict[str, Registry]:
+    """Return all registries by the name of their module in `pipeline.config`."""
+    registries = {}
+    for path in sorted((ROOT / "pipeline" / "config").glob("*.py")):
+        if path.stem != "__init__":
+            module = importlib.import_module(f"pipeline.config.{path.stem}")
+            instances = [value for value in vars(module).values() if isinstance(value, Registry)]
+            if instances and "Registry(" in path.read_text(encoding="utf-8"):
+                registries[path.stem] = instances[0]
+    return registries
+
+
+def blocks() -> dict[str, Callable[[], str]]:
+    """Return the functions that write the marked parts of documents, by the name in the marker."""
+    tables: dict[str, Callable[[], str]] = {
+        name: partial(registry_table, registry) for name, registry in find_registries().items()
+    }
+    tables |= {"extractors": extractors_table, "extractor weights": weights_table}
+    return {"dag": rule_graph, "outputs": outputs_table, "sections": sections_table, **tables}
+
+
+def documents() -> Iterator[tuple[Path, str]]:
+    """Yield the documents with marked parts, and their generated text."""
+    writers = blocks()
+    texts: dict[str, str] = {}
+    for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "config" / "README.md"]:
+        text = path.read_text(encoding="utf-8")
+        for _, name, _ in MARKED.findall(text):
+            if name not in writers:
+                raise PipelineError(f"{path.relative_to(ROOT)}: no generated part {name!r}{nearest(name, writers)}")
+            texts.setdefault(name, writers[name]())
+        if MARKED.search(text):
+            yield path, MARKED.sub(lambda match: f"{match[1]}{texts[match[2]]}\n{match[3]}", text)
+
+
+def generated_files() -> Iterator[tuple[Path, str]]:
+    """Yield path and text of each generated file except the table of reruns."""
+    yield ROOT / "config" / "config.yaml", config_yaml()
+    yield ROOT / "config" / "schema.json", schema_json()
+    yield from documents()
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    arguments = parser(__doc__, prog="python -m workflow.scripts.generate")
+    arguments.add_argument("--check", action="store_true", help="compare the files instead of writing them")
+    args: argparse.Namespace = arguments.parse_args(argv)
+    for path, text in generated_files():
+        if not args.check:
+            write_text(path, text)
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            raise PipelineError(
+                f"{path.relative_to(ROOT)} is not up to date: run `make generate` and commit the result"
+            )
+    if not args.check:
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+        return subprocess.run([sys.executable, "-m", "helpers.rerun_table"], env=environment, check=False).returncode
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,199 @@
+"""Write the skeleton of a new stage: module, section of the configuration, rule and test.
+
+    make new-stage NAME=count_words                  # the rule goes to workflow/rules/study.smk
+    make new-stage NAME=count_words RULES=report     # the rule goes to workflow/rules/report.smk
+
+The new stage reads the corpus and writes results/{dataset}/<name>.json. It is optional: snakemake runs it only if its
+result is a target. The command ends with what is left to do.
+"""
+
+import re
+import subprocess
+import sys
+
+from pipeline.config.command import command, parser
+from pipeline.config.load import stages
+from pipeline.errors import PipelineError, nearest
+from workflow.scripts.rule_files import ROOT, RULES
+
+NAME = re.compile(r"[a-z]+(_[a-z0-9]+)+")
+
+MODULE = '''\
+"""DESCRIBE: what this stage does, in one line.
+
+In: the corpus.
+Out: a JSON file with the number of videos.
+
+Alone:
+    python -m pipeline.{name} --corpus results/demo/corpus/manifest.json --output /tmp/{name}.json
+"""
+
+from pathlib import Path
+
+from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.{name} import {model}
+from pipeline.io.atomic import write_json
+from pipeline.provenance.manifest import read_manifest
+from pipeline.provenance.record import write_record
+
+STAGE = "{name}"
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    arguments = parser(__doc__)
+    add_config(arguments, {model}, STAGE)
+    arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
+    arguments.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    args = arguments.parse_args(argv)
+    config = read_config(args.config, {model}, STAGE)
+    counts = read_manifest(args.corpus).metadata["counts"]
+    write_json(args.output, {{"title": config.title, "videos": counts["videos"]}})
+    write_record(args.output, STAGE, config, [args.corpus])
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
+'''
+
+SECTION = '''\
+"""Section `{name}`: DESCRIBE."""
+
+from pydantic import Field
+
+from pipeline.config.base import Section
+
+
+class {model}(Section):
+    """DESCRIBE."""
+
+    TARGET = "results/{{dataset}}/{name}.json"
+
+    title: str = Field("videos", description="title of the result")
+'''
+
+RULE = '''
+
+rule {name}:
+    """DESCRIBE: what this rule does, in one line."""
+    input:
+        code=code_hash_of("{name}"),
+        corpus="results/{{dataset}}/corpus/manifest.json",
+    output:
+        result="results/{{dataset}}/{name}.json",
+    log:
+        "results/{{dataset}}/logs/{name}.log",
+    benchmark:
+        "results/{{dataset}}/benchmarks/{name}.jsonl"
+    resources:
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(60),
+    params:
+        config=config_params("{name}"),
+        tracked=tracked_params("{name}"),
+    shell:
+        "python -m pipeline.{name} --config {{params.config:q}} --corpus {{input.corpus:q}}"
+        " --output {{output.result:q}} > {{log:q}} 2>&1"
+'''
+
+TEST = '''\
+"""The stage `{name}`."""
+
+import json
+from pathlib import Path
+
+from pipeline.provenance.manifest import write_manifest
+from pipeline.{name} import main
+
+
+def test_{name}_counts_the_videos_of_the_corpus(tmp_path: Path) -> None:
+    corpus, output = tmp_path / "corpus" / "manifest.json", tmp_path / "{name}.json"
+    corpus.parent.mkdir()
+    write_manifest(corpus, [], {{"counts": {{"videos": 3}}}})
+    assert main(["--corpus", str(corpus), "--output", str(output), "--title", "all videos"]) == 0
+    assert json.loads(output.read_text()) == {{"title": "all videos", "videos": 3}}
+    assert output.with_name("{name}.provenance.json").is_file()
+'''
+
+TODO = """\
+Wrote pipeline/{name}.py, pipeline/config/{name}.py, tests/test_{name}.py, a rule in workflow/rules/{rules}.smk and a
+line in pipeline/config/load.py; generated the configuration, the table of reruns and the graph. Left to do:
+  1. write the stage in pipeline/{name}.py and its settings in pipeline/config/{name}.py (look for DESCRIBE)
+  2. write its inputs, outputs and resources in workflow/rules/{rules}.smk
+  3. test its behaviour in tests/test_{name}.py
+  4. if every run needs its result: delete TARGET, and make the result an input of another rule
+  5. make generate && make test"""
+
+
+def check_name(name: str) -> None:
+    """Check the name of a new stage.
+
+    Raises:
+        PipelineError: the name is not verb_noun, or is taken.
+    """
+    if not NAME.fullmatch(name):
+        raise PipelineError(f"NAME={name}: expected verb_noun in small letters, for example count_words")
+    for path in (
+        ROOT / "pipeline" / f"{name}.py",
+        ROOT / "pipeline" / name,
+        ROOT / "pipeline" / "config" / f"{name}.py",
+    ):
+        if name in stages() or path.exists():
+            raise PipelineError(f"NAME={name}: the name is taken ({path.relative_to(ROOT)}); choose another")
+
+
+def write_skeleton(name: str, rules: str) -> None:
+    """Write the files of a new stage.
+
+    Args:
+        name: name of the stage.
+        rules: name of the rule file that gets the rule.
+
+    Raises:
+        PipelineError: there is no such rule file, or the name is not available.
+    """
+    check_name(name)
+    rule_file = RULES / f"{rules}.smk"
+    if not rule_file.is_file() or rules in ("common", "inputs"):
+        rule_files = {path.stem for path in RULES.glob("*.smk")} - {"common", "inputs"}
+        raise PipelineError(f"RULES={rules}: no such file in workflow/rules{nearest(rules, rule_files)}")
+    words = {"name": name, "model": "".join(part.title() for part in name.split("_"))}
+    templates = {f"pipeline/{name}.py": MODULE, f"pipeline/config/{name}.py": SECTION, f"tests/test_{name}.py": TEST}
+    for path, template in templates.items():
+        (ROOT / path).write_text(template.format(**words), encoding="utf-8")
+    rule_file.write_text(rule_file.read_text(encoding="utf-8") + RULE.format(**words), encoding="utf-8")
+    _add_section(**words)
+    ruff = [sys.executable, "-m", "ruff", "check", "--quiet", "--select", "I", "--fix"]
+    subprocess.run([*ruff, *templates, "pipeline/config/load.py"], cwd=ROOT, check=True)
+
+
+def _add_section(name: str, model: str) -> None:
+    """Add the section to the configuration: one import, and one field after the others."""
+    path = ROOT / "pipeline" / "config" / "load.py"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    field = f'    {name}: {model} = Field({model}(), description="DESCRIBE")'
+    lines.insert(lines.index('    @model_validator(mode="after")') - 1, field)
+    imports = [number for number, line in enumerate(lines) if line.startswith("from pipeline.config.")]
+    line = f"from pipeline.config.{name} import {model}"
+    lines.insert(next((number for number in imports if lines[number] > line), imports[-1] + 1), line)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    arguments = parser(__doc__, prog="python -m workflow.scripts.new_stage")
+    arguments.add_argument("name", help="name of the stage, verb_noun")
+    arguments.add_argument("--rules", default="study", help="name of the rule file that gets the rule")
+    args = arguments.parse_args(argv)
+    write_skeleton(args.name, args.rules)
+    status = subprocess.run([sys.executable, "-m", "workflow.scripts.generate"], cwd=ROOT, check=False).returncode
+    if status == 0:
+        print(TODO.format(name=args.name, rules=args.rules))
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
