@@ -4,6 +4,7 @@ LOCK ?= envs/cpu.lock
 BIN := .venv/bin
 DEMO := results/demo_test_meteor.json
 RULES ?= study
+DOES ?= Do something.
 
 .PHONY: install demo test format generate new-stage
 install: .venv/.installed
@@ -38,6 +39,6 @@ format: install
 generate: install
 	$(BIN)/python -m workflow.scripts.generate
 
-# Write the skeleton of a new stage: make new-stage NAME=verb_noun [RULES=study]
+# Write the skeleton of a new stage: make new-stage NAME=verb_noun DOES="One sentence." [RULES=study]
 new-stage: install
-	$(BIN)/python -m workflow.scripts.new_stage "$(NAME)" --rules "$(RULES)"
+	$(BIN)/python -m workflow.scripts.new_stage "$(NAME)" --does "$(DOES)" --rules "$(RULES)"

@@ -68,7 +68,7 @@ TWO_PROCESSES = {
     "two micro-batches": Run("two micro-batches", accumulate_steps=2),
     "torchrun, 2 processes": Run("two micro-batches", processes=2, accumulate_steps=2),
 }
-"""For CPUs (gloo), or if there are several GPUs (NCCL)."""
+"""If there are several GPUs: NCCL accepts one process per GPU."""
 
 
 def run_resume(setting: Setting) -> Iterator[Row]:
@@ -81,8 +81,8 @@ def run_resume(setting: Setting) -> Iterator[Row]:
     concepts = setting.demo / "concepts.json"
     if not concepts.is_file():
         raise FileNotFoundError(f"{concepts}: no such file; run `make demo`, or give its results with --demo")
-    has_several = setting.device.type == "cpu" or torch.cuda.device_count() > 1
-    runs = {**RUNS, **(TWO_PROCESSES if has_several else {})}
+    has_several_gpus = setting.device.type == "cuda" and torch.cuda.device_count() > 1
+    runs = {**RUNS, **(TWO_PROCESSES if has_several_gpus else {})}
     for is_deterministic in (False, True):
         digests = _run_all(setting, runs, is_deterministic=is_deterministic)
         is_repeatable = digests["repeated"] == digests["one run"]
@@ -90,7 +90,8 @@ def run_resume(setting: Setting) -> Iterator[Row]:
         for name, run in runs.items():
             if name != run.baseline:
                 differs = digests[name] != digests[run.baseline]
-                note = "" if is_repeatable or name == "repeated" else " (so does the repeated run)"
+                is_explained = differs and not is_repeatable and name != "repeated"
+                note = " (so does the repeated run)" * is_explained
                 is_failure = differs and (is_repeatable or is_deterministic)
                 figure = f"{name} differs from {run.baseline}{note}"
                 yield Row(SECTION, subject, figure, float(differs), "(0 or 1)", "0", passed=not is_failure)

@@ -32,8 +32,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.captioning.decoding import BeamSearch, Greedy
 from pipeline.captioning.scst import scst_step
 from pipeline.captioning.trainer import cross_entropy
+from pipeline.config.clip import Clip
 from pipeline.config.extractors import ExtractorSpec
-from pipeline.config.pretrain_encoder import Clip, PretrainEncoder
+from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import Corpus
 from pipeline.encoders.clip_loader import PREFETCH, ClipBatch, ClipLoader
 from pipeline.encoders.clip_reader import ClipReader
@@ -60,6 +61,7 @@ MAX_SLOWDOWN = 5.0
 """Aim: how much slower a training step with decoding may be than one without [%]."""
 START_TIMEOUT_S = 120.0
 
+Precision = Literal["float32", "bfloat16"]
 TrainStep = Callable[[Tensor], None]
 
 
@@ -67,22 +69,23 @@ def run_step(setting: Setting) -> Iterator[Row]:
     """Time a training step of R(2+1)D-34 on clips that are on the device."""
     peak = _matmul_rate(setting)
     yield Row("step", "matrix product in bfloat16", "rate", peak / 1e12, "TFLOP/s")
-    variants = [("float32", False), ("bfloat16", False)] + [("bfloat16", True)] * (not setting.is_small)
-    for precision, is_compiled in variants:
-        architecture, pixels = _architecture_and_pixels(setting)
-        subject = f"{architecture}, batch {len(pixels)}, {precision}{', compiled' * is_compiled}"
-        rows = _step_rows(setting, subject, precision, is_compiled, peak)  # type: ignore[arg-type]
+    variants: list[tuple[Precision, bool]] = [("float32", False), ("bfloat16", False), ("bfloat16", True)]
+    clips, frames, side = (2, 8, 64) if setting.is_small else (32, 16, 112)
+    pixels = torch.randn(clips, 3, frames, side, side, device=setting.device)
+    pixels = pixels.contiguous(memory_format=torch.channels_last_3d)  # as the loader's
+    for precision, is_compiled in variants[: 2 if setting.is_small else 3]:
+        subject = f"{_architecture(setting)}, batch {clips}, {precision}{', compiled' * is_compiled}"
+        rows = _step_rows(setting, subject, pixels, precision, is_compiled, peak)
         yield from continue_after_crash("step", subject, rows)
 
 
 def _step_rows(
-    setting: Setting, subject: str, precision: Literal["float32", "bfloat16"], is_compiled: bool, peak: float
+    setting: Setting, subject: str, pixels: Tensor, precision: Precision, is_compiled: bool, peak: float
 ) -> Iterator[Row]:
-    architecture, pixels = _architecture_and_pixels(setting)
     if setting.device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    train_step = build_train_step(setting, architecture, is_compiled, precision)
+    train_step = build_train_step(setting, precision, is_compiled)
     start = time.perf_counter()
     train_step(pixels)
     setting.synchronize()
@@ -94,17 +97,15 @@ def _step_rows(
     if setting.device.type == "cuda":
         yield Row("step", subject, "memory", torch.cuda.max_memory_allocated() / 2**30, "GiB")
     if precision == "bfloat16":
-        rate = count_training_flops(architecture, pixels) / seconds
+        rate = count_training_flops(_architecture(setting), pixels) / seconds
         yield Row("step", subject, "rate", rate / 1e12, "TFLOP/s")
         yield Row("step", subject, "share of the matrix product's rate", 100 * rate / peak, "%")
         for nominal in _nominal_peaks(setting):
             yield Row("step", subject, "share of the nominal peak", 100 * rate / nominal, "%")
 
 
-def _architecture_and_pixels(setting: Setting) -> tuple[str, Tensor]:
-    clips, frames, side = (2, 8, 64) if setting.is_small else (32, 16, 112)
-    pixels = torch.randn(clips, 3, frames, side, side, device=setting.device)
-    return "r2plus1d_narrow" if setting.is_small else "r2plus1d_34", pixels
+def _architecture(setting: Setting) -> str:
+    return "r2plus1d_narrow" if setting.is_small else "r2plus1d_34"
 
 
 def _matmul_rate(setting: Setting) -> float:
@@ -131,11 +132,9 @@ def count_training_flops(architecture: str, pixels: Tensor) -> float:
     return float(counter.get_total_flops())
 
 
-def build_train_step(
-    setting: Setting, architecture: str, is_compiled: bool, precision: Literal["float32", "bfloat16"]
-) -> TrainStep:
+def build_train_step(setting: Setting, precision: Precision, is_compiled: bool) -> TrainStep:
     """Return a function that trains an encoder with all heads and a frozen stem on one batch."""
-    config = PretrainEncoder(architecture=architecture)
+    config = PretrainEncoder(architecture=_architecture(setting))
     model = PretrainingModel(config, NumLabels(NUM_ACTIONS, NUM_CONCEPTS)).train()
     model.encoder.stem.requires_grad_(False)
     to_device_inplace(model, setting.device, channels_last=True, compiled=is_compiled)
@@ -176,13 +175,12 @@ def run_input(setting: Setting) -> Iterator[Row]:
         num_clips = _count_clips(setting, load(loader, 2 * max(1, workers)))
         rate = num_clips / (time.perf_counter() - start)
         yield Row("input", f"loader, {clip.frames} frames of 480 x 360", f"{workers} workers", rate, "clips/s")
-    architecture, _ = _architecture_and_pixels(setting)
-    train_step = build_train_step(setting, architecture, False, "bfloat16")
+    train_step = build_train_step(setting, "bfloat16", is_compiled=False)
     loader = ClipLoader(reader, clip, setting.device, max_workers)
     [pixels] = [batch.pixels for batch in load(loader, 1)]
     without = _seconds_per_step(setting, train_step, (pixels for _ in range(min(num_steps, 24))))
     with_loader = _seconds_per_step(setting, train_step, (batch.pixels for batch in load(loader, num_steps)))
-    subject, slowdown = f"{architecture}, batch {batch_size}, bfloat16", 100 * (with_loader / without - 1)
+    subject, slowdown = f"{_architecture(setting)}, batch {batch_size}, bfloat16", 100 * (with_loader / without - 1)
     yield Row("input", subject, "step without input", without * 1000, "ms")
     yield Row("input", subject, f"step with decoding by {max_workers} workers", with_loader * 1000, "ms")
     yield Row("input", subject, "slow-down by the input", slowdown, "%", f"<= {MAX_SLOWDOWN:g} %")

@@ -1,12 +1,15 @@
-"""Measure where a step of self-critical training spends its time: sampling, reward, backward; and METEOR's jar.
+"""Time the parts of a step of self-critical training, and compare the reward with METEOR's jar.
 
 A captioner of hidden size 512 with 5,747 ids, as many as the published vocabulary, captions the events of real captions
-(ActivityNet Captions, train.json). The features are random, with 3,072 channels as in the reference, one row a second.
-An untrained captioner would hardly ever end its captions; this one's output bias holds the frequencies of words and
-ends. One video per step.
+(ActivityNet Captions, train.json), one video per step. The features are random, with 3,072 channels as in the
+reference, one feature row per second. An untrained captioner would hardly ever end its captions. So the biases of the
+output layer are the log frequencies of words and ends.
 
-Per step: `sampling` (samples and greedy captions), `reward` (METEOR of both), `backward` (with Adam's step). The jar
-scores the same pairs one after the other, each asked and answered. Start-up times do not count.
+Parts of a step: `sampling` (sampled and greedy captions), `reward` (METEOR of both, in this process, so that nothing
+runs at the same time), `backward` (with Adam's step). For comparison, METEOR's jar scores the same pairs one by one.
+Start-up times do not count.
+
+    python benchmarks/scst.py --captions ../shared/data/activitynet_captions/train.json
 """
 
 import argparse
@@ -71,7 +74,7 @@ class Clock:
 
 
 class RecordingMeteor(MeteorScorer):
-    """Keeps the pairs that METEOR scores.
+    """Records the pairs that METEOR scores.
 
     Args:
         meteor: computes the statistics.
@@ -88,7 +91,7 @@ class RecordingMeteor(MeteorScorer):
 
 
 def make_batch(duration: float, times: Sequence[Sequence[float]], dim: int) -> Batch:
-    """Make a batch of the events of one video, with random features, one row a second."""
+    """Make a batch of the events of one video, with random features, one feature row per second."""
     num_rows = max(1, int(duration))
     relative = torch.tensor(times).clamp(0, duration) / duration
     first = (relative[:, 0] * num_rows).long().clamp_max(num_rows - 1)
@@ -138,8 +141,8 @@ def main() -> None:
     vocabulary = Vocabulary(word for word, _ in occurrences.most_common(args.vocabulary - 2))
     captioner = build_captioner(vocabulary, texts, args.dim, args.hidden).to(device)
     optimizer = torch.optim.Adam(captioner.parameters(), lr=3e-5)
-    chosen = [videos[index] for index in torch.randperm(len(videos))[: args.steps + 1].tolist()]
-    sentences = [sentence for video in chosen for sentence in video["sentences"]]
+    videos = [videos[index] for index in torch.randperm(len(videos))[: args.steps + 1].tolist()]
+    sentences = [sentence for video in videos for sentence in video["sentences"]]
     clock = Clock(device)
 
     with Meteor() as meteor, JarMeteor() as jar:
@@ -148,7 +151,7 @@ def main() -> None:
         reward = RewardFunction(tokenizer, RewardWeights(), recorder, sentences)
         jar.score([("a", "a")])
         difference = 0.0
-        for video in chosen:
+        for video in videos:
             batch = make_batch(video["duration"], video["timestamps"], args.dim).to(device)
             recorder.pairs.clear()
             rewards = run_step(captioner, optimizer, batch, video["sentences"], reward, clock, args)
@@ -156,7 +159,7 @@ def main() -> None:
             jar_scores = [jar.score([pair])[0] for pair in recorder.pairs]
             clock.stop("jar")
             difference = max(difference, float(np.abs(np.array(rewards) - jar_scores).max()))
-    report(clock, len(sentences) / len(chosen), vocabulary.size, device, difference)
+    report(clock, len(sentences) / len(videos), vocabulary.size, device, difference)
 
 
 def run_step(
@@ -201,9 +204,9 @@ def report(clock: Clock, events: float, num_ids: int, device: torch.device, diff
     print(f"{'the jar, pair by pair':30}{jar * 1000:9.1f} ms {jar / medians['reward']:7.1f} times the reward")
     print(f"largest difference of rewards {difference:.1e}")
     if difference > 1e-12:
-        raise SystemExit("the two METEORs differ")
+        raise SystemExit("the built-in METEOR and the jar differ")
     if medians["reward"] > MAX_SHARE * step:
-        raise SystemExit(f"the reward takes more than {MAX_SHARE:.0%} of a step")
+        raise SystemExit(f"missed: the reward takes more than {MAX_SHARE:.0%} of a step")
 
 
 if __name__ == "__main__":

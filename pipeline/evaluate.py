@@ -16,7 +16,7 @@ dataset: write the final result of a dataset.
     Out: the scores of the three, counts of videos, captions and rejects, and how everything was made. Videos whose file
     is missing from the corpus are not scored; videos that were rejected by re-encoding score 0.
 
-Alone:
+Alone (`sa-tsp evaluate` is the same command):
     python -m pipeline.evaluate captions --predictions captions.json --references val_1.json val_2.json \
         --output scores.json
     python -m pipeline.evaluate proposals --predictions proposals.json --ground-truth activity_net.json \

@@ -1,113 +1,295 @@
-"""What CONTRIBUTING.md tells to write is written, in a copy of the project, and the real stages run with it."""
+"""CONTRIBUTING.md is followed in a copy of the project: its files, changes and commands, for all parts at once."""
 
 import json
-import os
 import re
+import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import yaml
 from helpers.caption_corpus import write_caption_corpus
+from helpers.evaluation_files import write_captions, write_references
+from helpers.video_corpus import SMALL, write_video_corpus
 from helpers.video_files import write_video
+from helpers.workflow_sandbox import ROOT, copy_project, run_module
 
 from pipeline.datasets.corpus import Corpus
 from pipeline.features.store import FeatureStore
+from pipeline.localization.proposals import read_proposals
 
-ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+RECIPES = ("metric", "loss term", "extractor", "captioner", "dataset", "localizer", "stage")
+PART_FILES = 2
+"""Files of an exchangeable part: its module and its registry."""
+GENERATED = {
+    "config/config.yaml",
+    "config/schema.json",
+    "config/README.md",
+    "docs/architecture.md",
+    "docs/captioning.md",
+    "docs/evaluation.md",
+    "docs/features.md",
+    "docs/own_videos.md",
+    "docs/proposals.md",
+    "docs/weights.md",
+    "tests/workflow/reruns.yaml",
+}
+"""What `make generate` writes for all parts together."""
+NAMES = ("WordF1", "center", "brightness", "gru", "lines", "actionness", "count_labels")
+"""Names of the parts, in the parameters of tests."""
 
 
-def blocks(heading: str) -> list[tuple[str, Path, str]]:
-    """Kind, file and text of each block of code below a heading."""
-    below = TEXT.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    matches = re.findall(r"^```(\w+)\n# (\S+)\n(.*?)^```$", below, flags=re.MULTILINE | re.DOTALL)
-    return [(kind, Path(path), text) for kind, path, text in matches]
+class Block(NamedTuple):
+    """A block of code on the page.
+
+    Attributes:
+        kind: `diff` for changes of a file, another word for a new file.
+        path: the file.
+        text: the changes, or the content.
+    """
+
+    kind: str
+    path: str
+    text: str
 
 
-def follow(folder: Path, heading: str) -> None:
-    """Do what a part of the page says."""
-    for kind, path, text in blocks(heading):
+def section(recipe: str) -> str:
+    """Return the text below the heading of a recipe."""
+    return re.split(rf"^## Add an? {recipe}$", TEXT, flags=re.MULTILINE)[1].split("\n## ", 1)[0]
+
+
+def blocks(recipe: str) -> list[Block]:
+    """Return the blocks of code of a recipe."""
+    matches = re.findall(r"^```(\w+)\n# (\S+)\n(.*?)^```$", section(recipe), flags=re.MULTILINE | re.DOTALL)
+    return [Block(*match) for match in matches]
+
+
+def commands(recipe: str) -> list[list[str]]:
+    """Return the command lines of a recipe."""
+    text = re.sub(r"^```.*?^```$", "", section(recipe), flags=re.MULTILINE | re.DOTALL)
+    return [shlex.split(line) for line in re.findall(r"^    (\S.*)$", text, flags=re.MULTILINE)]
+
+
+def command(recipe: str, *start: str) -> list[str]:
+    """Return the one command line of a recipe that starts with some words, without these words."""
+    [arguments] = [words[len(start) :] for words in commands(recipe) if words[: len(start)] == list(start)]
+    return arguments
+
+
+def configuration(recipe: str) -> dict[str, Any]:
+    """Return the configuration that the text of a recipe shows, sections merged."""
+    snippets = re.findall(r"`(\w+: \{.*?\})`", section(recipe), flags=re.DOTALL)
+    return {key: value for snippet in snippets for key, value in yaml.safe_load(snippet).items()}
+
+
+def apply(folder: Path, recipe: str) -> None:
+    """Write the new files of a recipe and change the others. The lines before a change must be in the file once."""
+    for kind, path, text in blocks(recipe):
         file = folder / path
         if kind != "diff":
             assert not file.exists()
             file.write_text(text, encoding="utf-8")
             continue
-        for before, added in re.findall(r"^ (.*)\n((?:\+.*\n)+)", text, flags=re.MULTILINE):
-            lines = file.read_text(encoding="utf-8").splitlines()
-            assert lines.count(before) == 1, f"{path}: {before!r}"
-            position = lines.index(before) + 1
-            lines[position:position] = [line.removeprefix("+") for line in added.splitlines()]
-            file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for hunk in text.split("@@\n"):
+            lines = [(line[:1], line[1:] + "\n") for line in hunk.splitlines()]
+            assert {sign for sign, _ in lines} <= {" ", "-", "+"}
+            before, after = ("".join(line for sign, line in lines if sign in signs) for signs in (" -", " +"))
+            content = file.read_text(encoding="utf-8")
+            assert content.count(before) == 1, f"{path}: {before!r}"
+            file.write_text(content.replace(before, after), encoding="utf-8")
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy of the code, links to what surrounds it."""
-    folder = tmp_path / "project"
-    shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "config", folder / "config")
-    for name in ("Snakefile", "workflow", "profiles"):
-        (folder / name).symlink_to(ROOT / name)
-    return folder
+def run(folder: Path, *words: str) -> str:
+    """Run a module of the copy, and return its output."""
+    process = run_module(folder, *words)
+    assert process.returncode == 0, process.stdout
+    return process.stdout
 
 
-def run(folder: Path, *words: str) -> None:
-    """Run a module of the copy."""
-    done = subprocess.run(
-        [sys.executable, "-m", *words],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Return the content of all files of a copy by path."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not {"__pycache__", ".snakemake", "results"} & set(path.parts)
+    }
 
 
-def test_an_extractor_is_one_file_and_its_spec(project: Path) -> None:
-    follow(project, "Add an extractor")
-    write_video(project / "films" / "a.mp4", seconds=2.0, fps="30")
-    words = ["--features", "brightness", "--weights", "random", "--videos", "films", "--output", "OUT"]
-    run(project, "pipeline.commands", "features", *words)
-    store = FeatureStore(project / "OUT" / "brightness")
-    rows = store.read("a")
+class Project(NamedTuple):
+    """A copy of the project in which all recipes were followed.
+
+    Attributes:
+        folder: the copy.
+        written: recipe -> files that are written or changed by hand, new stages apart from their skeleton.
+        generated: files that `make generate` wrote.
+    """
+
+    folder: Path
+    written: dict[str, set[str]]
+    generated: set[str]
+
+
+def changed(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
+    return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Follow all recipes in one copy, and generate once."""
+    folder = copy_project(tmp_path_factory.mktemp("contributing") / "project")
+    written = {}
+    skeleton = dict(word.split("=", 1) for word in command("stage", "make", "new-stage"))
+    run(folder, "workflow.scripts.new_stage", skeleton["NAME"], "--does", skeleton["DOES"])
+    for recipe in RECIPES:
+        before = snapshot(folder)
+        apply(folder, recipe)
+        written[recipe] = changed(before, snapshot(folder))
+    before = snapshot(folder)
+    run(folder, "workflow.scripts.generate")
+    return Project(folder, written, changed(before, snapshot(folder)))
+
+
+def test_a_part_is_two_files_and_the_rest_is_generated(project: Project) -> None:
+    for recipe in set(RECIPES) - {"dataset", "stage"}:
+        assert len(project.written[recipe]) == PART_FILES, recipe
+    assert project.written["dataset"] - {"config/datasets/mine.yaml"} == {
+        "pipeline/config/readers.py",
+        "pipeline/datasets/lines.py",
+    }
+    assert len(project.written["stage"]) == 3, "the module, its settings and its test"
+    assert project.generated == GENERATED
+
+
+def test_every_block_and_command_of_the_page_is_tried() -> None:
+    assert re.findall(r"^## Add an? (.*)$", TEXT, flags=re.MULTILINE) == list(RECIPES)
+    assert TEXT.count("```") == 2 * sum(len(blocks(recipe)) for recipe in RECIPES)
+    for recipe in RECIPES:
+        assert ["make", "generate"] in commands(recipe)
+        assert all((ROOT / path).is_file() for path in registry_tests(recipe) if "count_labels" not in path)
+    tried = {"make", ".venv/bin/python", "sa-tsp", "snakemake"}
+    assert {words[0] for recipe in RECIPES for words in commands(recipe)} == tried
+
+
+def registry_tests(recipe: str) -> list[str]:
+    """Return the tests that the page names for a recipe."""
+    return command(recipe, ".venv/bin/python", "-m", "pytest")
+
+
+def test_the_generated_files_are_up_to_date(project: Project) -> None:
+    run(project.folder, "workflow.scripts.generate", "--check")
+    table = yaml.safe_load((project.folder / "tests" / "workflow" / "reruns.yaml").read_text())
+    expected = {
+        "pipeline.evaluation.word_f1": ["evaluate", "write_report", "compare_systems"],
+        "pipeline.encoders.center_loss": ["pretrain_encoder"],
+        "pipeline.localization.actionness": ["train_proposer", "propose_events"],
+        "pipeline.count_labels": ["count_labels"],
+    }
+    assert {module: [*table["modules"][module]] for module in expected} == expected
+    assert table["settings"]["count_labels.max_labels"] == ["count_labels"]
+    assert table["settings"]["pretrain_encoder.sa_tsp.losses.center"] == ["pretrain_encoder"]
+
+
+def test_the_new_files_pass_the_checks(project: Project) -> None:
+    files = [path for paths in project.written.values() for path in paths if path.endswith(".py")]
+    files.append("pipeline/config/load.py")
+    run(project.folder, "ruff", "check", "--no-cache", *files)
+    run(project.folder, "ruff", "format", "--no-cache", "--check", *files)
+    run(project.folder, "snakefmt", "--check", "workflow/rules/study.smk")
+    if (ROOT / ".mypy_cache").is_dir():
+        shutil.copytree(ROOT / ".mypy_cache", project.folder / ".mypy_cache")
+    run(project.folder, "mypy")
+
+
+def test_the_tests_of_the_registries_pass(project: Project) -> None:
+    paths = {path for recipe in RECIPES for path in registry_tests(recipe)}
+    options = ["-q", "-p", "no:cacheprovider", "-k", " or ".join([*NAMES, "conventions"])]
+    output = run(project.folder, "pytest", *options, *sorted(paths))
+    summary = re.search(r"(\d+) passed", output)
+    assert summary
+    assert int(summary[1]) > 60, output
+
+
+def test_a_metric_scores_a_file(project: Project) -> None:
+    write_captions(project.folder / "mine.json", {"v_a": [(0.0, 10.0, "A man rides.")]})
+    write_references(project.folder / "val_1.json", {"v_a": [(0.0, 10.0, "A man is riding, a man.")]})
+    output = run(project.folder, "pipeline.commands", *command("metric", "sa-tsp"))
+    assert "captions WordF1" in output
+    scores = json.loads((project.folder / "scores.json").read_text())
+    assert scores["WordF1"]["mean"] == pytest.approx(2 * 2 / (3 + 4))
+    assert scores["per_video"]["WordF1"] == [scores["WordF1"]["mean"]]
+
+
+def test_a_loss_term_trains_an_encoder(project: Project) -> None:
+    corpus = write_video_corpus(project.folder / "encoder", {"train": 2, "val": 1})
+    losses = {"action": 1.0, **configuration("loss term")["pretrain_encoder"]["sa_tsp"]["losses"]}
+    settings = {**SMALL, "epochs": 1, "losses": losses}
+    words = ["--name", "mine", "--config", json.dumps(settings), "--corpus", str(corpus.corpus)]
+    words += ["--videos", str(corpus.videos), "--concepts", str(corpus.concepts), "--state", "state/encoder"]
+    run(project.folder, "pipeline.pretrain_encoder", *words, "--output", "encoder/mine/manifest.json")
+    [metrics] = (project.folder / "encoder" / "mine" / "metrics.jsonl").read_text().splitlines()
+    names = {"train_center_loss", "train_center_accuracy", "val_center_loss", "val_center_accuracy"}
+    assert names <= json.loads(metrics).keys()
+
+
+def test_an_extractor_extracts_features(project: Project) -> None:
+    write_video(project.folder / "my_videos" / "a.mp4", seconds=2.0, fps="30")
+    run(project.folder, "pipeline.commands", *command("extractor", "sa-tsp"))
+    rows = FeatureStore(project.folder / "OUT" / "brightness").read("a")
     assert rows.shape == (4, 3)
     assert np.all((rows > 0) & (rows < 1))
 
 
-def test_a_captioner_is_one_file_and_its_spec(project: Path) -> None:
-    follow(project, "Add a captioner")
-    small = write_caption_corpus(project, {"train": 4})
-    config = {"architecture": "gru", "features": ["toy"], "hidden": 8, "epochs": 1, "selection": "last"}
-    manifest = project / "captioner" / "manifest.json"
-    words = ["--config", json.dumps(config), *small.arguments(), "--vocabulary", str(small.vocabulary), "--seed", "0"]
-    run(project, "pipeline.train_captioner", *words, "--state", "state", "--output", str(manifest))
-    assert json.loads((manifest.parent / "config.json").read_text())["architecture"] == {"architecture": "gru", "hidden": 8}
-    proposals = project / "gt.json"
-    inputs = ["--corpus", str(small.manifest)]
-    run(project, "pipeline.propose_events", "--config", '{"kind": "gt"}', *inputs, "--output", str(proposals))
-    words = [*small.arguments(), "--captioner", str(manifest), "--proposals", str(proposals), "--split", "train"]
-    run(project, "pipeline.generate_captions", *words, "--output", "captions.json")
-    assert len(json.loads((project / "captions.json").read_text())["results"]) == 4
+def test_a_captioner_is_trained_and_captions_events(project: Project) -> None:
+    corpus = write_caption_corpus(project.folder / "captions", {"train": 4})
+    settings = configuration("captioner")["train_captioner"]["gru"]
+    settings |= {"features": ["toy"], "hidden": 8, "epochs": 1, "selection": "last"}
+    words = ["--config", json.dumps(settings), *corpus.arguments(), "--vocabulary", str(corpus.vocabulary)]
+    words += ["--seed", "0", "--state", "state/captioner", "--output", "captioner/manifest.json"]
+    run(project.folder, "pipeline.train_captioner", *words)
+    architecture = json.loads((project.folder / "captioner" / "config.json").read_text())["architecture"]
+    assert architecture == {"architecture": "gru", "hidden": 8}
+    words = ["--config", '{"kind": "gt"}', "--corpus", str(corpus.manifest), "--output", "gt.json"]
+    run(project.folder, "pipeline.propose_events", *words)
+    words = ["--captioner", "captioner/manifest.json", "--proposals", "gt.json", "--split", "train"]
+    run(project.folder, "pipeline.generate_captions", *corpus.arguments(), *words, "--output", "captions.json")
+    assert len(json.loads((project.folder / "captions.json").read_text())["results"]) == 4
 
 
-def test_a_dataset_is_one_file_and_its_line(project: Path) -> None:
-    follow(project, "Add a dataset")
-    (project / "data" / "mine").mkdir(parents=True)
-    (project / "data" / "mine" / "a.mp4").touch()
-    (project / "data" / "mine.lines").write_text("a 10 1 3.5 wash the dog\na 10 5 12 dry it\n")
-    run(project, "snakemake", "--cores", "1", "--quiet", "all", "--", "results/mine/corpus/manifest.json")
-    corpus = Corpus.open(project / "results" / "mine" / "corpus" / "manifest.json")
+def test_a_localizer_is_trained_and_proposes_events(project: Project) -> None:
+    corpus = write_caption_corpus(project.folder / "events", {"train": 4, "val": 1})
+    sections = {name: entries["runs"] for name, entries in configuration("localizer").items()}
+    settings = sections["train_proposer"] | {"features": ["toy"], "epochs": 1}
+    words = ["--config", json.dumps(settings), *corpus.arguments(), "--state", "state/proposer"]
+    run(project.folder, "pipeline.train_proposer", *words, "--output", "proposer/manifest.json")
+    words = ["--config", json.dumps(sections["propose_events"]), *corpus.arguments()]
+    words += ["--proposer", "proposer/manifest.json", "--output", "proposals.json"]
+    run(project.folder, "pipeline.propose_events", *words)
+    proposals = read_proposals(project.folder / "proposals.json")
+    assert len(proposals) == 5
+    assert all(proposals.values())
+
+
+def test_a_dataset_and_a_stage_run_through_snakemake(project: Project) -> None:
+    (project.folder / "data" / "mine").mkdir(parents=True)
+    (project.folder / "data" / "mine" / "a.mp4").touch()
+    (project.folder / "data" / "mine.lines").write_text("a 10 1 3.5 wash the dog\na 10 5 12 dry it\n")
+    overlay = {key: value for recipe in RECIPES for key, value in configuration(recipe).items()}
+    assert overlay.keys() >= {"pretrain_encoder", "extract_features", "train_captioner", "train_proposer"}
+    overlay.pop("build_corpus")  # names files that are not there
+    (project.folder / "page.yaml").write_text(yaml.safe_dump(overlay))
+    *options, manifest = command("dataset", "snakemake")
+    *_, counts = command("stage", "snakemake")
+    run(project.folder, "snakemake", *options, "--configfile", "page.yaml", "--quiet", "all", "--", manifest, counts)
+    corpus = Corpus.open(project.folder / manifest)
     assert [(row.video, row.split, row.duration) for row in corpus.videos] == [("a", "train", 10.0)]
     segments = [(row.start, row.end, row.label) for row in corpus.segments]
     assert segments == [(1.0, 3.5, "wash the dog"), (5.0, 10.0, "dry it")]
-
-
-def test_every_block_of_the_page_is_tried() -> None:
-    headings = ("Add an extractor", "Add a captioner", "Add a dataset")
-    assert TEXT.count("```") == 2 * sum(len(blocks(heading)) for heading in headings)
+    assert json.loads((project.folder / counts).read_text()) == {"wash the dog": 1, "dry it": 1}
+    results = project.folder / "results" / "mine"
+    record = json.loads((results / "count_labels.provenance.json").read_text())
+    assert (record["stage"], record["config"]) == ("count_labels", {"max_labels": 100})
+    assert (results / "logs" / "count_labels.log").is_file()
+    assert (results / "benchmarks" / "count_labels.jsonl").is_file()

@@ -46,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     if name not in list_commands():
         print(f"error: no command {name!r}{nearest(name, list_commands())} (see sa-tsp --help)", file=sys.stderr)
         return 2
+    if argv is None:
+        sys.argv = [f"sa-tsp {name}", *arguments]  # the name of the program in usage messages and provenance
     try:
         module = importlib.import_module(f"pipeline.commands.{name.replace('-', '_')}")
     except PipelineError as error:

@@ -5,8 +5,8 @@
 
 In: the provenance records beside all outputs (`*.provenance.json`), from the result back to the external files.
 Out: on the terminal, a tree of all files on the way (stage, settings digest, code hash, inputs, time), then everything
-that is missing or has changed since. `--json` prints the same as JSON. `--diff` ends with status 1 if the results differ,
-0 if they are equal, 2 on errors.
+that is missing or has changed since. `--json` prints the same as JSON. The status of `--diff` is 1 if the results
+differ, 0 if they are equal, 2 on errors.
 """
 
 import json

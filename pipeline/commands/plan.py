@@ -51,7 +51,7 @@ def job_lines(jobs: list[Job], times: list[float | None]) -> list[str]:
 
 
 def reason_lines(reasons: list[Reason]) -> list[str]:
-    """Describe the reasons of a rule's jobs, grouped by kind: one line for each setting or module, one for all files."""
+    """Describe the reasons of a rule's jobs by kind: one line per setting or module, and one line for all files."""
     lines = []
     for kind in dict.fromkeys(reason.kind for reason in reasons):
         details = list(dict.fromkeys(reason.detail for reason in reasons if reason.kind == kind and reason.detail))

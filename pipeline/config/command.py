@@ -112,7 +112,13 @@ def parser(doc: str | None, **kwargs: Any) -> Parser:
         doc: the docstring.
         kwargs: as for `argparse.ArgumentParser`.
     """
-    return Parser(description=doc, **kwargs)
+    return Parser(description=doc, **{"prog": _program(), **kwargs})
+
+
+def _program() -> str | None:
+    """Return `python -m pipeline.<stage>` if a stage runs as a module; None for the default of argparse."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name}" if spec and spec.name.startswith("pipeline.") else None
 
 
 def add_config(arguments: argparse.ArgumentParser, section: type[Settings], name: str) -> None:

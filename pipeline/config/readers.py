@@ -5,7 +5,7 @@ CaptionedVideo}` (see `pipeline.datasets.annotations`), and add a spec below.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pipeline.config.registry import NoSettings, Registry, Spec
 
@@ -17,10 +17,14 @@ class ReaderSpec(Spec):
     Attributes:
         content: what the files annotate.
         suffix: end of the names of the files that this reader reads by default; the longest matching suffix counts.
+        example: a small file of one video, for the documents and for the tests of all readers.
     """
+
+    columns: ClassVar[tuple[str, ...]] = ("content", "suffix", "description")
 
     content: Literal["actions", "captions"]
     suffix: str
+    example: str
 
 
 READERS = Registry(
@@ -28,27 +32,39 @@ READERS = Registry(
     [
         ReaderSpec(
             name="activitynet_json",
-            description='ActivityNet\'s JSON of actions: `{"database": {id: {"subset", "duration", "annotations"}}}`',
+            description="ActivityNet's JSON of action segments",
             settings=NoSettings,
             build="pipeline.datasets.activitynet_json:read_activitynet",
             content="actions",
             suffix=".json",
+            example="""\
+{"database": {"<id>": {"subset": "training", "duration": 31.5,
+                       "annotations": [{"segment": [0.5, 4.0], "label": "Archery"}]}}}
+""",
         ),
         ReaderSpec(
             name="tsp_csv",
-            description="TSP's ground-truth tables of actions and background (.csv), one row per segment",
+            description="TSP's ground-truth tables of actions and background, a row per segment",
             settings=NoSettings,
             build="pipeline.datasets.tsp_csv:read_tsp",
             content="actions",
             suffix=".csv",
+            example="""\
+video-name,t-start,t-end,action-label,video-duration,filename,fps,video-frames,temporal-region-label
+<id>,0.5,4.0,Archery,31.5,<id>.mp4,30,945,Action
+<id>,4.0,31.5,,31.5,<id>.mp4,30,945,No action
+""",
         ),
         ReaderSpec(
             name="activitynet_captions",
-            description='ActivityNet Captions\' JSON: `{id: {"duration", "timestamps", "sentences"}}`',
+            description="ActivityNet Captions' JSON of events and their sentences",
             settings=NoSettings,
             build="pipeline.datasets.activitynet_captions:read_activitynet_captions",
             content="captions",
             suffix=".json",
+            example="""\
+{"<id>": {"duration": 31.5, "timestamps": [[0.5, 4.0]], "sentences": ["A man shoots an arrow."]}}
+""",
         ),
     ],
 )

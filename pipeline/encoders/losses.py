@@ -130,7 +130,8 @@ class ActionTerm(LossTerm):
         """Compute the cross-entropy."""
         action = targets["action"]
         total = functional.cross_entropy(_float32(logits), action, ignore_index=NO_ACTION, reduction="sum")
-        return _mean(total, action != NO_ACTION)
+        count = (action != NO_ACTION).sum()
+        return Mean(total / count.clamp(min=1), count)
 
     def metrics(self, logits: Float[Tensor, "batch actions"], targets: Targets) -> dict[str, Mean]:
         """Compute the accuracy."""
@@ -198,8 +199,7 @@ class ConceptsTerm(LossTerm):
         per_clip = asymmetric_loss(
             logits, targets["concepts"], settings.gamma_neg, settings.gamma_pos, settings.margin
         ).sum(dim=1)
-        has_caption = targets["has_caption"]
-        return _mean((per_clip * has_caption).sum(), has_caption)
+        return mean_over_clips(per_clip, targets["has_caption"])
 
     def validation_rows(self, logits: Float[Tensor, "batch concepts"], targets: Targets) -> tuple[Tensor, ...]:
         """Return logits and concepts of the clips that a sentence covers."""
@@ -244,6 +244,17 @@ class Heads(nn.ModuleDict):
             assert global_features is not None
             concatenated = torch.cat([features, global_features.to(features.dtype)], dim=1)
         return {name: head(concatenated if name in self._with_global else features) for name, head in self.items()}
+
+
+def mean_over_clips(values: Float[Tensor, "batch"], mask: Bool[Tensor, "batch"]) -> Mean:
+    """Compute the mean over the clips that count; the mean of no clips is 0, not NaN.
+
+    Args:
+        values: a value of each clip.
+        mask: whether a clip counts.
+    """
+    count = mask.sum()
+    return Mean((values * mask).sum() / count.clamp(min=1), count)
 
 
 def linear_head(dim: int, num_outputs: int) -> nn.Linear:
@@ -362,12 +373,6 @@ def mean_average_precision(
 def _float32(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Convert logits to float32 at least: half precision is for the layers, not for the losses."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _mean(total: Float[Tensor, ""], mask: Bool[Tensor, "batch"]) -> Mean:
-    """Divide a sum by the number of clips that count; the mean of no clips is 0, not NaN."""
-    count = mask.sum()
-    return Mean(total / count.clamp(min=1), count)
 
 
 def _accuracy(correct: Bool[Tensor, "batch"], count: Int64[Tensor, ""]) -> Mean:

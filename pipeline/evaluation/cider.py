@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pipeline.evaluation import ngrams as ngrams_module
+from pipeline.evaluation.cider_d import SIGMA
 from pipeline.evaluation.matching import PairDocument
 from pipeline.evaluation.metric import DocumentScores, PairMetric
 from pipeline.evaluation.ngrams import (
@@ -22,9 +23,6 @@ from pipeline.evaluation.ngrams import (
     shared_ngrams,
 )
 from pipeline.evaluation.ragged import offsets_of
-
-SIGMA = 6.0
-"""Width of the discount for a difference in length, words."""
 
 
 class CiderMetric(PairMetric):

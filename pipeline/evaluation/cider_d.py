@@ -9,9 +9,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from pipeline.evaluation.cider import SIGMA
 from pipeline.evaluation.meteor.formula import Pair
 from pipeline.evaluation.ngrams import MAX_ORDER
+
+SIGMA = 6.0
+"""Width of the discount for a difference in length, words."""
 
 TfIdf = tuple[list[dict[str, float]], list[float], int]
 """TF-IDF weight of each n-gram of a sentence, for n = 1 to 4; norm of each of these vectors; number of words."""

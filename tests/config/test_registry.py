@@ -88,6 +88,5 @@ def test_load_names_the_file_that_is_expected(tmp_path: Path, monkeypatch: pytes
 
 
 def test_load_names_a_class_that_does_not_exist() -> None:
-    with pytest.raises(PipelineError, match=r"'small': build = .*module 'pipeline.evaluation.rouge'.* 'Rouge'") as error:
+    with pytest.raises(PipelineError, match=r"'small': build = .*'pipeline.evaluation.rouge'.* 'Rouge'$"):
         spec(build="pipeline.evaluation.rouge:Rouge").load()
-    assert "expected the file" not in str(error.value)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.readers import READERS, reader_of
+from pipeline.config.readers import READERS, ReaderSpec, reader_of
 from pipeline.datasets.activitynet_captions import read_activitynet_captions, write_activitynet_captions
 from pipeline.datasets.activitynet_json import read_activitynet
 from pipeline.datasets.annotations import ActionVideo, CaptionedVideo, Segment, read_actions, read_captions
@@ -35,21 +35,29 @@ def test_reader_of_selects_by_suffix_and_content(name: str, content: Any, expect
     assert reader_of(name, content).name == expected
 
 
-def test_every_reader_of_the_registry_returns_videos_of_its_content(tmp_path: Path) -> None:
-    segment = {"segment": [1, 2], "label": "Archery"}
-    examples = {
-        "activitynet_json": {"database": {"a": {"subset": "training", "duration": 9, "annotations": [segment]}}},
-        "tsp_csv": HEADER + "a,1,2,Archery,9,a.mp4,30,270,Action\n",
-        "activitynet_captions": {"a": {"duration": 9, "timestamps": [[1, 2]], "sentences": ["A man."]}},
-    }
-    assert examples.keys() == READERS.keys()
-    for name, example in examples.items():
-        path = tmp_path / f"{name}.annotations"
-        path.write_text(example if isinstance(example, str) else json.dumps(example))
-        if READERS[name].content == "actions":
-            assert isinstance(read_actions(path, name)["a"], ActionVideo)
-        else:
-            assert isinstance(read_captions(path, name)["a"], CaptionedVideo)
+@pytest.mark.parametrize("spec", READERS.values(), ids=READERS)
+def test_every_reader_reads_the_example_of_its_format(tmp_path: Path, spec: ReaderSpec) -> None:
+    path = tmp_path / "annotations"
+    path.write_text(spec.example.replace("<id>", "a"))
+    if spec.content == "actions":
+        actions = read_actions(path, spec.name)
+        assert actions.keys() == {"a"}
+        assert isinstance(actions["a"], ActionVideo)
+        assert actions["a"].segments
+    else:
+        captions = read_captions(path, spec.name)
+        assert captions.keys() == {"a"}
+        assert isinstance(captions["a"], CaptionedVideo)
+        assert captions["a"].events
+
+
+@pytest.mark.parametrize("spec", READERS.values(), ids=READERS)
+def test_every_reader_names_a_file_of_another_format(tmp_path: Path, spec: ReaderSpec) -> None:
+    path = tmp_path / "annotations"
+    path.write_text("nothing of the kind\n")
+    read = read_actions if spec.content == "actions" else read_captions
+    with pytest.raises(PipelineError, match=str(path)):
+        read(path, spec.name)
 
 
 def test_write_activitynet_captions_writes_what_the_reader_reads(tmp_path: Path) -> None:

@@ -233,8 +233,10 @@ def test_heads_without_weight_or_classes_are_left_out(num_actions: int, region: 
 
 
 def test_heads_are_created_in_the_order_of_the_registry() -> None:
-    assert list(LOSSES) == ["action", "region", "concepts"]
-    assert list(build_terms(concepts=1.0, region=1.0, action=1.0)) == list(LOSSES)
+    names = ["action", "region", "concepts"]
+    assert list(LOSSES)[:3] == names, "another order gives other initial weights; add new terms at the end"
+    assert list(build_terms(concepts=1.0, region=1.0, action=1.0)) == names
+    assert list(build_terms(**dict.fromkeys(reversed(list(LOSSES)), 1.0))) == list(LOSSES)
 
 
 def test_heads_give_only_the_region_head_the_global_feature() -> None:
@@ -248,6 +250,11 @@ def test_heads_give_only_the_region_head_the_global_feature() -> None:
     torch.testing.assert_close(with_global["region"] - without["region"], global_features @ weight[:, 3:].T)
 
 
+def test_loss_terms_of_the_papers_take_part_in_the_selection_of_the_epoch() -> None:
+    metrics = {name: term.selection_metric for name, term in build_terms().items()}
+    assert metrics == {"action": "accuracy", "region": "accuracy", "concepts": "map"}
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_term_declares_its_metrics_and_works_on_no_clips(name: str) -> None:
     (term,) = build_terms(**{name: 1.0}).values()
@@ -255,8 +262,23 @@ def test_every_loss_term_declares_its_metrics_and_works_on_no_clips(name: str) -
     assert tuple(term.metrics(logits, targets)) == term.metric_names
     rows = term.validation_rows(torch.zeros(0, term.num_outputs), term.targets([], CPU))
     validation = term.validation_metrics(*(row.numpy() for row in rows))
-    assert term.selection_metric in {*term.metric_names, *validation}
+    assert term.selection_metric in {None, *term.metric_names, *validation}
     assert {"action", "region", "concepts"}.issuperset(LOSSES[name].labels)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_term_trains_its_head_and_is_finite_without_foreground(name: str) -> None:
+    (term,) = build_terms(**{name: 1.0}).values()
+    head, features = term.head(5), torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    logits = head(features)
+    assert logits.shape == (2, term.num_outputs)
+    loss = term.loss(logits, term.targets(draw_samples([0, 1], [True, True]), CPU))
+    assert loss.count == 2
+    loss.value.backward()
+    gradients = [parameter.grad for parameter in head.parameters()]
+    assert any(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients)
+    background = term.targets(draw_samples([NO_ACTION, NO_ACTION], [False, False]), CPU)
+    assert torch.isfinite(term.loss(logits.detach(), background).value)
 
 
 @pytest.mark.parametrize(

@@ -143,4 +143,4 @@ def test_build_metrics_refuses_a_class_of_another_kind(added: None, monkeypatch:
 @pytest.mark.parametrize("spec", METRICS.values(), ids=METRICS)
 def test_the_documentation_lists_every_metric(spec: MetricSpec) -> None:
     text = (Path(__file__).parents[2] / "docs/evaluation.md").read_text(encoding="utf-8")
-    assert f"| {spec.name} | {spec.description} | {spec.kind} |" in text
+    assert f"| `{spec.name}` | {spec.description} | {spec.kind} |" in text

@@ -1,6 +1,7 @@
 """Folders like a fresh clone, without results, and snakemake run in them."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,30 @@ def link_clone(folder: Path) -> Path:
     for name in ("Snakefile", "workflow", "profiles", "config"):
         (folder / name).symlink_to(ROOT / name)
     return folder
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy the project, with its tests and without its results, and return the folder."""
+    folder.mkdir()
+    for name in ("pipeline", "workflow", "config", "docs", "tests", "profiles"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
+    for path in (ROOT / "Snakefile", ROOT / "Makefile", ROOT / "pyproject.toml", *ROOT.glob("*.md")):
+        shutil.copy2(path, folder / path.name)
+    return folder
+
+
+def run_module(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of a copy of the project, `python -m words`; `stdout` holds all output."""
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{folder / 'tests'}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=600,
+    )
 
 
 def snakemake(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

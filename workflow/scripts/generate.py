@@ -13,12 +13,14 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from pipeline.config.command import command, parser
 from pipeline.config.load import Config, stages
+from pipeline.config.readers import READERS
 from pipeline.config.registry import Registry
 from pipeline.config.schema import config_yaml, schema_json
 from pipeline.errors import PipelineError, nearest
@@ -79,6 +81,12 @@ def registry_table(registry: Registry) -> str:
     return _table(["name", *columns], rows)
 
 
+def reader_examples() -> str:
+    """Return an example of each annotation format, as a block of code after the name of its reader."""
+    blocks = [f"`{name}`:\n\n{textwrap.indent(spec.example, ' ' * 4).rstrip()}" for name, spec in READERS.items()]
+    return "\n\n".join(blocks)
+
+
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in lines)
@@ -101,7 +109,7 @@ def blocks() -> dict[str, Callable[[], str]]:
     tables: dict[str, Callable[[], str]] = {
         name: partial(registry_table, registry) for name, registry in find_registries().items()
     }
-    tables |= {"extractors": extractors_table, "extractor weights": weights_table}
+    tables |= {"extractors": extractors_table, "extractor weights": weights_table, "reader examples": reader_examples}
     return {"dag": rule_graph, "outputs": outputs_table, "sections": sections_table, **tables}
 
 

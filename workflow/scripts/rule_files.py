@@ -33,7 +33,8 @@ def read_rules() -> dict[str, Rule]:
         for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, flags=re.MULTILINE | re.DOTALL):
             docstring = re.match(r'\s*"""(.*?)"""', body, flags=re.DOTALL)
             block = re.search(r"^    output:\n((?:        .*\n)+)", body, flags=re.MULTILINE)
-            outputs = re.findall(r'"(.*)"', block[1]) if block else []
+            paths = re.findall(r'"(.*)"', block[1]) if block else []
+            outputs = [re.sub(r"\{(\w+),[^}]*\}", r"{\1}", path) for path in paths]  # without constraints of wildcards
             rules[name] = Rule(name, " ".join(docstring[1].split()) if docstring else "", outputs, body)
     return rules
 
