@@ -59,6 +59,15 @@ class Spec:
             raise PipelineError(f"{where}: missing in the spec: {', '.join(missing)}")
         return super().__new__(cls)
 
+    def check_module(self) -> None:
+        """Check that the file of the part's code exists, without importing it.
+
+        Raises:
+            PipelineError: it does not; names the file.
+        """
+        if error := _expected_file(self.build.partition(":")[0]):
+            raise PipelineError(f"{self.name!r}: build = {self.build!r}{error}")
+
     def load(self) -> Any:
         """Import the part's code.
 

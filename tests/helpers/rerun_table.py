@@ -144,7 +144,7 @@ CHANGED_VALUES: dict[str, Any] = {
 
 def base_config(name: str) -> dict[str, Any]:
     """Return the configuration file of an unchanged dataset of a name."""
-    return dict(yaml.safe_load(json.dumps(BASE).replace("NAME", name)))
+    return dict(json.loads(json.dumps(BASE).replace("NAME", name)))
 
 
 def leaf_settings(plain: dict[str, Any], key: str = "") -> Iterator[tuple[str, Any]]:
@@ -280,20 +280,21 @@ class PlannedJob(NamedTuple):
 Jobs = dict[JobKey, PlannedJob]
 
 
-def jobs_of(jobs: list[Job], name: str) -> Jobs:
-    """Return the jobs of a dataset and of its variants, by rule and wildcards."""
-    selected = {}
+def jobs_by_name(jobs: list[Job]) -> dict[str, Jobs]:
+    """Return the jobs with a command by dataset, without the seed of its name, then by rule and wildcards."""
+    by_name: dict[str, Jobs] = {}
     for job in jobs:
-        if job.command and re.fullmatch(rf"{name}(_s[0-9]+)?", job.wildcards["dataset"]):
+        if job.command:
+            name = re.sub(r"_s[0-9]+$", "", job.wildcards["dataset"])
             words = shlex.split(job.command)
             index = words.index("--config")
             # The numbers of GPUs and processes are settings of the machine.
             rest = re.sub("--gpus [0-9]+( --processes [0-9]+)?", "", " ".join([*words[:index], *words[index + 2 :]]))
             files = sorted(map(str, job.input)), sorted(map(str, job.output))
-            identity = json.dumps([files, result_settings(job.rule, job.settings()), rest])
+            identity = json.dumps([files, result_settings(job.rule, json.loads(words[index + 1])), rest])
             key = job.rule, _without_name(json.dumps(job.wildcards), name)
-            selected[key] = PlannedJob(_without_name(identity, name), *files)
-    return selected
+            by_name.setdefault(name, {})[key] = PlannedJob(_without_name(identity, name), *files)
+    return by_name
 
 
 def _without_name(text: str, name: str) -> str:
@@ -376,14 +377,14 @@ def settings_table() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         before = Path.cwd()
         os.chdir(folder)
         try:
-            jobs = dry_run(files, [])
+            by_name = jobs_by_name(dry_run(files, []))
         finally:
             os.chdir(before)
-    unchanged = jobs_of(jobs, "unchanged")
+    unchanged = by_name["unchanged"]
     follows = follows_table(unchanged)
     rows = {}
     for key, name in names.items():
-        variant = jobs_of(jobs, name)
+        variant = by_name[name]
         rows[key] = make_row(key, changed_jobs(unchanged, variant), variant, follows)
     return follows, rows
 

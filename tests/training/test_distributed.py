@@ -14,7 +14,7 @@ from helpers.video_corpus import CLIP, SMALL, VideoCorpus, write_video_corpus
 from safetensors.torch import load_file
 
 from pipeline.pretrain_encoder import main
-from workflow.scripts.gpu_lease import shared
+from workflow.scripts.gpu_lease import distributed_command
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +34,7 @@ def build_arguments(corpus: VideoCorpus, name: str, **changes: object) -> tuple[
 
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
-    command = shared([sys.executable, "-m", "pipeline.pretrain_encoder", *arguments], 2)
+    command = distributed_command([sys.executable, "-m", "pipeline.pretrain_encoder", *arguments], 2)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 

@@ -50,6 +50,11 @@ def test_generate_reports_an_unknown_marker(project: Path) -> None:
     [
         ('            headline="METEOR",\n', "", "MetricSpec 'METEOR': missing in the spec: headline"),
         ('name="Bleu"', 'name="CIDEr"', "metric 'CIDEr' is registered twice"),
+        (
+            "pipeline.evaluation.rouge:",
+            "pipeline.metrics.rouge:",
+            "expected the file pipeline/metrics/rouge.py; move pipeline/evaluation/rouge.py there",
+        ),
         ("headline=", "headlin=", "MetricSpec 'METEOR': no field 'headlin'; did you mean 'headline'?"),
     ],
 )

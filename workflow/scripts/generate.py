@@ -93,7 +93,11 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def find_registries() -> dict[str, Registry]:
-    """Return all registries by the name of their module in `pipeline.config`."""
+    """Return all registries by the name of their module in `pipeline.config`.
+
+    Raises:
+        PipelineError: the file of a part does not exist.
+    """
     registries = {}
     for path in sorted((ROOT / "pipeline" / "config").glob("*.py")):
         if path.stem != "__init__":
@@ -101,6 +105,8 @@ def find_registries() -> dict[str, Registry]:
             instances = [value for value in vars(module).values() if isinstance(value, Registry)]
             if instances and "Registry(" in path.read_text(encoding="utf-8"):
                 registries[path.stem] = instances[0]
+                for spec in instances[0].values():
+                    spec.check_module()
     return registries
 
 
