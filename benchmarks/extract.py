@@ -34,24 +34,24 @@ from jaxtyping import Float
 from pretrain import CLIP, FPS, SIZE, TspDataset, encode
 from torch import Tensor
 
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.encoders.clip_reader import num_clip_frames
 from pipeline.encoders.losses import NumLabels
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.pretrained import PretrainedEncoder
-from pipeline.features.extraction.extractor_pass import VideoFeatures, extract_features
-from pipeline.features.extraction.sources import Source
+from pipeline.features.extraction.extractor_pass import ExtractedRows, extract_features
+from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.extraction.windows import exact_rate, frame_filter, nearest_frames
 from pipeline.features.networks.base import Extractor
-from pipeline.features.networks.clip_encoder import ClipEncoderExtractor
+from pipeline.features.networks.video_encoder import VideoEncoderExtractor
 from pipeline.features.time_grid import ClipGrid
 from pipeline.training.device import resolve_device
 from pipeline.video.shard import ReencodedVideo
 from pipeline.video.stream import RgbConverter, iter_frames
 
 BATCH = 32
-NARROW = Clip(frames=8, fps=7.5, height=72, width=96, crop=64)
+NARROW = ClipGeometry(frames=8, fps=7.5, height=72, width=96, crop=64)
 """Clip of the demo; `CLIP` is the paper's."""
 MIN_SPEEDUP, MIN_DECODING_SHARE, MAX_PEAK_GB = 6.0, 0.8, 1.5
 """Aims: speed relative to TSP's access pattern, share of the speed of decoding alone, peak memory [GB]."""
@@ -66,7 +66,7 @@ class FreeExtractor:
     name, dim = "free", 1
     modality: Literal["frames", "sound"] = "frames"
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, clip: ClipGeometry) -> None:
         self.grid = ClipGrid(clip.fps, clip.frames, clip.frames)
         self.metadata: dict[str, Any] = {}
 
@@ -86,20 +86,20 @@ def draw_videos(folder: Path, frames: int, size: tuple[int, int], count: int) ->
     return [ReencodedVideo(f"v{index}", frames, float(FPS), width, height, False, path=path) for index in range(count)]
 
 
-def build_narrow(clip: Clip) -> ClipEncoderExtractor:
+def build_narrow(clip: ClipGeometry) -> VideoEncoderExtractor:
     """Build the narrow encoder with random weights."""
     torch.manual_seed(0)
     config = PretrainEncoder(architecture="r2plus1d_narrow", initial_weights=None, freeze_stem=False, clip=clip)
     model = PretrainingModel(config, NumLabels(2, 0))
     encoder = PretrainedEncoder(model.encoder.eval(), config.architecture, config.clip, "")
-    return ClipEncoderExtractor("narrow", encoder, clip.frames, resolve_device("auto"))
+    return VideoEncoderExtractor("narrow", encoder, clip.frames, resolve_device("auto"))
 
 
 Features = list[np.ndarray]
 """Feature rows of each video, [clips, channels]."""
 
 
-def extract_like_tsp(videos: Sequence[ReencodedVideo], encoder: ClipEncoderExtractor, clip: Clip) -> Features:
+def extract_like_tsp(videos: Sequence[ReencodedVideo], encoder: VideoEncoderExtractor, clip: ClipGeometry) -> Features:
     """Extract the features of the videos, one after another, with TSP's access pattern."""
     device = resolve_device("auto")
     features = []
@@ -117,9 +117,9 @@ def extract_like_tsp(videos: Sequence[ReencodedVideo], encoder: ClipEncoderExtra
 
 def extract_in_one_pass(videos: Sequence[ReencodedVideo], extractor: Extractor, threads: int) -> Features:
     """Extract the features of all videos in one pass."""
-    sources = [Source(video.video, video.path, video) for video in videos]
+    sources = [VideoSource(video.video, video.path, video) for video in videos]
     results = extract_features(sources, [extractor], batch_size=BATCH, device=resolve_device("auto"), threads=threads)
-    return [features.rows for _, [features] in results if isinstance(features, VideoFeatures)]
+    return [features.rows for _, [features] in results if isinstance(features, ExtractedRows)]
 
 
 def count_rows(features: Features) -> int:
@@ -127,7 +127,7 @@ def count_rows(features: Features) -> int:
     return sum(len(rows) for rows in features)
 
 
-def decode(videos: Sequence[ReencodedVideo], threads: int, clip: Clip) -> int:
+def decode(videos: Sequence[ReencodedVideo], threads: int, clip: ClipGeometry) -> int:
     """Decode all videos, to RGB where a clip has a frame; return the number of clips in them."""
     rate = exact_rate(clip.fps)
     for video in videos:
@@ -154,9 +154,11 @@ def draw_hour(folder: Path) -> Path:
 def print_peak_memory(path: Path, threads: int) -> None:
     """Extract the features of one raw video; print the number of rows and the peak memory of this process [GB]."""
     device, extractor = resolve_device("auto"), build_narrow(CLIP)
-    results = extract_features([Source("hour", path)], [extractor], batch_size=BATCH, device=device, threads=threads)
+    results = extract_features(
+        [VideoSource("hour", path)], [extractor], batch_size=BATCH, device=device, threads=threads
+    )
     [(_, [features])] = results
-    if not isinstance(features, VideoFeatures):
+    if not isinstance(features, ExtractedRows):
         raise SystemExit(f"{path}: {features}")
     # Linux counts in units of 1024 bytes.
     print(len(features.rows), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)

@@ -21,7 +21,7 @@ from gpu_common import (
 )
 from torch import Tensor, nn
 
-from pipeline.captioning.streams import Batch
+from pipeline.captioning.streams import EventBatch
 from pipeline.captioning.trainer import cross_entropy
 from pipeline.config.encoders import ENCODERS
 from pipeline.config.extractors import EXTRACTORS, ExtractorSpec
@@ -29,7 +29,7 @@ from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.encoders.losses import NumLabels, pretraining_loss
 from pipeline.encoders.model import PretrainingModel
 from pipeline.errors import PipelineError
-from pipeline.features.networks.flow import build_flow
+from pipeline.features.networks.flow import build_flow_method
 from pipeline.features.networks.weights import WeightSource
 from pipeline.localization.boundary import BoundaryNetwork, balanced_loss
 from pipeline.training.precision import autocast
@@ -145,7 +145,7 @@ def _pretraining_objective(model: nn.Module, pixels: Tensor) -> tuple[list[Tenso
     return list(logits.values()), pretraining_loss(logits, targets, model.loss_terms).total
 
 
-def _captioning_objective(captioner: nn.Module, inputs: tuple[Batch, Tensor]) -> tuple[list[Tensor], Tensor]:
+def _captioning_objective(captioner: nn.Module, inputs: tuple[EventBatch, Tensor]) -> tuple[list[Tensor], Tensor]:
     batch, tokens = inputs
     log_probs = captioner(batch, tokens)
     return [log_probs[torch.isfinite(log_probs)]], cross_entropy(log_probs, tokens)
@@ -181,6 +181,7 @@ def _compare_flow(setting: Setting) -> Iterator[Row]:
     source = WeightSource(next(name for name in EXTRACTORS if name.endswith("_flow")), "random")
     frames = torch.nn.functional.interpolate(torch.rand(3, 3, 16, 20) * 255, size=(128, 160), mode="bicubic")
     flows = [
-        build_flow("raft", source, device)[0](frames.to(device)) for device in (torch.device("cpu"), setting.device)
+        build_flow_method("raft", source, device)[0](frames.to(device))
+        for device in (torch.device("cpu"), setting.device)
     ]
     yield _row("optical flow (RAFT), float32", "output", relative_error(flows[1], flows[0]), FLOAT32_TOLERANCE)

@@ -13,10 +13,10 @@ import torch
 from pretrain import encode
 from torch import Tensor, nn
 
-from pipeline.captioning.base import CaptionerShape
+from pipeline.captioning.base import CaptionerSizes
 from pipeline.captioning.event_lstm import EventLstmCaptioner
-from pipeline.captioning.streams import Batch, Stream
-from pipeline.config.captioners import EventLstm
+from pipeline.captioning.streams import BatchStream, EventBatch
+from pipeline.config.captioners import EventLstmSettings
 from pipeline.config.extractors import EXTRACTORS, RANDOM, ExtractorSpec
 from pipeline.encoders.sampling import NO_ACTION, ClipSample
 from pipeline.features.networks.base import NetworkExtractor, build_extractor
@@ -132,19 +132,21 @@ def clip_samples(count: int, num_actions: int, num_concepts: int) -> list[ClipSa
     ]
 
 
-def build_captioner(setting: Setting, num_videos: int = 4) -> tuple[EventLstmCaptioner, Batch, Tensor]:
+def build_captioner(setting: Setting, num_videos: int = 4) -> tuple[EventLstmCaptioner, EventBatch, Tensor]:
     """Return a captioner of the published size, a batch of events with random features, and captions of the events."""
     hidden, num_ids, num_rows, dim = (32, 50, 20, 24) if setting.is_small else (512, 5747, 120, 3072)
-    captioner = EventLstmCaptioner(CaptionerShape({"features": dim}, num_ids, MAX_WORDS), EventLstm(hidden=hidden))
+    captioner = EventLstmCaptioner(
+        CaptionerSizes({"features": dim}, num_ids, MAX_WORDS), EventLstmSettings(hidden=hidden)
+    )
     events_per_video, length = 4, 0.25
     starts = torch.linspace(0.0, 0.7, events_per_video).repeat(num_videos)
     relative_times = torch.stack([starts, starts + length, torch.full_like(starts, length)], 1)
     event_rows = torch.stack([(starts * num_rows).long(), ((starts + length) * num_rows).long()], 1)
-    stream = Stream(torch.randn(num_videos, num_rows, dim), torch.full((num_videos,), num_rows), event_rows)
+    stream = BatchStream(torch.randn(num_videos, num_rows, dim), torch.full((num_videos,), num_rows), event_rows)
     sequence_index = torch.arange(num_videos).repeat_interleave(events_per_video)
     tokens = torch.randint(2, num_ids, (num_videos * events_per_video, 12))
     tokens[:, -1] = 0
-    return captioner, Batch({"features": stream}, sequence_index, relative_times), tokens
+    return captioner, EventBatch({"features": stream}, sequence_index, relative_times), tokens
 
 
 def build_bmn(setting: Setting, num_videos: int, dim: int) -> tuple[BoundaryMatchingNetwork, Tensor]:

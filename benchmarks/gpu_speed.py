@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.captioning.decoding import BeamSearch, Greedy
 from pipeline.captioning.scst import scst_step
 from pipeline.captioning.trainer import cross_entropy
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.config.extractors import ExtractorSpec
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import Corpus
@@ -43,8 +43,8 @@ from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.r2plus1d import build_encoder
 from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
-from pipeline.features.extraction.extractor_pass import VideoFeatures, extract_features
-from pipeline.features.extraction.sources import Source, find_sources
+from pipeline.features.extraction.extractor_pass import ExtractedRows, extract_features
+from pipeline.features.extraction.sources import VideoSource, find_sources
 from pipeline.features.networks.base import Extractor
 from pipeline.training.precision import autocast, to_device_inplace
 from pipeline.video.shard import ReencodedVideo, shard_manifest
@@ -157,7 +157,7 @@ def run_input(setting: Setting) -> Iterator[Row]:
 
     The clips come from a drawn video of 480 x 360, which is decoded anew for each clip.
     """
-    clip = Clip(frames=8, fps=7.5, height=72, width=96, crop=64) if setting.is_small else Clip()
+    clip = ClipGeometry(frames=8, fps=7.5, height=72, width=96, crop=64) if setting.is_small else ClipGeometry()
     batch_size, num_steps = (2, NUM_WARMUP_STEPS + 1) if setting.is_small else (32, 60)
     height, width = DRAWN_SIZE
     video = ReencodedVideo("v", setting.num_frames, DRAWN_FPS, width, height, False, path=setting.video)
@@ -248,18 +248,18 @@ def _decode_in_pass(path: str, num_videos: int) -> tuple[float, float]:
     sources, device = _copies(Path(path), num_videos), torch.device("cpu")
     _barrier.wait(START_TIMEOUT_S)
     start = time.monotonic()
-    _run_pass(sources, FreeExtractor(Clip()), device, threads=1)
+    _run_pass(sources, FreeExtractor(ClipGeometry()), device, threads=1)
     return start, time.monotonic()
 
 
-def _copies(path: Path, count: int) -> list[Source]:
-    return [Source(f"v{index}", path) for index in range(count)]
+def _copies(path: Path, count: int) -> list[VideoSource]:
+    return [VideoSource(f"v{index}", path) for index in range(count)]
 
 
-def _run_pass(sources: Sequence[Source], extractor: Extractor, device: torch.device, threads: int) -> int:
+def _run_pass(sources: Sequence[VideoSource], extractor: Extractor, device: torch.device, threads: int) -> int:
     """Extract the features of all videos; return the number of feature rows."""
     results = extract_features(sources, [extractor], batch_size=32, device=device, threads=threads)
-    return sum(len(item.rows) for _, items in results for item in items if isinstance(item, VideoFeatures))
+    return sum(len(item.rows) for _, items in results for item in items if isinstance(item, ExtractedRows))
 
 
 def _extractor_rows(setting: Setting, name: str, spec: ExtractorSpec) -> Iterator[Row]:
@@ -288,12 +288,12 @@ def _extractor_rows(setting: Setting, name: str, spec: ExtractorSpec) -> Iterato
     yield Row("extractors", name, f"pass over {len(sources)} videos with decoding", rate, "rows/s")
 
 
-def _demo_sources(setting: Setting) -> list[Source]:
+def _demo_sources(setting: Setting) -> list[VideoSource]:
     """Return the re-encoded videos of the demo, some of which have sound; none without a finished demo."""
     manifest = setting.demo / "corpus" / "manifest.json"
     if not manifest.is_file():
         return []
-    return find_sources([shard_manifest(setting.demo / "video", n) for n in range(Corpus.open(manifest).shards)])
+    return find_sources([shard_manifest(setting.demo / "video", n) for n in range(Corpus.open(manifest).num_shards)])
 
 
 def run_captions(setting: Setting) -> Iterator[Row]:

@@ -23,17 +23,17 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.encoders.clip_loader import ClipLoader
 from pipeline.encoders.clip_reader import ClipReader
-from pipeline.encoders.geometry import MEAN, STD, central_crop
+from pipeline.encoders.clip_transforms import MEAN, STD, central_crop
 from pipeline.encoders.sampling import ClipSample
 from pipeline.training.device import resolve_device
 from pipeline.video.shard import ReencodedVideo
 
 FPS = 30
 SIZE = (360, 480)
-CLIP = Clip()
+CLIP = ClipGeometry()
 BATCH = 32
 AIM = 4.0
 """Rate of the fastest loader over that of TSP's access pattern."""
@@ -87,7 +87,7 @@ class TspDataset(Dataset[torch.Tensor]):
         flip: mirror every second clip, as training does.
     """
 
-    def __init__(self, path: Path, starts: list[int], clip: Clip, *, flip: bool) -> None:
+    def __init__(self, path: Path, starts: list[int], clip: ClipGeometry, *, flip: bool) -> None:
         self.path, self.starts, self.clip, self.flip = path, starts, clip, flip
 
     def __len__(self) -> int:

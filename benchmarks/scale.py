@@ -183,11 +183,11 @@ def stage_commands() -> Iterator[tuple[str, list[str]]]:
 
 def plan_commands(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield dry runs of the paper's pipeline with several numbers of shards; weights are empty files."""
-    from pipeline.config.load import CONFIG, load
+    from pipeline.config.load import CONFIG, load_config
 
     for name in ("Snakefile", "workflow", "profiles", "config"):
         (folder / name).symlink_to(ROOT / name)
-    for feature in load("anet", {}, ROOT / CONFIG).extract_features.values():
+    for feature in load_config("anet", {}, ROOT / CONFIG).extract_features.values():
         weights = folder / getattr(feature.root, "weights", "weights/none")
         weights.parent.mkdir(exist_ok=True)
         weights.touch()

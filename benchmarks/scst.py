@@ -24,15 +24,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.captioning.base import Captioner, CaptionerShape
+from pipeline.captioning.base import Captioner, CaptionerSizes
+from pipeline.captioning.caption_scorer import CaptionScorer
 from pipeline.captioning.decoding import Greedy, Sampling
 from pipeline.captioning.event_lstm import EventLstmCaptioner
-from pipeline.captioning.rewards import CaptionScorer, RewardFunction, RewardTokenizer
+from pipeline.captioning.rewards import RewardFunction, RewardTokenizer
 from pipeline.captioning.scst import leave_one_out_baseline, policy_loss
-from pipeline.captioning.streams import Batch, Stream
-from pipeline.config.captioners import EventLstm
+from pipeline.captioning.streams import BatchStream, EventBatch
+from pipeline.config.captioners import EventLstmSettings
 from pipeline.config.finetune_scst import RewardWeights
-from pipeline.datasets.text import words
+from pipeline.datasets.text import split_words
 from pipeline.datasets.vocabulary import EOS, Vocabulary
 from pipeline.evaluation.meteor import JarMeteor, Meteor
 from pipeline.evaluation.meteor.formula import MeteorScorer, Pair, Stats
@@ -90,22 +91,22 @@ class RecordingMeteor(MeteorScorer):
         return self._meteor.statistics(pairs)
 
 
-def make_batch(duration: float, times: Sequence[Sequence[float]], dim: int) -> Batch:
+def make_batch(duration: float, times: Sequence[Sequence[float]], dim: int) -> EventBatch:
     """Make a batch of the events of one video, with random features, one feature row per second."""
     num_rows = max(1, int(duration))
     relative = torch.tensor(times).clamp(0, duration) / duration
     first = (relative[:, 0] * num_rows).long().clamp_max(num_rows - 1)
     event_rows = torch.stack([first, torch.maximum((relative[:, 1] * num_rows).ceil().long(), first + 1)], 1)
     lengths = (relative[:, 1] - relative[:, 0]).clamp_min(0.1 / duration)
-    stream = Stream(torch.randn(1, num_rows, dim), torch.tensor([num_rows]), event_rows)
+    stream = BatchStream(torch.randn(1, num_rows, dim), torch.tensor([num_rows]), event_rows)
     relative_times = torch.stack([relative[:, 0], relative[:, 1], lengths], 1)
-    return Batch({"features": stream}, torch.zeros(len(times), dtype=torch.int64), relative_times)
+    return EventBatch({"features": stream}, torch.zeros(len(times), dtype=torch.int64), relative_times)
 
 
 def build_captioner(vocabulary: Vocabulary, sentences: Sequence[str], dim: int, hidden: int) -> Captioner:
     """Build a captioner whose words and ends are as frequent as in the sentences."""
-    shape = CaptionerShape({"features": dim}, vocabulary.size, MAX_WORDS)
-    captioner = EventLstmCaptioner(shape, EventLstm(hidden=hidden))
+    sizes = CaptionerSizes({"features": dim}, vocabulary.size, MAX_WORDS)
+    captioner = EventLstmCaptioner(sizes, EventLstmSettings(hidden=hidden))
     occurrences = Counter(number for sentence in sentences for number in vocabulary.encode(sentence, MAX_WORDS))
     counts = torch.tensor([float(occurrences[number]) for number in range(vocabulary.size)]).clamp_min(0.5)
     counts[EOS] = len(sentences)
@@ -137,7 +138,7 @@ def main() -> None:
     device = resolve_device(args.device)
     videos = list(json.loads(args.captions.read_text(encoding="utf-8")).values())
     texts = [sentence for video in videos for sentence in video["sentences"]]
-    occurrences = Counter(word for sentence in texts for word in words(sentence))
+    occurrences = Counter(word for sentence in texts for word in split_words(sentence))
     vocabulary = Vocabulary(word for word, _ in occurrences.most_common(args.vocabulary - 2))
     captioner = build_captioner(vocabulary, texts, args.dim, args.hidden).to(device)
     optimizer = torch.optim.Adam(captioner.parameters(), lr=3e-5)
@@ -165,7 +166,7 @@ def main() -> None:
 def run_step(
     captioner: Captioner,
     optimizer: torch.optim.Optimizer,
-    batch: Batch,
+    batch: EventBatch,
     sentences: list[str],
     reward: RewardFunction,
     clock: Clock,

@@ -13,9 +13,9 @@ from collections import Counter
 from pathlib import Path
 
 from pipeline.config.build_corpus import BuildCorpus
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.datasets.activitynet_captions import write_activitynet_captions
-from pipeline.datasets.assemble import CorpusTables, assemble
+from pipeline.datasets.assemble import CorpusTables, assemble_corpus
 from pipeline.datasets.corpus import ActionSegment, CaptionedEvent, CorpusVideo, RejectedVideo
 from pipeline.io.atomic import sha256
 from pipeline.io.tables import write_rows
@@ -27,7 +27,7 @@ STAGE = "build_corpus"
 
 def build(config: BuildCorpus, output: Path) -> None:
     """Write the corpus whose manifest is `output`."""
-    tables = assemble(config)
+    tables = assemble_corpus(config)
     folder = output.parent
     write_rows(folder / "videos.parquet", tables.videos, CorpusVideo)
     write_rows(folder / "segments.parquet", tables.segments, ActionSegment)
@@ -84,7 +84,7 @@ def _counts(tables: CorpusTables) -> dict[str, int]:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage from its command line."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, BuildCorpus, STAGE)
     arguments.add_argument("--output", type=Path, required=True, help="manifest of the corpus to write")
     args = arguments.parse_args(argv)

@@ -1,4 +1,4 @@
-r"""Compare captioning systems on the same videos: scores, paired differences with intervals, and a picture.
+r"""Score the captions of several systems on the same videos, and compare them in pairs.
 
 In:  for each dataset of the comparison (`<dataset>_s<seed>`, or `<dataset>` itself if there are no seeds) its corpus,
      the captions of every system, and the probes of the systems with a feature.
@@ -16,10 +16,10 @@ Alone, after the captions of two systems have been generated:
 import logging
 from pathlib import Path
 
-from pipeline.comparison.artifacts import STAGE, describe_artifacts
+from pipeline.comparison.origins import STAGE, describe_origins
 from pipeline.comparison.runs import read_runs
-from pipeline.comparison.tables import compute_tables, markdown
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.comparison.tables import comparison_markdown, compute_tables
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.compare_systems import Comparison
 from pipeline.evaluation.evaluator import describe_evaluator
 from pipeline.io.atomic import write_json
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, Comparison, STAGE)
     arguments.add_argument(
         "--dataset", type=Path, required=True, help="folder results/<dataset>; _s<seed> is appended for each seed"
@@ -44,9 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     result = compute_tables(runs, config)
     result["evaluator"] = describe_evaluator(config.scores, [path for run in runs for path in run.scores.references])
     draw_comparison(result, args.output.with_suffix(".png"))
-    write_json(args.output, {**result, **describe_artifacts(runs, config)})
+    write_json(args.output, {**result, **describe_origins(runs, config)})
     write_record(args.output, STAGE, config, [path for run in runs for path in run.inputs])
-    print(markdown(result))
+    print(comparison_markdown(result))
     log.info("%s: %d systems, %d datasets", args.output, len(result["systems"]), len(runs))
     return 0
 

@@ -31,14 +31,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.base import Settings
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.evaluate import Evaluate, EvaluateDetections, EvaluateProposals
 from pipeline.errors import PipelineError
 from pipeline.evaluation.detections import format_detections, score_detections
 from pipeline.evaluation.evaluator import (
     describe_evaluator,
-    evaluate,
-    format_table,
+    evaluate_caption_sets,
+    format_caption_scores,
     read_predicted_events,
     read_reference_events,
     write_per_video_csv,
@@ -81,7 +81,7 @@ def evaluate_captions(
     reference_sets = [read_reference_events(path) for path in references]
     seen = [events.sentences for path in training for events in read_reference_events(path).values()]
     name = predictions.as_posix()
-    scores = evaluate({name: captions}, reference_sets, settings)[name]
+    scores = evaluate_caption_sets({name: captions}, reference_sets, settings)[name]
     training_captions = {caption for video in tokenize_documents(seen, settings.timeout_s) for caption in video}
     summary = scores.summary(training_captions if seen else None)
     if per_video:
@@ -90,7 +90,7 @@ def evaluate_captions(
     evaluator = describe_evaluator(settings, references)
     write_result(output, {**summary, "evaluator": evaluator, "per_video": scores.per_video_table()})
     write_record(output, STAGE, settings, [predictions, *references, *training])
-    print(format_table({"captions": summary}))
+    print(format_caption_scores({"captions": summary}))
 
 
 def evaluate_paragraphs(settings: Evaluate, *, predictions: Path, references: Sequence[Path], output: Path) -> None:
@@ -282,7 +282,7 @@ def _check_outputs(files: dict[str, Any]) -> None:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     commands = arguments.add_subparsers(required=True, dest="sub_command", metavar="|".join(SUB_COMMANDS))
     for name, sub_command in SUB_COMMANDS.items():
         options = commands.add_parser(name, help=sub_command.help)

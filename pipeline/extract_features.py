@@ -26,7 +26,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.extract_features import EncoderFeature, ExtractFeatures, ImportedFeature
 from pipeline.errors import PipelineError
 from pipeline.features.exchange import check_grid, iter_features, num_channels
@@ -36,7 +36,7 @@ from pipeline.features.extraction.run import (
     request_encoder_feature,
     request_published_feature,
 )
-from pipeline.features.extraction.sources import Source, find_sources, num_shards
+from pipeline.features.extraction.sources import VideoSource, find_sources, num_shards
 from pipeline.features.extraction.writer import STAGE
 from pipeline.features.shard import check_existing, write_features
 from pipeline.features.time_grid import ClipGrid
@@ -46,7 +46,7 @@ from pipeline.provenance.record import write_record
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, ExtractFeatures, STAGE)
     add = arguments.add_argument
     add("--videos", nargs="+", type=Path, required=True, help="manifest of the re-encoded shard")
@@ -83,7 +83,7 @@ def _request(section: ExtractFeatures, encoders: Sequence[Path], manifest: Path)
 
 
 def import_shard(
-    settings: ImportedFeature, sources: Sequence[Source], manifest: Path, shards: int | None, *, overwrite: bool
+    settings: ImportedFeature, sources: Sequence[VideoSource], manifest: Path, shards: int | None, *, overwrite: bool
 ) -> None:
     """Write a shard of an imported feature; the index lists videos that the file lacks, with that reason.
 

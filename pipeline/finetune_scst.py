@@ -22,10 +22,11 @@ import torch
 from torch import Tensor
 
 from pipeline.captioning.bundle import METRICS, CaptionerBundle, load_captioner, rehearsal_note, save_captioner
+from pipeline.captioning.caption_scorer import CaptionScorer
 from pipeline.captioning.data import check_proposal_times, sentences_of
-from pipeline.captioning.rewards import CaptionScorer, RewardFunction, RewardTokenizer
+from pipeline.captioning.rewards import RewardFunction, RewardTokenizer
 from pipeline.captioning.scst import ProposalSampler, scst_step
-from pipeline.captioning.streams import Batch, FeatureStreams, StreamCache
+from pipeline.captioning.streams import EventBatch, FeatureStreams, StreamCache
 from pipeline.captioning.trainer import (
     CaptionerTrainer,
     bad_ending_share,
@@ -33,7 +34,7 @@ from pipeline.captioning.trainer import (
     validate,
     validation_sequences,
 )
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
@@ -44,7 +45,7 @@ from pipeline.provenance.record import write_record
 from pipeline.training.checkpoints import CheckpointManager
 from pipeline.training.device import resolve_device
 from pipeline.training.seeds import generator
-from pipeline.training.trainer import BestCheckpoint, Trainer, Validator, run_fingerprint
+from pipeline.training.training_loop import BestCheckpoint, TrainingLoop, Validator, run_fingerprint
 
 STAGE = "finetune_scst"
 ANNOTATED = "gt"
@@ -100,7 +101,7 @@ def finetune(
         tokenizer = reward_tokenizer(config, bundle, scorer, sentences_of(sequences))
         reward = RewardFunction(tokenizer, config.reward, meteor, sentences_of(sequences))
 
-        def step(batch: Batch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
+        def step(batch: EventBatch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
             result = scst_step(
                 captioner,
                 batch,
@@ -132,8 +133,8 @@ def finetune(
 
         run = partial(validate, captioner, val, cache, scorer, vocabulary)
         validator = Validator(run, config.evaluate_every, metric="meteor", at_start=True) if val else None
-        epochs = Trainer(captioner, optimizer, checkpoints, metrics, (STAGE, seed))
-        return epochs.run(config.epochs, train_epoch, validator)
+        loop = TrainingLoop(captioner, optimizer, checkpoints, metrics, (STAGE, seed))
+        return loop.run(config.epochs, train_epoch, validator)
 
 
 def reward_tokenizer(
@@ -149,13 +150,13 @@ def reward_tokenizer(
     """
     if config.reward_strings == "words":
         return RewardTokenizer.of_words(scorer)
-    return RewardTokenizer.of_indices(bundle.vocabulary, sentences, bundle.captioner.shape.max_words)
+    return RewardTokenizer.of_indices(bundle.vocabulary, sentences, bundle.captioner.sizes.max_words)
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, FinetuneScst, STAGE)
     arguments.add_argument("--seed", type=int, default=0, help="seed of the samples and of the data order")
     arguments.add_argument("--corpus", type=Path, required=True, help="corpus manifest")
@@ -172,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
 
     corpus = Corpus.open(args.corpus)
     bundle = load_captioner(args.captioner)
-    features = bundle.open_features(args.features, corpus.shards)
+    features = bundle.open_features(args.features, corpus.num_shards)
     inputs = [args.corpus, *features.manifests, args.captioner, *([args.proposals] if args.proposals else [])]
     proposals = read_proposals(args.proposals) if args.proposals else None
     if proposals:

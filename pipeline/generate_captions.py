@@ -24,10 +24,10 @@ import torch
 from pipeline.captioning.base import DecodingStrategy
 from pipeline.captioning.bundle import CaptionerBundle, load_captioner
 from pipeline.captioning.captions import Captions, DecodingConstraints
-from pipeline.captioning.data import MAX_LISTED, check_proposal_times, derangement, with_features_of
+from pipeline.captioning.data import MAX_LISTED, check_proposal_times, draw_derangement, with_features_of
 from pipeline.captioning.decoding import BeamSearch, Greedy, Sampling
-from pipeline.captioning.streams import Batch, EventSequence, StreamCache
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.captioning.streams import EventBatch, EventSequence, StreamCache
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.datasets.corpus import SPLITS, Corpus
 from pipeline.errors import PipelineError
@@ -92,7 +92,9 @@ def caption_events(
 
 
 @torch.no_grad()
-def decode(bundle: CaptionerBundle, batch: Batch, num_events: Mapping[str, int], config: GenerateCaptions) -> Captions:
+def decode(
+    bundle: CaptionerBundle, batch: EventBatch, num_events: Mapping[str, int], config: GenerateCaptions
+) -> Captions:
     """Caption a batch as the section says.
 
     Args:
@@ -107,7 +109,7 @@ def decode(bundle: CaptionerBundle, batch: Batch, num_events: Mapping[str, int],
     if config.decoding == "beam":
         strategy = BeamSearch(config.beam, config.length_power)
     elif config.decoding == "sample":
-        max_words = bundle.captioner.shape.max_words
+        max_words = bundle.captioner.sizes.max_words
         draws = [generator(STAGE, config.seed, video).random((count, max_words)) for video, count in num_events.items()]
         device = batch.sequence_index.device
         strategy = Sampling(config.temperature, torch.tensor(np.concatenate(draws)).to(device))
@@ -130,7 +132,7 @@ def submission_rows(proposals: Sequence[Proposal], sentences: Sequence[ScoredSen
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, GenerateCaptions, STAGE)
     arguments.add_argument("--corpus", type=Path, required=True, help="corpus manifest")
     arguments.add_argument("--features", type=Path, required=True, help="folder of all features")
@@ -146,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
 
     corpus = Corpus.open(args.corpus)
     bundle = load_captioner(args.captioner)
-    features = bundle.open_features(args.features, corpus.shards)
+    features = bundle.open_features(args.features, corpus.num_shards)
     durations = features.durations
     proposals = proposals_of_split(read_proposals(args.proposals), corpus, durations, args.split)
     if not proposals:
@@ -159,7 +161,7 @@ def main(argv: list[str] | None = None) -> int:
         for video, of_video in proposals.items()
     }
     if args.control:
-        source = derangement(sorted(sequences), sorted(durations), config.control_seed)
+        source = draw_derangement(sorted(sequences), sorted(durations), config.control_seed)
         sequences = {video: with_features_of(one, source[video], durations) for video, one in sequences.items()}
     sentences = caption_events(bundle, sequences, StreamCache(features, 0.0), config)
     write_json(

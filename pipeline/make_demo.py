@@ -18,7 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.command import add_config, command, exit_on_sigterm, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, exit_on_sigterm, read_config
 from pipeline.config.make_demo import MakeDemo
 from pipeline.demo.annotations import (
     action_annotations,
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, MakeDemo, STAGE)
     arguments.add_argument(
         "--output", type=Path, required=True, help="manifest to write; the dataset is written to its folder"

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.mine_concepts import MineConcepts
 from pipeline.datasets.annotations import read_captions
 from pipeline.datasets.concept_mining import count_vocabulary, find_concepts, inverse_document_frequency
@@ -48,7 +48,7 @@ def read_sentences(corpus_manifest: Path | None, captions: list[Path], splits: S
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage from its command line."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, MineConcepts, STAGE)
     source = arguments.add_mutually_exclusive_group(required=True)
     source.add_argument("--corpus", type=Path, help="manifest of the corpus")

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.pool_features import PoolFeatures
 from pipeline.datasets.corpus import Corpus
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.features.pooled import write_pooled
 from pipeline.provenance.record import write_record
 
@@ -30,7 +30,7 @@ Vector = Float[np.ndarray, "dim"]
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, PoolFeatures, STAGE)
     arguments.add_argument("--feature", required=True, help="name of the feature")
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
@@ -39,14 +39,14 @@ def main(argv: list[str] | None = None) -> int:
     args = arguments.parse_args(argv)
     config = read_config(args.config, PoolFeatures, STAGE)
     corpus = Corpus.open(args.corpus)
-    features = Features.open(args.features, [args.feature], corpus.shards)
+    features = CombinedFeatures.open(args.features, [args.feature], corpus.num_shards)
     write_pooled(args.output, pool_videos(features, config), {"feature": args.feature})
     write_record(args.output, STAGE, config, [args.corpus, *features.manifests])
     logging.info("%s: %d videos", STAGE, len(features.videos))
     return 0
 
 
-def pool_videos(features: Features, config: PoolFeatures) -> Iterator[tuple[str, dict[str, Vector]]]:
+def pool_videos(features: CombinedFeatures, config: PoolFeatures) -> Iterator[tuple[str, dict[str, Vector]]]:
     """Yield the id of each video and its vectors by the name of the pooling."""
     for video in sorted(features.videos):
         rows = features.read(video)

@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.encoders import initial_weights_path
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.concepts import read_concepts
@@ -40,18 +40,18 @@ from pipeline.encoders.pretraining_data import PretrainingData, build_pretrainin
 from pipeline.encoders.trainer import EncoderTrainer, build_optimizer
 from pipeline.encoders.weight_files import load_initial_weights
 from pipeline.errors import PipelineError
-from pipeline.features.pooled import PooledFeatures
+from pipeline.features.pooled import PooledVideoFeatures
 from pipeline.io.atomic import sha256, write_text
 from pipeline.io.tables import write_rows
 from pipeline.provenance.manifest import write_manifest
 from pipeline.provenance.record import write_record
 from pipeline.training.checkpoints import CheckpointManager, ReadOnlyCheckpoints
 from pipeline.training.device import device_summary, resolve_device
-from pipeline.training.distributed import Group, init_process_group
-from pipeline.training.lr_sweep import LearningRateSweep
+from pipeline.training.distributed import ProcessGroup, init_process_group
 from pipeline.training.precision import to_device_inplace
 from pipeline.training.seeds import seed_all
-from pipeline.training.trainer import Trainer, Validator, cpu_state_dict, run_fingerprint
+from pipeline.training.sweep_checkpoints import SweepCheckpoints
+from pipeline.training.training_loop import TrainingLoop, Validator, cpu_state_dict, run_fingerprint
 from pipeline.video.shard import ReencodedVideos
 
 STAGE = "pretrain_encoder"
@@ -60,7 +60,7 @@ STAGE = "pretrain_encoder"
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, PretrainEncoder, STAGE)
     arguments.add_argument("--name", required=True, help="encoder name (shown on the model card)")
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     args = arguments.parse_args(argv)
     config = read_config(args.config, PretrainEncoder, STAGE)
     corpus = Corpus.open(args.corpus)
-    videos = ReencodedVideos.open(args.videos, corpus.shards)
+    videos = ReencodedVideos.open(args.videos, corpus.num_shards)
     concepts = read_concepts(args.concepts) if config.learns_concepts else []
     global_features = read_global_features(args.video_features, config)
     data = build_pretraining_data(corpus, videos.by_id, config, concepts, global_features)
@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def read_global_features(manifests: list[Path], config: PretrainEncoder) -> PooledFeatures | None:
+def read_global_features(manifests: list[Path], config: PretrainEncoder) -> PooledVideoFeatures | None:
     """Read the pooled features of the videos, if the region head sees them.
 
     Raises:
@@ -122,7 +122,7 @@ def read_global_features(manifests: list[Path], config: PretrainEncoder) -> Pool
         raise PipelineError(
             f"--video-features: give the manifest of the pooled features of {config.global_feature.feature}"
         )
-    return PooledFeatures.open(manifests[0])
+    return PooledVideoFeatures.open(manifests[0])
 
 
 def build_model(config: PretrainEncoder, data: PretrainingData, global_dim: int) -> PretrainingModel:
@@ -139,7 +139,7 @@ def build_model(config: PretrainEncoder, data: PretrainingData, global_dim: int)
     return model
 
 
-def open_checkpoints(folder: Path, fingerprint: dict[str, str], group: Group) -> CheckpointManager:
+def open_checkpoints(folder: Path, fingerprint: dict[str, str], group: ProcessGroup) -> CheckpointManager:
     """Open the checkpoint folder; the first process prepares and writes it, the others wait for it and only read."""
     manager = CheckpointManager(folder, fingerprint) if group.is_first else None
     group.barrier()
@@ -147,7 +147,7 @@ def open_checkpoints(folder: Path, fingerprint: dict[str, str], group: Group) ->
 
 
 def build_loader(
-    data: PretrainingData, config: PretrainEncoder, global_features: PooledFeatures | None, device: torch.device
+    data: PretrainingData, config: PretrainEncoder, global_features: PooledVideoFeatures | None, device: torch.device
 ) -> ClipLoader:
     """Build the loader of clips, and decode whole videos into memory as far as the config allows."""
     reader = ClipReader(data.videos, config.clip)
@@ -165,7 +165,7 @@ def pretrain(
     config: PretrainEncoder,
     checkpoints: CheckpointManager,
     metrics: Path | None,
-    group: Group,
+    group: ProcessGroup,
     loader: ClipLoader,
 ) -> tuple[dict[str, Any], float]:
     """Train the model, from the newest checkpoint if there is one; it then has the weights of the selected epoch.
@@ -194,41 +194,41 @@ def pretrain(
                 f"{STAGE}.head_lr: {len(config.head_lr)} rates, but no validation clips in split val to choose by"
             )
         logging.warning("no validation clips in split val: keeping the last epoch without validation")
-    sweep, initial_state = LearningRateSweep(checkpoints, loader.unreadable), cpu_state_dict(model)
+    sweep, initial_state = SweepCheckpoints(checkpoints, loader.unreadable), cpu_state_dict(model)
     for head_lr in config.head_lr[sweep.num_finished :]:
         model.load_state_dict(initial_state)
         optimizer = build_optimizer(model, config, head_lr)
         encoder_trainer = EncoderTrainer(model, optimizer, config, loader, loader.device, group)
-        trainer = Trainer(model, optimizer, sweep, metrics, (STAGE, config.seed, "epoch"), sweep.rows)
+        loop = TrainingLoop(model, optimizer, sweep, metrics, (STAGE, config.seed, "epoch"), sweep.rows)
         extra_metrics = {"head_lr": head_lr} if len(config.head_lr) > 1 else {}
-        train = partial(train_epoch, encoder_trainer, data, trainer, extra_metrics)
+        train = partial(draw_and_train_epoch, encoder_trainer, data, loop, extra_metrics)
         validate = partial(encoder_trainer.validate, val_samples)
         validator = Validator(validate, metric="val_score") if val_samples else None
-        sweep.finish_run(trainer.run(config.epochs, train, validator), trainer.log.rows, trainer.seconds)
+        sweep.finish_run(loop.run(config.epochs, train, validator), loop.log.rows, loop.seconds)
     weights, best = sweep.best
     model.load_state_dict(weights)
     return best, sweep.seconds
 
 
-def train_epoch(
+def draw_and_train_epoch(
     encoder_trainer: EncoderTrainer,
     data: PretrainingData,
-    trainer: Trainer,
+    loop: TrainingLoop,
     extra_metrics: dict[str, float],
     epoch: int,
 ) -> dict[str, float]:
-    """Train one epoch.
+    """Draw the clips of an epoch, and train on them.
 
     Args:
         encoder_trainer: trains on clips.
         data: the data that the clips are drawn from.
-        trainer: the run of the epoch.
+        loop: the run of the epoch.
         extra_metrics: further metrics to report.
         epoch: number of the epoch, from 1.
     """
     samples = data.train_samples(epoch, encoder_trainer.config)
     start_time = time.monotonic()
-    metrics = encoder_trainer.train_epoch(epoch, samples, trainer.mid_epoch)
+    metrics = encoder_trainer.train_epoch(epoch, samples, loop.mid_epoch)
     seconds = time.monotonic() - start_time
     logging.info("epoch %d of %d: %.0f clips/s", epoch, encoder_trainer.config.epochs, len(samples) / seconds)
     return {**extra_metrics, **metrics}

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.probe_encoder import ProbeEncoder
 from pipeline.datasets.concepts import Concept, read_concepts
 from pipeline.datasets.corpus import Corpus
@@ -25,7 +25,7 @@ from pipeline.encoders.probe import (
     mean_precision,
 )
 from pipeline.errors import PipelineError
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.io.atomic import write_json
 from pipeline.provenance.manifest import read_manifest
 from pipeline.provenance.record import write_record
@@ -36,7 +36,7 @@ STAGE = "probe_encoder"
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, ProbeEncoder, STAGE)
     arguments.add_argument("--feature", required=True, help="name of the feature")
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     args = arguments.parse_args(argv)
     config = read_config(args.config, ProbeEncoder, STAGE)
     corpus = Corpus.open(args.corpus)
-    features = Features.open(args.features, [args.feature], corpus.shards)
+    features = CombinedFeatures.open(args.features, [args.feature], corpus.num_shards)
     concepts = read_concepts(args.concepts)
     train = build_probe_dataset(corpus, features, config.train_splits, concepts)
     test = build_probe_dataset(corpus, features, config.test_splits, concepts)
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         **{name: metadata.get(name) for name in ("encoder", "weights_sha256")},
         "splits": {"train": config.train_splits, "test": config.test_splits},
         "clips": {"train": len(train.features), "test": len(test.features)},
-        **probe(train, test, len(corpus.labels), concepts, config),
+        **score_probes(train, test, len(corpus.labels), concepts, config),
     }
     write_json(args.output, scores)
     write_record(args.output, STAGE, config, [args.corpus, *features.manifests, args.concepts])
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def probe(
+def score_probes(
     train: ProbeDataset, test: ProbeDataset, num_actions: int, concepts: list[Concept], config: ProbeEncoder
 ) -> dict[str, Any]:
     """Fit and measure all probes.

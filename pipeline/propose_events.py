@@ -14,7 +14,7 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.propose_events import FileProposals, GroundTruthProposals, LearnedProposals, ProposeEvents
 from pipeline.datasets.corpus import Corpus, RejectedVideo
 from pipeline.errors import PipelineError
@@ -74,7 +74,7 @@ def write_learned(
         output: proposals to write.
     """
     bundle = load_proposer(proposer_manifest)
-    features = bundle.open_features(folder, Corpus.open(corpus_manifest).shards)
+    features = bundle.open_features(folder, Corpus.open(corpus_manifest).num_shards)
     bundle.proposer.network.to(resolve_device(settings.device))
     inputs = ProposerInputs(FeatureCache(features, limit_gb=0.0))
     proposals = propose(bundle.proposer, inputs, sorted(features.videos), settings, bundle.settings.batch_size)
@@ -85,7 +85,7 @@ def write_learned(
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage from its command line."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, ProposeEvents, STAGE)
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--proposer", type=Path, help="manifest of the proposer, if kind is `learned`")

@@ -20,11 +20,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.reencode import Reencode
 from pipeline.datasets.corpus import Corpus, RejectedVideo
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import replacing, sha256
+from pipeline.io.atomic import replace_atomically, sha256
 from pipeline.io.journal import Journal
 from pipeline.io.tables import write_rows
 from pipeline.io.worker import KILLED_STATUSES, CrashedError, SubprocessWorker, TooLongError
@@ -53,8 +53,8 @@ def reencode_shard(config: Reencode, corpus_manifest: Path, shard: int, output: 
         PipelineError: the shard does not exist, or more videos were rejected than `max_rejected` allows.
     """
     corpus = Corpus.open(corpus_manifest)
-    if not 0 <= shard < corpus.shards:
-        raise PipelineError(f"--shard {shard}: {corpus_manifest} has the shards 0 to {corpus.shards - 1}")
+    if not 0 <= shard < corpus.num_shards:
+        raise PipelineError(f"--shard {shard}: {corpus_manifest} has the shards 0 to {corpus.num_shards - 1}")
     sources = {row.video: Path(row.path) for row in corpus.videos if row.shard == shard and row.path is not None}
     folder = output.parent
     for source in sources.values():
@@ -73,7 +73,7 @@ def reencode_shard(config: Reencode, corpus_manifest: Path, shard: int, output: 
         files = [folder / "videos.parquet", folder / "rejects.parquet"]
         files += [folder / f"{row.video}.mp4" for row in accepted]
         num_partial = sum(row.partial for row in accepted)
-        metadata = {"fps": config.fps, "gop": config.gop, "shards": corpus.shards, "videos": len(accepted)}
+        metadata = {"fps": config.fps, "gop": config.gop, "shards": corpus.num_shards, "videos": len(accepted)}
         write_manifest(output, files, {**metadata, "partial": num_partial, "rejected": len(rejects)})
         write_record(output, STAGE, config, [corpus_manifest], {"ffmpeg": ffmpeg_version()})
     counts = Counter(row.reason for row in rejects)
@@ -144,7 +144,7 @@ def _reencode(
         PipelineError: the machine failed, not the video.
     """
     try:
-        with replacing(target) as temporary:
+        with replace_atomically(target) as temporary:
             try:
                 encoded = worker.call(config.timeout_s + GRACE_S, source, temporary, config)
             except TooLongError:
@@ -197,7 +197,7 @@ def _remove_temporaries(folder: Path) -> None:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, Reencode, STAGE)
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--shard", type=int, required=True, help="number of the shard, from 0")

@@ -19,8 +19,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.captioning.ensemble import Ensemble, Lexicon, select_captions
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.captioning.ensemble import ConceptLexicon, Ensemble, select_captions
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.select_captions import SelectCaptions
 from pipeline.errors import PipelineError
 from pipeline.evaluation.predictions import read_predictions
@@ -52,7 +52,7 @@ def log_selection(ensemble: Ensemble, names: Sequence[str]) -> None:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, SelectCaptions, STAGE)
     arguments.add_argument("--concepts", type=Path, required=True, help="concepts.json")
     arguments.add_argument("--idf", type=Path, required=True, help="idf.json")
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         )
     members = [read_predictions(path) for path in args.captions]
     names = [member.label for member in config.members]
-    lexicon = Lexicon.read(args.concepts, args.idf)
+    lexicon = ConceptLexicon.read(args.concepts, args.idf)
     ensemble = select_captions(members, lexicon, config.criteria, names=names if config.explain else None)
     write_json(args.output, ensemble.submission)
     write_record(args.output, STAGE, config, [args.concepts, args.idf, *args.captions])

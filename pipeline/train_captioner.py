@@ -21,11 +21,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.captioning.base import Captioner, CaptionerShape
+from pipeline.captioning.base import Captioner, CaptionerSizes
 from pipeline.captioning.bundle import METRICS, count_parameters, rehearsal_note, save_captioner
+from pipeline.captioning.caption_scorer import CaptionScorer
 from pipeline.captioning.data import encode_sentences, sentences_of
-from pipeline.captioning.rewards import CaptionScorer
-from pipeline.captioning.streams import Batch, FeatureStreams, StreamCache
+from pipeline.captioning.streams import EventBatch, FeatureStreams, StreamCache
 from pipeline.captioning.trainer import (
     CaptionerTrainer,
     cross_entropy,
@@ -34,7 +34,7 @@ from pipeline.captioning.trainer import (
     validation_sequences,
 )
 from pipeline.config.captioners import CAPTIONERS
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.train_captioner import CaptionerEntry, TrainCaptioner
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import Vocabulary
@@ -45,7 +45,7 @@ from pipeline.provenance.record import write_record
 from pipeline.training.checkpoints import CheckpointManager
 from pipeline.training.device import resolve_device
 from pipeline.training.seeds import generator, seed_all
-from pipeline.training.trainer import BestCheckpoint, Trainer, Validator, run_fingerprint
+from pipeline.training.training_loop import BestCheckpoint, TrainingLoop, Validator, run_fingerprint
 
 STAGE = "train_captioner"
 
@@ -80,8 +80,8 @@ def train(
     _check_vocabulary(vocabulary, sentences_of(sequences), config.splits)
     cache = StreamCache(features, config.cache_gb)
     seed_all(STAGE, seed, "weights")
-    shape = CaptionerShape(features.dims, vocabulary.size, config.max_words)
-    captioner: Captioner = CAPTIONERS[config.architecture].load()(shape, config.architecture_settings)
+    sizes = CaptionerSizes(features.dims, vocabulary.size, config.max_words)
+    captioner: Captioner = CAPTIONERS[config.architecture].load()(sizes, config.architecture_settings)
     captioner.fit_feature_norms(cache.read_streams(list(dict.fromkeys(sequence.video for sequence in sequences))))
     captioner.to(resolve_device(config.device))
     optimizer = torch.optim.Adam(captioner.parameters(), lr=config.lr, weight_decay=config.weight_decay)
@@ -98,7 +98,7 @@ def train(
     def train_epoch(epoch: int) -> dict[str, float]:
         sampling_prob = config.sampling_prob(epoch)
 
-        def step(batch: Batch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
+        def step(batch: EventBatch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
             tokens = encode_sentences(sentences, vocabulary, config.max_words).to(batch.sequence_index.device)
             loss = cross_entropy(captioner(batch, tokens, sampling_prob), tokens)
             return loss, {"loss": loss.item()}
@@ -114,8 +114,8 @@ def train(
             scorer = CaptionScorer(meteor.score, tokenize, vocabulary, sentences_of(val))
             run = partial(validate, captioner, val, cache, scorer, vocabulary)
             validator = Validator(run, config.evaluate_every, metric="meteor")
-        epochs = Trainer(captioner, optimizer, checkpoints, metrics, (STAGE, seed))
-        return captioner, epochs.run(config.epochs, train_epoch, validator)
+        loop = TrainingLoop(captioner, optimizer, checkpoints, metrics, (STAGE, seed))
+        return captioner, loop.run(config.epochs, train_epoch, validator)
 
 
 def _check_vocabulary(vocabulary: Vocabulary, sentences: Sequence[str], splits: Sequence[str]) -> None:
@@ -131,7 +131,7 @@ def _check_vocabulary(vocabulary: Vocabulary, sentences: Sequence[str], splits: 
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, TrainCaptioner, STAGE)
     arguments.add_argument("--seed", type=int, default=0, help="seed for weight initialisation and data order")
     arguments.add_argument("--corpus", type=Path, required=True, help="corpus manifest")
@@ -145,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
 
     corpus = Corpus.open(args.corpus)
     features = FeatureStreams.open(
-        args.features, entry.streams, corpus.shards, align=entry.align, missing=entry.missing
+        args.features, entry.streams, corpus.num_shards, align=entry.align, missing=entry.missing
     )
     vocabulary = Vocabulary.read(args.vocabulary)
     inputs = [args.corpus, *features.manifests, args.vocabulary]

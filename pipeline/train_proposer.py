@@ -1,4 +1,4 @@
-r"""Train a proposer: a localizer on the annotated events of the split `train`, by clip features.
+r"""Train a proposer on the annotated events of the split `train`, by clip features.
 
 In: the corpus, clip features.
 Out, beside the manifest: model.safetensors, config.json (settings), metrics.jsonl (per epoch the loss, and precision
@@ -15,37 +15,39 @@ Alone:
 import logging
 from pathlib import Path
 
-from pipeline.config.command import add_config, command, parser, read_config
-from pipeline.config.localizers import LocalizerSettings
+from pipeline.config.command import add_config, build_parser, command, read_config
+from pipeline.config.proposers import ProposerSettings
 from pipeline.config.train_proposer import TrainProposer
 from pipeline.datasets.corpus import Corpus
 from pipeline.features.cache import FeatureCache
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.localization.bundle import METRICS, save_proposer
-from pipeline.localization.training import train_localizer
+from pipeline.localization.training import fit_proposer
 from pipeline.provenance.record import write_record
 from pipeline.training.checkpoints import CheckpointManager
-from pipeline.training.trainer import run_fingerprint
+from pipeline.training.training_loop import run_fingerprint
 
 STAGE = "train_proposer"
 
 
-def train(settings: LocalizerSettings, corpus_manifest: Path, folder: Path, state: Path, output: Path) -> None:
+def train(settings: ProposerSettings, corpus_manifest: Path, folder: Path, state: Path, output: Path) -> None:
     """Train a proposer and write its bundle.
 
     Args:
-        settings: of the localizer.
+        settings: of the proposer.
         corpus_manifest: manifest of the corpus.
         folder: folder of all features.
         state: folder of the training state.
         output: manifest of the proposer to write.
     """
     corpus = Corpus.open(corpus_manifest)
-    features = Features.open(folder, settings.features, corpus.shards, align=settings.align, missing=settings.missing)
+    features = CombinedFeatures.open(
+        folder, settings.features, corpus.num_shards, align=settings.align, missing=settings.missing
+    )
     inputs = [corpus_manifest, *features.manifests]
     store = CheckpointManager(state, run_fingerprint(STAGE, settings, inputs))
     cache = FeatureCache(features, settings.cache_gb)
-    proposer, checkpoint = train_localizer(settings, corpus, cache, store, output.with_name(METRICS))
+    proposer, checkpoint = fit_proposer(settings, corpus, cache, store, output.with_name(METRICS))
     save_proposer(output, proposer, settings, features, checkpoint)
     write_record(output, STAGE, settings, inputs)
     store.clear()
@@ -55,7 +57,7 @@ def train(settings: LocalizerSettings, corpus_manifest: Path, folder: Path, stat
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage from its command line."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, TrainProposer, STAGE)
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--features", type=Path, required=True, help="folder of all features")

@@ -17,7 +17,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.write_report import WriteReport
 from pipeline.datasets.annotations import read_captions
 from pipeline.datasets.corpus import Corpus
@@ -25,8 +25,8 @@ from pipeline.io.atomic import read_json, write_json, write_text
 from pipeline.provenance.manifest import read_manifest
 from pipeline.provenance.record import write_record
 from pipeline.report.curves import draw_curves, read_metrics
-from pipeline.report.page import Page, describe_video, evenly_spaced, write_page
-from pipeline.report.tables import markdown, score_rows
+from pipeline.report.page import ReportPage, describe_video, evenly_spaced, write_page
+from pipeline.report.tables import score_rows, score_table_markdown
 from pipeline.video.shard import ReencodedVideos
 
 STAGE = "write_report"
@@ -44,12 +44,12 @@ def main(argv: list[str] | None = None) -> int:
     folder = args.output.parent
     scores = read_json(args.scores, "scores")
     corpus = Corpus.open(args.corpus)
-    videos = ReencodedVideos.open(args.videos, corpus.shards)
+    videos = ReencodedVideos.open(args.videos, corpus.num_shards)
     gt, learned = (read_json(path, "captions")["results"] for path in (args.gt, args.learned))
     references = read_references(corpus)
     test_videos = [row.video for row in corpus.of_splits("test") if row.video in videos.by_id]
     rows = score_rows(scores)
-    page = Page(
+    page = ReportPage(
         title=config.title,
         scores=scores,
         score_rows=rows,
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         curves=draw_all_curves(args.trained, folder),
     )
     write_json(folder / "scores.json", rows)
-    write_text(folder / "scores.md", markdown(rows))
+    write_text(folder / "scores.md", score_table_markdown(rows))
     write_page(page, args.output)
     inputs = [args.scores, args.corpus, *videos.manifests, args.gt, args.learned, *args.trained]
     write_record(args.output, STAGE, config, inputs)
@@ -107,7 +107,7 @@ def read_references(corpus: Corpus) -> list[dict[str, list[dict[str, Any]]]]:
 
 
 def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, WriteReport, STAGE)
     arguments.add_argument("--scores", type=Path, required=True, help="result of `evaluate dataset` on the split test")
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")

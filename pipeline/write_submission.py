@@ -13,7 +13,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.write_submission import WriteSubmission
 from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
@@ -111,7 +111,7 @@ def _find_fault(caption: dict[str, Any], duration: float | None) -> str | None:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, WriteSubmission, STAGE)
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--videos", type=Path, required=True, help="folder of the re-encoded shards")
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     rejected = {row.video for row in corpus.rejected(args.videos)}
     submission = build_submission(config, corpus, rejected, read_predictions(args.captions))
     write_json(args.output, submission)
-    shards = [shard_manifest(args.videos, shard) for shard in range(corpus.shards)]
+    shards = [shard_manifest(args.videos, shard) for shard in range(corpus.num_shards)]
     write_record(args.output, STAGE, config, [args.corpus, *shards, args.captions])
     results = submission["results"]
     logging.info(

@@ -9,7 +9,7 @@ from typing import Any
 from helpers.documented_results import changed_code, changed_settings, check_notice
 
 from pipeline.config.base import Settings
-from pipeline.config.load import CONFIG, load
+from pipeline.config.load import CONFIG, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 CLEAR = ("enlarged", "scst")
@@ -29,7 +29,7 @@ def failed_claims(result: dict[str, Any]) -> list[str]:
 
 def supporting_result() -> dict[str, Any]:
     """Return a made-up result that supports all claims."""
-    systems = load("demo", {}, ROOT / CONFIG).compare_systems["ablation"].systems
+    systems = load_config("demo", {}, ROOT / CONFIG).compare_systems["ablation"].systems
     gain = {"METEOR": {"mean": 0.03, "interval": [0.01, 0.05]}}
     rows = [
         {"system": system.name, "compared_to": before.name, "scores": {"gt": copy.deepcopy(gain)}}
@@ -54,10 +54,10 @@ def test_claims_of_the_ablation_can_fail() -> None:
 
 def settings_of_today() -> dict[str, Settings]:
     """Return output -> settings for all captioners of the ablation and their encoders."""
-    ablation = load("demo", {}, ROOT / CONFIG).compare_systems["ablation"]
+    ablation = load_config("demo", {}, ROOT / CONFIG).compare_systems["ablation"]
     sections: dict[str, Settings] = {}
     for seed in ablation.seeds:
-        config, folder = load(f"demo_s{seed}", {}, ROOT / CONFIG), f"results/demo_s{seed}"
+        config, folder = load_config(f"demo_s{seed}", {}, ROOT / CONFIG), f"results/demo_s{seed}"
         for encoder in ("sa_tsp", "tsp"):
             sections[f"{folder}/encoders/{encoder}/manifest.json"] = config.pretrain_encoder[encoder]
         for member in [member for system in ablation.systems for member in system.members]:
@@ -71,7 +71,7 @@ def settings_of_today() -> dict[str, Settings]:
 def test_documented_ablation_supports_its_claims_and_is_marked_if_it_is_stale() -> None:
     record = json.loads((ROOT / "docs" / "ablation.json").read_text(encoding="utf-8"))
     assert failed_claims(record) == []
-    comparison = load("demo", {}, ROOT / CONFIG).compare_systems["ablation"]
+    comparison = load_config("demo", {}, ROOT / CONFIG).compare_systems["ablation"]
     assert record["settings"]["systems"] == [system.model_dump(mode="json") for system in comparison.systems]
     assert record["settings"]["seeds"] == comparison.seeds
     sections = settings_of_today()

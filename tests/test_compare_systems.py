@@ -9,10 +9,10 @@ import pytest
 from helpers.evaluation_files import TRUTH, VAGUE, write_captions, write_corpus
 
 from pipeline.compare_systems import main
-from pipeline.comparison.runs import score_captions
+from pipeline.comparison.runs import score_caption_files
 from pipeline.config.compare_systems import Comparison, ensembles
 from pipeline.config.evaluate import Evaluate
-from pipeline.config.load import CONFIG, load
+from pipeline.config.load import CONFIG, load_config
 from pipeline.errors import PipelineError
 from pipeline.report.comparison_plot import draw_comparison
 
@@ -190,11 +190,11 @@ def test_compare_systems_names_missing_probes(tmp_path: Path, capsys: pytest.Cap
     assert "toy_s4/probes/good.json: no such probes" in capsys.readouterr().err
 
 
-def test_score_captions_gives_0_to_a_video_without_captions_in_every_metric(tmp_path: Path) -> None:
+def test_score_caption_files_gives_0_to_a_video_without_captions_in_every_metric(tmp_path: Path) -> None:
     write_ablation(tmp_path, "toy")
     path = tmp_path / "toy" / "captions" / "c-0-test-gt.json"
     write_captions(path, {video: events for video, events in TRUTH.items() if video != "v_2"})
-    scores = score_captions(tmp_path / "toy", {"some": path}, "test", Evaluate.parse(SCORES, ""))
+    scores = score_caption_files(tmp_path / "toy", {"some": path}, "test", Evaluate.parse(SCORES, ""))
     assert scores.videos == ("v_0", "v_1", "v_2", "v_3")
     for metric in ("METEOR", "Bleu_4", "SODA_c"):
         values = scores.values[metric]["some"]
@@ -238,25 +238,25 @@ def test_ensembles_rejects_two_ensembles_of_one_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["test_meteor", "submission", "meteor", "a_b", "Upper"])
-def test_load_rejects_names_of_comparisons_that_collide_with_other_results(name: str) -> None:
+def test_load_config_rejects_names_of_comparisons_that_collide_with_other_results(name: str) -> None:
     with pytest.raises(PipelineError, match=f"compare_systems.{name}"):
-        load("demo", {"compare_systems": {name: {"systems": [{"name": "ensemble"}]}}}, FOLDER)
+        load_config("demo", {"compare_systems": {name: {"systems": [{"name": "ensemble"}]}}}, FOLDER)
 
 
-def test_load_rejects_comparisons_of_captioners_that_do_not_exist() -> None:
+def test_load_config_rejects_comparisons_of_captioners_that_do_not_exist() -> None:
     with pytest.raises(PipelineError, match=r"compare_systems\.ablation\.systems\.low\.members names 'c'"):
-        load("demo", {"compare_systems": {"ablation": {"systems": [LOW]}}}, FOLDER)
+        load_config("demo", {"compare_systems": {"ablation": {"systems": [LOW]}}}, FOLDER)
 
 
-def test_load_rejects_a_probed_feature_that_the_captioner_does_not_read_alone() -> None:
+def test_load_config_rejects_a_probed_feature_that_the_captioner_does_not_read_alone() -> None:
     system = {"name": "initial", "feature": "initial", "members": [{"captioner": "on_tsp"}]}
     comparison = {"systems": [system], "control": "initial", "pairs": []}
     with pytest.raises(PipelineError, match="captioner 'on_tsp' reads tsp, not initial"):
-        load("demo", {"compare_systems": {"pretraining": comparison}}, FOLDER)
+        load_config("demo", {"compare_systems": {"pretraining": comparison}}, FOLDER)
 
 
 def test_encoders_of_the_demo_differ_in_their_heads_alone() -> None:
-    config = load("demo", {}, FOLDER)
+    config = load_config("demo", {}, FOLDER)
     features = [str(system.feature) for system in config.compare_systems["pretraining"].systems]
     encoders = {feature: config.pretrain_encoder[feature].model_dump() for feature in features}
     initial = encoders.pop("initial")
@@ -279,7 +279,7 @@ def test_encoders_of_the_demo_differ_in_their_heads_alone() -> None:
 
 
 def test_features_of_the_demo_are_extracted_and_captioned_alike() -> None:
-    config = load("demo", {}, FOLDER)
+    config = load_config("demo", {}, FOLDER)
     comparison = config.compare_systems["pretraining"]
     features = [str(system.feature) for system in comparison.systems]
     extractions = [config.extract_features[feature].root.model_dump(exclude={"encoder"}) for feature in features]
@@ -294,7 +294,7 @@ def test_features_of_the_demo_are_extracted_and_captioned_alike() -> None:
 
 
 def test_systems_of_the_ablation_follow_table_2_and_add_one_thing_each() -> None:
-    config = load("demo", {}, FOLDER)
+    config = load_config("demo", {}, FOLDER)
     ablation = config.compare_systems["ablation"]
     single, combination, enlarged, scst, five = ablation.systems
     papers = [

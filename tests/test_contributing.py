@@ -21,7 +21,7 @@ from pipeline.features.store import FeatureStore
 from pipeline.localization.proposals import read_proposals
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-RECIPES = ("metric", "loss term", "extractor", "captioner", "dataset", "localizer", "stage")
+RECIPES = ("metric", "loss term", "extractor", "captioner", "dataset", "proposer", "stage")
 PART_FILES = 2
 """Files of an exchangeable part: its module and its registry."""
 GENERATED = {
@@ -273,9 +273,9 @@ def test_a_captioner_is_trained_and_captions_events(project: Project) -> None:
     assert len(json.loads(captions.read_text())["results"]) == 4
 
 
-def test_a_localizer_is_trained_and_proposes_events(project: Project) -> None:
+def test_a_proposer_is_trained_and_proposes_events(project: Project) -> None:
     corpus = write_caption_corpus(project.folder / "events", {"train": 4, "val": 1})
-    sections = {name: entries["runs"] for name, entries in read_configuration("localizer").items()}
+    sections = {name: entries["runs"] for name, entries in read_configuration("proposer").items()}
     settings = sections["train_proposer"] | {"features": ["toy"], "epochs": 1}
     manifest = "proposer/manifest.json"
     train = ["--config", json.dumps(settings), *corpus.arguments(), "--state", "state/proposer", "--output", manifest]

@@ -13,7 +13,7 @@ from pipeline.config.evaluate import Evaluate
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.config.train_captioner import TrainCaptioner
 from pipeline.evaluate import main
-from pipeline.evaluation.result import describe_provenance
+from pipeline.evaluation.result import trace_provenance
 from pipeline.evaluation.segments import TIOU_NAMES
 from pipeline.io.atomic import sha256
 from pipeline.provenance.manifest import write_manifest
@@ -132,10 +132,8 @@ def test_evaluate_dataset_writes_scores_counts_and_provenance(
     assert got["per_video"]["gt"]["SODA_c"][2] is None
 
 
-def test_describe_provenance_has_another_config_digest_for_other_settings() -> None:
-    first, second = (
-        describe_provenance(Evaluate(variant=variant), [])["config_digest"] for variant in ("2018", "2021")
-    )
+def test_trace_provenance_has_another_config_digest_for_other_settings() -> None:
+    first, second = (trace_provenance(Evaluate(variant=variant), [])["config_digest"] for variant in ("2018", "2021"))
     assert first != second
 
 

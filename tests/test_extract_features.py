@@ -13,9 +13,9 @@ from helpers.video_files import write_video
 
 from pipeline.encoders.pretrained import read_encoder
 from pipeline.extract_features import main
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.features.extraction.sources import find_sources
-from pipeline.features.networks.clip_encoder import ClipEncoderExtractor
+from pipeline.features.networks.video_encoder import VideoEncoderExtractor
 from pipeline.features.shard import IndexRow
 from pipeline.features.store import FeatureStore
 from pipeline.features.time_grid import ClipGrid
@@ -46,7 +46,7 @@ def test_each_video_has_its_rows_and_the_manifest_its_metadata(tmp_path: Path, s
     encoder = write_encoder(tmp_path / "encoder", fps=15.0)
     output = tmp_path / "features" / "tiny" / "0000" / "manifest.json"
     assert run_stage(encoder, shard, output) == 0
-    features = Features.open(tmp_path / "features", ["tiny"], 1)
+    features = CombinedFeatures.open(tmp_path / "features", ["tiny"], 1)
     assert features.dim == 128
     assert features.grid == ClipGrid(fps=15.0, frames=4, stride=4)
     assert {video: features.videos[video] for video in features.videos} == pytest.approx(
@@ -71,8 +71,8 @@ def test_any_number_of_shards_gives_the_same_features(tmp_path: Path, shards: in
         manifests.append(write_video_shard(tmp_path / f"video{number}", of_shard))
         output = tmp_path / "features" / "tiny" / f"{number:04d}" / "manifest.json"
         assert run_stage(encoder, manifests[-1], output) == 0
-    features = Features.open(tmp_path / "features", ["tiny"], shards)
-    expected = extract_rows(ClipEncoderExtractor("tiny", read_encoder(encoder), 4, CPU), find_sources(manifests))
+    features = CombinedFeatures.open(tmp_path / "features", ["tiny"], shards)
+    expected = extract_rows(VideoEncoderExtractor("tiny", read_encoder(encoder), 4, CPU), find_sources(manifests))
     assert features.videos.keys() == expected.keys() == videos.keys()
     for video in videos:
         np.testing.assert_allclose(features.read(video), expected[video], atol=1e-4)
@@ -92,7 +92,7 @@ def test_a_shard_without_videos_gives_a_feature_without_rows(tmp_path: Path) -> 
     videos = write_video_shard(tmp_path / "video" / "0000", {})
     output = tmp_path / "features" / "tiny" / "0000" / "manifest.json"
     assert run_stage(write_encoder(tmp_path / "encoder"), videos, output) == 0
-    assert Features.open(tmp_path / "features", ["tiny"], 1).videos == {}
+    assert CombinedFeatures.open(tmp_path / "features", ["tiny"], 1).videos == {}
 
 
 def test_a_file_that_ends_early_is_named(tmp_path: Path, shard: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +115,7 @@ def test_the_same_settings_give_the_same_features_to_the_last_bit(tmp_path: Path
 def test_tail_drops_or_pads_the_end(tmp_path: Path, shard: Path, tail: str, num_rows: int) -> None:
     output = tmp_path / "features" / "tiny" / "0000" / "manifest.json"
     assert run_stage(write_encoder(tmp_path / "encoder", fps=15.0), shard, output, tail=tail) == 0
-    assert len(Features.open(tmp_path / "features", ["tiny"], 1).read("v_b")) == num_rows
+    assert len(CombinedFeatures.open(tmp_path / "features", ["tiny"], 1).read("v_b")) == num_rows
     assert read_manifest(output).metadata["tail"] == tail
 
 

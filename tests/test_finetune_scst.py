@@ -22,7 +22,7 @@ from pipeline.evaluation.meteor.formula import MeteorScorer, Pair, Stats
 from pipeline.io.atomic import sha256
 from pipeline.localization.proposals import Proposal, write_proposals
 from pipeline.provenance.manifest import read_manifest
-from pipeline.training.trainer import BestCheckpoint, cpu_state_dict
+from pipeline.training.training_loop import BestCheckpoint, cpu_state_dict
 
 CONFIG = {"lr": 0.01, "batch_videos": 4, "selection": "last", "epochs": 2}
 

@@ -14,7 +14,7 @@ from pipeline.captioning.bundle import METRICS, save_captioner
 from pipeline.datasets.vocabulary import Vocabulary
 from pipeline.evaluation.diversity import BAD_ENDINGS
 from pipeline.localization.proposals import Proposal, write_proposals
-from pipeline.training.trainer import BestCheckpoint, cpu_state_dict
+from pipeline.training.training_loop import BestCheckpoint, cpu_state_dict
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from pipeline.demo.motions import MOTIONS
 from pipeline.make_demo import main
 from pipeline.provenance.manifest import Manifest, read_manifest
-from pipeline.video.decode import probe
+from pipeline.video.decode import read_contents
 
 CONFIG = {"seed": 3, "train_videos": 8, "val_videos": 4, "test_videos": 1, "broken_videos": 2}
 
@@ -65,7 +65,7 @@ def test_make_demo_writes_intact_videos_with_the_annotated_duration_and_size(dem
     for name in demo.files:
         if not name.startswith("videos/") or Path(name).stem in demo.metadata["broken"]:
             continue
-        info = probe(demo.file(name))
+        info = read_contents(demo.file(name))
         entry = entries[Path(name).stem.removeprefix("v_")]
         assert info.duration == pytest.approx(entry["duration"], abs=0.05)
         assert f"{info.width}x{info.height}" == entry["resolution"]

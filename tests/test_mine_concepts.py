@@ -16,7 +16,7 @@ from pipeline.datasets.annotations import read_captions
 from pipeline.datasets.concept_mining import count_vocabulary
 from pipeline.datasets.concepts import read_concepts
 from pipeline.datasets.corpus import Corpus
-from pipeline.datasets.text import words as split_words
+from pipeline.datasets.text import split_words
 from pipeline.mine_concepts import main
 
 ARTEFACT = Path(__file__).with_name("artefacts") / "activitynet_concepts.txt"

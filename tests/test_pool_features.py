@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.evaluation_files import write_corpus
 
-from pipeline.features.pooled import PooledFeatures
+from pipeline.features.pooled import PooledVideoFeatures
 from pipeline.features.shard import write_features
 from pipeline.features.time_grid import ClipGrid
 from pipeline.pool_features import main
@@ -31,7 +31,7 @@ def pool(folder: Path, shards: int, config: str = "{}") -> tuple[int, Path]:
 def test_pool_features_writes_maximum_and_mean_over_all_rows(tmp_path: Path, shards: int) -> None:
     status, output = pool(tmp_path, shards)
     assert status == 0
-    features = PooledFeatures.open(output)
+    features = PooledVideoFeatures.open(output)
     assert features.videos == sorted(ROWS)
     for video, rows in ROWS.items():
         np.testing.assert_array_equal(features.vectors_of([video], "max")[0], rows.max(axis=0))
@@ -45,7 +45,7 @@ def test_pool_features_does_not_depend_on_the_shards(tmp_path: Path) -> None:
 
 def test_pool_features_writes_the_configured_poolings_only(tmp_path: Path) -> None:
     _, output = pool(tmp_path, 1, '{"pools": ["mean"]}')
-    assert set(PooledFeatures.open(output)._arrays) == {"mean"}
+    assert set(PooledVideoFeatures.open(output)._arrays) == {"mean"}
 
 
 def test_pool_features_names_a_feature_that_is_absent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ from pipeline.pretrain_encoder import main, read_global_features
 from pipeline.provenance.manifest import read_manifest
 from pipeline.training.checkpoints import CheckpointManager
 from pipeline.training.seeds import seed_all
-from pipeline.training.trainer import MidEpochCheckpoint
+from pipeline.training.training_loop import MidEpochCheckpoint
 from pipeline.video.shard import ReencodedVideos
 
 FILES = {"model.safetensors", "config.json", "metrics.jsonl", "dropped.parquet"}

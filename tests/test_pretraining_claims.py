@@ -8,7 +8,7 @@ from typing import Any
 from helpers.documented_results import changed_code, changed_settings, check_notice
 
 from pipeline.config.base import Settings
-from pipeline.config.load import CONFIG, load
+from pipeline.config.load import CONFIG, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINED = ("tac", "tsp", "sa_tsp_b01", "sa_tsp", "sa_tsp_b3")
@@ -33,7 +33,7 @@ def failed_claims(result: dict[str, Any]) -> list[str]:
 
 def supporting_result() -> dict[str, Any]:
     """Return a made-up result that supports all claims."""
-    pairs = load("demo", {}, ROOT / CONFIG).compare_systems["pretraining"].reported_pairs
+    pairs = load_config("demo", {}, ROOT / CONFIG).compare_systems["pretraining"].reported_pairs
     gain = {"mean": 0.03, "interval": [0.01, 0.05]}
     rows = [
         {
@@ -59,10 +59,10 @@ def test_claims_of_the_pretraining_comparison_can_fail() -> None:
 
 def settings_of_today() -> dict[str, Settings]:
     """Return output -> settings for all encoders and captioners of the comparison."""
-    comparison = load("demo", {}, ROOT / CONFIG).compare_systems["pretraining"]
+    comparison = load_config("demo", {}, ROOT / CONFIG).compare_systems["pretraining"]
     sections: dict[str, Settings] = {}
     for seed in comparison.seeds:
-        config, folder = load(f"demo_s{seed}", {}, ROOT / CONFIG), f"results/demo_s{seed}"
+        config, folder = load_config(f"demo_s{seed}", {}, ROOT / CONFIG), f"results/demo_s{seed}"
         for system in comparison.systems:
             (member,) = system.members
             assert system.feature is not None
@@ -76,7 +76,7 @@ def settings_of_today() -> dict[str, Settings]:
 def test_documented_pretraining_supports_its_claims_and_is_marked_if_it_is_stale() -> None:
     record = json.loads((ROOT / "docs" / "pretraining.json").read_text(encoding="utf-8"))
     assert failed_claims(record) == []
-    comparison = load("demo", {}, ROOT / CONFIG).compare_systems["pretraining"]
+    comparison = load_config("demo", {}, ROOT / CONFIG).compare_systems["pretraining"]
     for key in ("systems", "pairs", "control", "seeds"):
         assert record["settings"][key] == comparison.model_dump(mode="json")[key], key
     sections = settings_of_today()

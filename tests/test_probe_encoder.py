@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from helpers.corpus_tables import write_corpus_tables
 
-from pipeline.config.load import CONFIG, load
+from pipeline.config.load import CONFIG, load_config
 from pipeline.datasets.concept_mining import find_concepts
 from pipeline.datasets.concepts import read_concepts
 from pipeline.datasets.corpus import ActionSegment, CaptionedEvent, Corpus, CorpusVideo
 from pipeline.demo.annotations import caption_annotations, select_subset
 from pipeline.demo.plan import plan_videos
 from pipeline.encoders.probe import build_probe_dataset
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.features.shard import write_features
 from pipeline.features.time_grid import ClipGrid
 from pipeline.probe_encoder import main
@@ -74,7 +74,7 @@ def probe(folder: Path, config: str = "{}", *, informative: bool = True) -> dict
 
 def test_build_probe_dataset_labels_clips_by_the_segments_around_them(tmp_path: Path) -> None:
     corpus, features, concepts = write(tmp_path)
-    opened = Features.open(features, ["toy"], 1)
+    opened = CombinedFeatures.open(features, ["toy"], 1)
     clips = build_probe_dataset(Corpus.open(corpus), opened, ["train"], read_concepts(concepts))
     assert len(clips.features) == 160
     # The clips from 2 to 3 s and from 7 to 8 s cross the borders of the action.
@@ -124,7 +124,7 @@ def test_split_without_clips_is_an_error(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_attributes_of_the_demo_are_words_of_its_captions() -> None:
-    config = load("demo", {}, Path(__file__).resolve().parents[1] / CONFIG)
+    config = load_config("demo", {}, Path(__file__).resolve().parents[1] / CONFIG)
     spoken = caption_annotations(select_subset(plan_videos(config.make_demo), "training"), 1, config.make_demo.seed)
     sentences = [sentence for video in spoken.values() for sentence in video["sentences"]]
     mining = config.mine_concepts.model_dump(exclude={"min_count", "vocabulary_splits"})

@@ -24,7 +24,7 @@ from pipeline.captioning.decoding import Greedy
 from pipeline.captioning.streams import StreamCache
 from pipeline.captioning.trainer import CaptionerTrainer
 from pipeline.commands.store import main as exchange
-from pipeline.config.captioners import CAPTIONERS, EventLstm
+from pipeline.config.captioners import CAPTIONERS, EventLstmSettings
 from pipeline.config.train_captioner import TrainCaptioner
 from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
@@ -62,7 +62,7 @@ def test_train_captioner_writes_a_bundle_with_its_metadata(tmp_path: Path) -> No
     }
     metadata = manifest.metadata
     assert (metadata["features"], metadata["seed"], metadata["stage"]) == (["toy"], 3, "train_captioner")
-    assert metadata["shape"]["streams"] == {"features": 6}
+    assert metadata["sizes"]["streams"] == {"features": 6}
     rows = [json.loads(line) for line in (tmp_path / "captioner" / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     meteor = {row["epoch"]: row["meteor"] for row in rows if "meteor" in row}
@@ -87,7 +87,7 @@ def test_a_captioner_reads_features_combined_as_in_its_training(
     metadata = read_manifest(output).metadata
     assert set(metadata["combination"]) == {"features"}
     assert set(metadata["combination"]["features"]["expected"]) == {"toy", "audio"}
-    assert metadata["shape"]["streams"] == {"features": 6 + 3 + 2}
+    assert metadata["sizes"]["streams"] == {"features": 6 + 3 + 2}
     features = load_captioner(output).open_features(corpus.features, 1).features["features"]
     assert (features.align, features.missing, features.dim) == ("linear", "zeros", 11)
     assert features.grid == corpus.open_features().grid
@@ -109,7 +109,7 @@ def test_named_streams_reach_a_captioner_that_reads_several(tmp_path: Path, monk
     }
     assert run(corpus, tmp_path, base=config, selection="meteor") == 0
     bundle = load_captioner(tmp_path / "captioner" / "manifest.json")
-    assert bundle.captioner.shape.streams == {"visual": 6, "audio": 3}
+    assert bundle.captioner.sizes.streams == {"visual": 6, "audio": 3}
     assert bundle.features == config["features"]
     streams = bundle.open_features(corpus.features, 1)
     assert set(streams.features) == {"visual", "audio"}
@@ -221,7 +221,7 @@ def test_ablations_are_saved_with_the_captioner(tmp_path: Path, ablation: dict[s
     corpus = write_caption_corpus(tmp_path, {"train": 3})
     assert run(corpus, tmp_path, epochs=1, **ablation) == 0
     settings = load_captioner(tmp_path / "captioner" / "manifest.json").captioner.settings
-    assert settings == EventLstm(hidden=16, dropout=0.2, **ablation)
+    assert settings == EventLstmSettings(hidden=16, dropout=0.2, **ablation)
 
 
 def test_scheduled_sampling_rises_from_zero(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from helpers.caption_corpus import CaptionCorpus, count_steps, interrupt_in_call, write_caption_corpus
 
 from pipeline import train_proposer
-from pipeline.config.localizers import LOCALIZERS
+from pipeline.config.proposers import PROPOSERS
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import read_json, sha256, write_json
 from pipeline.localization import training
@@ -25,13 +25,13 @@ SMALL: dict[str, dict[str, object]] = {
         **{"lr": 0.003, "lr_decay_every": 2},
     },
 }
-"""Settings of localizers whose default sizes are slow to train."""
+"""Settings of proposers whose default sizes are slow to train."""
 CONFIGS: dict[str, dict[str, object]] = {
     kind: {"kind": kind, "features": ["toy"], "batch_size": 4, "lr": 0.01, "epochs": 3} | SMALL.get(kind, {})
-    for kind in LOCALIZERS
+    for kind in PROPOSERS
 }
 BOUNDARY = CONFIGS["boundary"]
-LOCALIZER = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+PROPOSER = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 
 def run(corpus: CaptionCorpus, folder: Path, config: dict[str, object]) -> int:
@@ -43,11 +43,11 @@ def metrics(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "proposer" / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_localizers_of_the_papers_are_registered() -> None:
-    assert (LOCALIZERS["boundary"].load(), LOCALIZERS["bmn"].load()) == (BoundaryProposer, BmnProposer)
+def test_proposers_of_the_papers_are_registered() -> None:
+    assert (PROPOSERS["boundary"].load(), PROPOSERS["bmn"].load()) == (BoundaryProposer, BmnProposer)
 
 
-@LOCALIZER
+@PROPOSER
 def test_train_proposer_writes_a_bundle_that_load_proposer_reads(tmp_path: Path, config: dict[str, object]) -> None:
     corpus = write_caption_corpus(tmp_path, {"train": 4, "val": 1})
     assert run(corpus, tmp_path, config) == 0
@@ -65,14 +65,14 @@ def test_train_proposer_writes_a_bundle_that_load_proposer_reads(tmp_path: Path,
     assert any(not torch.equal(fresh[name], value) for name, value in bundle.proposer.network.state_dict().items())
 
 
-@LOCALIZER
+@PROPOSER
 def test_train_proposer_resumes_with_an_equal_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, object]
 ) -> None:
     corpus = write_caption_corpus(tmp_path, {"train": 6, "val": 1})
     assert run(corpus, tmp_path / "undisturbed", config) == 0
     with monkeypatch.context() as patch:
-        interrupt_in_call(patch, training, "train_epoch", 3)
+        interrupt_in_call(patch, training, "train_on_batches", 3)
         with pytest.raises(KeyboardInterrupt):
             run(corpus, tmp_path / "stopped", config)
     assert run(corpus, tmp_path / "stopped", config) == 0
@@ -92,7 +92,7 @@ def test_train_proposer_without_training_videos_is_an_error(tmp_path: Path, caps
     assert "no video of train has both captions and features" in capsys.readouterr().err
 
 
-@LOCALIZER
+@PROPOSER
 def test_steps_per_epoch_ends_an_epoch_early(
     tmp_path: Path, config: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +107,7 @@ def test_steps_per_epoch_ends_an_epoch_early(
     ("config", "expected"),
     [
         ({}, "train_proposer: kind = None"),
-        ({"kind": "oracle", "features": ["toy"]}, f"kind = 'oracle'; expected one of {', '.join(LOCALIZERS)}"),
+        ({"kind": "oracle", "features": ["toy"]}, f"kind = 'oracle'; expected one of {', '.join(PROPOSERS)}"),
         ({"kind": "bmn"}, "train_proposer.features is missing"),
         ({"kind": "bmn", "features": ["toy"], "hidden_dim_1d": 6}, "train_proposer.hidden_dim_1d = 6"),
         ({"kind": "boundary", "features": ["toy"], "temporal_scale": 10}, "unknown key train_proposer.temporal_scale"),

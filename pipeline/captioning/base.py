@@ -28,7 +28,7 @@ from pipeline.captioning.captions import (
     restore_batch_order,
     token_mask,
 )
-from pipeline.captioning.streams import Batch
+from pipeline.captioning.streams import EventBatch
 from pipeline.config.captioners import CaptionerSettings
 from pipeline.datasets.vocabulary import BOS, EOS, PAD
 from pipeline.errors import PipelineError
@@ -43,7 +43,7 @@ changed in place: decoding may continue from an old one."""
 
 
 @dataclass(frozen=True)
-class CaptionerShape:
+class CaptionerSizes:
     """Sizes that come from the data, not from the settings.
 
     Attributes:
@@ -91,7 +91,7 @@ class DecodingStrategy(ABC):
     """How the tokens of captions are chosen; see `pipeline.captioning.decoding`."""
 
     @abstractmethod
-    def decode(self, captioner: "Captioner", batch: Batch, constraints: DecodingConstraints) -> Captions:
+    def decode(self, captioner: "Captioner", batch: EventBatch, constraints: DecodingConstraints) -> Captions:
         """Caption the events of a batch with an autoregressive captioner."""
 
 
@@ -99,7 +99,7 @@ class Captioner(nn.Module, ABC):
     """A captioner of events; a clip-level captioner sees one event per video.
 
     Args:
-        shape: sizes that come from the data.
+        sizes: sizes that come from the data.
         settings: settings of the architecture; a subclass takes its own settings model.
 
     Attributes:
@@ -109,14 +109,14 @@ class Captioner(nn.Module, ABC):
         PipelineError: the captioner cannot read so many streams.
     """
 
-    def __init__(self, shape: CaptionerShape, settings: CaptionerSettings) -> None:
+    def __init__(self, sizes: CaptionerSizes, settings: CaptionerSettings) -> None:
         super().__init__()
         try:
-            settings.check_streams(shape.streams)
+            settings.check_streams(sizes.streams)
         except ValueError as error:
             raise PipelineError(str(error)) from None
-        self.shape, self.settings = shape, settings
-        self.feature_norms = nn.ModuleDict({name: FeatureNorm(dim) for name, dim in shape.streams.items()})
+        self.sizes, self.settings = sizes, settings
+        self.feature_norms = nn.ModuleDict({name: FeatureNorm(dim) for name, dim in sizes.streams.items()})
 
     def fit_feature_norms(self, features: Mapping[str, Iterable[Float[Tensor, "_ _"]]]) -> None:
         """Fit the normalization of each stream.
@@ -129,13 +129,13 @@ class Captioner(nn.Module, ABC):
             assert isinstance(norm, FeatureNorm)
             norm.fit(videos)
 
-    def normalized(self, batch: Batch, stream: str) -> Float[Tensor, "sequences length dim"]:
+    def normalized(self, batch: EventBatch, stream: str) -> Float[Tensor, "sequences length dim"]:
         """Return the normalized features of one stream; what stands in the padding is not defined."""
         values: Tensor = self.feature_norms[stream](batch.streams[stream].values)
         return values
 
     @abstractmethod
-    def encode(self, batch: Batch) -> Memory:
+    def encode(self, batch: EventBatch) -> Memory:
         """Encode the events of a batch. An event must not depend on other sequences of the batch, nor on padding."""
 
     def start(self, memory: Memory) -> State:
@@ -164,7 +164,7 @@ class Captioner(nn.Module, ABC):
         """
         return select_rows(state, indices)
 
-    def force(
+    def teacher_force(
         self, state: State, tokens: Int64[Tensor, "rows words"], sampling_prob: float = 0.0
     ) -> tuple[Float[Tensor, "rows words ids"], State]:
         """Read given captions (teacher forcing). Override it with something faster that gives the same.
@@ -188,7 +188,7 @@ class Captioner(nn.Module, ABC):
             logits.append(step_logits)
         return torch.stack(logits, 1), state
 
-    def decode_rounds(self, batch: Batch, decode_round: DecodeRound) -> None:
+    def decode_rounds(self, batch: EventBatch, decode_round: DecodeRound) -> None:
         """Encode a batch and have its events captioned: here all of them in one round.
 
         A captioner whose captions depend on earlier ones overrides this: it calls `decode_round` once for each round,
@@ -198,7 +198,7 @@ class Captioner(nn.Module, ABC):
         decode_round(DecodingRound(torch.arange(batch.num_events, device=batch.sequence_index.device), state))
 
     def forward(
-        self, batch: Batch, tokens: Int64[Tensor, "events words"], sampling_prob: float = 0.0
+        self, batch: EventBatch, tokens: Int64[Tensor, "events words"], sampling_prob: float = 0.0
     ) -> Float[Tensor, "events words ids"]:
         """Return log-probabilities of every token of given captions, for cross-entropy.
 
@@ -210,18 +210,18 @@ class Captioner(nn.Module, ABC):
         logits: list[Tensor] = []
         events: list[Tensor] = []
 
-        def force_round(current: DecodingRound) -> RoundResult:
+        def teacher_force_round(current: DecodingRound) -> RoundResult:
             captions = trim(tokens[current.events])
-            round_logits, state = self.force(current.state, captions, sampling_prob)
+            round_logits, state = self.teacher_force(current.state, captions, sampling_prob)
             logits.append(round_logits)
             events.append(current.events)
             return RoundResult(captions, state)
 
-        self.decode_rounds(batch, force_round)
+        self.decode_rounds(batch, teacher_force_round)
         return caption_log_probs(restore_batch_order(logits, events, tokens.shape[1]))
 
     def generate(
-        self, batch: Batch, strategy: DecodingStrategy, constraints: DecodingConstraints = UNCONSTRAINED
+        self, batch: EventBatch, strategy: DecodingStrategy, constraints: DecodingConstraints = UNCONSTRAINED
     ) -> Captions:
         """Caption the events of a batch.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.captioning.base import Captioner, CaptionerShape
+from pipeline.captioning.base import Captioner, CaptionerSizes
 from pipeline.captioning.streams import FeatureStreams
 from pipeline.config.captioners import CAPTIONERS
 from pipeline.config.train_captioner import DEFAULT_STREAM
@@ -16,7 +16,7 @@ from pipeline.datasets.vocabulary import Vocabulary
 from pipeline.errors import PipelineError, nearest
 from pipeline.io.atomic import read_json, write_json, write_text
 from pipeline.provenance.manifest import Manifest, read_manifest, write_manifest
-from pipeline.training.trainer import BestCheckpoint
+from pipeline.training.training_loop import BestCheckpoint
 from pipeline.training.weights import load_weights, save_weights
 
 METRICS = "metrics.jsonl"
@@ -58,7 +58,7 @@ class CaptionerBundle:
         """
         streams = self.features if isinstance(self.features, dict) else {DEFAULT_STREAM: self.features}
         opened = FeatureStreams.open(folder, streams, shards, metadata=self.combination)
-        for name, dim in self.captioner.shape.streams.items():
+        for name, dim in self.captioner.sizes.streams.items():
             if opened.dims[name] != dim:
                 raise PipelineError(
                     f"features {'+'.join(streams[name])}: {opened.dims[name]} channels, the captioner was trained on "
@@ -83,16 +83,16 @@ def save_captioner(
     captioner.load_state_dict(checkpoint.weights)
     metadata = metadata | {
         "architecture": captioner.settings.model_dump(mode="json"),
-        "shape": asdict(captioner.shape),
+        "sizes": asdict(captioner.sizes),
         "vocabulary": Vocabulary.read(vocabulary_path).digest,
         "parameters": count_parameters(captioner),
         "epoch": checkpoint.epoch,
         "meteor": checkpoint.score,
     }
     save_weights(folder / "model.safetensors", captioner)
-    write_json(folder / "config.json", {"architecture": metadata["architecture"], "shape": metadata["shape"]})
+    write_json(folder / "config.json", {"architecture": metadata["architecture"], "sizes": metadata["sizes"]})
     write_json(folder / "vocabulary.json", read_json(vocabulary_path, "vocabulary"))
-    write_text(folder / "card.md", card(metadata))
+    write_text(folder / "card.md", build_card(metadata))
     names = ("model.safetensors", "config.json", "vocabulary.json", "card.md", METRICS)
     write_manifest(output, [folder / name for name in names], metadata)
 
@@ -115,7 +115,7 @@ def load_captioner(path: Path) -> CaptionerBundle:
     vocabulary_path = manifest.file("vocabulary.json")
     vocabulary = Vocabulary.read(vocabulary_path)
     captioner = _build(manifest.file("config.json"))
-    _check_vocabulary(manifest, vocabulary, captioner.shape.vocabulary)
+    _check_vocabulary(manifest, vocabulary, captioner.sizes.vocabulary)
     load_weights(manifest.file("model.safetensors"), captioner)
     captioner.eval()
     return CaptionerBundle(
@@ -132,14 +132,14 @@ def _build(path: Path) -> Captioner:
     """Build the captioner that a config.json describes, without its weights."""
     saved = read_json(path, "architecture")
     try:
-        shape, architecture = CaptionerShape(**saved["shape"]), saved["architecture"]
+        sizes, architecture = CaptionerSizes(**saved["sizes"]), saved["architecture"]
         name = architecture["architecture"]
     except (KeyError, TypeError) as error:
         raise PipelineError(f"{path}: not the architecture of a captioner ({error!r}); train it again") from None
     if name not in CAPTIONERS:
         raise PipelineError(f"{path}: no captioner {name!r}{nearest(str(name), CAPTIONERS)}")
     settings = CAPTIONERS[name].settings.parse(architecture, f"{path}: architecture")
-    captioner: Captioner = CAPTIONERS[name].load()(shape, settings)
+    captioner: Captioner = CAPTIONERS[name].load()(sizes, settings)
     return captioner
 
 
@@ -162,7 +162,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def card(metadata: dict[str, Any]) -> str:
+def build_card(metadata: dict[str, Any]) -> str:
     """Return the model card: what the captioner is, how it was trained, what it is for."""
     spec = CAPTIONERS[metadata["architecture"]["architecture"]]
     facts = "\n".join(f"- {name}: {json.dumps(value)}" for name, value in metadata.items())

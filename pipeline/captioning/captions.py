@@ -47,7 +47,7 @@ def token_mask(tokens: Int64[Tensor, "events words"]) -> Bool[Tensor, "events wo
     return (num_ends == 0) | ((num_ends == 1) & (tokens == EOS))
 
 
-def forbid(logits: Float[Tensor, "*events ids"], *tokens: int) -> Float[Tensor, "*events ids"]:
+def mask_special_tokens(logits: Float[Tensor, "*events ids"], *tokens: int) -> Float[Tensor, "*events ids"]:
     """Set the logits of some tokens to minus infinity."""
     return logits.index_fill(-1, torch.tensor(tokens, device=logits.device), -torch.inf)
 
@@ -56,12 +56,12 @@ def next_token_log_probs(
     logits: Float[Tensor, "events ids"], *, is_first: bool, temperature: float = 1.0
 ) -> Float[Tensor, "events ids"]:
     """Return log-probabilities of the next token. UNK is never generated, and EOS not as the first token."""
-    return forbid(logits / temperature, UNK, *((EOS,) if is_first else ())).log_softmax(1)
+    return mask_special_tokens(logits / temperature, UNK, *((EOS,) if is_first else ())).log_softmax(1)
 
 
 def caption_log_probs(logits: Float[Tensor, "events words ids"]) -> Float[Tensor, "events words ids"]:
     """Return log-probabilities of the tokens at all positions, as `next_token_log_probs` does for one."""
-    possible = forbid(logits, UNK)
+    possible = mask_special_tokens(logits, UNK)
     is_forbidden = torch.zeros(possible.shape[1:], dtype=torch.bool, device=possible.device)
     is_forbidden[0, EOS] = True
     return possible.masked_fill(is_forbidden, -torch.inf).log_softmax(2)
@@ -80,7 +80,7 @@ def draw_replacements(
         a token drawn for each event, never EOS; and whether it replaces the annotated one.
     """
     with torch.no_grad():
-        drawn = forbid(logits, UNK, EOS).softmax(1).multinomial(1).squeeze(1)
+        drawn = mask_special_tokens(logits, UNK, EOS).softmax(1).multinomial(1).squeeze(1)
         is_replaced = torch.rand(len(logits), device=logits.device) < prob
     return drawn, is_replaced
 
@@ -141,7 +141,7 @@ class DecodingConstraints:
         allowed = logits
         if tokens.shape[1]:
             is_open = self._is_bad_ending(tokens[:, -1:])
-            allowed = torch.where(is_open, forbid(allowed, EOS), allowed)
+            allowed = torch.where(is_open, mask_special_tokens(allowed, EOS), allowed)
         if self.block_ngrams:
             allowed = allowed.masked_fill(self._would_repeat(tokens, logits.shape[1]), -torch.inf)
         is_stuck = (allowed == -torch.inf).all(1, keepdim=True)

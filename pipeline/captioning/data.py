@@ -96,7 +96,7 @@ def check_proposal_times(
             )
 
 
-def derangement(videos: Sequence[str], others: Sequence[str], seed: int) -> dict[str, str]:
+def draw_derangement(videos: Sequence[str], others: Sequence[str], seed: int) -> dict[str, str]:
     """Draw another video for each video: the shuffled control captions a video from the features of another.
 
     Args:

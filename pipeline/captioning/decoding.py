@@ -24,7 +24,7 @@ from pipeline.captioning.captions import (
     restore_batch_order,
     token_mask,
 )
-from pipeline.captioning.streams import Batch
+from pipeline.captioning.streams import EventBatch
 from pipeline.datasets.vocabulary import BOS, EOS
 
 ChooseTokens = Callable[[Tensor, Tensor, int], Tensor]
@@ -47,7 +47,7 @@ class DecodedRound(RoundResult):
 class Greedy(DecodingStrategy):
     """The most probable token at each step, without dropout and without gradients."""
 
-    def decode(self, captioner: Captioner, batch: Batch, constraints: DecodingConstraints) -> Captions:
+    def decode(self, captioner: Captioner, batch: EventBatch, constraints: DecodingConstraints) -> Captions:
         """Caption the events of a batch."""
 
         def most_probable(log_probs: Tensor, _events: Tensor, _position: int) -> Tensor:
@@ -73,7 +73,7 @@ class Sampling(DecodingStrategy):
     temperature: float
     draws: Float[Tensor, "events words"] | None = None
 
-    def decode(self, captioner: Captioner, batch: Batch, constraints: DecodingConstraints) -> Captions:
+    def decode(self, captioner: Captioner, batch: EventBatch, constraints: DecodingConstraints) -> Captions:
         """Caption the events of a batch."""
         draws = self.uniform_draws(captioner, batch)
 
@@ -84,11 +84,11 @@ class Sampling(DecodingStrategy):
             captioner, batch, lambda current: _step_by_step(captioner, current, draw, constraints, self.temperature)
         )
 
-    def uniform_draws(self, captioner: Captioner, batch: Batch) -> Float[Tensor, "events words"]:
+    def uniform_draws(self, captioner: Captioner, batch: EventBatch) -> Float[Tensor, "events words"]:
         """Return the given draws, or new ones."""
         if self.draws is not None:
             return self.draws
-        size = (batch.num_events, captioner.shape.max_words)
+        size = (batch.num_events, captioner.sizes.max_words)
         return torch.rand(size, dtype=torch.float64, device=batch.sequence_index.device)
 
 
@@ -116,7 +116,7 @@ class BeamSearch(DecodingStrategy):
     width: int
     length_power: float
 
-    def decode(self, captioner: Captioner, batch: Batch, constraints: DecodingConstraints) -> Captions:
+    def decode(self, captioner: Captioner, batch: EventBatch, constraints: DecodingConstraints) -> Captions:
         """Caption the events of a batch."""
 
         def search(current: DecodingRound) -> DecodedRound:
@@ -130,7 +130,7 @@ class BeamSearch(DecodingStrategy):
         self, captioner: Captioner, current: DecodingRound, constraints: DecodingConstraints
     ) -> Int64[Tensor, "round words"]:
         """Return the tokens of the best caption found for each event, EOS after its end."""
-        width, max_words = self.width, captioner.shape.max_words
+        width, max_words = self.width, captioner.sizes.max_words
         num_events, device = len(current.events), current.events.device
         first = torch.full((num_events * width,), BOS, device=device)
         logits, state = captioner.step(captioner.expand(current.state, width), first)
@@ -173,7 +173,7 @@ class BeamSearch(DecodingStrategy):
         return log_prob / lengths.clamp_min(1).to(log_prob.dtype) ** self.length_power
 
 
-def _decode(captioner: Captioner, batch: Batch, decode_round: Callable[[DecodingRound], DecodedRound]) -> Captions:
+def _decode(captioner: Captioner, batch: EventBatch, decode_round: Callable[[DecodingRound], DecodedRound]) -> Captions:
     """Caption the events of a batch, round by round."""
     results: list[DecodedRound] = []
     events: list[Tensor] = []
@@ -203,7 +203,7 @@ def _step_by_step(
     tokens = token.new_empty(len(token), 0)
     has_ended = torch.zeros_like(token, dtype=torch.bool)
     log_probs, eos_log_probs = [], []
-    for position in range(captioner.shape.max_words):
+    for position in range(captioner.sizes.max_words):
         logits, state = captioner.step(state, token)
         step_log_probs = next_token_log_probs(logits, is_first=position == 0, temperature=temperature)
         allowed = constraints.mask_logits(step_log_probs.detach(), tokens)
@@ -217,7 +217,7 @@ def _step_by_step(
     truncated = constraints.truncate_bad_endings(tokens)
     is_same = truncated == tokens
     if not is_same.all():  # the state has read words that were cut off
-        _, state = captioner.force(current.state, truncated)
+        _, state = captioner.teacher_force(current.state, truncated)
     return DecodedRound(
         truncated, state, torch.where(is_same, torch.stack(log_probs, 1), torch.stack(eos_log_probs, 1))
     )
@@ -226,5 +226,5 @@ def _step_by_step(
 def _rescore(captioner: Captioner, state: State, tokens: Int64[Tensor, "round words"]) -> DecodedRound:
     """Compute the log-probabilities of captions, and the state after them."""
     tokens = trim(tokens)
-    logits, state = captioner.force(state, tokens)
+    logits, state = captioner.teacher_force(state, tokens)
     return DecodedRound(tokens, state, caption_log_probs(logits).gather(2, tokens[..., None]).squeeze(2))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.datasets.concepts import concept_of_forms, read_concepts
-from pipeline.datasets.text import words
+from pipeline.datasets.text import split_words
 from pipeline.errors import PipelineError
 from pipeline.evaluation.predictions import Predictions
 from pipeline.io.atomic import read_json
@@ -50,7 +50,7 @@ class CaptionScore:
 
 
 @dataclass(frozen=True)
-class Lexicon:
+class ConceptLexicon:
     """Concepts and rarity of words.
 
     Attributes:
@@ -63,7 +63,7 @@ class Lexicon:
     idf: Mapping[str, float]
 
     @classmethod
-    def read(cls, concepts: Path, idf: Path) -> "Lexicon":
+    def read(cls, concepts: Path, idf: Path) -> "ConceptLexicon":
         """Read the two files that `mine_concepts` wrote.
 
         Raises:
@@ -73,14 +73,14 @@ class Lexicon:
 
     def score(self, sentence: str) -> CaptionScore:
         """Score a caption."""
-        caption_words = words(sentence)
+        caption_words = split_words(sentence)
         concepts = {self.concept_of[word] for word in caption_words if word in self.concept_of}
         rarest = min(caption_words, key=lambda word: (-self.idf.get(word, 0.0), word), default=None)
         return CaptionScore(tuple(sorted(concepts)), rarest, 0.0 if rarest is None else self.idf.get(rarest, 0.0))
 
 
 @dataclass(frozen=True)
-class Selection:
+class SelectedCaption:
     """The selected caption of one proposal.
 
     Attributes:
@@ -155,7 +155,9 @@ class Ensemble:
     all_empty: list[tuple[str, int]]
 
 
-def select_caption(sentences: Sequence[str], lexicon: Lexicon, criteria: Sequence[str] = CRITERIA) -> Selection:
+def select_caption(
+    sentences: Sequence[str], lexicon: ConceptLexicon, criteria: Sequence[str] = CRITERIA
+) -> SelectedCaption:
     """Select one of the members' captions of a proposal.
 
     Args:
@@ -169,12 +171,12 @@ def select_caption(sentences: Sequence[str], lexicon: Lexicon, criteria: Sequenc
     others = keys[:member] + keys[member + 1 :]
     compared = zip(("words", *criteria), keys[member], max(others, default=keys[member]), strict=True)
     decided_by = next((name for name, value, other in compared if value > other), "order")
-    return Selection(member, scores, decided_by)
+    return SelectedCaption(member, scores, decided_by)
 
 
 def select_captions(
     members: Sequence[Predictions],
-    lexicon: Lexicon,
+    lexicon: ConceptLexicon,
     criteria: Sequence[str] = CRITERIA,
     *,
     names: Sequence[str] | None = None,

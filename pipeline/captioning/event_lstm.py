@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812  # the usual name
 
 from pipeline.captioning.base import (
     Captioner,
-    CaptionerShape,
+    CaptionerSizes,
     DecodeRound,
     DecodingRound,
     RoundResult,
@@ -26,8 +26,8 @@ from pipeline.captioning.base import (
     trim,
 )
 from pipeline.captioning.captions import caption_log_probs, draw_replacements, restore_batch_order
-from pipeline.captioning.streams import Batch, gather_event_rows
-from pipeline.config.captioners import EventLstm
+from pipeline.captioning.streams import EventBatch, gather_event_rows
+from pipeline.config.captioners import EventLstmSettings
 from pipeline.datasets.vocabulary import EOS
 
 MAX_INPUT_DIM = 1024
@@ -137,15 +137,15 @@ class EventLstmCaptioner(Captioner):
     """The event captioner.
 
     Args:
-        shape: sizes that come from the data; one stream.
+        sizes: sizes that come from the data; one stream.
         settings: settings of the architecture.
     """
 
-    settings: EventLstm
+    settings: EventLstmSettings
 
-    def __init__(self, shape: CaptionerShape, settings: EventLstm) -> None:
-        super().__init__(shape, settings)
-        [(self.stream, dim)] = shape.streams.items()
+    def __init__(self, sizes: CaptionerSizes, settings: EventLstmSettings) -> None:
+        super().__init__(sizes, settings)
+        [(self.stream, dim)] = sizes.streams.items()
         hidden = settings.hidden
         width = hidden if dim > MAX_INPUT_DIM else dim
         context = hidden * (1 + settings.relations) + NUM_POSITION_BINS
@@ -154,10 +154,10 @@ class EventLstmCaptioner(Captioner):
         self.event = nn.Linear(width, hidden)
         self.relations = EventSelfAttention(hidden) if settings.relations else None
         self.sentence_lstm = SentenceLstm(context, hidden)
-        self.word_lstm = WordLstm(width, hidden, shape.vocabulary, settings.dropout)
+        self.word_lstm = WordLstm(width, hidden, sizes.vocabulary, settings.dropout)
         self.dropout = nn.Dropout(settings.dropout)
 
-    def encode(self, batch: Batch) -> EncodedEvents:
+    def encode(self, batch: EventBatch) -> EncodedEvents:
         """Encode the events of a batch."""
         features = self.project(self.normalized(batch, self.stream))
         event_rows = batch.streams[self.stream].event_rows
@@ -177,7 +177,7 @@ class EventLstmCaptioner(Captioner):
         sentence = self.sentence_lstm(self.sentence_lstm.initial_state(len(memory.context)), memory.context)
         return self.word_lstm.start(memory.attention, sentence.cell)
 
-    def decode_rounds(self, batch: Batch, decode_round: DecodeRound) -> None:
+    def decode_rounds(self, batch: EventBatch, decode_round: DecodeRound) -> None:
         """Caption the first events of all sequences, then the second ones, ...; without context all events at once."""
         if not self.settings.context:
             super().decode_rounds(batch, decode_round)
@@ -202,7 +202,7 @@ class EventLstmCaptioner(Captioner):
         hidden, cell, last_hidden = select_rows((state.hidden, state.cell, state.last_hidden), indices)
         return WordState(state.memory, hidden, cell, last_hidden)
 
-    def force(
+    def teacher_force(
         self, state: WordState, tokens: Int64[Tensor, "rows words"], sampling_prob: float = 0.0
     ) -> tuple[Float[Tensor, "rows words ids"], WordState]:
         """Read given captions; the output layer sees all positions at once."""
@@ -210,7 +210,7 @@ class EventLstmCaptioner(Captioner):
         return self.word_lstm.logits(hidden), state
 
     def forward(
-        self, batch: Batch, tokens: Int64[Tensor, "events words"], sampling_prob: float = 0.0
+        self, batch: EventBatch, tokens: Int64[Tensor, "events words"], sampling_prob: float = 0.0
     ) -> Float[Tensor, "events words ids"]:
         """Return log-probabilities of every token of given captions; the output layer sees all rounds at once."""
         hidden: list[Tensor] = []
@@ -227,7 +227,7 @@ class EventLstmCaptioner(Captioner):
         return caption_log_probs(self.word_lstm.logits(restore_batch_order(hidden, events, tokens.shape[1])))
 
 
-def sort_by_time(batch: Batch) -> EventOrder:
+def sort_by_time(batch: EventBatch) -> EventOrder:
     """Sort the events of each sequence by start and end; of equal ones, the first in the batch comes first."""
     sequence_index, times = batch.sequence_index.tolist(), batch.relative_times.tolist()
     index: list[list[int]] = [[] for _ in range(batch.num_sequences)]

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pipeline.captioning.base import Captioner
 from pipeline.captioning.decoding import Greedy, Sampling
-from pipeline.captioning.streams import Batch, EventSequence
+from pipeline.captioning.streams import EventBatch, EventSequence
 from pipeline.datasets.tiou import tiou_densevid
 from pipeline.datasets.vocabulary import EOS
 from pipeline.evaluation.ragged import enumerate_cells
@@ -51,7 +51,7 @@ class ScstStep:
 
 def scst_step(
     captioner: Captioner,
-    batch: Batch,
+    batch: EventBatch,
     sentences: Sequence[str],
     reward: Reward,
     *,

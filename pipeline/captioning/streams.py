@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pipeline.config.combination import Align, Missing
 from pipeline.features.cache import FeatureCache
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 
 MIN_EVENT_S = 0.1
 """Events count as at least this long [s]."""
@@ -38,7 +38,7 @@ class EventSequence:
 
 
 @dataclass(frozen=True)
-class Stream:
+class BatchStream:
     """One stream of features of a batch.
 
     Attributes:
@@ -51,17 +51,19 @@ class Stream:
     lengths: Int64[Tensor, " sequences"]
     event_rows: Int64[Tensor, "events 2"]
 
-    def to(self, device: torch.device) -> "Stream":
+    def to(self, device: torch.device) -> "BatchStream":
         """Copy the stream to a device."""
-        return Stream(self.values.to(device), self.lengths.to(device), self.event_rows.to(device))
+        return BatchStream(self.values.to(device), self.lengths.to(device), self.event_rows.to(device))
 
-    def repeat(self, times: int) -> "Stream":
+    def repeat(self, times: int) -> "BatchStream":
         """Repeat all sequences, and with them their events."""
-        return Stream(self.values.repeat(times, 1, 1), self.lengths.repeat(times), self.event_rows.repeat(times, 1))
+        return BatchStream(
+            self.values.repeat(times, 1, 1), self.lengths.repeat(times), self.event_rows.repeat(times, 1)
+        )
 
 
 @dataclass(frozen=True)
-class Batch:
+class EventBatch:
     """The events of several sequences, one after another.
 
     Attributes:
@@ -71,7 +73,7 @@ class Batch:
             that of `MIN_EVENT_S`, so that they can be divided by and have a logarithm.
     """
 
-    streams: Mapping[str, Stream]
+    streams: Mapping[str, BatchStream]
     sequence_index: Int64[Tensor, " events"]
     relative_times: Float[Tensor, "events 3"]
 
@@ -85,17 +87,17 @@ class Batch:
         """Number of sequences."""
         return len(next(iter(self.streams.values())).lengths)
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> "EventBatch":
         """Copy the batch to a device."""
         streams = {name: stream.to(device) for name, stream in self.streams.items()}
-        return Batch(streams, self.sequence_index.to(device), self.relative_times.to(device))
+        return EventBatch(streams, self.sequence_index.to(device), self.relative_times.to(device))
 
-    def repeat(self, times: int) -> "Batch":
+    def repeat(self, times: int) -> "EventBatch":
         """Repeat all sequences, copy after copy; the copies are independent of each other."""
         if times == 1:
             return self
         offsets = torch.arange(times, device=self.sequence_index.device)[:, None] * self.num_sequences
-        return Batch(
+        return EventBatch(
             {name: stream.repeat(times) for name, stream in self.streams.items()},
             (self.sequence_index + offsets).flatten(),
             self.relative_times.repeat(times, 1),
@@ -123,7 +125,7 @@ class FeatureStreams:
         features: the features of each stream.
     """
 
-    features: Mapping[str, Features]
+    features: Mapping[str, CombinedFeatures]
 
     @classmethod
     def open(
@@ -155,7 +157,7 @@ class FeatureStreams:
             rules: dict[str, Any] = {"align": align, "missing": missing}
             if metadata is not None:
                 rules = {key: metadata[name][key] for key in ("align", "missing", "expected")}
-            opened[name] = Features.open(folder, features, shards, **rules)
+            opened[name] = CombinedFeatures.open(folder, features, shards, **rules)
         return cls(opened)
 
     @property
@@ -205,7 +207,7 @@ class StreamCache:
         """Return, for each stream, an iterator over the features of some videos."""
         return {name: map(cache.read, videos) for name, cache in self._caches.items()}
 
-    def collate(self, sequences: Sequence[EventSequence]) -> Batch:
+    def collate(self, sequences: Sequence[EventSequence]) -> EventBatch:
         """Read the features of some sequences, each with at least one event, into a batch on the CPU.
 
         Raises:
@@ -219,13 +221,13 @@ class StreamCache:
                 sequence_index.append(index)
                 relative_times.append((first, last, max(last - first, MIN_EVENT_S / duration)))
         streams = {name: _collate_stream(sequences, cache) for name, cache in self._caches.items()}
-        return Batch(streams, torch.tensor(sequence_index), torch.tensor(relative_times))
+        return EventBatch(streams, torch.tensor(sequence_index), torch.tensor(relative_times))
 
 
-def _collate_stream(sequences: Sequence[EventSequence], cache: FeatureCache) -> Stream:
+def _collate_stream(sequences: Sequence[EventSequence], cache: FeatureCache) -> BatchStream:
     values = [cache.read(sequence.video) for sequence in sequences]
     event_rows = [
         cache.features.event_rows(sequence.video, start, end) for sequence in sequences for start, end in sequence.times
     ]
     lengths = torch.tensor([len(rows) for rows in values])
-    return Stream(pad_sequence(values, batch_first=True), lengths, torch.tensor(event_rows))
+    return BatchStream(pad_sequence(values, batch_first=True), lengths, torch.tensor(event_rows))

@@ -7,20 +7,20 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from pipeline.captioning.base import Captioner
+from pipeline.captioning.caption_scorer import CaptionScorer
 from pipeline.captioning.captions import token_mask
 from pipeline.captioning.data import annotated_sequences, sentences_of
 from pipeline.captioning.decoding import Greedy
-from pipeline.captioning.rewards import CaptionScorer
-from pipeline.captioning.streams import Batch, EventSequence, FeatureStreams, StreamCache
+from pipeline.captioning.streams import EventBatch, EventSequence, FeatureStreams, StreamCache
 from pipeline.config.training import CaptionerTrainingSettings
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import UNK, Vocabulary
 from pipeline.errors import PipelineError
 from pipeline.evaluation.diversity import BAD_ENDINGS
 from pipeline.features.cache import batches
-from pipeline.training.trainer import train_epoch
+from pipeline.training.training_loop import train_on_batches
 
-TrainStep = Callable[[Batch, list[str]], tuple[Tensor, Mapping[str, float]]]
+TrainStep = Callable[[EventBatch, list[str]], tuple[Tensor, Mapping[str, float]]]
 """From a batch and the sentences of its events to a loss and metrics."""
 
 VALIDATION_BATCH = 16
@@ -64,7 +64,7 @@ class CaptionerTrainer:
         def step_on(sequences: list[EventSequence]) -> tuple[Tensor, Mapping[str, float]]:
             return step(self.cache.collate(sequences).to(device), sentences_of(sequences))
 
-        return train_epoch(
+        return train_on_batches(
             batches([self.sequences[index] for index in order], self.batch_size),
             step_on,
             self.optimizer,

@@ -12,7 +12,7 @@ differ, 0 if they are equal, 2 on errors.
 import json
 from pathlib import Path
 
-from pipeline.config.command import command, parser
+from pipeline.config.command import build_parser, command
 from pipeline.errors import PipelineError
 from pipeline.provenance.difference import compare_results, describe_differences
 from pipeline.provenance.tree import render_tree, tree_as_data
@@ -22,7 +22,7 @@ from pipeline.provenance.walk import walk_back
 @command
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    arguments = parser(__doc__, prog="sa-tsp explain")
+    arguments = build_parser(__doc__, prog="sa-tsp explain")
     arguments.add_argument("result", type=Path, nargs="+", help="an output of any stage; two with --diff")
     arguments.add_argument("--diff", action="store_true", help="show the first stage in which two results differ")
     arguments.add_argument("--json", action="store_true", help="print JSON")

@@ -27,7 +27,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.config.command import add_config, command, list_settings, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, list_settings, read_config
 from pipeline.config.encoders import WEIGHTS_FOLDER
 from pipeline.config.extract_features import EncoderFeature, ExtractFeatures
 from pipeline.config.extractors import (
@@ -51,7 +51,7 @@ ALL = ""
 @command
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    arguments = parser(__doc__, prog="sa-tsp features", epilog=_settings_help())
+    arguments = build_parser(__doc__, prog="sa-tsp features", epilog=_settings_help())
     add = arguments.add_argument
     add("--list", action="store_true", help="list the extractors, and the weight files in --folder")
     add("--show", metavar="NAME", help="show one extractor: windows, input, settings, weight files, licences")

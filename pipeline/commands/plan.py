@@ -10,9 +10,9 @@ Out: on the terminal, the rules in the order of the data flow, each with its num
 
 from pathlib import Path
 
-from pipeline.config.command import command, parser
+from pipeline.config.command import build_parser, command
 from pipeline.provenance.benchmarks import Benchmarks
-from pipeline.provenance.jobs import Estimate, Job, dry_run, estimate_cost
+from pipeline.provenance.jobs import CostEstimate, Job, dry_run, estimate_cost
 from pipeline.provenance.reasons import Reason, find_reasons
 from pipeline.provenance.settings import datasets_of_targets, overlay_changes
 
@@ -65,7 +65,7 @@ def reason_lines(reasons: list[Reason]) -> list[str]:
     return lines
 
 
-def total_lines(jobs: list[Job], estimate: Estimate) -> list[str]:
+def total_lines(jobs: list[Job], estimate: CostEstimate) -> list[str]:
     """Describe the total: number of jobs, time, GPU-hours."""
     count = sum(job.command is not None for job in jobs)
     lines = [f"total: {count} job{'s' if count > 1 else ''}"]
@@ -92,7 +92,7 @@ def format_duration(seconds: float) -> str:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    arguments = parser(__doc__, prog="sa-tsp plan")
+    arguments = build_parser(__doc__, prog="sa-tsp plan")
     arguments.add_argument("target", nargs="*", help="target, as for snakemake; default: the demo")
     arguments.add_argument("--configfile", type=Path, nargs="+", default=[], help="your configuration files")
     args = arguments.parse_args(argv)

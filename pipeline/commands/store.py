@@ -16,7 +16,7 @@ import logging
 from pathlib import Path
 from typing import get_args
 
-from pipeline.config.command import command, parser
+from pipeline.config.command import build_parser, command
 from pipeline.errors import PipelineError
 from pipeline.features.exchange import VideoSelection, export_h5, export_npy, import_features
 from pipeline.features.external_files import H5_SUFFIXES
@@ -28,7 +28,7 @@ from pipeline.features.time_grid import ClipGrid
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the command."""
-    arguments = parser(__doc__, prog="sa-tsp store")
+    arguments = build_parser(__doc__, prog="sa-tsp store")
     commands = arguments.add_subparsers(dest="command", required=True)
     _add_import(commands.add_parser("import", help="import features from files into the store"))
     exporting = commands.add_parser("export", help="export features of the store to a file")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from pipeline.config.command import command, parser
+from pipeline.config.command import build_parser, command
 from pipeline.config.encoders import ENCODERS, PUBLISHED_WEIGHTS, WEIGHTS_FOLDER, initial_weights_path
-from pipeline.encoders.fetch import fetch
+from pipeline.encoders.fetch import fetch_weights
 from pipeline.encoders.r2plus1d import build_encoder
 from pipeline.encoders.weight_files import EncoderWeights, read_encoder_weights
 
@@ -21,7 +21,7 @@ from pipeline.encoders.weight_files import EncoderWeights, read_encoder_weights
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the command."""
-    arguments = parser(__doc__, prog="sa-tsp weights")
+    arguments = build_parser(__doc__, prog="sa-tsp weights")
     commands = arguments.add_subparsers(dest="command", required=True)
     list_parser = commands.add_parser("list", help="list the published weights; * marks those that are present")
     fetch_parser = commands.add_parser("fetch", help="download published weights")
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         case "list":
             lines = _list_weights(args.folder)
         case "fetch":
-            lines = [str(fetch(PUBLISHED_WEIGHTS[args.name], args.folder))]
+            lines = [str(fetch_weights(PUBLISHED_WEIGHTS[args.name], args.folder))]
         case _:
             lines = _describe(read_encoder_weights(initial_weights_path(args.weights)))
     print("\n".join(lines))

@@ -14,7 +14,7 @@ from pipeline.config.metrics import METRICS
 from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
 from pipeline.evaluation.captions import CaptionEvaluation
-from pipeline.evaluation.evaluator import evaluate, read_predicted_events, read_reference_events
+from pipeline.evaluation.evaluator import evaluate_caption_sets, read_predicted_events, read_reference_events
 from pipeline.io.atomic import read_json
 
 VideoScores = Float[np.ndarray, " videos"]
@@ -87,7 +87,7 @@ def read_runs(results: Path, config: Comparison) -> list[DatasetRun]:
     return [_read_run(results.with_name(dataset), config) for dataset in config.datasets(results.name)]
 
 
-def score_captions(folder: Path, captions: Mapping[str, Path], split: str, settings: Evaluate) -> CaptionScores:
+def score_caption_files(folder: Path, captions: Mapping[str, Path], split: str, settings: Evaluate) -> CaptionScores:
     """Score caption files on the same videos.
 
     Args:
@@ -108,7 +108,7 @@ def score_captions(folder: Path, captions: Mapping[str, Path], split: str, setti
     if not any(references):
         raise PipelineError(f"{folder}: no video of split {split} has both a file and reference captions")
     predictions = {name: read_predicted_events(path) for name, path in captions.items()}
-    evaluations = evaluate(predictions, references, settings)
+    evaluations = evaluate_caption_sets(predictions, references, settings)
     by_name = {name: _reported_scores(evaluation) for name, evaluation in evaluations.items()}
     metrics = next(iter(by_name.values()))
     values = {metric: {name: scores[metric] for name, scores in by_name.items()} for metric in metrics}
@@ -138,7 +138,7 @@ def _read_run(folder: Path, config: Comparison) -> DatasetRun:
         captions,
         {system: read_json(path, "probes") for system, path in probe_files.items()},
         list(probe_files.values()),
-        score_captions(folder, sets, config.split, config.scores),
+        score_caption_files(folder, sets, config.split, config.scores),
     )
 
 

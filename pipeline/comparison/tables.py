@@ -39,7 +39,7 @@ def paper_columns(systems: list[Row]) -> list[tuple[str, str]]:
     )
 
 
-def markdown(result: dict[str, Any]) -> str:
+def comparison_markdown(result: dict[str, Any]) -> str:
     """Format the systems and the differences as one Markdown table, in points of 100.
 
     Args:

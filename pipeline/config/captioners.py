@@ -37,7 +37,7 @@ class CaptionerSettings(Section):
             )
 
 
-class EventLstm(CaptionerSettings):
+class EventLstmSettings(CaptionerSettings):
     """The event captioner of Wang et al. (2020): a sentence LSTM over the events, a word LSTM for each caption."""
 
     max_streams: ClassVar[int | None] = 1
@@ -65,7 +65,7 @@ CAPTIONERS = Registry(
             name="event_lstm",
             description="event captioner (Wang et al., 2020): event self-attention, a sentence LSTM and a word LSTM "
             "with attention over the event's features",
-            settings=EventLstm,
+            settings=EventLstmSettings,
             build="pipeline.captioning.event_lstm:EventLstmCaptioner",
         ),
     ],

@@ -105,7 +105,7 @@ class Parser(argparse.ArgumentParser):
         return options
 
 
-def parser(doc: str | None, **kwargs: Any) -> Parser:
+def build_parser(doc: str | None, **kwargs: Any) -> Parser:
     """Return a parser whose description is the module's docstring, shown as written.
 
     Args:
@@ -139,7 +139,7 @@ def add_config(arguments: argparse.ArgumentParser, section: type[Settings], name
         arguments.section = (section, name)
 
 
-class Setting(NamedTuple):
+class SettingHelp(NamedTuple):
     """A setting as `--help` shows it.
 
     Attributes:
@@ -153,14 +153,14 @@ class Setting(NamedTuple):
     default: str
 
 
-def list_settings(model: type[BaseModel], prefix: str = "") -> dict[str, Setting]:
+def list_settings(model: type[BaseModel], prefix: str = "") -> dict[str, SettingHelp]:
     """Return the settings of a model, those of nested models with dots, and of all kinds of a union.
 
     Args:
         model: the model of a section.
         prefix: key path of the model, with a dot at the end.
     """
-    settings: dict[str, Setting] = {}
+    settings: dict[str, SettingHelp] = {}
     kinds = [kind for kind in alternatives(model) if is_model(kind)]
     for kind in kinds:
         for name, field in kind.model_fields.items():
@@ -175,7 +175,7 @@ def list_settings(model: type[BaseModel], prefix: str = "") -> dict[str, Setting
     return dict(sorted(settings.items(), key=lambda item: _position(item[0], order)))
 
 
-def _merge_kinds(first: Setting | None, second: Setting) -> Setting:
+def _merge_kinds(first: SettingHelp | None, second: SettingHelp) -> SettingHelp:
     """Return a setting that several kinds of a union have: it accepts the values of each."""
     if first is None:
         return second
@@ -187,12 +187,12 @@ def _position(key: str, order: list[str]) -> int:
     return next(index for index, name in enumerate(order) if key == name or key.startswith(f"{name}."))
 
 
-def _describe_setting(field: FieldInfo) -> Setting:
+def _describe_setting(field: FieldInfo) -> SettingHelp:
     default = field.get_default(call_default_factory=True)
     if isinstance(default, BaseModel):
         default = default.model_dump(mode="json")
     text = "required" if field.is_required() else f"default: {json.dumps(default, default=str)}"
-    return Setting(_type_name(field.annotation), field.description or "", text)
+    return SettingHelp(_type_name(field.annotation), field.description or "", text)
 
 
 def _type_name(annotation: Any) -> str:

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pipeline.config.base import Section
 from pipeline.config.dataset_names import DATASET
 from pipeline.config.evaluate import Evaluate
-from pipeline.config.select_captions import Member
+from pipeline.config.select_captions import EnsembleMember
 
 ENSEMBLE = "ensemble"
 """System without members: the ensemble of the section `select_captions`."""
@@ -37,7 +37,7 @@ class System(Section):
 
     name: str = Field(description="name in the result; caption files of a system of several members begin with it")
     label: str | None = Field(None, description="title in tables and pictures; null: the name")
-    members: list[Member] = Field(
+    members: list[EnsembleMember] = Field(
         [], description="one captioner, or several that form an ensemble; empty: the ensemble of `select_captions`"
     )
     feature: str | None = Field(
@@ -76,7 +76,7 @@ class System(Section):
         return self.members[0].label if len(self.members) == 1 else self.name
 
 
-class Pair(Section):
+class SystemPair(Section):
     """Two systems whose difference is reported."""
 
     system: str = Field(description="name of a system, or `control`")
@@ -89,7 +89,7 @@ class Comparison(Section):
     TARGET = "results/{dataset}_ablation.json"
 
     systems: list[System] = Field(min_length=1, description="systems, in the order of the tables")
-    pairs: list[Pair] | None = Field(
+    pairs: list[SystemPair] | None = Field(
         None, description="pairs of systems whose difference is reported; null: each system with the one before it"
     )
     control: str | None = Field(
@@ -132,11 +132,11 @@ class Comparison(Section):
         return self
 
     @property
-    def reported_pairs(self) -> list[Pair]:
+    def reported_pairs(self) -> list[SystemPair]:
         """Pairs whose difference is reported."""
         if self.pairs is not None:
             return self.pairs
-        return [Pair(system=system.name, compared_to=before.name) for before, system in pairwise(self.systems)]
+        return [SystemPair(system=system.name, compared_to=before.name) for before, system in pairwise(self.systems)]
 
     def datasets(self, dataset: str) -> list[str]:
         """Return the names of the datasets on which the systems are compared."""
@@ -156,13 +156,13 @@ class Comparison(Section):
         return files
 
 
-def ensembles(comparisons: Iterable[Comparison]) -> dict[str, list[Member]]:
+def ensembles(comparisons: Iterable[Comparison]) -> dict[str, list[EnsembleMember]]:
     """Return the members of all systems of several captioners, by the name that their caption files begin with.
 
     Raises:
         ValueError: two comparisons give the same name to different ensembles.
     """
-    members: dict[str, list[Member]] = {}
+    members: dict[str, list[EnsembleMember]] = {}
     for system in (system for comparison in comparisons for system in comparison.systems):
         if len(system.members) > 1 and members.setdefault(system.name, system.members) != system.members:
             raise ValueError(
@@ -174,17 +174,17 @@ def ensembles(comparisons: Iterable[Comparison]) -> dict[str, list[Member]]:
 
 DEFAULT_COMPARISONS = {
     "pretraining": Comparison(
-        systems=[System(name="sa_tsp", members=[Member(captioner="sa_tsp")], feature="sa_tsp")],
-        pairs=[Pair(system="sa_tsp", compared_to=CONTROL)],
+        systems=[System(name="sa_tsp", members=[EnsembleMember(captioner="sa_tsp")], feature="sa_tsp")],
+        pairs=[SystemPair(system="sa_tsp", compared_to=CONTROL)],
         control="sa_tsp",
         seeds=[31, 32, 33],
     ),
     "ablation": Comparison(
         systems=[
-            System(name="single", members=[Member(captioner="sa_tsp", before_scst=True)]),
+            System(name="single", members=[EnsembleMember(captioner="sa_tsp", before_scst=True)]),
             System(
                 name="scst",
-                members=[Member(captioner="sa_tsp")],
+                members=[EnsembleMember(captioner="sa_tsp")],
                 paper={"gt": {"METEOR": 15.89}, "learned": {"METEOR": 11.42}},
             ),
             System(name=ENSEMBLE, paper={"gt": {"METEOR": 16.19}, "learned": {"METEOR": 11.50}}),

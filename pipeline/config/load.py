@@ -18,7 +18,6 @@ from pipeline.config.evaluate import Evaluate
 from pipeline.config.extract_features import KINDS, EncoderFeature, ExtractFeatures
 from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.config.generate_captions import GenerateCaptions
-from pipeline.config.localizers import Boundary
 from pipeline.config.losses import build_losses
 from pipeline.config.make_demo import MakeDemo
 from pipeline.config.mine_concepts import MineConcepts
@@ -26,8 +25,9 @@ from pipeline.config.pool_features import PoolFeatures
 from pipeline.config.pretrain_encoder import GlobalFeature, PretrainEncoder
 from pipeline.config.probe_encoder import ProbeEncoder
 from pipeline.config.propose_events import GroundTruthProposals, LearnedProposals, ProposeEvents
+from pipeline.config.proposers import BoundarySettings
 from pipeline.config.reencode import Reencode
-from pipeline.config.select_captions import Member, SelectCaptions
+from pipeline.config.select_captions import EnsembleMember, SelectCaptions
 from pipeline.config.train_captioner import CaptionerEntry, TrainCaptioner
 from pipeline.config.train_proposer import TrainProposer
 from pipeline.config.variants import rehearse, reseed
@@ -67,7 +67,7 @@ class Config(Section):
     pool_features: PoolFeatures = Field(PoolFeatures(), description="one vector per video, pooled over its features")
     probe_encoder: ProbeEncoder = Field(ProbeEncoder(), description="linear probes of features")
     train_proposer: dict[str, TrainProposer] = Field(
-        {"learned": TrainProposer(Boundary(features=["sa_tsp"]))}, description="proposers, by name"
+        {"learned": TrainProposer(BoundarySettings(features=["sa_tsp"]))}, description="proposers, by name"
     )
     propose_events: dict[str, ProposeEvents] = Field(
         {"gt": ProposeEvents(GroundTruthProposals()), "learned": ProposeEvents(LearnedProposals())},
@@ -80,7 +80,7 @@ class Config(Section):
     finetune_scst: FinetuneScst = Field(FinetuneScst(), description="self-critical training of captioners")
     generate_captions: GenerateCaptions = Field(GenerateCaptions(), description="decoding of captions")
     select_captions: SelectCaptions = Field(
-        SelectCaptions(members=[Member(captioner="sa_tsp", seed=seed) for seed in range(5)]),
+        SelectCaptions(members=[EnsembleMember(captioner="sa_tsp", seed=seed) for seed in range(5)]),
         description="the ensemble (SA-TSP, section 1.4: M = 5)",
     )
     evaluate: Evaluate = Field(Evaluate(), description="scores")
@@ -225,7 +225,7 @@ def _check_features(key: str, features: list[str], entries: Iterable[str]) -> No
     _check_entries(key, features, entries)
 
 
-def load(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) -> Config:
+def load_config(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) -> Config:
     """Load the configuration of one dataset.
 
     Args:
@@ -254,10 +254,10 @@ def _merge_files(dataset: str, overrides: dict[str, Any], folder: Path) -> dict[
     if not path.is_file():
         datasets = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
         raise PipelineError(f"no dataset {dataset!r}: {path} is missing; there are {datasets}")
-    return merge(merge(_read_once(folder / "config.yaml"), _read_once(path)), overrides)
+    return merge_settings(merge_settings(_read_once(folder / "config.yaml"), _read_once(path)), overrides)
 
 
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merge_settings(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Merge `over` into `base` key by key; lists and scalars are replaced, and null removes a mapping.
 
     An entry of another kind (proposals of a file instead of learned ones, the feature of a published network instead of
@@ -281,7 +281,7 @@ def _merge_entries(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]
     if over.get("architecture") in CAPTIONERS and over["architecture"] != base.get("architecture"):
         # Of the settings of a captioner of another architecture only those of the training remain.
         base = {key: value for key, value in base.items() if key in CaptionerEntry.model_fields}
-    return merge(base, over)
+    return merge_settings(base, over)
 
 
 def _is_other_kind(base: dict[str, Any], over: dict[str, Any]) -> bool:

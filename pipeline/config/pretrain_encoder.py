@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.config.base import MACHINE, Device, Section, device_field, steps_field
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.config.encoders import Architecture, EncoderSettings
 from pipeline.config.losses import Losses, build_losses
 from pipeline.config.pool_features import Pool
@@ -33,7 +33,7 @@ class PretrainEncoder(EncoderSettings):
         "random weights",
     )
     keep_heads: bool = Field(False, description="initialise the heads too from that file, if it has them")
-    clip: Clip = Field(Clip(), description="geometry of a clip")
+    clip: ClipGeometry = Field(ClipGeometry(), description="geometry of a clip")
     clips_per_segment: int = Field(5, ge=1, description="clips drawn from each segment per epoch")
     background_gap: float = Field(
         5.333,

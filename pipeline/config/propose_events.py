@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, RootModel, SerializeAsAny, WrapValidator
 
 from pipeline.config.base import Device, Section, Settings, device_field
-from pipeline.config.localizers import ProposalSelection, validate_kind
+from pipeline.config.proposers import ProposalSelection, validate_kind
 
 
 class GroundTruthProposals(Section):

@@ -1,6 +1,6 @@
 """The one pattern for parts that can be exchanged: a registry maps a name to a spec.
 
-Each kind of part has one light module in `pipeline.config` (encoders, extractors, localizers, captioners, annotation
+Each kind of part has one light module in `pipeline.config` (encoders, extractors, proposers, captioners, annotation
 readers, metrics, losses): it holds the settings models and the registry. The code of a part is imported when it is
 built, so that reading the configuration imports no network. The unions of the configuration, the tables of the
 documents and the parameters of the tests are made from the registries.

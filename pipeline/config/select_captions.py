@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pipeline.config.base import Section
 
 
-class Member(Section):
+class EnsembleMember(Section):
     """One captioner of the ensemble."""
 
     captioner: str = Field(description="entry of `train_captioner`")
@@ -33,7 +33,7 @@ class SelectCaptions(Section):
             raise ValueError("criteria names one twice")
         return self
 
-    members: list[Member] = Field(min_length=1, description="captioners of the ensemble (M of them)")
+    members: list[EnsembleMember] = Field(min_length=1, description="captioners of the ensemble (M of them)")
     criteria: list[Literal["concepts", "idf"]] = Field(
         ["concepts", "idf"],
         min_length=1,

@@ -42,8 +42,8 @@ FeatureStreamNames = Annotated[
 ]
 
 
-class CaptionerInputs(CaptionerSettings):
-    """What a captioner reads and writes."""
+class CaptionerFeatureSettings(CaptionerSettings):
+    """The features that a captioner reads, and how several of them are combined."""
 
     features: FeatureStreamNames = Field(
         description="entries of `extract_features`: a list, concatenated along channels, or named streams of lists, "
@@ -51,12 +51,12 @@ class CaptionerInputs(CaptionerSettings):
     )
     align: Align = align_field()
     missing: Missing = missing_field()
-    max_words: int = Field(28, ge=1, description="maximum number of words per caption; longer sentences are truncated")
 
 
-class CaptionerEntry(CaptionerTrainingSettings, CaptionerInputs):
+class CaptionerEntry(CaptionerTrainingSettings, CaptionerFeatureSettings):
     """Cross-entropy training of one captioner; the settings of its architecture come beside these."""
 
+    max_words: int = Field(28, ge=1, description="maximum number of words per caption; longer sentences are truncated")
     weight_decay: float = Field(0.0, ge=0, description="weight decay (L2 penalty) of Adam")
     scheduled_sampling: float = Field(
         0.0,

@@ -1,22 +1,22 @@
-"""Section `train_proposer`: one entry per proposer; the settings are those of its localizer."""
+"""Section `train_proposer`: one entry per proposer, whose `kind` names the network."""
 
 from typing import Annotated
 
 from pydantic import Field, RootModel, SerializeAsAny, WrapValidator
 
 from pipeline.config.base import Settings
-from pipeline.config.localizers import ANY_LOCALIZER, LocalizerSettings, validate_localizer
+from pipeline.config.proposers import ANY_PROPOSER, ProposerSettings, validate_proposer
 
 
 class TrainProposer(
     RootModel[
         Annotated[
-            SerializeAsAny[LocalizerSettings],
+            SerializeAsAny[ProposerSettings],
             WrapValidator(
-                validate_localizer, json_schema_input_type=Annotated[ANY_LOCALIZER, Field(discriminator="kind")]
+                validate_proposer, json_schema_input_type=Annotated[ANY_PROPOSER, Field(discriminator="kind")]
             ),
         ]
     ],
     Settings,
 ):
-    """One proposer: the localizer that `kind` names."""
+    """One proposer: the network that `kind` names."""

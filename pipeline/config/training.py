@@ -1,4 +1,4 @@
-"""Settings that the trainings of several stages share: captioners, SCST, localizers.
+"""Settings that the trainings of several stages share: captioners, SCST, proposers.
 
 A section derives from these models and declares a field again only where its default differs.
 """

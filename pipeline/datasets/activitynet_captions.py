@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.datasets.annotations import CaptionedVideo, Segment, check_duration, check_times
+from pipeline.datasets.annotations import AnnotatedSegment, CaptionedVideo, check_duration, check_times
 from pipeline.datasets.video_ids import check_id
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import read_json, write_json
@@ -47,5 +47,5 @@ def _parse_video(path: Path, video: str, entry: object) -> CaptionedVideo:
         start, end = check_times(times, path, video, index)
         if not isinstance(sentence, str):
             raise PipelineError(f"{path}: video {video}, event {index}: sentence {sentence!r} is not text")
-        events.append(Segment(start, end, sentence))
+        events.append(AnnotatedSegment(start, end, sentence))
     return CaptionedVideo(check_duration(entry.get("duration"), path, video), tuple(events))

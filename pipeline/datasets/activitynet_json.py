@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.datasets.annotations import ActionVideo, Segment, check_duration, check_times
+from pipeline.datasets.annotations import ActionVideo, AnnotatedSegment, check_duration, check_times
 from pipeline.datasets.video_ids import check_id
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import read_json
@@ -32,5 +32,5 @@ def _parse_video(path: Path, video: str, entry: object) -> ActionVideo:
         if not isinstance(annotation, dict) or not isinstance(annotation.get("label"), str):
             raise PipelineError(f"{path}: video {video}, segment {index}: expected `segment` and `label`")
         start, end = check_times(annotation.get("segment"), path, video, index)
-        segments.append(Segment(start, end, annotation["label"]))
+        segments.append(AnnotatedSegment(start, end, annotation["label"]))
     return ActionVideo(check_duration(entry.get("duration"), path, video), tuple(segments), entry["subset"])

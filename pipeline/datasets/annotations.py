@@ -13,7 +13,7 @@ MAX_SECONDS = 1e9
 
 
 @dataclass(frozen=True)
-class Segment:
+class AnnotatedSegment:
     """A segment of a video as annotated: nothing is clipped or dropped.
 
     Attributes:
@@ -39,9 +39,9 @@ class ActionVideo:
     """
 
     duration: float | None
-    segments: tuple[Segment, ...]
+    segments: tuple[AnnotatedSegment, ...]
     subset: str | None = None
-    background: tuple[Segment, ...] | None = None
+    background: tuple[AnnotatedSegment, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class CaptionedVideo:
     """
 
     duration: float
-    events: tuple[Segment, ...]
+    events: tuple[AnnotatedSegment, ...]
 
 
 def read_actions(path: Path, reader: str | None = None) -> dict[str, ActionVideo]:

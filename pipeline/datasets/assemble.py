@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.build_corpus import BuildCorpus
-from pipeline.datasets.annotations import ActionVideo, CaptionedVideo, Segment, read_actions, read_captions
+from pipeline.datasets.annotations import ActionVideo, AnnotatedSegment, CaptionedVideo, read_actions, read_captions
 from pipeline.datasets.corpus import ActionSegment, CaptionedEvent, CorpusVideo, RejectedVideo
 from pipeline.datasets.splits import shard_of, validation_split
 from pipeline.datasets.video_files import find_videos
@@ -45,7 +45,7 @@ class CorpusTables:
         self.counts[reason] += 1
 
 
-def assemble(config: BuildCorpus) -> CorpusTables:
+def assemble_corpus(config: BuildCorpus) -> CorpusTables:
     """Read all annotations of a dataset and join them with the video files.
 
     The corpus holds each video that has captions, is officially `testing`, or has actions if the config keeps those.
@@ -226,8 +226,8 @@ def _add_background(tables: CorpusTables, video: str, entry: ActionVideo) -> Non
 
 
 def _clip_segments(
-    tables: CorpusTables, video: str, source: str, segments: Iterable[Segment], duration: float | None
-) -> Iterator[tuple[Segment, float, float]]:
+    tables: CorpusTables, video: str, source: str, segments: Iterable[AnnotatedSegment], duration: float | None
+) -> Iterator[tuple[AnnotatedSegment, float, float]]:
     """Yield segments with their times clipped to the video; reversed and empty ones are rejected."""
     for segment in segments:
         start, end = _clip(tables, segment.start, segment.end, duration)

@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.datasets.tagger import TaggedWord, Tagger, bare, is_stop, tag
-from pipeline.datasets.text import words
+from pipeline.datasets.tagger import TaggedWord, Tagger, is_stop, strip_possessive, tag_sentences
+from pipeline.datasets.text import split_words
 from pipeline.errors import PipelineError
 
 
@@ -30,9 +30,9 @@ def find_concepts(
         (occurrences), idf (log of sentences over sentences with it), forms (no form belongs to two concepts).
     """
     kinds = set(parts_of_speech)
-    tagged = [[word for word in sentence if word.pos in kinds] for sentence in tag(sentences, tagger)]
+    tagged = [[word for word in sentence if word.pos in kinds] for sentence in tag_sentences(sentences, tagger)]
     lemma_of = _lemma_of_forms(tagged)
-    concept_of = {form: lemma if lemmatise else bare(form) for form, lemma in lemma_of.items()}
+    concept_of = {form: lemma if lemmatise else strip_possessive(form) for form, lemma in lemma_of.items()}
     stopped = {concept_of[form] for form, lemma in lemma_of.items() if is_stop(form) or is_stop(lemma)}
     counts: Counter[str] = Counter()
     num_sentences: Counter[str] = Counter()
@@ -77,7 +77,7 @@ def count_vocabulary(sentences: Sequence[str], min_count: int) -> list[str]:
     Raises:
         PipelineError: there are none.
     """
-    counts = Counter(word for sentence in sentences for word in words(sentence))
+    counts = Counter(word for sentence in sentences for word in split_words(sentence))
     frequent = sorted((word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word))
     if not frequent:
         raise PipelineError(
@@ -88,5 +88,5 @@ def count_vocabulary(sentences: Sequence[str], min_count: int) -> list[str]:
 
 def inverse_document_frequency(sentences: Sequence[str]) -> dict[str, float]:
     """Compute log(sentences / sentences with the word) of every word, in alphabetical order."""
-    num_sentences = Counter(word for sentence in sentences for word in set(words(sentence)))
+    num_sentences = Counter(word for sentence in sentences for word in set(split_words(sentence)))
     return {word: math.log(len(sentences) / num_sentences[word]) for word in sorted(num_sentences)}

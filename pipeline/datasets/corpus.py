@@ -121,7 +121,7 @@ class Corpus:
         return cls(read_manifest(path))
 
     @property
-    def shards(self) -> int:
+    def num_shards(self) -> int:
         """Number of shards."""
         return int(self.manifest.metadata["shards"])
 
@@ -198,7 +198,7 @@ class Corpus:
         return [row for path in tables for row in read_columns(path, PartialVideo) if row.partial]
 
     def _shard_tables(self, videos: Path, name: str) -> list[Path]:
-        return [read_manifest(shard_manifest(videos, shard)).file(name) for shard in range(self.shards)]
+        return [read_manifest(shard_manifest(videos, shard)).file(name) for shard in range(self.num_shards)]
 
     def references(self, split: str) -> list[Path]:
         """Return the reference files of a split in ActivityNet Captions' format, one per annotator."""

@@ -13,7 +13,7 @@ from spacy.lang.en.stop_words import STOP_WORDS
 from spacy.language import Language
 from spacy.tokens import Doc, Token
 
-from pipeline.datasets.text import words
+from pipeline.datasets.text import split_words
 from pipeline.errors import PipelineError
 
 Tagger = Literal["en_core_web_sm", "lexicon"]
@@ -43,8 +43,8 @@ class TaggedWord(NamedTuple):
     pos: str
 
 
-def tag(sentences: Iterable[str], tagger: Tagger) -> Iterator[list[TaggedWord]]:
-    """Tag sentences, split into words by `pipeline.datasets.text.words`.
+def tag_sentences(sentences: Iterable[str], tagger: Tagger) -> Iterator[list[TaggedWord]]:
+    """Tag sentences, split into words by `pipeline.datasets.text.split_words`.
 
     Args:
         sentences: as written.
@@ -57,7 +57,7 @@ def tag(sentences: Iterable[str], tagger: Tagger) -> Iterator[list[TaggedWord]]:
         PipelineError: the model is not installed.
     """
     language = _load_language(tagger)
-    docs = (Doc(language.vocab, words=words(sentence)) for sentence in sentences)
+    docs = (Doc(language.vocab, words=split_words(sentence)) for sentence in sentences)
     for doc in language.pipe(docs, batch_size=1000):
         yield [TaggedWord(token.text, token.lemma_, token.pos_) for token in doc]
 
@@ -84,24 +84,24 @@ def lexicon_tagger(doc: Doc) -> Doc:
         previous = doc[index - 1] if index else None
         next_kinds = kinds[index + 1] if index + 1 < len(doc) else frozenset()
         token.pos_ = _choose(token.text, kinds[index], previous, next_kinds)
-        lemmas = lemminflect.getLemma(bare(token.text), token.pos_) if token.pos_ != "X" else ()
+        lemmas = lemminflect.getLemma(strip_possessive(token.text), token.pos_) if token.pos_ != "X" else ()
         token.lemma_ = lemmas[0] if lemmas else token.text
     return doc
 
 
 def is_stop(word: str) -> bool:
     """Return whether spaCy's list of stop words has a word, apart from attached marks ("there's", "(the")."""
-    return bare(word).strip("()[]'") in STOP_WORDS
+    return strip_possessive(word).strip("()[]'") in STOP_WORDS
 
 
-def bare(word: str) -> str:
+def strip_possessive(word: str) -> str:
     """Return a word without a possessive ending."""
     return word.removesuffix("'s").removesuffix("'")
 
 
 def _lexicon_kinds(token: Token) -> frozenset[str]:
     """Return the content parts of speech that the lexicon lists for a word."""
-    return frozenset(lemminflect.getAllLemmas(bare(token.text))) & frozenset(_PREFERENCE)
+    return frozenset(lemminflect.getAllLemmas(strip_possessive(token.text))) & frozenset(_PREFERENCE)
 
 
 def _choose(word: str, kinds: frozenset[str], previous: Token | None, next_kinds: frozenset[str]) -> str:

@@ -3,7 +3,7 @@
 _SEPARATORS = str.maketrans(dict.fromkeys(',:!_;-.?/"\n\\', " "))
 
 
-def words(sentence: str) -> list[str]:
+def split_words(sentence: str) -> list[str]:
     """Return the lower-case words of a sentence, split as in the code of Wang et al. (2020).
 
     Eleven punctuation marks separate words. Apostrophes, brackets and everything else stay ("man's" is one word).

@@ -4,7 +4,7 @@ import csv
 import math
 from pathlib import Path
 
-from pipeline.datasets.annotations import ActionVideo, Segment, check_duration
+from pipeline.datasets.annotations import ActionVideo, AnnotatedSegment, check_duration
 from pipeline.datasets.video_ids import check_id
 from pipeline.errors import PipelineError
 
@@ -19,7 +19,7 @@ def read_tsp(path: Path) -> dict[str, ActionVideo]:
     """
     if not path.is_file():
         raise PipelineError(f"{path}: no such table")
-    videos: dict[str, tuple[float, list[Segment], list[Segment]]] = {}
+    videos: dict[str, tuple[float, list[AnnotatedSegment], list[AnnotatedSegment]]] = {}
     # Bytes that are not UTF-8 become replacement characters; where they matter, their row fails by its line number.
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.DictReader(file)
@@ -36,9 +36,9 @@ def read_tsp(path: Path) -> dict[str, ActionVideo]:
                 raise PipelineError(f"{path}: {place}: temporal-region-label {region!r} is not Action or No action")
             start, end = (_parse_seconds(row[name], path, place) for name in ("t-start", "t-end"))
             if region == "Action":
-                actions.append(Segment(start, end, row["action-label"]))
+                actions.append(AnnotatedSegment(start, end, row["action-label"]))
             else:
-                background.append(Segment(start, end, ""))
+                background.append(AnnotatedSegment(start, end, ""))
     return {
         video: ActionVideo(duration, tuple(actions), background=tuple(background))
         for video, (duration, actions, background) in videos.items()

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.datasets.text import words
+from pipeline.datasets.text import split_words
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import read_json
 
@@ -47,7 +47,7 @@ class Vocabulary:
             raise PipelineError(f'{path}: not a vocabulary; expected {{"min_count": N, "words": [...]}}')
         if not entries:
             raise PipelineError(f"{path}: holds no words; lower mine_concepts.min_count")
-        invalid = sorted({word for word in entries if words(word) != [word]})
+        invalid = sorted({word for word in entries if split_words(word) != [word]})
         if invalid:
             raise PipelineError(f"{path}: {invalid[0]!r} is not a single lower-case word; make it with mine_concepts")
         if len(set(entries)) != len(entries):
@@ -66,12 +66,12 @@ class Vocabulary:
 
     def coverage(self, sentences: Iterable[str]) -> float:
         """Return the fraction of the words of sentences that are in the vocabulary; 0 if there are no words."""
-        covered = [word in self._ids for sentence in sentences for word in words(sentence)]
+        covered = [word in self._ids for sentence in sentences for word in split_words(sentence)]
         return sum(covered) / max(1, len(covered))
 
     def encode(self, sentence: str, max_words: int) -> list[int]:
         """Return the ids of the first `max_words` words, without EOS; unknown words become UNK."""
-        return [self._ids.get(word, UNK) for word in words(sentence)[:max_words]]
+        return [self._ids.get(word, UNK) for word in split_words(sentence)[:max_words]]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the words before the first EOS, separated by spaces.

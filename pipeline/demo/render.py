@@ -11,14 +11,14 @@ from pipeline.demo.draw import draw_frames
 from pipeline.demo.scene import VideoPlan
 from pipeline.demo.sound import write_sound
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import replacing
+from pipeline.io.atomic import replace_atomically
 from pipeline.video.ffmpeg import find_ffmpeg
 
 _H264 = ("libx264", "-preset", "veryfast", "-crf", "12")
 
 
 @dataclass(frozen=True)
-class Format:
+class ContainerFormat:
     """A container with its codecs.
 
     Attributes:
@@ -36,12 +36,15 @@ class Format:
     variable: bool = True
 
 
-FORMATS: dict[str, Format] = {
-    ".mp4": Format(_H264, "aac", ("-movflags", "+faststart")),
-    ".mkv": Format(_H264, "flac"),
-    ".webm": Format(("libvpx", "-deadline", "realtime", "-cpu-used", "4", "-crf", "6", "-b:v", "2M"), "libvorbis"),
-    ".avi": Format(("mpeg4", "-q:v", "2"), "mp2", variable=False),
-    ".mov": Format(("mjpeg", "-q:v", "2"), "pcm_s16le", pixels="yuvj420p"),
+FORMATS: dict[str, ContainerFormat] = {
+    ".mp4": ContainerFormat(_H264, "aac", ("-movflags", "+faststart")),
+    ".mkv": ContainerFormat(_H264, "flac"),
+    # A negative -cpu-used fixes the speed of VP8; a positive one depends on how busy the machine is.
+    ".webm": ContainerFormat(
+        ("libvpx", "-deadline", "realtime", "-cpu-used", "-4", "-crf", "6", "-b:v", "2M"), "libvorbis"
+    ),
+    ".avi": ContainerFormat(("mpeg4", "-q:v", "2"), "mp2", variable=False),
+    ".mov": ContainerFormat(("mjpeg", "-q:v", "2"), "pcm_s16le", pixels="yuvj420p"),
 }
 
 # Values of the plans. The frequency of a value in its list is its frequency in the dataset, as mixed as downloads are.
@@ -75,11 +78,11 @@ def render_video(video: VideoPlan, folder: Path) -> Path:
         PipelineError: ffmpeg failed: an encoder is missing, or the disk is full.
     """
     path = folder / f"{video.name}{video.suffix}"
-    with tempfile.TemporaryDirectory() as scratch, replacing(path) as temporary:
+    with tempfile.TemporaryDirectory() as scratch, replace_atomically(path) as temporary:
         sound = Path(scratch) / "sound.wav"
         if video.audio:
             write_sound(video, sound)
-        _encode(ffmpeg_command(video, temporary, sound if video.audio else None), _frame_bytes(video), video)
+        _encode(build_render_command(video, temporary, sound if video.audio else None), _frame_bytes(video), video)
         if video.damage:
             DAMAGES[video.damage](temporary, random.Random(f"damage {video.id}"))
     for other in folder.glob(f"{video.name}.*"):
@@ -88,7 +91,7 @@ def render_video(video: VideoPlan, folder: Path) -> Path:
     return path
 
 
-def ffmpeg_command(video: VideoPlan, target: Path, sound: Path | None) -> list[str]:
+def build_render_command(video: VideoPlan, target: Path, sound: Path | None) -> list[str]:
     """Return the ffmpeg command: frames from standard input, sound from a file, and the same bytes in every run."""
     encoding = FORMATS[video.suffix]
     command = [str(find_ffmpeg()), "-hide_banner", "-loglevel", "error", "-y"]
@@ -96,13 +99,13 @@ def ffmpeg_command(video: VideoPlan, target: Path, sound: Path | None) -> list[s
     command += ["-framerate", str(video.rate), "-i", "pipe:0"]
     command += ["-i", f"file:{sound}", "-map", "0:v", "-map", "1:a", "-c:a", encoding.audio] if sound else ["-an"]
     if video.variable:
-        command += ["-vf", f"select='{kept_frames(video.frames)}'"]
+        command += ["-vf", f"select='{frame_select_expression(video.frames)}'"]
     command += ["-c:v", *encoding.video, "-pix_fmt", encoding.pixels, "-threads", "1", *encoding.options]
     command += ["-flags:v", "+bitexact", "-flags:a", "+bitexact", "-fflags", "+bitexact", "-map_metadata", "-1"]
     return [*command, f"file:{target}"]
 
 
-def kept_frames(frames: int) -> str:
+def frame_select_expression(frames: int) -> str:
     """Return the frames of the grid that a video of variable rate keeps, as an expression for ffmpeg's `select`.
 
     The first half keeps frames at uneven distances, the second half every second frame, as a phone does in low light.

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import RejectedVideo
-from pipeline.encoders.pretraining_data import PretrainingData, Segments
+from pipeline.encoders.pretraining_data import PretrainingData, SplitSegments
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def build_card(
     return "\n".join(lines)
 
 
-def _describe_clip(clip: Clip) -> str:
+def _describe_clip(clip: ClipGeometry) -> str:
     size = f"{clip.height} x {clip.width} (height x width)"
     resized = size if clip.resize == "stretch" else f"a short side of {clip.height}"
     return (
@@ -122,7 +122,7 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _count(segments: Segments) -> str:
+def _count(segments: SplitSegments) -> str:
     videos = len({segment.video for segment in segments.all})
     foreground, background = len(segments.foreground), len(segments.background)
     return f"{videos} videos: {foreground} foreground segments, {background} background segments"

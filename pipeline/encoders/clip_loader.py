@@ -18,10 +18,10 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.encoders.clip_reader import ClipReader
-from pipeline.encoders.geometry import prepare_batch
+from pipeline.encoders.clip_transforms import transform_batch
 from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
 
@@ -50,15 +50,15 @@ class ClipBatch:
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class UnreadableClip:
     """The error of an unreadable clip, returned by a worker as a value because an exception would end the epoch."""
 
     error: str
 
 
-ReadClips = list[UInt8[Tensor, "_ _ _ 3"] | Unreadable]
+ReadClips = list[UInt8[Tensor, "_ _ _ 3"] | UnreadableClip]
 """Frames of each clip of a batch."""
-PackedClips = tuple[UInt8[Tensor, "bytes"], list[tuple[int, ...] | Unreadable]]
+PackedClips = tuple[UInt8[Tensor, "bytes"], list[tuple[int, ...] | UnreadableClip]]
 """The clips of a batch end to end, and the shape of each: one block of shared memory, one copy to the device."""
 
 
@@ -82,7 +82,7 @@ class ClipLoader:
     def __init__(
         self,
         reader: ClipReader,
-        clip: Clip,
+        clip: ClipGeometry,
         device: torch.device,
         workers: int,
         videos: Sequence[str] = (),
@@ -179,14 +179,14 @@ class ClipLoader:
     def _prepare(self, samples: list[ClipSample], clips: ReadClips) -> ClipBatch:
         frames, rows = [], []
         for row, (sample, clip) in enumerate(zip(samples, clips, strict=True)):
-            if isinstance(clip, Unreadable):
+            if isinstance(clip, UnreadableClip):
                 self.unreadable.setdefault(sample.video, clip.error)
             else:
                 frames.append(clip.to(self.device, non_blocking=True))
                 rows.append(row)
         if rows:
             crops = [(samples[row].top, samples[row].left) for row in rows]
-            pixels = prepare_batch(frames, self._clip, crops, [samples[row].flip for row in rows])
+            pixels = transform_batch(frames, self._clip, crops, [samples[row].flip for row in rows])
             if len(rows) < len(samples):
                 # An unreadable clip is replaced by the next readable one, or else by the first.
                 replacements = np.searchsorted(rows, range(len(samples))) % len(rows)
@@ -194,7 +194,7 @@ class ClipLoader:
         else:
             crop = self._clip.crop
             pixels = torch.zeros(len(samples), 3, self._clip.frames, crop, crop, device=self.device)
-        mask = [not isinstance(clip, Unreadable) for clip in clips]
+        mask = [not isinstance(clip, UnreadableClip) for clip in clips]
         is_readable = torch.tensor(mask, dtype=torch.bool, device=self.device)
         return ClipBatch(samples, pixels, is_readable, all(mask), self._global_features_of(samples))
 
@@ -228,17 +228,17 @@ class _BatchSampler:
         return len(self.parts)
 
 
-class _ClipDataset(Dataset[Tensor | Unreadable]):
+class _ClipDataset(Dataset[Tensor | UnreadableClip]):
     """Reads one clip; runs in the workers."""
 
     def __init__(self, reader: ClipReader) -> None:
         self._reader = reader
 
-    def __getitem__(self, sample: ClipSample) -> Tensor | Unreadable:
+    def __getitem__(self, sample: ClipSample) -> Tensor | UnreadableClip:
         try:
             return torch.from_numpy(self._reader.read(sample.video, sample.start_frame))
         except (PipelineError, OSError, ValueError) as error:
-            return Unreadable(str(error))
+            return UnreadableClip(str(error))
 
 
 @contextlib.contextmanager
@@ -274,9 +274,9 @@ def _worker_died(reason: str) -> PipelineError:
 
 
 def _pack(clips: ReadClips) -> PackedClips:
-    pixels = [clip.flatten() for clip in clips if not isinstance(clip, Unreadable)]
+    pixels = [clip.flatten() for clip in clips if not isinstance(clip, UnreadableClip)]
     flat = torch.cat(pixels) if pixels else torch.zeros(0, dtype=torch.uint8)
-    return flat, [clip if isinstance(clip, Unreadable) else tuple(clip.shape) for clip in clips]
+    return flat, [clip if isinstance(clip, UnreadableClip) else tuple(clip.shape) for clip in clips]
 
 
 def _unpack(packed: PackedClips, device: torch.device) -> ReadClips:
@@ -285,7 +285,7 @@ def _unpack(packed: PackedClips, device: torch.device) -> ReadClips:
     clips: ReadClips = []
     offset = 0
     for shape in shapes:
-        if isinstance(shape, Unreadable):
+        if isinstance(shape, UnreadableClip):
             clips.append(shape)
         else:
             size = int(np.prod(shape))

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
 from pipeline.training.log import Progress
@@ -18,7 +18,7 @@ Frames = UInt8[np.ndarray, "_ _ _ 3"]
 """Frames, rows, columns, and red, green and blue."""
 
 
-def frame_step(video: ReencodedVideo, clip: Clip) -> int:
+def frame_step(video: ReencodedVideo, clip: ClipGeometry) -> int:
     """Return the number of frames of the file from one frame of a clip to the next.
 
     Raises:
@@ -33,7 +33,7 @@ def frame_step(video: ReencodedVideo, clip: Clip) -> int:
     return step
 
 
-def num_clip_frames(video: ReencodedVideo, clip: Clip) -> int:
+def num_clip_frames(video: ReencodedVideo, clip: ClipGeometry) -> int:
     """Return the number of frames of a video at the clip's frame rate."""
     return -(-video.frames // frame_step(video, clip))
 
@@ -46,7 +46,7 @@ class ClipReader:
         clip: geometry of a clip.
     """
 
-    def __init__(self, videos: Mapping[str, ReencodedVideo], clip: Clip) -> None:
+    def __init__(self, videos: Mapping[str, ReencodedVideo], clip: ClipGeometry) -> None:
         self._videos, self._clip = videos, clip
         self._steps = {video: frame_step(row, clip) for video, row in videos.items()}
         self._cached: dict[str, Frames] = {}
@@ -76,7 +76,7 @@ class ClipReader:
             raise PipelineError(
                 f"{row.path}: frames of {size}, expected {row.width} x {row.height}; re-encode the video"
             )
-        return pad(frames, length)
+        return pad_clip(frames, length)
 
     def _read_range(self, video: str, start: int, stop: int) -> Frames:
         """Read the existing frames from `start` to before `stop`, counted at the clip's frame rate."""
@@ -121,7 +121,7 @@ class ClipReader:
             return None
 
 
-def pad(frames: Frames, length: int) -> Frames:
+def pad_clip(frames: Frames, length: int) -> Frames:
     """Repeat the last frame until there are `length` frames."""
     missing = length - len(frames)
     return np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)]) if missing > 0 else frames

@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 from pipeline.config.encoders import PublishedWeights
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import replacing, sha256
+from pipeline.io.atomic import replace_atomically, sha256
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 60.0
 
 
-def fetch(weights: PublishedWeights, folder: Path) -> Path:
+def fetch_weights(weights: PublishedWeights, folder: Path) -> Path:
     """Fetch a file unless it exists.
 
     The file gets its name once it is complete and its sha256 begins as published. Before that, and after any failure,
@@ -44,7 +44,7 @@ def fetch(weights: PublishedWeights, folder: Path) -> Path:
         return path
     _check_url(weights.url)
     try:
-        with replacing(path) as temporary:
+        with replace_atomically(path) as temporary:
             _download(weights, temporary)
     except (HTTPException, OSError) as error:
         raise PipelineError(f"{weights.url}: cannot be fetched to {path} ({error})") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.encoders.r2plus1d import ClipEncoder, build_encoder
 from pipeline.encoders.weight_files import read_encoder_weights
 from pipeline.errors import PipelineError
@@ -29,7 +29,7 @@ class PretrainedEncoder:
 
     encoder: ClipEncoder
     architecture: str
-    clip: Clip
+    clip: ClipGeometry
     weights_sha256: str
 
 
@@ -46,7 +46,7 @@ def read_encoder(manifest: Path) -> PretrainedEncoder:
     if not isinstance(description, dict) or set(description) != keys:
         raise PipelineError(f"{path}: not an encoder description; pretrain the encoder again")
     settings = description["pretrain_encoder"]
-    clip = Clip.parse(settings["clip"], "pretrain_encoder.clip")
+    clip = ClipGeometry.parse(settings["clip"], "pretrain_encoder.clip")
     encoder = build_encoder(settings["architecture"])
     weights = read_encoder_weights(listed.file("model.safetensors"))
     check_fits(weights.path, weights.encoder, encoder)

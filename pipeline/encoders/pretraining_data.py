@@ -14,27 +14,27 @@ from pipeline.encoders.sampling import (
     ClipSample,
     ClipSampler,
     ConceptLabels,
-    Segment,
+    RegionSegment,
     action_segments,
     annotated_background,
     background_segments,
     drop_short,
 )
 from pipeline.errors import PipelineError
-from pipeline.features.pooled import PooledFeatures
+from pipeline.features.pooled import PooledVideoFeatures
 from pipeline.training.seeds import generator
 from pipeline.video.shard import ReencodedVideo
 
 
 @dataclass(frozen=True)
-class Segments:
+class SplitSegments:
     """The segments of a split that are at least as long as a clip."""
 
-    foreground: list[Segment]
-    background: list[Segment]
+    foreground: list[RegionSegment]
+    background: list[RegionSegment]
 
     @property
-    def all(self) -> list[Segment]:
+    def all(self) -> list[RegionSegment]:
         """All segments, the foreground first."""
         return self.foreground + self.background
 
@@ -56,8 +56,8 @@ class PretrainingData:
     labels: list[str]
     concepts: list[Concept]
     videos: dict[str, ReencodedVideo]
-    train: Segments
-    val: Segments
+    train: SplitSegments
+    val: SplitSegments
     sampler: ClipSampler
     unused: list[RejectedVideo]
 
@@ -87,7 +87,7 @@ def build_pretraining_data(
     videos: Mapping[str, ReencodedVideo],
     config: PretrainEncoder,
     concepts: list[Concept],
-    global_features: PooledFeatures | None = None,
+    global_features: PooledVideoFeatures | None = None,
 ) -> PretrainingData:
     """Collect the segments and labels of the available videos.
 
@@ -124,7 +124,7 @@ def build_pretraining_data(
     return PretrainingData(corpus.labels, concepts, used, segments["train"], segments["val"], sampler, unused)
 
 
-def _check_classes(corpus: Corpus, foreground: list[Segment], num_videos: int, config: PretrainEncoder) -> None:
+def _check_classes(corpus: Corpus, foreground: list[RegionSegment], num_videos: int, config: PretrainEncoder) -> None:
     if not foreground:
         raise PipelineError(
             f"{corpus.manifest.path}: no foreground: none of {num_videos} training videos has "
@@ -145,7 +145,7 @@ def _list_unused(
     splits: Mapping[str, list[str]],
     videos: Mapping[str, ReencodedVideo],
     used: Mapping[str, ReencodedVideo],
-    segments: Mapping[str, Segments],
+    segments: Mapping[str, SplitSegments],
     config: PretrainEncoder,
 ) -> list[RejectedVideo]:
     """List the videos of the splits that no clip is drawn from, with the reason; log the counts."""
@@ -174,11 +174,11 @@ def _list_unused(
 
 def _collect_segments(
     split: str, corpus: Corpus, videos: Mapping[str, ReencodedVideo], config: PretrainEncoder
-) -> Segments:
+) -> SplitSegments:
     durations = {video: row.duration for video, row in videos.items()}
     actions = action_segments(corpus.segments, durations, corpus.labels)
     foreground = drop_short(actions, config.clip.seconds)
-    background: list[Segment] = []
+    background: list[RegionSegment] = []
     if config.learns_regions:
         gaps = (
             annotated_background(corpus.segments, durations)
@@ -196,4 +196,4 @@ def _collect_segments(
         len(actions) - len(foreground),
         len(background),
     )
-    return Segments(foreground, background)
+    return SplitSegments(foreground, background)

@@ -21,12 +21,12 @@ from pipeline.encoders.sampling import (
     FOREGROUND,
     NO_ACTION,
     ConceptLabels,
-    Segment,
+    RegionSegment,
     action_segments,
     annotated_background,
     background_segments,
 )
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 
 MAX_ITERATIONS = 1000
 """Largest number of L-BFGS iterations; a few dozen are usual."""
@@ -64,7 +64,7 @@ class ProbeDataset:
 
 
 def build_probe_dataset(
-    corpus: Corpus, features: Features, splits: Sequence[str], concepts: list[Concept]
+    corpus: Corpus, features: CombinedFeatures, splits: Sequence[str], concepts: list[Concept]
 ) -> ProbeDataset:
     """Label the clips of some splits, in the order of the video ids.
 
@@ -85,7 +85,7 @@ def build_probe_dataset(
         if corpus.background_given
         else background_segments(actions, durations, features.grid.frames / features.grid.fps)
     )
-    segments: dict[str, list[Segment]] = {video: [] for video in videos}
+    segments: dict[str, list[RegionSegment]] = {video: [] for video in videos}
     for segment in [*actions, *background]:
         segments[segment.video].append(segment)
     labels = ConceptLabels([event for event in corpus.captions if event.video in durations], concepts)
@@ -107,7 +107,7 @@ def _unlabelled(features: Float[np.ndarray, "clips dim"], num_concepts: int) -> 
 
 
 def _label_video(
-    video: str, features: Features, segments: list[Segment], labels: ConceptLabels, num_concepts: int
+    video: str, features: CombinedFeatures, segments: list[RegionSegment], labels: ConceptLabels, num_concepts: int
 ) -> ProbeDataset:
     clips = _unlabelled(features.read(video), num_concepts)
     centres = features.grid.centres(len(clips.features))
@@ -125,7 +125,7 @@ def _label_video(
 
 
 @dataclass(frozen=True)
-class Probe:
+class LinearProbe:
     """A linear classifier of standardised features.
 
     Attributes:
@@ -144,7 +144,7 @@ class Probe:
         return logits
 
 
-def fit_classes(features: FeatureRows, classes: Classes, num_classes: int, l2: float) -> Probe:
+def fit_classes(features: FeatureRows, classes: Classes, num_classes: int, l2: float) -> LinearProbe:
     """Fit a classifier of one class of several: minimise mean cross-entropy + l2 / 2 |weights|^2; the bias is free.
 
     Args:
@@ -168,10 +168,10 @@ def fit_classes(features: FeatureRows, classes: Classes, num_classes: int, l2: f
     else:
         regression = _logistic_regression(l2, len(classes)).fit(scaler.transform(_float64(features)), classes)
         weights[:, present], bias[present] = regression.coef_.T, regression.intercept_
-    return Probe(scaler, weights, bias)
+    return LinearProbe(scaler, weights, bias)
 
 
-def fit_concepts(features: FeatureRows, concepts: ConceptMatrix, l2: float) -> Probe:
+def fit_concepts(features: FeatureRows, concepts: ConceptMatrix, l2: float) -> LinearProbe:
     """Fit a classifier of each concept: minimise mean binary cross-entropy + l2 / 2 |weights|^2; the bias is free.
 
     Args:
@@ -184,7 +184,7 @@ def fit_concepts(features: FeatureRows, concepts: ConceptMatrix, l2: float) -> P
     weights, bias = np.zeros((x.shape[1], concepts.shape[1])), np.zeros(concepts.shape[1])
     for index in np.flatnonzero(concepts.any(axis=0) & ~concepts.all(axis=0)):
         weights[:, index], bias[index] = _fit_logistic(x, concepts[:, index], l2)
-    return Probe(scaler, weights, bias)
+    return LinearProbe(scaler, weights, bias)
 
 
 def _fit_logistic(

@@ -60,7 +60,7 @@ def build_encoder(architecture: str, bn_momentum: float = 0.1) -> ClipEncoder:
 
 
 @dataclass(frozen=True)
-class Shape:
+class R2Plus1dSizes:
     """Layers and widths of an R(2+1)D network.
 
     Attributes:
@@ -80,10 +80,10 @@ class Shape:
     bn_eps: float
 
 
-IG65M_34 = Shape(blocks=(3, 4, 6, 3), widths=(64, 128, 256, 512), stem_mid=45, widened=True, bn_eps=1e-3)
+IG65M_34 = R2Plus1dSizes(blocks=(3, 4, 6, 3), widths=(64, 128, 256, 512), stem_mid=45, widened=True, bn_eps=1e-3)
 """R(2+1)D-34 as its IG-65M weights need it (ig65m-pytorch): 63,491,975 parameters without a head."""
 
-NARROW = Shape(blocks=(0, 1, 1, 1), widths=(16, 32, 64, 128), stem_mid=16, widened=True, bn_eps=1e-5)
+NARROW = R2Plus1dSizes(blocks=(0, 1, 1, 1), widths=(16, 32, 64, 128), stem_mid=16, widened=True, bn_eps=1e-5)
 """A network small enough to be trained on a CPU. The first layer is empty: its blocks, at full time and half the frame
 size, would take three quarters of the time."""
 
@@ -114,30 +114,30 @@ def _torchvision_encoder(name: str) -> ClipEncoder:
     return ClipEncoder(network.stem, layers, network.fc.in_features)
 
 
-def r2plus1d(shape: Shape) -> ClipEncoder:
+def r2plus1d(sizes: R2Plus1dSizes) -> ClipEncoder:
     """Build an R(2+1)D network with random weights."""
     layers: list[nn.Module] = []
-    channels = shape.widths[0]
-    for number, (blocks, width) in enumerate(zip(shape.blocks, shape.widths, strict=True)):
+    channels = sizes.widths[0]
+    for number, (blocks, width) in enumerate(zip(sizes.blocks, sizes.widths, strict=True)):
         layer = nn.Sequential()
         for index in range(blocks):
             stride = 2 if number > 0 and index == 0 else 1
-            layer.append(Block(channels, width, stride, widened=shape.widened))
+            layer.append(ResidualBlock(channels, width, stride, widened=sizes.widened))
             channels = width
         layers.append(layer)
-    network = ClipEncoder(_stem(shape.stem_mid, shape.widths[0]), layers, channels)
-    _initialise(network, shape.bn_eps)
+    network = ClipEncoder(_stem(sizes.stem_mid, sizes.widths[0]), layers, channels)
+    _initialise(network, sizes.bn_eps)
     return network
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """A residual block of two factorised convolutions.
 
     Args:
         channels: channels of the input.
         width: channels of the output.
         stride: stride of the first convolution, in time and space.
-        widened: see `Shape`.
+        widened: see `R2Plus1dSizes`.
     """
 
     def __init__(self, channels: int, width: int, stride: int, *, widened: bool) -> None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.datasets.concepts import Concept
 from pipeline.datasets.corpus import ActionSegment, CaptionedEvent
-from pipeline.datasets.text import words
-from pipeline.encoders.geometry import central_crop
+from pipeline.datasets.text import split_words
+from pipeline.encoders.clip_transforms import central_crop
 
 BACKGROUND, FOREGROUND = 0, 1
 """Temporal regions, numbered as in TSP (Section 3.3)."""
@@ -27,7 +27,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Segment:
+class RegionSegment:
     """A part of a video that is all foreground of one action, or all background.
 
     Attributes:
@@ -45,7 +45,7 @@ class Segment:
 
 def action_segments(
     annotations: Iterable[ActionSegment], durations: Mapping[str, float], labels: list[str]
-) -> list[Segment]:
+) -> list[RegionSegment]:
     """Return the action segments of the given videos, clipped to the duration of the video; empty ones are left out.
 
     Args:
@@ -55,13 +55,13 @@ def action_segments(
     """
     classes = {label: index for index, label in enumerate(labels)}
     return [
-        Segment(annotation.video, *times, classes[annotation.label])
+        RegionSegment(annotation.video, *times, classes[annotation.label])
         for annotation in annotations
         if annotation.label is not None and (times := _clip_to_video(annotation, durations))
     ]
 
 
-def annotated_background(annotations: Iterable[ActionSegment], durations: Mapping[str, float]) -> list[Segment]:
+def annotated_background(annotations: Iterable[ActionSegment], durations: Mapping[str, float]) -> list[RegionSegment]:
     """Return the background that the annotations state, clipped to the duration of the video.
 
     Args:
@@ -69,7 +69,7 @@ def annotated_background(annotations: Iterable[ActionSegment], durations: Mappin
         durations: as in `action_segments`.
     """
     return [
-        Segment(annotation.video, *times, NO_ACTION)
+        RegionSegment(annotation.video, *times, NO_ACTION)
         for annotation in annotations
         if annotation.label is None and (times := _clip_to_video(annotation, durations))
     ]
@@ -84,25 +84,27 @@ def _clip_to_video(annotation: ActionSegment, durations: Mapping[str, float]) ->
     return (start, end) if start < end else None
 
 
-def background_segments(actions: Iterable[Segment], durations: Mapping[str, float], min_gap: float) -> list[Segment]:
+def background_segments(
+    actions: Iterable[RegionSegment], durations: Mapping[str, float], min_gap: float
+) -> list[RegionSegment]:
     """Return the gaps of at least `min_gap` seconds between the action segments of each video.
 
     Videos without an action segment have no background: a missing annotation does not make a video background.
     """
-    by_video: dict[str, list[Segment]] = {}
+    by_video: dict[str, list[RegionSegment]] = {}
     for segment in actions:
         by_video.setdefault(segment.video, []).append(segment)
     gaps = []
     for video, segments in by_video.items():
         gap_start = 0.0
         for segment in sorted(segments, key=lambda segment: segment.start):
-            gaps.append(Segment(video, gap_start, segment.start, NO_ACTION))
+            gaps.append(RegionSegment(video, gap_start, segment.start, NO_ACTION))
             gap_start = max(gap_start, segment.end)
-        gaps.append(Segment(video, gap_start, durations[video], NO_ACTION))
+        gaps.append(RegionSegment(video, gap_start, durations[video], NO_ACTION))
     return [gap for gap in gaps if gap.end - gap.start >= min_gap]
 
 
-def drop_short(segments: Iterable[Segment], seconds: float) -> list[Segment]:
+def drop_short(segments: Iterable[RegionSegment], seconds: float) -> list[RegionSegment]:
     """Return the segments that are at least as long as a clip of the given duration."""
     return [segment for segment in segments if segment.end - segment.start >= seconds - _ROUNDING]
 
@@ -122,7 +124,9 @@ class ConceptLabels:
                 indices_by_form.setdefault(form, []).append(index)
         self._events: dict[str, list[tuple[float, float, frozenset[int]]]] = {}
         for event in captions if concepts else ():
-            indices = frozenset(index for word in words(event.sentence) for index in indices_by_form.get(word, ()))
+            indices = frozenset(
+                index for word in split_words(event.sentence) for index in indices_by_form.get(word, ())
+            )
             self._events.setdefault(event.video, []).append((event.start, event.end, indices))
 
     def at(self, video: str, seconds: float) -> tuple[int, ...] | None:
@@ -166,7 +170,7 @@ class ClipSampler:
 
     def __init__(
         self,
-        clip: Clip,
+        clip: ClipGeometry,
         num_frames: Mapping[str, int],
         sizes: Mapping[str, tuple[int, int]],
         concept_labels: ConceptLabels,
@@ -175,8 +179,8 @@ class ClipSampler:
 
     def draw_training(
         self,
-        foreground: list[Segment],
-        background: list[Segment],
+        foreground: list[RegionSegment],
+        background: list[RegionSegment],
         per_segment: int,
         rng: np.random.Generator,
         *,
@@ -204,7 +208,7 @@ class ClipSampler:
         samples = self._draw(foreground * per_segment, foreground_rng) + self._draw(background_draws, background_rng)
         return [samples[index] for index in order_rng.permutation(len(samples))]
 
-    def _draw(self, segments: list[Segment], rng: np.random.Generator) -> list[ClipSample]:
+    def _draw(self, segments: list[RegionSegment], rng: np.random.Generator) -> list[ClipSample]:
         """Draw one clip of each segment, at a random position with a random crop and flip."""
         count = len(segments)
         positions = rng.random(count)
@@ -217,7 +221,7 @@ class ClipSampler:
             for segment, position, top, left, flip in zip(segments, positions, tops, lefts, flips, strict=True)
         ]
 
-    def validation_samples(self, segments: list[Segment], per_segment: int) -> list[ClipSample]:
+    def validation_samples(self, segments: list[RegionSegment], per_segment: int) -> list[ClipSample]:
         """Return clips with central crops, evenly spaced from each segment's start to its end (one: its middle)."""
         positions = np.linspace(0.0, 1.0, per_segment) if per_segment > 1 else np.array([0.5])
         return [
@@ -226,7 +230,7 @@ class ClipSampler:
             for position in positions
         ]
 
-    def _sample(self, segment: Segment, position: float, top: int, left: int, *, flip: bool) -> ClipSample:
+    def _sample(self, segment: RegionSegment, position: float, top: int, left: int, *, flip: bool) -> ClipSample:
         """Return the clip at a relative position: 0 starts with the segment, 1 ends with it."""
         slack = max(0.0, segment.end - segment.start - self.clip.seconds)
         start_frame = round((segment.start + position * slack) * self.clip.fps)

@@ -25,10 +25,10 @@ from pipeline.encoders.losses import LossTerm, Mean, Targets, pretraining_loss, 
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
-from pipeline.training.distributed import SINGLE_PROCESS, Group
+from pipeline.training.distributed import SINGLE_PROCESS, ProcessGroup
 from pipeline.training.log import Progress
 from pipeline.training.precision import autocast
-from pipeline.training.trainer import MidEpochCheckpoint
+from pipeline.training.training_loop import MidEpochCheckpoint
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ def _split_step(items: Sequence[T], batch_size: int, accumulate_steps: int) -> l
     return [list(items[start:end]) for start, end in itertools.pairwise(edges)]
 
 
-def microbatches_of_rank(microbatches: Sequence[T], accumulate_steps: int, group: Group) -> list[T]:
+def microbatches_of_rank(microbatches: Sequence[T], accumulate_steps: int, group: ProcessGroup) -> list[T]:
     """Return the micro-batches of a step that this process computes: an equal number of consecutive ones for each."""
     per_process = accumulate_steps // group.world_size
     return list(microbatches[group.rank * per_process : (group.rank + 1) * per_process])
@@ -127,7 +127,7 @@ class EncoderTrainer:
     config: PretrainEncoder
     loader: ClipLoader
     device: torch.device
-    group: Group = SINGLE_PROCESS
+    group: ProcessGroup = SINGLE_PROCESS
 
     def train_epoch(
         self, epoch: int, samples: list[ClipSample], mid_epoch: MidEpochCheckpoint | None = None
@@ -259,7 +259,7 @@ class EpochMetrics:
         self,
         terms: Mapping[str, LossTerm],
         device: torch.device,
-        group: Group,
+        group: ProcessGroup,
         state: Float[Tensor, "processes names 2"] | None = None,
     ) -> None:
         self._terms, self._group, self._device = terms, group, device

@@ -18,12 +18,12 @@ from jaxtyping import Float, Int
 
 from pipeline.config.evaluate import Evaluate
 from pipeline.config.metrics import METRICS
-from pipeline.evaluation.confidence import LEVEL, draw_weights, percentile_interval
+from pipeline.evaluation.confidence import LEVEL, draw_bootstrap_weights, percentile_interval
 from pipeline.evaluation.diversity import diversity
 from pipeline.evaluation.matching import (
     EventMatcher,
-    Events,
     EventsByVideo,
+    VideoEvents,
     collect_references,
     find_unknown_videos,
     truncate_captions,
@@ -130,7 +130,7 @@ class CaptionEvaluation:
 
     def _intervals(self) -> dict[str, Any]:
         """Compute the interval of each metric's mean over thresholds and videos."""
-        draws = [self._means(weights) for weights in draw_weights(len(self.videos), self.num_draws)]
+        draws = [self._means(weights) for weights in draw_bootstrap_weights(len(self.videos), self.num_draws)]
         return {
             "method": f"percentile bootstrap over videos, {LEVEL} %, {self.num_draws} draws",
             **{name: percentile_interval(np.concatenate([means[name] for means in draws])) for name in draws[0]},
@@ -195,7 +195,7 @@ def harmonic_mean(
 
 
 def _score_pairs(
-    matcher: EventMatcher, captions: Sequence[Events], settings: Evaluate, metrics: Sequence[PairMetric]
+    matcher: EventMatcher, captions: Sequence[VideoEvents], settings: Evaluate, metrics: Sequence[PairMetric]
 ) -> tuple[tuple[tuple[str, ...], ...], ThresholdScores]:
     """Tokenize the captions, and score the pairs of each video at each threshold; 0 for videos without captions."""
     documents = [
@@ -223,7 +223,7 @@ def _score_pairs(
 
 
 def _score_videos(
-    captions: Mapping[str, Events],
+    captions: Mapping[str, VideoEvents],
     references: Sequence[EventsByVideo],
     settings: Evaluate,
     metrics: Mapping[str, Metric],
@@ -244,7 +244,7 @@ def _score_videos(
         for events in (captions[video], references[annotator][video])
     ]
     tokens = tokenize_documents([events.sentences for events in sides], settings.timeout_s)
-    tokenized = [Events(events.times, tuple(words)) for events, words in zip(sides, tokens, strict=True)]
+    tokenized = [VideoEvents(events.times, tuple(words)) for events, words in zip(sides, tokens, strict=True)]
     documents = [VideoDocument(*pair) for pair in zip(tokenized[::2], tokenized[1::2], strict=True)]
     rows, columns = (np.array([cell[axis] for cell in cells], np.int64) for axis in (0, 1))
     scores: AnnotatorScores = {}

@@ -20,7 +20,7 @@ PerVideo = Float[np.ndarray, "_"]
 """One number for each video of a dataset."""
 
 
-def draw_weights(num_videos: int, num_draws: int) -> Iterator[Int[np.ndarray, "chunk videos"]]:
+def draw_bootstrap_weights(num_videos: int, num_draws: int) -> Iterator[Int[np.ndarray, "chunk videos"]]:
     """Draw `num_videos` videos with replacement, `num_draws` times; the same draws in every run.
 
     Yields:

@@ -25,7 +25,7 @@ from pipeline.evaluation.segments import (
     TIOUS,
     GroundTruth,
     ScoredSegments,
-    format_table,
+    format_threshold_table,
     match_videos,
     warn_names,
 )
@@ -116,7 +116,7 @@ def average_precision(
 
 def format_detections(result: dict[str, Any]) -> str:
     """Format the result of `score_detections` in percent."""
-    return format_table({"mAP": result["mAP"], **result.get("AP", {})})
+    return format_threshold_table({"mAP": result["mAP"], **result.get("AP", {})})
 
 
 def _candidate_pairs(

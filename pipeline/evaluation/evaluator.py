@@ -15,38 +15,38 @@ from pipeline.datasets.annotations import read_captions
 from pipeline.evaluation import tokenizer
 from pipeline.evaluation.captions import CaptionEvaluation, score_captions
 from pipeline.evaluation.java import find_jar, java_version
-from pipeline.evaluation.matching import Events, EventsByVideo, check_coverage
+from pipeline.evaluation.matching import EventsByVideo, VideoEvents, check_coverage
 from pipeline.evaluation.metric import MetricContext, build_metrics, metric_identities
 from pipeline.evaluation.predictions import read_predictions
-from pipeline.io.atomic import replacing, sha256, write_text
+from pipeline.io.atomic import replace_atomically, sha256, write_text
 from pipeline.provenance.code_hash import code_hash
 
 
-def read_predicted_events(path: Path) -> dict[str, Events]:
+def read_predicted_events(path: Path) -> dict[str, VideoEvents]:
     """Read the captions of each video from a file in submission format.
 
     Raises:
         PipelineError: unreadable or malformed; names the file, the video and the index of the caption.
     """
     return {
-        video: Events.from_rows((*map(float, caption["timestamp"]), caption["sentence"]) for caption in captions)
+        video: VideoEvents.from_rows((*map(float, caption["timestamp"]), caption["sentence"]) for caption in captions)
         for video, captions in read_predictions(path).results.items()
     }
 
 
-def read_reference_events(path: Path) -> dict[str, Events]:
+def read_reference_events(path: Path) -> dict[str, VideoEvents]:
     """Read the references of each video from a file in ActivityNet Captions' format, times as annotated.
 
     Raises:
         PipelineError: unreadable or malformed; names the file and the video.
     """
     return {
-        video: Events.from_rows((segment.start, segment.end, segment.text) for segment in entry.events)
+        video: VideoEvents.from_rows((segment.start, segment.end, segment.text) for segment in entry.events)
         for video, entry in read_captions(path).items()
     }
 
 
-def evaluate(
+def evaluate_caption_sets(
     sets: Mapping[str, EventsByVideo], references: Sequence[EventsByVideo], settings: Evaluate
 ) -> dict[str, CaptionEvaluation]:
     """Score sets of captions against the same references.
@@ -114,13 +114,13 @@ def _dump(data: Any, indent: int | None = None) -> str:
 def write_per_video_csv(path: Path, scores: CaptionEvaluation) -> None:
     """Write `CaptionEvaluation.per_video_table` as CSV, one line per video; an empty cell for None."""
     table = scores.per_video_table()
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with replace_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(table)
         writer.writerows(zip(*table.values(), strict=True))
 
 
-def format_table(summaries: Mapping[str, Mapping[str, Any]]) -> str:
+def format_caption_scores(summaries: Mapping[str, Mapping[str, Any]]) -> str:
     """Format scores in percent, one line for each metric of each set of captions.
 
     Args:

@@ -24,7 +24,7 @@ PairDocument = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Events:
+class VideoEvents:
     """Captioned events of a video.
 
     Attributes:
@@ -36,25 +36,25 @@ class Events:
     sentences: tuple[str, ...]
 
     @classmethod
-    def from_rows(cls, rows: Iterable[tuple[float, float, str]]) -> "Events":
+    def from_rows(cls, rows: Iterable[tuple[float, float, str]]) -> "VideoEvents":
         """Build events from (start, end, sentence)."""
         events = list(rows)
         times = np.array([event[:2] for event in events], np.float64).reshape(-1, 2)
         return cls(times, tuple(event[2] for event in events))
 
-    def truncate(self, count: int) -> "Events":
+    def truncate(self, count: int) -> "VideoEvents":
         """Return the first events of the list, at most `count`."""
-        return Events(self.times[:count], self.sentences[:count])
+        return VideoEvents(self.times[:count], self.sentences[:count])
 
-    def sort_by_start(self) -> "Events":
+    def sort_by_start(self) -> "VideoEvents":
         """Return the events in order of their start; events that start together keep their order."""
         order = np.argsort(self.times[:, 0], kind="stable")
-        return Events(self.times[order], tuple(self.sentences[index] for index in order))
+        return VideoEvents(self.times[order], tuple(self.sentences[index] for index in order))
 
 
-NO_EVENTS = Events.from_rows([])
+NO_EVENTS = VideoEvents.from_rows([])
 
-EventsByVideo = Mapping[str, Events]
+EventsByVideo = Mapping[str, VideoEvents]
 """The events of each video, by one annotator or one captioner."""
 
 
@@ -73,7 +73,7 @@ class FlatEvents:
     offsets: Int[np.ndarray, " offsets"]
 
     @classmethod
-    def concatenate(cls, videos: Sequence[Sequence[Events]]) -> "FlatEvents":
+    def concatenate(cls, videos: Sequence[Sequence[VideoEvents]]) -> "FlatEvents":
         """Concatenate the events of each video, which may come in several parts."""
         parts = [events for video in videos for events in video]
         return cls(
@@ -121,7 +121,9 @@ class EventMatcher:
         min_tiou: the lowest threshold of interest.
     """
 
-    def __init__(self, captions: Sequence[Events], references: Sequence[Sequence[Events]], min_tiou: float) -> None:
+    def __init__(
+        self, captions: Sequence[VideoEvents], references: Sequence[Sequence[VideoEvents]], min_tiou: float
+    ) -> None:
         self.captions = FlatEvents.concatenate([[events] for events in captions])
         self.references = FlatEvents.concatenate(references)
         self._caption, self._reference, self._tiou = find_overlaps(self.captions, self.references, min_tiou)
@@ -170,7 +172,7 @@ class EventMatcher:
         return np.maximum.reduceat(precision, first), np.maximum.reduceat(recall, first)
 
 
-def collect_references(references: Sequence[EventsByVideo]) -> dict[str, list[Events]]:
+def collect_references(references: Sequence[EventsByVideo]) -> dict[str, list[VideoEvents]]:
     """Collect the references of every video, sorted by id: the events of each annotator who has the video.
 
     Raises:
@@ -188,7 +190,7 @@ def collect_references(references: Sequence[EventsByVideo]) -> dict[str, list[Ev
 
 def truncate_captions(
     predictions: EventsByVideo, videos: Collection[str], max_proposals: int
-) -> tuple[list[Events], int]:
+) -> tuple[list[VideoEvents], int]:
     """Take the first captions of each video, at most `max_proposals`.
 
     Returns:

@@ -21,7 +21,7 @@ from jaxtyping import Float
 
 from pipeline.config.evaluate import Evaluate
 from pipeline.config.metrics import METRICS
-from pipeline.evaluation.matching import Events, PairDocument
+from pipeline.evaluation.matching import PairDocument, VideoEvents
 
 T = TypeVar("T")
 
@@ -38,8 +38,8 @@ class VideoDocument:
         references: at least one.
     """
 
-    captions: Events
-    references: Events
+    captions: VideoEvents
+    references: VideoEvents
 
 
 class MetricContext:

@@ -18,19 +18,19 @@ from pipeline.evaluation.bleu import bleu
 from pipeline.evaluation.cider import cider, cider_per_caption
 from pipeline.evaluation.diversity import diversity
 from pipeline.evaluation.matching import (
-    Events,
     EventsByVideo,
+    VideoEvents,
     collect_references,
     find_unknown_videos,
     truncate_captions,
     warn_missing_videos,
 )
-from pipeline.evaluation.meteor import MeteorScorer, aggregate, scores
+from pipeline.evaluation.meteor import MeteorScorer, aggregate, meteor_scores
 from pipeline.evaluation.rouge import rouge_l
 from pipeline.evaluation.tokenizer import tokenize_documents
 
 
-def join_paragraph(events: Events) -> str:
+def join_paragraph(events: VideoEvents) -> str:
     """Join the sentences in order of their start; replace everything but letters by spaces."""
     return re.sub("[^a-z]", " ", ". ".join(events.sort_by_start().sentences).lower())
 
@@ -59,7 +59,7 @@ def score_paragraphs(
     captions, num_ignored = truncate_captions(predictions, videos, settings.max_proposals)
     samples = _tokenize(captions, list(videos.values()), settings.timeout_s)
     statistics = meteor.statistics([(caption, text) for caption, texts in samples for text in texts])
-    values = scores(statistics)
+    values = meteor_scores(statistics)
     best = _best_references(values, [len(texts) for _, texts in samples])
     per_sample = [[sample] for sample in samples]
     missing = [video for video, events in zip(videos, captions, strict=True) if not events.sentences]
@@ -87,7 +87,7 @@ def score_paragraphs(
 
 
 def _tokenize(
-    captions: Sequence[Events], references: Sequence[Sequence[Events]], timeout_s: float
+    captions: Sequence[VideoEvents], references: Sequence[Sequence[VideoEvents]], timeout_s: float
 ) -> list[tuple[str, tuple[str, ...]]]:
     """Return the tokenized paragraph of each video's captions, and those of its annotators."""
     paragraphs = [

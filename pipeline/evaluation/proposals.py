@@ -24,7 +24,7 @@ from pipeline.evaluation.segments import (
     TIOUS,
     GroundTruth,
     ScoredSegments,
-    format_table,
+    format_threshold_table,
     match_videos,
 )
 
@@ -146,7 +146,7 @@ def compute_recall_curve(
 def format_proposals(result: dict[str, Any]) -> str:
     """Format the result of `score_proposals` in percent."""
     rows = {f"AR@{number}": {**result["recall"][number], "mean": value} for number, value in result["AR"].items()}
-    return format_table({**rows, "AUC": {"mean": result["AUC"]}})
+    return format_threshold_table({**rows, "AUC": {"mean": result["AUC"]}})
 
 
 def _take_share(counts: Int[np.ndarray, " videos"], share: float) -> Int[np.ndarray, " videos"]:

@@ -14,8 +14,8 @@ from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
 from pipeline.evaluation.evaluator import (
     describe_evaluator,
-    evaluate,
-    format_table,
+    evaluate_caption_sets,
+    format_caption_scores,
     read_predicted_events,
     read_reference_events,
 )
@@ -23,7 +23,7 @@ from pipeline.evaluation.matching import EventsByVideo
 from pipeline.evaluation.metric import metric_libraries
 from pipeline.provenance.code_hash import code_hash
 from pipeline.provenance.manifest import read_manifest
-from pipeline.provenance.walk import trace
+from pipeline.provenance.walk import summarize_provenance
 from pipeline.video.shard import shard_manifest
 
 STAGE = "evaluate"
@@ -77,9 +77,9 @@ def score_dataset(
             f"{corpus_manifest}: no video of split {split} has a file and reference captions; nothing to score"
         )
     captions = {name: read_predicted_events(path) for name, path in sets.items()}
-    scores = evaluate(captions, references, settings)
+    scores = evaluate_caption_sets(captions, references, settings)
     summaries = {name: set_scores.summary() for name, set_scores in scores.items()}
-    print(format_table(summaries))
+    print(format_caption_scores(summaries))
     names = [name for name, value in summaries["gt"].items() if name == "F1" or isinstance(value, dict)]
     # Precision and Recall of the control are those of its proposals, which are the ground truth's.
     control_names = [name for name in names if name not in ("Precision", "Recall", "F1", "diversity")]
@@ -88,14 +88,14 @@ def score_dataset(
         "control": {name: {"gt": summaries["control"][name]} for name in control_names},
         "counts": _count(corpus, videos, annotations, references, summaries),
         "evaluator": describe_evaluator(settings, files),
-        "provenance": describe_provenance(settings, result_inputs(corpus_manifest, videos, sets)),
+        "provenance": trace_provenance(settings, result_inputs(corpus_manifest, videos, sets)),
         "per_video": {name: set_scores.per_video_table() for name, set_scores in scores.items()},
     }
 
 
 def result_inputs(corpus_manifest: Path, videos: Path, sets: Mapping[str, Path]) -> list[Path]:
     """Return the files that a final result is made from."""
-    shards = Corpus.open(corpus_manifest).shards
+    shards = Corpus.open(corpus_manifest).num_shards
     return [corpus_manifest, *(shard_manifest(videos, shard) for shard in range(shards)), *sets.values()]
 
 
@@ -133,7 +133,7 @@ def _count(
     }
 
 
-def describe_provenance(settings: Evaluate, inputs: Sequence[Path]) -> dict[str, Any]:
+def trace_provenance(settings: Evaluate, inputs: Sequence[Path]) -> dict[str, Any]:
     """Describe how a result was made, from the first stage on.
 
     Returns:
@@ -141,7 +141,7 @@ def describe_provenance(settings: Evaluate, inputs: Sequence[Path]) -> dict[str,
         settings and its manifest), stages (stage -> each distinct pair of settings and code, with its outputs), sources
         (files that no stage made -> sha256), python, libraries.
     """
-    entries = trace(list(inputs))
+    entries = summarize_provenance(list(inputs))
     outputs = {path: entry for path, entry in entries.items() if "stage" in entry}
     evaluation = {
         "stage": STAGE,

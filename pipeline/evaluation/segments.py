@@ -168,7 +168,7 @@ def warn_names(text: str, names: Sequence[str]) -> None:
         logging.warning(text, len(names), first_names(names))
 
 
-def format_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+def format_threshold_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     """Format fractions in percent: a line for each row, a column for each threshold and for "mean".
 
     Args:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class FeatureCache:
         limit_gb: memory limit (10^9 bytes).
     """
 
-    def __init__(self, features: Features, limit_gb: float) -> None:
+    def __init__(self, features: CombinedFeatures, limit_gb: float) -> None:
         self.features = features
         self._free_bytes = int(limit_gb * 1e9)
         self._cached: dict[str, Tensor] = {}

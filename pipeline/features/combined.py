@@ -21,7 +21,7 @@ unchanged (grid, frame geometry, sha256 of the weights, options)."""
 
 
 @dataclass(frozen=True)
-class Features:
+class CombinedFeatures:
     """One or several features, concatenated along the channels.
 
     The rows are those of the first feature; the other features are aligned with its times. With several features and
@@ -59,7 +59,7 @@ class Features:
         align: Align = "nearest",
         missing: Missing = "fail",
         expected: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> "Features":
+    ) -> "CombinedFeatures":
         """Open features.
 
         Args:

@@ -14,11 +14,11 @@ from numpy.lib import format as npy
 
 from pipeline.datasets.video_ids import check_id
 from pipeline.errors import PipelineError
-from pipeline.features.external_files import NUMBER_KINDS, Header, Source, open_source
+from pipeline.features.external_files import NUMBER_KINDS, ArrayHeader, ExternalSource, open_source
 from pipeline.features.shard import Dtype, Item, check_existing, write_features
 from pipeline.features.store import MANIFEST, FeatureStore
 from pipeline.features.time_grid import ClipGrid
-from pipeline.io.atomic import replacing
+from pipeline.io.atomic import replace_atomically
 from pipeline.io.tables import read_columns
 from pipeline.provenance.manifest import read_manifest
 
@@ -129,7 +129,7 @@ def check_grid(path: Path, videos: Mapping[str, float], grid: ClipGrid, suffix: 
         _check_grid(path, _read_headers(source, videos), videos, grid)
 
 
-def _check_grid(path: Path, headers: Mapping[str, Header], videos: Mapping[str, float], grid: ClipGrid) -> None:
+def _check_grid(path: Path, headers: Mapping[str, ArrayHeader], videos: Mapping[str, float], grid: ClipGrid) -> None:
     row_counts = {video: headers[video].shape[0] for video in videos if video in headers and headers[video].shape[0]}
     num_rows, expected = sum(row_counts.values()), sum(grid.num_clips(videos[video]) for video in row_counts)
     if abs(num_rows - expected) > max(TOLERANCE * expected, len(row_counts)):
@@ -211,7 +211,7 @@ def _check_output(output: Path, manifests: Collection[Path], feature: _Feature, 
         check_existing(manifest, **vars(feature), overwrite=overwrite)
 
 
-def _num_rows(headers: Mapping[str, Header], video: str) -> int:
+def _num_rows(headers: Mapping[str, ArrayHeader], video: str) -> int:
     return headers[video].shape[0] if video in headers else 0
 
 
@@ -222,7 +222,7 @@ def export_h5(store: FeatureStore, output: Path) -> None:
         PipelineError: the output exists.
     """
     _check_absent(output)
-    with replacing(output) as temporary, h5py.File(temporary, "w") as file:
+    with replace_atomically(output) as temporary, h5py.File(temporary, "w") as file:
         for video in store:
             file.create_dataset(check_id(video, store.path), data=store.read(video), compression="gzip")
 
@@ -234,7 +234,7 @@ def export_npy(store: FeatureStore, output: Path, suffix: str = "") -> None:
         PipelineError: the output exists.
     """
     _check_absent(output)
-    with replacing(output) as temporary:
+    with replace_atomically(output) as temporary:
         temporary.mkdir()
         try:
             for video in store:
@@ -250,14 +250,14 @@ def _check_absent(output: Path) -> None:
         raise PipelineError(f"{output}: already exists; remove it, or choose another output")
 
 
-def _read_rows(source: Source, video: str) -> np.ndarray | str:
+def _read_rows(source: ExternalSource, video: str) -> np.ndarray | str:
     if video not in source.videos:
         return NOT_IN_FILE
     rows = source.read(video)
     return rows if len(rows) else NO_ROWS
 
 
-def _read_headers(source: Source, videos: Iterable[str]) -> dict[str, Header]:
+def _read_headers(source: ExternalSource, videos: Iterable[str]) -> dict[str, ArrayHeader]:
     """Read the headers of those videos that the source has.
 
     Raises:
@@ -276,12 +276,12 @@ def _read_headers(source: Source, videos: Iterable[str]) -> dict[str, Header]:
     return headers
 
 
-def _first_header(source: Source) -> Header:
+def _first_header(source: ExternalSource) -> ArrayHeader:
     """Read the header of the first array, with which the others are compared."""
     return _read_header(source, next(iter(source.videos)))
 
 
-def _read_header(source: Source, video: str) -> Header:
+def _read_header(source: ExternalSource, video: str) -> ArrayHeader:
     header = source.header(video)
     if header.dtype.kind not in NUMBER_KINDS:
         raise PipelineError(f"{source.path}: {video} holds {header.dtype}, expected numbers")

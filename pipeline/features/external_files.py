@@ -22,7 +22,7 @@ NUMBER_KINDS = "fiu"
 
 
 @dataclass(frozen=True)
-class Header:
+class ArrayHeader:
     """Shape and type of an array that has not been read yet."""
 
     shape: tuple[int, ...]
@@ -56,10 +56,10 @@ class H5Source:
                 raise PipelineError(f"{name}: has no datasets; expected one per video at the root")
         self.videos: KeysView[str] = dict(sorted(self._files.items())).keys()
 
-    def header(self, video: str) -> Header:
+    def header(self, video: str) -> ArrayHeader:
         """Return shape and type of a video's array without reading its numbers."""
         dataset = self._files[video][video]
-        return Header(dataset.shape or (), dataset.dtype)
+        return ArrayHeader(dataset.shape or (), dataset.dtype)
 
     def read(self, video: str) -> Float[np.ndarray, "rows dim"]:
         """Read a video's array, which must have two dimensions, as float32.
@@ -95,7 +95,7 @@ class NpySource:
             examples = sorted(file.name for file in path.iterdir())[:3]
             raise PipelineError(f"{path}: has no files *{ending}; it has {', '.join(examples) or 'no files at all'}")
 
-    def header(self, video: str) -> Header:
+    def header(self, video: str) -> ArrayHeader:
         """Return shape and type of a video's array without reading its numbers.
 
         Raises:
@@ -104,7 +104,7 @@ class NpySource:
         with _npy_errors_named(self._files[video]), self._files[video].open("rb") as file:
             read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
             shape, _, dtype = read(file)
-            return Header(shape, dtype)
+            return ArrayHeader(shape, dtype)
 
     def read(self, video: str) -> Float[np.ndarray, "rows dim"]:
         """Read a video's array, which must have two dimensions, as float32.
@@ -116,12 +116,12 @@ class NpySource:
             return _to_float32(npy.read_array(file, allow_pickle=False))
 
 
-Source = H5Source | NpySource
+ExternalSource = H5Source | NpySource
 """Arrays of videos that are read on demand."""
 
 
 @contextlib.contextmanager
-def open_source(path: Path, suffix: str = "") -> Iterator[Source]:
+def open_source(path: Path, suffix: str = "") -> Iterator[ExternalSource]:
     """Open features in a format of another project.
 
     Args:

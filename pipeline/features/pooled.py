@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import replacing
+from pipeline.io.atomic import replace_atomically
 from pipeline.io.tables import read_rows, write_rows
 from pipeline.provenance.manifest import read_manifest, write_manifest
 
@@ -54,7 +54,7 @@ def write_pooled(manifest: Path, items: Iterable[tuple[str, Mapping[str, Vector]
     if not index:
         raise PipelineError(f"{manifest}: no video has features to pool; did reencode reject all videos?")
     arrays = {pool: np.stack(rows).astype(np.float32) for pool, rows in vectors.items()}
-    with replacing(manifest.parent / ARRAYS) as temporary:
+    with replace_atomically(manifest.parent / ARRAYS) as temporary:
         temporary.write_bytes(save(arrays))  # save_file would make the file unreadable for other users
     write_rows(manifest.parent / INDEX, index, PooledIndexRow)
     dim = next(iter(arrays.values())).shape[1]
@@ -63,7 +63,7 @@ def write_pooled(manifest: Path, items: Iterable[tuple[str, Mapping[str, Vector]
 
 
 @dataclass(frozen=True)
-class PooledFeatures:
+class PooledVideoFeatures:
     """Pooled features of all videos, in memory.
 
     Attributes:
@@ -79,7 +79,7 @@ class PooledFeatures:
     _rows: Mapping[str, int]
 
     @classmethod
-    def open(cls, path: Path) -> "PooledFeatures":
+    def open(cls, path: Path) -> "PooledVideoFeatures":
         """Read the pooled features whose manifest is `path`.
 
         Raises:

@@ -138,7 +138,7 @@ def check_existing(
     """
     if overwrite or not manifest.is_file():
         return
-    existing = feature_metadata(read_manifest(manifest))
+    existing = shared_metadata(read_manifest(manifest))
     description = _describe(dim, grid, metadata, dtype)
     for key in [*description, *(key for key in existing if key != SHARDS)]:
         if existing.get(key) != description.get(key):
@@ -148,7 +148,7 @@ def check_existing(
             )
 
 
-def feature_metadata(manifest: Manifest) -> dict[str, Any]:
+def shared_metadata(manifest: Manifest) -> dict[str, Any]:
     """Return the part of a shard's metadata that describes the feature, without the counts of the shard."""
     return {key: value for key, value in manifest.metadata.items() if key not in COUNTS}
 

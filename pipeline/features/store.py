@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.errors import PipelineError
-from pipeline.features.shard import SHARDS, Shard, feature_metadata
+from pipeline.features.shard import SHARDS, Shard, shared_metadata
 from pipeline.features.time_grid import ClipGrid
 from pipeline.provenance.manifest import read_manifest
 
@@ -58,14 +58,14 @@ class FeatureStore:
         self.path = path
         opened = [Shard.open(manifest) for manifest in _shard_manifests(path, shards)]
         self.manifests = [shard.manifest.path for shard in opened]
-        self.metadata = feature_metadata(opened[0].manifest)
+        self.metadata = shared_metadata(opened[0].manifest)
         if shards is not None and self.metadata.get(SHARDS, shards) != shards:
             raise PipelineError(
                 f"{self.manifests[0]}: one of {self.metadata[SHARDS]} shards, but {shards} are expected; remove {path} "
                 "and extract or import the feature again"
             )
         for shard in opened[1:]:
-            _compare(feature_metadata(shard.manifest), self.metadata, shard.manifest.path, f"in {self.manifests[0]}")
+            _compare(shared_metadata(shard.manifest), self.metadata, shard.manifest.path, f"in {self.manifests[0]}")
         _compare(_restrict(self.metadata, expected or {}), expected or {}, self.manifests[0], "expected")
         self.grid = ClipGrid(self.metadata["fps"], self.metadata["frames"], self.metadata["stride"])
         self.dim: int = self.metadata["dim"]

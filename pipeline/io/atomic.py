@@ -22,7 +22,7 @@ REMEDIES = {
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replace_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`; rename it to `path` if the block succeeds, remove it otherwise.
 
     The temporary name keeps the suffix, because ffmpeg and matplotlib choose the format by it. Temporary files of
@@ -99,7 +99,7 @@ def _reporting_os_errors(path: Path) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     """Write text atomically as UTF-8."""
-    with replacing(path) as temporary:
+    with replace_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

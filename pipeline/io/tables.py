@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import replacing
+from pipeline.io.atomic import replace_atomically
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -57,7 +57,7 @@ def write_rows(path: Path, rows: Iterable[RowT], row_type: type[RowT]) -> None:
     table = pa.table(cells, schema=schema)
     if empty := _empty_column(table, row_type):
         raise ValueError(f"{path}: column {empty} has empty cells")
-    with replacing(path) as temporary:
+    with replace_atomically(path) as temporary:
         pq.write_table(table, temporary)
 
 

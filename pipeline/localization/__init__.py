@@ -1,1 +1,1 @@
-"""Event proposals and the localizers that learn to make them."""
+"""Event proposals, and the proposers: networks that learn to make them."""

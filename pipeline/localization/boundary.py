@@ -1,4 +1,4 @@
-"""The boundary localizer: a small temporal network scores starts, ends and actionness of each feature row."""
+"""The boundary proposer: a small temporal network scores starts, ends and actionness of each feature row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # the usual name
 from torch.nn.utils.rnn import pad_sequence
 
-from pipeline.config.localizers import Boundary
+from pipeline.config.proposers import BoundarySettings
 from pipeline.features.cache import FeatureNorm
 from pipeline.localization.nms import BoundaryScores, Candidates, pair_boundaries
 from pipeline.localization.proposer import EventTimes, ProposerInputs, ProposerLosses
@@ -58,7 +58,7 @@ class PaddedRows:
     mask: Bool[Tensor, "videos rows"]
 
 
-def pad(videos: Sequence[Float[Tensor, "_ dim"]]) -> PaddedRows:
+def pad_rows(videos: Sequence[Float[Tensor, "_ dim"]]) -> PaddedRows:
     """Pad the rows of videos to the longest video."""
     lengths = torch.tensor([len(rows) for rows in videos])
     rows = pad_sequence(list(videos), batch_first=True)
@@ -116,7 +116,7 @@ def score_boundaries(network: BoundaryNetwork, videos: Sequence[Float[Tensor, "_
     """Score the rows of a batch of videos, without dropout."""
     training = network.training
     network.eval()
-    padded = pad(videos)
+    padded = pad_rows(videos)
     device = next(network.parameters()).device
     scores = network(padded.rows.to(device), padded.mask.to(device)).sigmoid().cpu().numpy()
     network.train(training)
@@ -127,14 +127,14 @@ def score_boundaries(network: BoundaryNetwork, videos: Sequence[Float[Tensor, "_
 
 
 class BoundaryProposer:
-    """The boundary localizer, see `TrainableProposer`.
+    """The boundary proposer, see `TrainableProposer`.
 
     Args:
         config: settings.
         dim: channels of the features.
     """
 
-    def __init__(self, config: Boundary, dim: int) -> None:
+    def __init__(self, config: BoundarySettings, dim: int) -> None:
         self.network = BoundaryNetwork(dim, config.hidden, config.dropout)
 
     @property
@@ -145,8 +145,8 @@ class BoundaryProposer:
     def compute_losses(self, inputs: ProposerInputs, events: Mapping[str, EventTimes]) -> ProposerLosses:
         """Compute the loss of a batch of videos."""
         device = next(self.network.parameters()).device
-        features = pad([inputs.features(video) for video in events])
-        targets = pad([boundary_targets(times, _edges(inputs, video)) for video, times in events.items()])
+        features = pad_rows([inputs.features(video) for video in events])
+        targets = pad_rows([boundary_targets(times, _edges(inputs, video)) for video, times in events.items()])
         mask = features.mask.to(device)
         logits = self.network(features.rows.to(device), mask)
         return ProposerLosses(balanced_loss(logits, targets.rows.to(device), mask), {})

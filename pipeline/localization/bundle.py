@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from pipeline.config.localizers import LOCALIZERS, LocalizerSettings
+from pipeline.config.proposers import PROPOSERS, ProposerSettings
 from pipeline.errors import PipelineError
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.io.atomic import read_json, write_json, write_text
 from pipeline.localization.proposer import TrainableProposer
 from pipeline.localization.training import build_proposer
 from pipeline.provenance.manifest import read_manifest, write_manifest
-from pipeline.training.trainer import BestCheckpoint
+from pipeline.training.training_loop import BestCheckpoint
 from pipeline.training.weights import load_weights, save_weights
 
 METRICS = "metrics.jsonl"
@@ -27,18 +27,18 @@ class ProposerBundle:
     """A proposer that was read from disk.
 
     Attributes:
-        proposer: the localizer with its weights, on the CPU, in evaluation mode.
-        settings: of the localizer.
-        combination: how its features are combined (`Features.metadata`).
+        proposer: the proposer with its weights, on the CPU, in evaluation mode.
+        settings: of the proposer.
+        combination: how its features are combined (`CombinedFeatures.metadata`).
         dim: channels of its features.
     """
 
     proposer: TrainableProposer
-    settings: LocalizerSettings
+    settings: ProposerSettings
     combination: Mapping[str, Any]
     dim: int
 
-    def open_features(self, folder: Path, shards: int) -> Features:
+    def open_features(self, folder: Path, shards: int) -> CombinedFeatures:
         """Open the features that the proposer reads, combined as in its training.
 
         Args:
@@ -51,7 +51,7 @@ class ProposerBundle:
         """
         names = self.settings.features
         rules = {key: self.combination[key] for key in ("align", "missing", "expected")}
-        features = Features.open(folder, names, shards, **rules)
+        features = CombinedFeatures.open(folder, names, shards, **rules)
         if features.dim != self.dim:
             raise PipelineError(
                 f"features {'+'.join(names)}: {features.dim} channels, but the proposer was trained on {self.dim}; "
@@ -63,16 +63,16 @@ class ProposerBundle:
 def save_proposer(
     output: Path,
     proposer: TrainableProposer,
-    settings: LocalizerSettings,
-    features: Features,
+    settings: ProposerSettings,
+    features: CombinedFeatures,
     checkpoint: BestCheckpoint,
 ) -> None:
     """Write a proposer beside its manifest, the manifest last; the metrics file is already in the folder.
 
     Args:
         output: the manifest.
-        proposer: the localizer; takes the weights of the checkpoint.
-        settings: of the localizer.
+        proposer: the proposer; takes the weights of the checkpoint.
+        settings: of the proposer.
         features: that it was trained on.
         checkpoint: the weights to save.
     """
@@ -111,9 +111,9 @@ def load_proposer(manifest_path: Path) -> ProposerBundle:
     path = manifest.file("config.json")
     plain = read_json(path, "settings of a proposer")
     kind = plain.get("kind") if isinstance(plain, dict) else None
-    if not isinstance(kind, str) or kind not in LOCALIZERS:
-        raise PipelineError(f"{path}: kind = {kind!r}; expected one of {', '.join(LOCALIZERS)}")
-    settings = cast("LocalizerSettings", LOCALIZERS[kind].settings.parse(plain, str(path)))
+    if not isinstance(kind, str) or kind not in PROPOSERS:
+        raise PipelineError(f"{path}: kind = {kind!r}; expected one of {', '.join(PROPOSERS)}")
+    settings = cast("ProposerSettings", PROPOSERS[kind].settings.parse(plain, str(path)))
     dim = manifest.metadata["dim"]
     proposer = build_proposer(settings, dim)
     load_weights(manifest.file("model.safetensors"), proposer.network)
@@ -123,7 +123,7 @@ def load_proposer(manifest_path: Path) -> ProposerBundle:
 
 def _card(metadata: Mapping[str, Any]) -> str:
     """Return the model card (Markdown): what the proposer is, how it was trained, and its limits."""
-    spec = LOCALIZERS[metadata["kind"]]
+    spec = PROPOSERS[metadata["kind"]]
     values = "\n".join(f"- {name}: {json.dumps(value)}" for name, value in metadata.items())
     return f"""# Event proposer `{spec.name}`
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int64
 
-from pipeline.config.localizers import ProposalSelection
+from pipeline.config.proposers import ProposalSelection
 from pipeline.datasets.tiou import tiou_matrix
 from pipeline.localization.proposals import Proposal
 

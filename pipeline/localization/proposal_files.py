@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
-from pipeline.localization.proposals import Proposal, read_results
+from pipeline.localization.proposals import Proposal, read_unchecked_results
 
 COLUMNS = {
     "video": ("video", "video_id", "video-name"),
@@ -35,7 +35,7 @@ FileProposal = tuple[str, Proposal]
 """A video id and a proposal as the file states them; not checked."""
 
 
-class Entry(NamedTuple):
+class ProposalEntry(NamedTuple):
     """One proposal of a file, before its numbers are parsed.
 
     Attributes:
@@ -136,8 +136,8 @@ def _describe(proposal: Proposal) -> str:
     return f"{proposal.start:g} to {proposal.end:g} s, score {proposal.score:g}"
 
 
-def _read_json(path: Path, score: str) -> Iterator[Entry]:
-    for video, entries in read_results(path).items():
+def _read_json(path: Path, score: str) -> Iterator[ProposalEntry]:
+    for video, entries in read_unchecked_results(path).items():
         for number, entry in enumerate(entries, 1):
             place = f"video {video}: proposal {number}"
             try:
@@ -146,10 +146,10 @@ def _read_json(path: Path, score: str) -> Iterator[Entry]:
                 raise PipelineError(
                     f'{path}: {place}: expected {{"segment": [start, end], ...}}, not {entry!r}'
                 ) from None
-            yield Entry(place, video, start, end, entry.get(score))
+            yield ProposalEntry(place, video, start, end, entry.get(score))
 
 
-def _read_table(path: Path, score: str) -> Iterator[Entry]:
+def _read_table(path: Path, score: str) -> Iterator[ProposalEntry]:
     if not path.is_file():
         raise PipelineError(f"{path}: no such proposals")
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
@@ -165,4 +165,4 @@ def _read_table(path: Path, score: str) -> Iterator[Entry]:
             video, start, end = (row[name] for name in columns)
             if not video:
                 raise PipelineError(f"{path}: line {reader.line_num} names no video")
-            yield Entry(f"line {reader.line_num}", video, start, end, row.get(score) or None)
+            yield ProposalEntry(f"line {reader.line_num}", video, start, end, row.get(score) or None)

@@ -21,7 +21,7 @@ class Proposal:
     Attributes:
         start: seconds.
         end: seconds.
-        score: higher for more likely events. Scores of localizers are in [0, 1]; scores of a file have any scale.
+        score: higher for more likely events. Scores of proposers are in [0, 1]; scores of a file have any scale.
     """
 
     start: float
@@ -69,11 +69,11 @@ def read_proposals(path: Path) -> dict[str, list[Proposal]]:
     """
     return {
         video: sorted(_parse_proposal(path, video, entry) for entry in entries)
-        for video, entries in read_results(path).items()
+        for video, entries in read_unchecked_results(path).items()
     }
 
 
-def read_results(path: Path) -> dict[str, list[Any]]:
+def read_unchecked_results(path: Path) -> dict[str, list[Any]]:
     """Read the entries of a proposal file by video, without checking the entries.
 
     Raises:

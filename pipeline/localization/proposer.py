@@ -1,4 +1,4 @@
-"""The contract of a localizer: what it reads, what it is trained on, and what it proposes."""
+"""The contract of a proposer: what it reads, what it is trained on, and what it proposes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.config.localizers import ProposalSelection
+from pipeline.config.proposers import ProposalSelection
 from pipeline.errors import PipelineError
 from pipeline.features.cache import FeatureCache, FeatureNorm, batches
 from pipeline.localization.nms import Candidates, select_proposals
@@ -72,7 +72,7 @@ class ProposerLosses:
 
 @runtime_checkable
 class TrainableProposer(Protocol):
-    """A network with its targets, its losses and its candidates. The registry of localizers names the implementations.
+    """A network with its targets, its losses and its candidates. The registry of proposers names the implementations.
 
     An implementation is built with its settings and the number of channels of the features, on the CPU.
     """
@@ -99,7 +99,7 @@ class TrainableProposer(Protocol):
         Args:
             inputs: features of the videos.
             videos: the batch.
-            limit: how many candidates per video a localizer keeps that prunes its candidates itself.
+            limit: how many candidates per video a proposer keeps that prunes its candidates itself.
         """
 
 
@@ -113,7 +113,7 @@ def propose(
     """Propose events in videos: at least one in each video, in time order.
 
     Args:
-        proposer: the localizer.
+        proposer: the proposer.
         inputs: features of the videos.
         videos: ids.
         selection: how proposals are selected from the candidates.

@@ -1,4 +1,4 @@
-"""Training of a localizer on the annotated events of the split `train`, and its validation on the split `val`."""
+"""Training of a proposer on the annotated events of the split `train`, and its validation on the split `val`."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -10,18 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.config.localizers import LOCALIZERS, LocalizerSettings
+from pipeline.config.proposers import PROPOSERS, ProposerSettings
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.tiou import tiou_matrix
 from pipeline.errors import PipelineError
 from pipeline.features.cache import FeatureCache, batches
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.localization.proposals import Proposal
 from pipeline.localization.proposer import EventTimes, ProposerInputs, TrainableProposer, propose
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.device import resolve_device
 from pipeline.training.seeds import generator, seed_all
-from pipeline.training.trainer import BestCheckpoint, Metrics, Trainer, Validator, train_epoch
+from pipeline.training.training_loop import BestCheckpoint, Metrics, TrainingLoop, Validator, train_on_batches
 
 SEED_KEY = "propose_events"
 """First key of all seeds of the training. It is not the name of the stage: reported results were made with this key,
@@ -31,18 +31,18 @@ TIOU_THRESHOLDS = (0.5, 0.7)
 """A proposal matches an event above this tIoU."""
 
 
-def build_proposer(settings: LocalizerSettings, dim: int) -> TrainableProposer:
-    """Build the localizer that `settings.kind` names, with initial weights from torch's generator.
+def build_proposer(settings: ProposerSettings, dim: int) -> TrainableProposer:
+    """Build the proposer that `settings.kind` names, with initial weights from torch's generator.
 
     Args:
-        settings: of the localizer.
+        settings: of the proposer.
         dim: channels of the features.
     """
-    build = LOCALIZERS[settings.kind].load()
+    build = PROPOSERS[settings.kind].load()
     return cast("TrainableProposer", build(settings, dim))
 
 
-def event_times(corpus: Corpus, split: str, features: Features) -> dict[str, list[EventTimes]]:
+def event_times(corpus: Corpus, split: str, features: CombinedFeatures) -> dict[str, list[EventTimes]]:
     """Return the events of the captioned videos of a split that have features, by video and annotator."""
     return {
         video: [[(event.start, event.end) for event in events] for events in annotators.values()]
@@ -51,13 +51,13 @@ def event_times(corpus: Corpus, split: str, features: Features) -> dict[str, lis
     }
 
 
-def train_localizer(
-    settings: LocalizerSettings, corpus: Corpus, cache: FeatureCache, store: CheckpointStore, metrics: Path
+def fit_proposer(
+    settings: ProposerSettings, corpus: Corpus, cache: FeatureCache, store: CheckpointStore, metrics: Path
 ) -> tuple[TrainableProposer, BestCheckpoint]:
-    """Train a localizer on the events of all annotators of the split `train`; the last epoch is kept.
+    """Train a proposer on the events of all annotators of the split `train`; the last epoch is kept.
 
     Args:
-        settings: of the localizer.
+        settings: of the proposer.
         corpus: the events.
         cache: the features.
         store: keeps the state after each epoch.
@@ -96,14 +96,16 @@ def train_localizer(
             parts = {f"loss_{name}": loss.item() for name, loss in losses.parts.items()}
             return losses.total, {"loss": losses.total.item(), **parts}
 
-        return train_epoch(batches(videos, settings.batch_size), step, optimizer, max_steps=settings.steps_per_epoch)
+        return train_on_batches(
+            batches(videos, settings.batch_size), step, optimizer, max_steps=settings.steps_per_epoch
+        )
 
     def validate() -> Metrics:
         proposals = propose(proposer, inputs, sorted(val_events), settings.validation, settings.batch_size)
         return precision_recall(proposals, val_events)
 
-    trainer = Trainer(proposer.network, optimizer, store, metrics, (SEED_KEY, settings.seed))
-    checkpoint = trainer.run(settings.epochs, train, Validator(validate) if val_events else None)
+    loop = TrainingLoop(proposer.network, optimizer, store, metrics, (SEED_KEY, settings.seed))
+    checkpoint = loop.run(settings.epochs, train, Validator(validate) if val_events else None)
     return proposer, checkpoint
 
 

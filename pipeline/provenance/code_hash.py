@@ -63,11 +63,11 @@ def import_closure(module: str) -> set[str]:
         parent = name.rpartition(".")[0]
         if parent:
             pending.append(parent)
-        pending.extend(imports(_source_file(name)))
+        pending.extend(find_imports(_source_file(name)))
     return closure
 
 
-def imports(file: Path) -> tuple[str, ...]:
+def find_imports(file: Path) -> tuple[str, ...]:
     """Return the first-party modules that a file imports anywhere in it, or names in a registry, by absolute name."""
     return _parse(file)[0]
 

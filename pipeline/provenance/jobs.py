@@ -103,7 +103,7 @@ def summarize_failure(output: str) -> str:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """Estimated cost of some jobs.
 
     Attributes:
@@ -119,7 +119,7 @@ class Estimate:
     unknown: dict[str, int]
 
 
-def estimate_cost(jobs: list[Job], times: list[float | None]) -> Estimate:
+def estimate_cost(jobs: list[Job], times: list[float | None]) -> CostEstimate:
     """Sum up the times of jobs.
 
     Args:
@@ -134,7 +134,7 @@ def estimate_cost(jobs: list[Job], times: list[float | None]) -> Estimate:
         end = max((end_times.get(path, 0.0) for path in job.input), default=0.0) + (time or 0.0)
         end_times.update(dict.fromkeys(job.output, end))
     estimated = [(job, time) for job, time in zip(jobs, times, strict=True) if time is not None]
-    return Estimate(
+    return CostEstimate(
         seconds=sum(time for _, time in estimated),
         critical_path=max(end_times.values(), default=0.0),
         gpu_hours=sum(job.gpus * time for job, time in estimated) / 3600,

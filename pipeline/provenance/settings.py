@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pipeline.config.base import MACHINE
 from pipeline.config.dataset_names import dataset_of_result
-from pipeline.config.load import Config, load, read_yaml, stages
+from pipeline.config.load import Config, load_config, read_yaml, stages
 from pipeline.errors import PipelineError
 from pipeline.provenance.record import Record
 
@@ -129,7 +129,7 @@ def datasets_of_targets(targets: Iterable[str]) -> list[str]:
 
 def _is_dataset(name: str) -> bool:
     try:
-        load(name, {})
+        load_config(name, {})
     except PipelineError:
         return False
     return True
@@ -151,12 +151,12 @@ def overlay_changes(dataset: str, overlays: list[Path]) -> dict[Path, list[KeyCh
     from snakemake.utils import update_config
 
     merged: dict[str, Any] = {}
-    before = load(dataset, merged).model_dump(mode="json")
+    before = load_config(dataset, merged).model_dump(mode="json")
     changes = {}
     for number, path in enumerate(overlays, start=1):
         update_config(merged, read_yaml(path))
         try:
-            after = load(dataset, merged).model_dump(mode="json")
+            after = load_config(dataset, merged).model_dump(mode="json")
         except PipelineError:
             if number == len(overlays):
                 raise

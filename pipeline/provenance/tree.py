@@ -12,7 +12,7 @@ from pipeline.provenance.walk import SHORT, Node, Nodes, find_changes
 SHARD = re.compile(r"/\d{4}(?=/)")
 
 
-class Group(NamedTuple):
+class ShardFiles(NamedTuple):
     """Files that differ only in the shard and are shown as one.
 
     Attributes:
@@ -38,7 +38,7 @@ def render_tree(nodes: Nodes) -> Iterator[str]:
     """
     tree = _Tree(nodes)
     root = next(iter(nodes))
-    yield from tree.render(Group((root,), _key(nodes[root])), "", "")
+    yield from tree.render(ShardFiles((root,), _key(nodes[root])), "", "")
     yield ""
     if changes := list(dict.fromkeys(change for each in tree.changes.values() for change in each)):
         yield "Missing or changed since:"
@@ -55,7 +55,7 @@ class _Tree:
         self.changes = find_changes(nodes)
         self.shown: set[tuple[Path, ...]] = set()
 
-    def render(self, group: Group, first_prefix: str, prefix: str) -> Iterator[str]:
+    def render(self, group: ShardFiles, first_prefix: str, prefix: str) -> Iterator[str]:
         """Yield the lines of a group and of everything it was made from.
 
         Args:
@@ -85,20 +85,20 @@ class _Tree:
             is_last = index == len(inputs) - 1
             yield from self.render(inner, f"{prefix}+- ", f"{prefix}{'   ' if is_last else '|  '}")
 
-    def _common_arguments(self, group: Group) -> list[str]:
+    def _common_arguments(self, group: ShardFiles) -> list[str]:
         """Return the arguments that all files of a group were made with."""
         records = [record for path in group.paths if (record := self.nodes[path].record)]
         common = set.intersection(*(set(command_arguments(record).items()) for record in records))
         return [" ".join(pair).strip() for pair in sorted(common)]
 
-    def _group(self, paths: set[Path]) -> list[Group]:
+    def _group(self, paths: set[Path]) -> list[ShardFiles]:
         """Group files that differ only in the shard, in the order of their names."""
         groups: dict[tuple[str, tuple[str, str, str]], list[Path]] = {}
         for path in sorted(paths):
             # External files are shown one by one, because their digests differ.
             pattern = SHARD.sub("/*", path.as_posix()) if self.nodes[path].record else path.as_posix()
             groups.setdefault((pattern, _key(self.nodes[path])), []).append(path)
-        return [Group(tuple(members), key) for (_, key), members in groups.items()]
+        return [ShardFiles(tuple(members), key) for (_, key), members in groups.items()]
 
 
 def _describe_external(node: Node) -> str:

@@ -65,7 +65,7 @@ def walk_back(result: Path) -> Nodes:
     return walk([start])
 
 
-def trace(outputs: Iterable[Path]) -> dict[str, dict[str, Any]]:
+def summarize_provenance(outputs: Iterable[Path]) -> dict[str, dict[str, Any]]:
     """Summarize the provenance of some outputs as plain data.
 
     Args:

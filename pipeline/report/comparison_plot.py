@@ -7,7 +7,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 
 from pipeline.comparison.tables import PROBES
-from pipeline.io.atomic import replacing
+from pipeline.io.atomic import replace_atomically
 
 COLUMNS = 6
 COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1")
@@ -49,7 +49,7 @@ def draw_comparison(result: dict[str, Any], output: Path) -> None:
     axes[0, 0].invert_yaxis()
     _draw_legend(figure, systems, kinds)
     figure.tight_layout()
-    with replacing(output) as temporary:
+    with replace_atomically(output) as temporary:
         # Without the version that matplotlib would write into the file, equal results give equal bytes.
         figure.savefig(temporary, dpi=110, metadata={"Software": None})
     plt.close(figure)

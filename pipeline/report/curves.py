@@ -9,7 +9,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import replacing
+from pipeline.io.atomic import replace_atomically
 
 COLUMNS = 4
 
@@ -58,7 +58,7 @@ def draw_curves(epochs: list[dict[str, Any]], title: str, output: Path) -> bool:
         axis.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title, fontsize=10)
     figure.tight_layout()
-    with replacing(output) as temporary:
+    with replace_atomically(output) as temporary:
         # Without the version that matplotlib would write into the file, equal curves give equal bytes.
         figure.savefig(temporary, dpi=110, metadata={"Software": None})
     plt.close(figure)

@@ -18,7 +18,7 @@ Captions = Mapping[str, Sequence[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Page:
+class ReportPage:
     """Content of the page.
 
     Attributes:
@@ -78,7 +78,7 @@ def describe_video(
     }
 
 
-def write_page(page: Page, output: Path) -> None:
+def write_page(page: ReportPage, output: Path) -> None:
     """Write the page; the template escapes all text from data."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),

@@ -45,7 +45,7 @@ def score_rows(scores: dict[str, Any]) -> list[Row]:
     return rows
 
 
-def markdown(rows: list[Row]) -> str:
+def score_table_markdown(rows: list[Row]) -> str:
     """Format rows of `score_rows` as a Markdown table."""
     header = ["x 100", *rows[0]["values"]]
     lines = [header, ["---", *["---:"] * (len(header) - 1)]]

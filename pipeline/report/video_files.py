@@ -7,7 +7,7 @@ import matplotlib.image
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.io.atomic import replacing, write_text
+from pipeline.io.atomic import replace_atomically, write_text
 from pipeline.video.decode import read_frames
 from pipeline.video.shard import ReencodedVideo
 
@@ -28,7 +28,7 @@ def draw_frame_strip(video: ReencodedVideo, output: Path) -> None:
         strip.append(frame)
         if len(strip) == STRIP_FRAMES:
             break
-    with replacing(output) as temporary:
+    with replace_atomically(output) as temporary:
         matplotlib.image.imsave(temporary, np.concatenate(strip, axis=1), metadata={"Software": ""})
 
 

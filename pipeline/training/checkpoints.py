@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import read_json, replacing, reporting_disk_errors, sha256, write_json
+from pipeline.io.atomic import read_json, replace_atomically, reporting_disk_errors, sha256, write_json
 
 NUM_KEPT = 2
 """Number of checkpoints kept: the newest, and one to fall back to."""
@@ -93,7 +93,7 @@ class CheckpointManager:
         numbers = self._numbers()
         number = numbers[-1] + 1 if numbers else 1
         weights, digest = self._files(number)
-        with replacing(weights) as temporary:
+        with replace_atomically(weights) as temporary:
             _write(state, temporary)
             checksum = sha256(temporary)
         with reporting_disk_errors(weights):

@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 
 
 @dataclass(frozen=True)
-class Group:
+class ProcessGroup:
     """The processes of a run, as seen by one of them.
 
     Attributes:
@@ -83,11 +83,11 @@ class Group:
             distributed.barrier()
 
 
-SINGLE_PROCESS = Group()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @contextlib.contextmanager
-def init_process_group(device: torch.device) -> Iterator[tuple[Group, torch.device]]:
+def init_process_group(device: torch.device) -> Iterator[tuple[ProcessGroup, torch.device]]:
     """Join the process group that torchrun started, if it did; yield the group and the device of this process.
 
     Args:
@@ -101,7 +101,7 @@ def init_process_group(device: torch.device) -> Iterator[tuple[Group, torch.devi
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    group = Group(distributed.get_rank(), world_size)
+    group = ProcessGroup(distributed.get_rank(), world_size)
     if not group.is_first:
         logging.getLogger().setLevel(logging.WARNING)  # only the first process logs its progress
     try:

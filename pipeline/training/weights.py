@@ -7,13 +7,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import replacing
+from pipeline.io.atomic import replace_atomically
 
 
 def save_weights(path: Path, module: torch.nn.Module) -> None:
     """Write a module's state dict atomically, from any device."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    with replacing(path) as temporary:
+    with replace_atomically(path) as temporary:
         temporary.write_bytes(save(state))  # save_file would make the file unreadable for other users
 
 

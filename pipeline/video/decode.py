@@ -33,7 +33,7 @@ class NoTimestampsError(DecodeError):
 
 
 @dataclass(frozen=True)
-class Probe:
+class VideoContents:
     """The contents of a video file, measured from its packets: headers may be wrong.
 
     Attributes:
@@ -77,7 +77,7 @@ class Probe:
         return self.start + self.duration - self.origin
 
 
-def probe(path: Path) -> Probe:
+def read_contents(path: Path) -> VideoContents:
     """Read all packets of a file without decoding them. An error ends the reading and is stored in the result.
 
     Raises:
@@ -112,7 +112,7 @@ def probe(path: Path) -> Probe:
         origin, declared = (container.start_time or 0) / av.time_base, (container.duration or 0) / av.time_base
         duration = ends[stream.index] - min(starts)
         audio_index = next((audio.index for audio in container.streams.audio if audio.index in ends), None)
-        return Probe(
+        return VideoContents(
             frames=len(starts),
             fps=float(stream.average_rate) if stream.average_rate else len(starts) / max(duration, 1e-9),
             start=min(starts),

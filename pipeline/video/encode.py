@@ -15,12 +15,12 @@ from pipeline.video.decode import (
     DecodeError,
     NoTimestampsError,
     NoVideoError,
-    Probe,
+    VideoContents,
     decodable_prefix,
     iter_frame_times,
-    probe,
+    read_contents,
 )
-from pipeline.video.transcode import FfmpegRun, Prefix, transcode
+from pipeline.video.transcode import FfmpegRun, KeptPrefix, transcode
 
 MAX_MISSING_S = 1.0
 """Largest inaccuracy of a declared duration (seconds); longer than any frame."""
@@ -92,7 +92,7 @@ def reencode_video(source: Path, target: Path, config: Reencode) -> EncodedVideo
         PipelineError: the machine failed, not the video.
     """
     deadline = time.monotonic() + config.timeout_s
-    contents = _probe(source)
+    contents = _read_contents(source)
     try:
         return _encode_whole(source, target, config, contents, deadline)
     except RejectedError as error:
@@ -101,14 +101,14 @@ def reencode_video(source: Path, target: Path, config: Reencode) -> EncodedVideo
         return _encode_prefix(source, target, config, contents, deadline, error)
 
 
-def _probe(source: Path) -> Probe:
-    """Probe a file.
+def _read_contents(source: Path) -> VideoContents:
+    """Read the contents of a file.
 
     Raises:
         RejectedError: it holds no video that could be re-encoded.
     """
     try:
-        contents = probe(source)
+        contents = read_contents(source)
     except NoVideoError as error:
         raise RejectedError("no_video", str(error)) from None
     except NoTimestampsError as error:
@@ -121,7 +121,9 @@ def _probe(source: Path) -> Probe:
     return contents
 
 
-def _encode_whole(source: Path, target: Path, config: Reencode, contents: Probe, deadline: float) -> EncodedVideo:
+def _encode_whole(
+    source: Path, target: Path, config: Reencode, contents: VideoContents, deadline: float
+) -> EncodedVideo:
     """Re-encode a video that must have no error.
 
     Raises:
@@ -155,7 +157,7 @@ def _encode_whole(source: Path, target: Path, config: Reencode, contents: Probe,
 
 
 def _encode_prefix(
-    source: Path, target: Path, config: Reencode, contents: Probe, deadline: float, failure: RejectedError
+    source: Path, target: Path, config: Reencode, contents: VideoContents, deadline: float, failure: RejectedError
 ) -> EncodedVideo:
     """Re-encode a damaged video up to the first error of its video stream, ignoring errors of its audio.
 
@@ -178,7 +180,7 @@ def _encode_prefix(
             f"{failure.detail}; of {source_s:.1f} s, {prefix_s:.1f} s decode before the first error, less than "
             f"config: reencode.least_share = {config.least_share:g} or reencode.least_s = {config.least_s:g}",
         )
-    run = _transcode(source, target, config, contents, deadline, Prefix(num_frames, prefix_s))
+    run = _transcode(source, target, config, contents, deadline, KeptPrefix(num_frames, prefix_s))
     if run.status != 0 or len(run.frame_times) != num_frames:
         raise failure
     encoded = _verify(target, config)
@@ -189,7 +191,12 @@ def _encode_prefix(
 
 
 def _transcode(
-    source: Path, target: Path, config: Reencode, contents: Probe, deadline: float, prefix: Prefix | None = None
+    source: Path,
+    target: Path,
+    config: Reencode,
+    contents: VideoContents,
+    deadline: float,
+    prefix: KeptPrefix | None = None,
 ) -> FfmpegRun:
     """Run ffmpeg within the remaining time.
 
@@ -202,14 +209,14 @@ def _transcode(
         raise RejectedError("timeout", f"took longer than {config.timeout_s:g} s") from None
 
 
-def _verify(target: Path, config: Reencode) -> Probe:
+def _verify(target: Path, config: Reencode) -> VideoContents:
     """Decode the output completely and check that frame i is shown at i / fps seconds.
 
     Raises:
         RejectedError: it cannot be decoded, or a frame has another time.
     """
     try:
-        encoded, frame_times = probe(target), list(iter_frame_times(target))
+        encoded, frame_times = read_contents(target), list(iter_frame_times(target))
     except DecodeError as error:
         raise RejectedError("decode_error", f"the output cannot be read: {error}") from None
     if encoded.error or len(frame_times) != encoded.frames:

@@ -14,7 +14,7 @@ import ffmpeg
 from pipeline.config.reencode import Reencode
 from pipeline.errors import PipelineError
 from pipeline.io.worker import KILLED_STATUSES
-from pipeline.video.decode import Probe
+from pipeline.video.decode import VideoContents
 from pipeline.video.ffmpeg import find_ffmpeg
 
 DISK_FULL_MESSAGES = ("No space left on device", "Disk quota exceeded")
@@ -52,7 +52,7 @@ class FfmpegRun:
 
 
 @dataclass(frozen=True)
-class Prefix:
+class KeptPrefix:
     """The part of a damaged video, from its start, that is kept.
 
     Attributes:
@@ -64,8 +64,8 @@ class Prefix:
     seconds: float
 
 
-def command_line(
-    source: Path, target: Path, config: Reencode, contents: Probe, prefix: Prefix | None = None
+def build_transcode_command(
+    source: Path, target: Path, config: Reencode, contents: VideoContents, prefix: KeptPrefix | None = None
 ) -> list[str]:
     """Return the ffmpeg command as a list of arguments.
 
@@ -123,7 +123,13 @@ def command_line(
 
 
 def transcode(
-    source: Path, target: Path, config: Reencode, contents: Probe, prefix: Prefix | None = None, *, timeout_s: float
+    source: Path,
+    target: Path,
+    config: Reencode,
+    contents: VideoContents,
+    prefix: KeptPrefix | None = None,
+    *,
+    timeout_s: float,
 ) -> FfmpegRun:
     """Run ffmpeg.
 
@@ -132,7 +138,7 @@ def transcode(
         target: the .mp4 to write.
         config: frame rate, quality and size.
         contents: the streams of the source.
-        prefix: the part of a damaged video to encode, see `command_line`.
+        prefix: the part of a damaged video to encode, see `build_transcode_command`.
         timeout_s: time limit (seconds), after which ffmpeg is killed.
 
     Raises:
@@ -140,7 +146,7 @@ def transcode(
         PipelineError: the machine failed (full disk, killed process), so the video must not be rejected.
     """
     process = subprocess.run(
-        command_line(source, target, config, contents, prefix),
+        build_transcode_command(source, target, config, contents, prefix),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=timeout_s,

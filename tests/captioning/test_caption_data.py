@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.captioning.data import (
     annotated_sequences,
-    derangement,
+    draw_derangement,
     encode_sentences,
     sentences_of,
     with_features_of,
@@ -100,24 +100,24 @@ def test_encode_sentences_ends_and_pads_with_eos() -> None:
 
 
 @given(st.integers(2, 40), st.integers(0, 5))
-def test_derangement_gives_each_video_another_one(count: int, seed: int) -> None:
+def test_draw_derangement_gives_each_video_another_one(count: int, seed: int) -> None:
     videos = [f"v{number:02d}" for number in range(count)]
-    source = derangement(videos, [], seed)
+    source = draw_derangement(videos, [], seed)
     assert sorted(source) == videos
     assert sorted(source.values()) == videos
     assert all(video != other for video, other in source.items())
-    assert derangement(videos, [], seed) == source
+    assert draw_derangement(videos, [], seed) == source
 
 
-def test_derangement_depends_on_the_seed() -> None:
+def test_draw_derangement_depends_on_the_seed() -> None:
     videos = [f"v{number:02d}" for number in range(20)]
-    assert derangement(videos, [], 0) != derangement(videos, [], 1)
+    assert draw_derangement(videos, [], 0) != draw_derangement(videos, [], 1)
 
 
-def test_derangement_of_one_video_uses_another_video_of_the_dataset() -> None:
-    assert derangement(["a"], ["a", "b"], 0) == {"a": "b"}
+def test_draw_derangement_of_one_video_uses_another_video_of_the_dataset() -> None:
+    assert draw_derangement(["a"], ["a", "b"], 0) == {"a": "b"}
     with pytest.raises(PipelineError, match="second video"):
-        derangement(["a"], ["a"], 0)
+        draw_derangement(["a"], ["a"], 0)
 
 
 def test_with_features_of_keeps_relative_times(tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.caption_corpus import WORDS
-from helpers.captioners import event_lstm, small_shape
+from helpers.captioners import event_lstm, small_sizes
 
 from pipeline.captioning.bundle import METRICS, load_captioner, save_captioner
-from pipeline.config.captioners import EventLstm
+from pipeline.config.captioners import EventLstmSettings
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import write_json
 from pipeline.provenance.manifest import read_manifest, write_manifest
-from pipeline.training.trainer import BestCheckpoint, cpu_state_dict
+from pipeline.training.training_loop import BestCheckpoint, cpu_state_dict
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def rewrite_manifest(manifest: Path) -> None:
 
 def test_load_captioner_returns_the_selected_weights(saved: Path) -> None:
     bundle = load_captioner(saved)
-    assert bundle.captioner.settings == EventLstm(hidden=8, dropout=0.0)
-    assert bundle.captioner.shape == small_shape({"features": 4}, num_ids=9, max_words=6)
+    assert bundle.captioner.settings == EventLstmSettings(hidden=8, dropout=0.0)
+    assert bundle.captioner.sizes == small_sizes({"features": 4}, num_ids=9, max_words=6)
     assert torch.equal(bundle.captioner.event.weight, event_lstm(dim=4, hidden=8, num_ids=9, max_words=6).event.weight)
     assert bundle.vocabulary.words == WORDS
     assert (bundle.features, bundle.epoch) == (["a"], 3)
@@ -73,7 +73,7 @@ def test_load_captioner_names_missing_metadata(saved: Path, key: str) -> None:
         {"architecture": {}},
         {"architecture": {"architecture": "event_lstm", "hiden": 8}},
         {"architecture": {"architecture": "none"}},
-        {"shape": {"streams": {"features": 4}}},
+        {"sizes": {"streams": {"features": 4}}},
     ],
     ids=str,
 )

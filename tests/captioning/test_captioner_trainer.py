@@ -8,8 +8,8 @@ import torch
 from helpers.caption_corpus import fake_tokenize, write_caption_corpus
 from helpers.captioners import event_lstm
 
+from pipeline.captioning.caption_scorer import CaptionScorer
 from pipeline.captioning.data import annotated_sequences, encode_sentences, sentences_of
-from pipeline.captioning.rewards import CaptionScorer
 from pipeline.captioning.streams import StreamCache
 from pipeline.captioning.trainer import bad_ending_share, cross_entropy, validate
 from pipeline.datasets.corpus import Corpus

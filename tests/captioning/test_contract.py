@@ -21,7 +21,7 @@ from helpers.captioners import (
     permute_events,
     random_captions,
     single_video,
-    small_shape,
+    small_sizes,
     token_log_probs,
     videos,
     with_large_weights,
@@ -34,11 +34,11 @@ from pipeline.captioning.bundle import METRICS, load_captioner, save_captioner
 from pipeline.captioning.captions import UNCONSTRAINED, DecodingConstraints, token_mask
 from pipeline.captioning.decoding import BeamSearch, Greedy, Sampling
 from pipeline.captioning.scst import scst_step
-from pipeline.captioning.streams import Batch
+from pipeline.captioning.streams import EventBatch
 from pipeline.captioning.trainer import cross_entropy
 from pipeline.config.captioners import CAPTIONERS
 from pipeline.datasets.vocabulary import EOS, UNK
-from pipeline.training.trainer import BestCheckpoint, cpu_state_dict
+from pipeline.training.training_loop import BestCheckpoint, cpu_state_dict
 
 LENGTHS, EVENTS = [5, 7, 1], [[(2, 5), (0, 2), (0, 5)], [(0, 7)], [(0, 1), (0, 1)]]
 
@@ -60,10 +60,12 @@ class Case:
     def build(self, *, num_ids: int = NUM_IDS, **overrides: Any) -> Captioner:
         spec = SPECS[self.name]
         torch.manual_seed(1)
-        shape = small_shape(self.streams, num_ids=num_ids)
-        return spec.load()(shape, spec.settings.model_validate(SMALL.get(self.name, {}) | self.settings | overrides))
+        sizes = small_sizes(self.streams, num_ids=num_ids)
+        return spec.load()(sizes, spec.settings.model_validate(SMALL.get(self.name, {}) | self.settings | overrides))
 
-    def batch(self, lengths: Sequence[int] = LENGTHS, events: Sequence[Sequence[tuple[int, int]]] = EVENTS) -> Batch:
+    def batch(
+        self, lengths: Sequence[int] = LENGTHS, events: Sequence[Sequence[tuple[int, int]]] = EVENTS
+    ) -> EventBatch:
         return make_batch(lengths, events, streams=self.streams)
 
 
@@ -209,7 +211,7 @@ def test_constraints_are_kept(case: Case, strategy: DecodingStrategy) -> None:
     with torch.no_grad():
         captions = captioner.generate(batch, strategy, DecodingConstraints((2, 3), 3)).word_ids()
     for words in captions:
-        assert 1 <= len(words) <= captioner.shape.max_words
+        assert 1 <= len(words) <= captioner.sizes.max_words
         assert UNK not in words
         assert words[-1] not in (2, 3) or set(words) <= {2, 3}
         trigrams = list(zip(words, words[1:], words[2:], strict=False))
@@ -291,7 +293,7 @@ def test_a_saved_captioner_is_the_same_after_loading(
     save_captioner(output, captioner, vocabulary, BestCheckpoint(3, 0.25, cpu_state_dict(captioner)), metadata)
     loaded = load_captioner(output).captioner
     assert type(loaded) is type(captioner)
-    assert (loaded.shape, loaded.settings) == (captioner.shape, captioner.settings)
+    assert (loaded.sizes, loaded.settings) == (captioner.sizes, captioner.settings)
     assert not loaded.training
     tokens = random_captions(6, 5)
     assert torch.equal(loaded(batch, tokens), captioner(batch, tokens))
@@ -301,13 +303,13 @@ AUTOREGRESSIVE = {name: case for name, case in CASES.items() if case.name != "to
 
 
 @pytest.mark.parametrize("case", AUTOREGRESSIVE.values(), ids=AUTOREGRESSIVE.keys())
-def test_force_and_forward_equal_the_defaults_that_are_made_of_steps(case: Case) -> None:
+def test_teacher_force_and_forward_equal_the_defaults_that_are_made_of_steps(case: Case) -> None:
     captioner, batch = with_large_weights(case.build()), case.batch()
     tokens = random_captions(6, 5)
     mask = token_mask(tokens)
     state = captioner.start(captioner.encode(batch))
-    logits, _ = captioner.force(state, tokens)
-    by_steps, _ = Captioner.force(captioner, state, tokens)
+    logits, _ = captioner.teacher_force(state, tokens)
+    by_steps, _ = Captioner.teacher_force(captioner, state, tokens)
     torch.testing.assert_close(logits[mask], by_steps[mask], atol=1e-4, rtol=1e-4)
     by_rounds = Captioner.forward(captioner, batch, tokens)
     torch.testing.assert_close(captioner(batch, tokens)[mask], by_rounds[mask], atol=1e-4, rtol=1e-4)
@@ -331,10 +333,10 @@ def test_expand_and_reorder_move_rows_and_leave_the_old_state_alone(case: Case) 
 
 def test_a_captioner_without_step_or_generate_says_what_it_lacks() -> None:
     class Incomplete(Captioner):
-        def encode(self, batch: Batch) -> None:
+        def encode(self, batch: EventBatch) -> None:
             return None
 
     case = CASES["event_lstm"]
-    incomplete = Incomplete(small_shape(), SPECS["event_lstm"].settings())
+    incomplete = Incomplete(small_sizes(), SPECS["event_lstm"].settings())
     with pytest.raises(NotImplementedError, match="Incomplete: define start and step"):
         incomplete.generate(case.batch(), Greedy())

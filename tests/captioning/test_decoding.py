@@ -19,7 +19,7 @@ from pipeline.captioning.base import Captioner, DecodingStrategy
 from pipeline.captioning.captions import UNCONSTRAINED, DecodingConstraints, token_mask
 from pipeline.captioning.decoding import BeamSearch, Greedy, Sampling
 from pipeline.captioning.event_lstm import EventLstmCaptioner
-from pipeline.captioning.streams import Batch
+from pipeline.captioning.streams import EventBatch
 from pipeline.datasets.vocabulary import EOS, UNK, Vocabulary
 
 EVENTS = [[(0, 2), (2, 5)], [(0, 7)]]
@@ -90,7 +90,7 @@ def fixed_draws(num_events: int) -> Sampling:
     return Sampling(1.5, torch.tensor([[0.5, 0.9, 0.1, 0.7, 0.99, 0.6, 0.3]]).expand(num_events, 7))
 
 
-def strategy_of(name: str, batch: Batch) -> DecodingStrategy:
+def strategy_of(name: str, batch: EventBatch) -> DecodingStrategy:
     strategies = {"greedy": Greedy(), "beam": BeamSearch(3, 0.7), "sample": fixed_draws(batch.num_events)}
     return strategies[name]
 
@@ -132,7 +132,7 @@ def test_a_wide_beam_search_finds_the_best_of_all_captions(length_power: float, 
 
 
 def best_of_all(
-    captioner: Captioner, batch: Batch, candidates: list[list[list[int]]], event: int, length_power: float
+    captioner: Captioner, batch: EventBatch, candidates: list[list[list[int]]], event: int, length_power: float
 ) -> list[int]:
     """The caption of one event, of all candidates for the two events, with the largest normalized log-probability."""
     tokens = torch.tensor([[*words, EOS, EOS, EOS][:3] for captions in candidates for words in captions])

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.captioning.ensemble import Lexicon, select_caption, select_captions
+from pipeline.captioning.ensemble import ConceptLexicon, select_caption, select_captions
 from pipeline.datasets.concepts import concept_of_forms, read_concepts
-from pipeline.datasets.text import words
+from pipeline.datasets.text import split_words
 from pipeline.evaluation.predictions import Predictions, read_predictions
 
 CONCEPT_OF = {"man": "man", "men": "man", "run": "run", "runs": "run", "dog": "dog", "red": "red"}
 IDF = {"a": 0.1, "the": 0.2, "man": 1.0, "runs": 2.0, "dog": 3.0, "red": 2.5}
-LEXICON = Lexicon(CONCEPT_OF, IDF)
+LEXICON = ConceptLexicon(CONCEPT_OF, IDF)
 
 
 def test_select_caption_prefers_most_distinct_concepts() -> None:
@@ -98,7 +98,7 @@ def perturb_captions(predictions: Predictions, vocabulary: list[str], seed: int)
     draw = random.Random(seed)
 
     def perturb(sentence: str) -> str:
-        tokens = words(sentence) if draw.random() > 0.005 else []
+        tokens = split_words(sentence) if draw.random() > 0.005 else []
         return " ".join(word if draw.random() > 0.2 else draw.choice(vocabulary) for word in tokens)
 
     results = {
@@ -112,10 +112,10 @@ def test_select_captions_of_real_size_is_fast_and_deterministic(shared: Path) ->
     real = read_predictions(shared / "data" / "predictions" / "bmt_val_1.json")
     sentences = [caption["sentence"] for captions in real.results.values() for caption in captions]
     assert len(sentences) > 10_000
-    counts = Counter(word for sentence in sentences for word in set(words(sentence)))
+    counts = Counter(word for sentence in sentences for word in set(split_words(sentence)))
     idf = {word: log(len(sentences) / count) for word, count in counts.items()}
     vocabulary = sorted(counts)
-    lexicon = Lexicon({word: word for word, _ in counts.most_common(1000)[50:]}, idf)
+    lexicon = ConceptLexicon({word: word for word, _ in counts.most_common(1000)[50:]}, idf)
     members = [perturb_captions(real, vocabulary, seed) for seed in range(5)]
     names = [f"m-{seed}" for seed in range(5)]
     start = time.process_time()  # of this process: what others do on the machine is not in it
@@ -140,9 +140,11 @@ def test_select_captions_of_real_size_is_fast_and_deterministic(shared: Path) ->
 def test_each_criterion_alone_is_best_in_its_own_measure(shared: Path, criteria: list[str]) -> None:
     real = read_predictions(shared / "data" / "predictions" / "bmt_val_2.json")
     few = replace(real, results=dict(list(real.results.items())[:200]))
-    counts = Counter(word for captions in few.results.values() for one in captions for word in words(one["sentence"]))
+    counts = Counter(
+        word for captions in few.results.values() for one in captions for word in split_words(one["sentence"])
+    )
     idf = {word: 10 - log(count) for word, count in counts.items()}
-    lexicon = Lexicon({word: word for word in counts if len(word) > 3}, idf)
+    lexicon = ConceptLexicon({word: word for word in counts if len(word) > 3}, idf)
     members = [perturb_captions(few, sorted(counts), seed) for seed in range(5)]
 
     def mean(results: dict[str, list[dict[str, dict[str, float]]]], key: str) -> float:

@@ -10,7 +10,7 @@ from helpers.captioners import (
     make_batch,
     random_captions,
     single_video,
-    small_shape,
+    small_sizes,
     videos,
     with_large_weights,
 )
@@ -26,7 +26,7 @@ from pipeline.captioning.event_lstm import (
     sinusoidal_encoding,
 )
 from pipeline.captioning.trainer import cross_entropy
-from pipeline.config.captioners import EventLstm
+from pipeline.config.captioners import EventLstmSettings
 from pipeline.datasets.vocabulary import EOS, UNK
 from pipeline.errors import PipelineError
 
@@ -92,7 +92,7 @@ def test_wide_features_are_projected_first() -> None:
 
 def test_several_streams_are_refused_with_their_names() -> None:
     with pytest.raises(PipelineError, match=r"event_lstm reads 1 stream of features, not 2 \(visual, audio\)"):
-        EventLstmCaptioner(small_shape({"visual": 5, "audio": 3}), EventLstm())
+        EventLstmCaptioner(small_sizes({"visual": 5, "audio": 3}), EventLstmSettings())
 
 
 def test_tokens_depend_on_earlier_tokens_alone() -> None:

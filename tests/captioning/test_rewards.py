@@ -1,4 +1,4 @@
-"""Scores of captions given as ids, and the rewards of self-critical training."""
+"""The rewards of self-critical training."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,47 +6,16 @@ import numpy as np
 import pytest
 from helpers.caption_corpus import FakeMeteor, fake_tokenize
 
-from pipeline.captioning.rewards import EOS_TOKEN, CaptionScorer, RewardFunction, RewardTokenizer
+from pipeline.captioning.caption_scorer import CaptionScorer
+from pipeline.captioning.rewards import EOS_TOKEN, RewardFunction, RewardTokenizer
 from pipeline.config.finetune_scst import RewardWeights
 from pipeline.datasets.vocabulary import EOS, Vocabulary
 from pipeline.evaluation.meteor import Meteor
 from pipeline.evaluation.meteor.formula import MeteorScorer, Pair, Stats
-from pipeline.evaluation.tokenizer import tokenize
 
 VOCABULARY = Vocabulary(["a", "ball", "rolls", "roll", "with", "("])
 A, BALL, ROLLS, ROLL, WITH, BRACKET = range(2, 8)
 SENTENCE, OTHER = "A ball rolls.", "A kite!"
-
-KITES = Vocabulary(["a", "man's", "kite", "with", "("])
-
-
-def test_caption_scorer_cuts_captions_as_the_official_tokenizer_does() -> None:
-    scored: list[tuple[str, str]] = []
-
-    def score(pairs: Sequence[tuple[str, str]]) -> list[float]:
-        scored.extend(pairs)
-        return [0.5] * len(pairs)
-
-    scorer = CaptionScorer(score, tokenize, KITES, ["A man's kite.", "A kite!"])
-    assert {word for text, _ in scored for word in text.split()} >= {"man", "'s", "kite"}, "all words in the first call"
-    scored.clear()
-    caption = KITES.encode("a man's kite", 9)
-    assert scorer([caption, []], ["A man's kite.", "A kite!"]) == [0.5, 0.5]
-    assert scored == [("a man 's kite", "a man 's kite"), ("", "a kite")]
-    assert scored[0][0] == tokenize(["A man's kite."])[0]
-
-
-def test_caption_scorer_calls_the_tokenizer_once() -> None:
-    calls = []
-
-    def tokenize_and_note(sentences: Sequence[str]) -> list[str]:
-        calls.append(list(sentences))
-        return fake_tokenize(sentences)
-
-    scorer = CaptionScorer(FakeMeteor().score, tokenize_and_note, KITES, ["A kite.", "A kite."])
-    scorer([[2, 4]], ["A kite."])
-    scorer([[2, 4]], ["A kite."])
-    assert calls == [[*KITES.words, "A kite."]]
 
 
 @pytest.fixture(scope="module")

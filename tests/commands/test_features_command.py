@@ -7,7 +7,7 @@ from helpers.extraction import read_reject_reasons, run_command, write_encoder
 from helpers.video_files import write_video
 
 from pipeline.config.extractors import EXTRACTORS
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.features.store import FeatureStore
 from pipeline.provenance.manifest import read_manifest
 
@@ -31,7 +31,7 @@ def test_a_hundred_broken_files_are_named_and_do_not_affect_the_others(
     output = capsys.readouterr().out
     assert output.startswith("100 ")
     assert all(f"\n{video}\ttiny\t{reason}\t" in output for video, reason in reasons.items())
-    assert len(Features.open(tmp_path / "out", ["tiny"], 1).videos) == 100
+    assert len(CombinedFeatures.open(tmp_path / "out", ["tiny"], 1).videos) == 100
 
 
 def test_features_of_any_videos_are_extracted_skipped_and_overwritten(
@@ -48,7 +48,7 @@ def test_features_of_any_videos_are_extracted_skipped_and_overwritten(
     assert run_command(*arguments, *strides[0]) == 0
     assert capsys.readouterr().out == ""
     for name, num_rows in (("wide", 14), ("near", 4)):
-        features = Features.open(tmp_path / "out", [name], 1)
+        features = CombinedFeatures.open(tmp_path / "out", [name], 1)
         expected = {"with space": num_rows, "-odd": num_rows}
         assert {video: len(features.read(video)) for video in features.videos} == expected
     manifest = tmp_path / "out" / "near" / "0000" / "manifest.json"
@@ -64,7 +64,7 @@ def test_features_of_any_videos_are_extracted_skipped_and_overwritten(
     assert "stride" in error
     assert "--overwrite" in error
     assert run_command(*arguments, *strides[1], "--overwrite") == 0
-    assert len(Features.open(tmp_path / "out", ["wide"], 1).videos) == 3
+    assert len(CombinedFeatures.open(tmp_path / "out", ["wide"], 1).videos) == 3
 
 
 def test_settings_of_one_feature_are_set_by_name(tmp_path: Path) -> None:

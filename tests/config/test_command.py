@@ -12,16 +12,16 @@ import pytest
 from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.config.command import Parser, add_config, command, list_settings, parser, read_config
+from pipeline.config.command import Parser, add_config, build_parser, command, list_settings, read_config
 from pipeline.config.load import stages
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import replacing
+from pipeline.io.atomic import replace_atomically
 
 
 def test_sigterm_removes_temporary_files_and_sets_the_status(tmp_path: Path) -> None:
     @command
     def stage(argv: list[str] | None = None) -> int:
-        with replacing(tmp_path / "scores.json") as temporary:
+        with replace_atomically(tmp_path / "scores.json") as temporary:
             temporary.write_text("half")
             os.kill(os.getpid(), signal.SIGTERM)
         return 0
@@ -72,7 +72,7 @@ class Example(Section):
 
 
 def example_parser() -> Parser:
-    arguments = parser("Do something.", prog="example")
+    arguments = build_parser("Do something.", prog="example")
     add_config(arguments, Example, "example")
     arguments.add_argument("--splits", help="an argument of the same name as a setting")
     return arguments

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config.load import CONFIG, Config, load, merge
+from pipeline.config.load import CONFIG, Config, load_config, merge_settings
 from pipeline.config.schema import config_yaml
 from pipeline.errors import PipelineError
 
@@ -20,11 +20,11 @@ FOLDER = ROOT / CONFIG
 
 @pytest.mark.parametrize("dataset", sorted(path.stem for path in (FOLDER / "datasets").glob("*.yaml")))
 def test_every_dataset_has_a_valid_configuration(dataset: str) -> None:
-    assert isinstance(load(dataset, {}, FOLDER), Config)
+    assert isinstance(load_config(dataset, {}, FOLDER), Config)
 
 
 def test_every_encoder_of_the_papers_is_an_entry() -> None:
-    encoders = load("anet", {}, FOLDER).pretrain_encoder
+    encoders = load_config("anet", {}, FOLDER).pretrain_encoder
     weights = {
         name: (
             {term: settings.weight for term, settings in entry.losses.active().items()},
@@ -56,8 +56,8 @@ def test_every_encoder_of_the_papers_is_an_entry() -> None:
 @pytest.mark.parametrize("overlay", sorted(FOLDER.glob("anet_*.yaml")), ids=lambda path: path.stem)
 def test_every_overlay_is_valid_on_its_dataset(overlay: Path) -> None:
     over = yaml.safe_load(overlay.read_text(encoding="utf-8"))
-    assert load("anet", over, FOLDER) != load("anet", {}, FOLDER)
-    assert load("anet_smoke", over, FOLDER) != load("anet_smoke", {}, FOLDER)
+    assert load_config("anet", over, FOLDER) != load_config("anet", {}, FOLDER)
+    assert load_config("anet_smoke", over, FOLDER) != load_config("anet_smoke", {}, FOLDER)
 
 
 def test_config_yaml_holds_the_defaults() -> None:
@@ -107,25 +107,25 @@ def test_config_yaml_has_a_comment_above_every_key() -> None:
         ({"pretrain_encoder": {"sa_tsp": {"clip": {"crop": 500}}}}, "crop 500 exceeds"),
     ],
 )
-def test_load_reports_invalid_settings_in_one_line(over: dict[str, Any], expected: str) -> None:
+def test_load_config_reports_invalid_settings_in_one_line(over: dict[str, Any], expected: str) -> None:
     with pytest.raises(PipelineError) as error:
-        load("demo", over, FOLDER)
+        load_config("demo", over, FOLDER)
     assert expected in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 300, "not the whole configuration"
 
 
-def test_load_of_an_unknown_dataset_lists_the_datasets() -> None:
+def test_load_config_of_an_unknown_dataset_lists_the_datasets() -> None:
     with pytest.raises(PipelineError, match=r"no dataset 'nope'.*anet, demo"):
-        load("nope", {}, FOLDER)
+        load_config("nope", {}, FOLDER)
 
 
-def test_load_of_invalid_yaml_names_the_file(tmp_path: Path) -> None:
+def test_load_config_of_invalid_yaml_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "datasets").mkdir()
     (tmp_path / "config.yaml").write_text("reencode: {crf: 18")
     (tmp_path / "datasets" / "mine.yaml").write_text("")
     with pytest.raises(PipelineError, match=r"config\.yaml: not valid YAML"):
-        load("mine", {}, tmp_path)
+        load_config("mine", {}, tmp_path)
 
 
 plain = st.recursive(
@@ -137,13 +137,13 @@ mappings = st.dictionaries(st.sampled_from("abcd"), plain, max_size=4)
 
 
 @given(mappings, mappings)
-def test_merge_keeps_what_is_not_overridden_and_changes_neither_argument(base: Any, over: Any) -> None:
+def test_merge_settings_keeps_what_is_not_overridden_and_changes_neither_argument(base: Any, over: Any) -> None:
     before = repr(base), repr(over)
-    merged = merge(base, over)
+    merged = merge_settings(base, over)
     assert (repr(base), repr(over)) == before
     assert merged.keys() == base.keys() | over.keys()
     assert all(merged[key] == base[key] for key in base.keys() - over.keys())
-    assert merge(merged, over) == merged
+    assert merge_settings(merged, over) == merged
 
 
 def test_to_json_ignores_the_order_of_keys() -> None:
@@ -170,7 +170,7 @@ def test_to_json_ignores_the_order_of_keys() -> None:
 )
 def test_an_encoder_must_not_depend_on_its_global_feature(encoders: dict[str, Any], expected: str) -> None:
     with pytest.raises(PipelineError, match=expected):
-        load("demo", {"pretrain_encoder": encoders, "pool_features": {"pools": ["max"]}}, FOLDER)
+        load_config("demo", {"pretrain_encoder": encoders, "pool_features": {"pools": ["max"]}}, FOLDER)
 
 
 @pytest.mark.parametrize(
@@ -182,16 +182,19 @@ def test_an_encoder_must_not_depend_on_its_global_feature(encoders: dict[str, An
         ("extract_features", "sa_tsp", {"file": "mine.h5", "fps": 15.0, "frames": 16, "stride": 16}),
     ],
 )
-def test_merge_replaces_an_entry_of_another_kind(section: str, name: str, over: dict[str, Any]) -> None:
-    loaded = load("demo", {section: {name: over}}, FOLDER).model_dump(mode="json")[section][name]
+def test_merge_settings_replaces_an_entry_of_another_kind(section: str, name: str, over: dict[str, Any]) -> None:
+    loaded = load_config("demo", {section: {name: over}}, FOLDER).model_dump(mode="json")[section][name]
     kinds = {"boundary", "learned", "encoder"}
     assert over.items() <= loaded.items()
     assert not kinds & {loaded.get("kind"), *loaded}
 
 
-def test_merge_keeps_other_settings_of_an_entry_of_the_same_kind() -> None:
+def test_merge_settings_keeps_other_settings_of_an_entry_of_the_same_kind() -> None:
     over = {"train_proposer": {"learned": {"kind": "boundary", "epochs": 3}}}
-    learned = load("demo", over, FOLDER).train_proposer["learned"].root
+    learned = load_config("demo", over, FOLDER).train_proposer["learned"].root
     assert learned.model_dump()["hidden"] == 128
     over = {"extract_features": {"i3d_rgb": {"extractor": "i3d_rgb", "stride": 32}}}
-    assert load("anet", over, FOLDER).extract_features["i3d_rgb"].model_dump()["weights"] == "weights/rgb_imagenet.pt"
+    assert (
+        load_config("anet", over, FOLDER).extract_features["i3d_rgb"].model_dump()["weights"]
+        == "weights/rgb_imagenet.pt"
+    )

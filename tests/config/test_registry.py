@@ -74,16 +74,16 @@ def test_registry_names_the_nearest_part() -> None:
 
 
 def test_load_names_the_file_that_is_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = spec(build="pipeline.evaluation.word_f1:WordF1Metric")
+    wrong = spec(build="pipeline.evaluation.no_such_metric:NoSuchMetric")
     monkeypatch.setattr(registry_module, "ROOT", tmp_path)
     with pytest.raises(PipelineError) as error:
         wrong.load()
-    assert str(error.value).endswith("; expected the file pipeline/evaluation/word_f1.py")
+    assert str(error.value).endswith("; expected the file pipeline/evaluation/no_such_metric.py")
     (tmp_path / "pipeline" / "captioning").mkdir(parents=True)
-    (tmp_path / "pipeline" / "captioning" / "word_f1.py").touch()
+    (tmp_path / "pipeline" / "captioning" / "no_such_metric.py").touch()
     with pytest.raises(PipelineError) as error:
         wrong.load()
-    move = "expected the file pipeline/evaluation/word_f1.py; move pipeline/captioning/word_f1.py there"
+    move = "expected the file pipeline/evaluation/no_such_metric.py; move pipeline/captioning/no_such_metric.py there"
     assert str(error.value).endswith(move)
 
 

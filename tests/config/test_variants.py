@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.load import CONFIG, load
+from pipeline.config.load import CONFIG, load_config
 from pipeline.errors import PipelineError
 
 FOLDER = Path(__file__).resolve().parents[2] / CONFIG
 
 
 def test_reseed_changes_seeds_and_result_folders_only() -> None:
-    base, seeded = (load(name, {}, FOLDER).model_dump(mode="json") for name in ("demo", "demo_s7"))
+    base, seeded = (load_config(name, {}, FOLDER).model_dump(mode="json") for name in ("demo", "demo_s7"))
     assert (base["make_demo"]["seed"], seeded["make_demo"].pop("seed")) == (0, 7)
     base["make_demo"].pop("seed")
     for config in (base, seeded):
@@ -23,7 +23,7 @@ def test_reseed_changes_seeds_and_result_folders_only() -> None:
 
 
 def test_overrides_of_the_user_apply_to_variants() -> None:
-    assert load("demo_s7", {"reencode": {"crf": 30}}, FOLDER).reencode.crf == 30
+    assert load_config("demo_s7", {"reencode": {"crf": 30}}, FOLDER).reencode.crf == 30
 
 
 @pytest.mark.parametrize(
@@ -32,12 +32,12 @@ def test_overrides_of_the_user_apply_to_variants() -> None:
 )
 def test_reseed_rejects_datasets_that_the_pipeline_does_not_make(dataset: str, facts: str) -> None:
     with pytest.raises(PipelineError, match=facts):
-        load(dataset, {}, FOLDER)
+        load_config(dataset, {}, FOLDER)
 
 
 @pytest.mark.parametrize("dataset", ["anet", "demo"])
 def test_rehearse_changes_amounts_only(dataset: str) -> None:
-    base, rehearsal = (load(name, {}, FOLDER).model_dump(mode="json") for name in (dataset, f"{dataset}_smoke"))
+    base, rehearsal = (load_config(name, {}, FOLDER).model_dump(mode="json") for name in (dataset, f"{dataset}_smoke"))
     assert rehearsal["build_corpus"]["videos"] == base["build_corpus"]["videos"].replace("/demo/", "/demo_smoke/")
     amounts = {"epochs", "steps_per_epoch"}
     for section, allowed in {
@@ -57,19 +57,19 @@ def test_rehearse_changes_amounts_only(dataset: str) -> None:
 
 
 def test_rehearse_keeps_the_size_of_pretraining_steps() -> None:
-    encoder = load("anet_smoke", {}, FOLDER).pretrain_encoder["sa_tsp"]
+    encoder = load_config("anet_smoke", {}, FOLDER).pretrain_encoder["sa_tsp"]
     assert encoder.clips_per_segment == encoder.batch_size * encoder.accumulate_steps == 64
     small = {"pretrain_encoder": {"sa_tsp": {"batch_size": 1}}}
-    assert load("anet_smoke", small, FOLDER).pretrain_encoder["sa_tsp"].clips_per_segment == 2
+    assert load_config("anet_smoke", small, FOLDER).pretrain_encoder["sa_tsp"].clips_per_segment == 2
 
 
 def test_rehearse_applies_to_entries_of_the_user_and_keeps_their_limits() -> None:
     overrides = {"train_captioner": {"mine": {"features": ["tsp"]}}, "build_corpus": {"limit_videos": 7, "shards": 1}}
-    rehearsal = load("anet_smoke", overrides, FOLDER).model_dump(mode="json")
+    rehearsal = load_config("anet_smoke", overrides, FOLDER).model_dump(mode="json")
     assert rehearsal["train_captioner"]["mine"]["steps_per_epoch"] == 2
     assert (rehearsal["build_corpus"]["limit_videos"], rehearsal["build_corpus"]["shards"]) == (7, 1)
 
 
 def test_rehearse_rejects_datasets_that_do_not_exist() -> None:
     with pytest.raises(PipelineError, match="no dataset 'nope'"):
-        load("nope_smoke", {}, FOLDER)
+        load_config("nope_smoke", {}, FOLDER)

@@ -9,7 +9,7 @@ import pytest
 from pipeline.config.readers import READERS, ReaderSpec, reader_of
 from pipeline.datasets.activitynet_captions import read_activitynet_captions, write_activitynet_captions
 from pipeline.datasets.activitynet_json import read_activitynet
-from pipeline.datasets.annotations import ActionVideo, CaptionedVideo, Segment, read_actions, read_captions
+from pipeline.datasets.annotations import ActionVideo, AnnotatedSegment, CaptionedVideo, read_actions, read_captions
 from pipeline.datasets.tsp_csv import read_tsp
 from pipeline.errors import PipelineError
 
@@ -61,7 +61,7 @@ def test_every_reader_names_a_file_of_another_format(tmp_path: Path, spec: Reade
 
 
 def test_write_activitynet_captions_writes_what_the_reader_reads(tmp_path: Path) -> None:
-    videos = {"v_a": CaptionedVideo(9.5, (Segment(0.5, 2.0, " A man. "), Segment(4.0, 1.0, "")))}
+    videos = {"v_a": CaptionedVideo(9.5, (AnnotatedSegment(0.5, 2.0, " A man. "), AnnotatedSegment(4.0, 1.0, "")))}
     write_activitynet_captions(tmp_path / "c.json", videos)
     assert read_captions(tmp_path / "c.json") == videos
 
@@ -73,22 +73,22 @@ def test_read_activitynet(tmp_path: Path) -> None:
         "annotations": [{"segment": [1, 2.5], "label": "Archery"}],
     }
     videos = read_activitynet(write(tmp_path / "a.json", {"database": {"-abc": entry}}))
-    assert videos["-abc"].segments == (Segment(1.0, 2.5, "Archery"),)
+    assert videos["-abc"].segments == (AnnotatedSegment(1.0, 2.5, "Archery"),)
     assert (videos["-abc"].subset, videos["-abc"].duration) == ("training", 9.5)
 
 
 def test_read_activitynet_captions_changes_nothing(tmp_path: Path) -> None:
     entry = {"duration": 5, "timestamps": [[4, 1]], "sentences": [" A man. "]}
     videos = read_activitynet_captions(write(tmp_path / "c.json", {"v_a": entry}))
-    assert videos["v_a"].events == (Segment(4, 1, " A man. "),)
+    assert videos["v_a"].events == (AnnotatedSegment(4, 1, " A man. "),)
 
 
 def test_read_tsp(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text(HEADER + "abc,1,2.5,Archery,9,v_abc.mp4,30,270,Action\nabc,3,9,,9,v_abc.mp4,30,270,No action\n")
     video = read_tsp(path)["abc"]
-    assert video.segments == (Segment(1, 2.5, "Archery"),)
-    assert video.background == (Segment(3, 9, ""),)
+    assert video.segments == (AnnotatedSegment(1, 2.5, "Archery"),)
+    assert video.background == (AnnotatedSegment(3, 9, ""),)
 
 
 def test_read_tsp_of_the_published_tables(shared: Path) -> None:

@@ -7,7 +7,7 @@ from statistics import mean
 import pytest
 
 from pipeline.config.make_demo import MakeDemo
-from pipeline.datasets.text import words
+from pipeline.datasets.text import split_words
 from pipeline.demo.motions import MOTIONS
 from pipeline.demo.plan import plan_videos
 from pipeline.demo.scene import COLOURS, Event
@@ -38,13 +38,13 @@ def caption(event: Event, seed: int) -> str:
 
 def overlap(first_caption: str, second_caption: str) -> float:
     """Return the Jaccard index of the words of two captions."""
-    first, second = set(words(first_caption)), set(words(second_caption))
+    first, second = set(split_words(first_caption)), set(split_words(second_caption))
     return len(first & second) / len(first | second)
 
 
 def test_write_caption_names_attributes_of_the_event_and_no_others(events: list[Event]) -> None:
     for index, event in enumerate(events):
-        named_words = {SYNONYMS.get(word, word) for word in words(caption(event, index))}
+        named_words = {SYNONYMS.get(word, word) for word in split_words(caption(event, index))}
         assert named_words & set(COLOURS) <= {event.group.colour}
         assert named_words & {"ring", "square", "triangle", "cross"} == {event.group.shape}
         assert named_words & {"small", "big"} <= {event.group.size}
@@ -55,7 +55,7 @@ def test_write_caption_names_attributes_of_the_event_and_no_others(events: list[
 def test_most_captions_name_colour_number_and_motion_and_less_than_half_name_the_rest(events: list[Event]) -> None:
     named: Counter[str] = Counter()
     for index, event in enumerate(events):
-        named_words = {SYNONYMS.get(word, word) for word in words(caption(event, index))}
+        named_words = {SYNONYMS.get(word, word) for word in split_words(caption(event, index))}
         verbs = MOTIONS[event.motion].verbs
         named["colour"] += event.group.colour in named_words
         named["number"] += str(event.group.number) in named_words
@@ -77,8 +77,8 @@ def test_most_captions_name_colour_number_and_motion_and_less_than_half_name_the
 
 def test_captions_have_the_length_of_activitynet_captions_and_a_small_vocabulary(events: list[Event]) -> None:
     sentences = [caption(event, seed) for event in events for seed in (1, 2)]
-    assert 8 <= mean(len(words(sentence)) for sentence in sentences) <= 14
-    assert 80 <= len({word for sentence in sentences for word in words(sentence)}) <= 130
+    assert 8 <= mean(len(split_words(sentence)) for sentence in sentences) <= 14
+    assert 80 <= len({word for sentence in sentences for word in split_words(sentence)}) <= 130
 
 
 def test_captions_have_the_irregularities_of_real_ones(events: list[Event]) -> None:
@@ -108,6 +108,6 @@ def test_captions_of_one_event_overlap_more_than_captions_of_different_events(
 
 def test_write_caption_mentions_a_sound_only_if_the_event_has_one(events: list[Event]) -> None:
     mentions = Counter(
-        event.sound for index, event in enumerate(events) if SOUND_WORDS & set(words(caption(event, index)))
+        event.sound for index, event in enumerate(events) if SOUND_WORDS & set(split_words(caption(event, index)))
     )
     assert set(mentions) == {"beep", "buzz", "drum", "silence"}

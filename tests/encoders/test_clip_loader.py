@@ -7,16 +7,16 @@ import pytest
 import torch
 from helpers.video_corpus import counting_frames, write_h264, write_video_shard
 
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.encoders.clip_loader import ClipBatch, ClipLoader
 from pipeline.encoders.clip_reader import ClipReader
-from pipeline.encoders.geometry import prepare
+from pipeline.encoders.clip_transforms import transform_clip
 from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
 from pipeline.video.shard import ReencodedVideos
 
-CLIP = Clip(frames=4, fps=15, height=24, width=32, crop=16)
+CLIP = ClipGeometry(frames=4, fps=15, height=24, width=32, crop=16)
 CPU = torch.device("cpu")
 SAMPLES = [
     ClipSample(video, first, 0, None, first % 8, first % 16, first % 3 == 0)
@@ -53,7 +53,7 @@ def test_batches_keep_the_order_with_and_without_workers(videos: ReencodedVideos
         for batch in batches:
             for sample, clip in zip(batch.samples, batch.pixels, strict=True):
                 native = torch.from_numpy(reader.read(sample.video, sample.start_frame))
-                expected = prepare(native, CLIP, (sample.top, sample.left), flip=sample.flip)
+                expected = transform_clip(native, CLIP, (sample.top, sample.left), flip=sample.flip)
                 assert torch.equal(clip, expected.permute(3, 0, 1, 2))
 
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from helpers.video_corpus import counting_frames, write_video_shard
 
-from pipeline.config.clip import Clip
-from pipeline.encoders.clip_reader import ClipReader, frame_step, num_clip_frames, pad
+from pipeline.config.clip_geometry import ClipGeometry
+from pipeline.encoders.clip_reader import ClipReader, frame_step, num_clip_frames, pad_clip
 from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
 from pipeline.video.shard import ReencodedVideos
 
-CLIP = Clip(frames=4, fps=15, height=24, width=32, crop=16)
+CLIP = ClipGeometry(frames=4, fps=15, height=24, width=32, crop=16)
 CPU = torch.device("cpu")
 
 
@@ -50,7 +50,7 @@ def test_read_repeats_the_last_frame_of_a_short_video(videos: ReencodedVideos) -
     reader = ClipReader(videos.by_id, CLIP)
     assert frame_numbers(reader.read("v_c", 0)) == [0, 2, 4, 4]
     whole = reader.read("v_a", 3)
-    assert pad(whole, 4) is whole
+    assert pad_clip(whole, 4) is whole
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -85,7 +85,7 @@ def test_read_past_the_end_names_the_video_and_the_time(videos: ReencodedVideos)
 def test_frame_step_refuses_a_rate_that_does_not_divide_the_files(videos: ReencodedVideos) -> None:
     for fps in (12.0, 60.0, 29.97):
         with pytest.raises(PipelineError, match=r"make clip\.fps divide reencode.fps"):
-            frame_step(videos.by_id["v_a"], Clip(fps=fps))
+            frame_step(videos.by_id["v_a"], ClipGeometry(fps=fps))
 
 
 def test_cache_gives_the_same_frames_as_files_up_to_its_limit(videos: ReencodedVideos) -> None:

@@ -25,7 +25,7 @@ from pipeline.encoders.trainer import (
     track_bn_stats,
 )
 from pipeline.errors import PipelineError
-from pipeline.training.distributed import Group
+from pipeline.training.distributed import ProcessGroup
 from pipeline.video.shard import ReencodedVideos
 
 CPU = torch.device("cpu")
@@ -159,7 +159,7 @@ def test_split_microbatches_contains_every_item_once_in_order(
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 @pytest.mark.parametrize("parts", [8, 3, 1])
 def test_microbatches_of_rank_are_shared_among_the_processes(world_size: int, parts: int) -> None:
-    by_rank = [microbatches_of_rank(range(parts), 8, Group(rank, world_size)) for rank in range(world_size)]
+    by_rank = [microbatches_of_rank(range(parts), 8, ProcessGroup(rank, world_size)) for rank in range(world_size)]
     assert [part for of_rank in by_rank for part in of_rank] == list(range(parts))
     assert all(len(of_rank) <= 8 // world_size for of_rank in by_rank)
 

@@ -70,7 +70,7 @@ def run(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("behaviour", ["good", "redirect"])
-def test_fetch_writes_a_verified_file(tmp_path: Path, publish, behaviour: str, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_fetch_weights_writes_a_verified_file(tmp_path: Path, publish, behaviour: str, capsys) -> None:  # type: ignore[no-untyped-def]
     name = publish(behaviour)
     assert run(tmp_path / "new") == 0
     assert (tmp_path / "new" / name).read_bytes() == BODY
@@ -80,7 +80,7 @@ def test_fetch_writes_a_verified_file(tmp_path: Path, publish, behaviour: str, c
     assert "(5 MB)" in output.err
 
 
-def test_fetch_keeps_an_existing_file(tmp_path: Path, publish, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_fetch_weights_keeps_an_existing_file(tmp_path: Path, publish, capsys) -> None:  # type: ignore[no-untyped-def]
     name = publish("good")
     (tmp_path / name).write_bytes(BODY)
     assert run(tmp_path) == 0
@@ -103,7 +103,7 @@ def test_fetch_keeps_an_existing_file(tmp_path: Path, publish, capsys) -> None: 
         ("file:///etc/w-0123abcd.pth", DIGEST, "only https is fetched"),
     ],
 )
-def test_fetch_leaves_no_file_after_a_failure(
+def test_fetch_weights_leaves_no_file_after_a_failure(
     tmp_path: Path, publish, behaviour: str, digest: str, message: str, capsys
 ) -> None:  # type: ignore[no-untyped-def]
     publish(behaviour, digest)
@@ -114,13 +114,13 @@ def test_fetch_leaves_no_file_after_a_failure(
     assert not list(tmp_path.iterdir())
 
 
-def test_fetch_from_an_absent_server_gives_one_line(tmp_path: Path, publish, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_fetch_weights_from_an_absent_server_gives_one_line(tmp_path: Path, publish, capsys) -> None:  # type: ignore[no-untyped-def]
     publish("http://127.0.0.1:1/w-0123abcd.pth")
     assert run(tmp_path) == 2
     assert "cannot be fetched to" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_fetch_refuses_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetch_weights_refuses_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         main(["fetch", "imagenet"])
     assert exit_info.value.code == 2

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.concepts import Concept, read_concepts
 from pipeline.datasets.corpus import ActionSegment, CaptionedEvent
@@ -19,7 +19,7 @@ from pipeline.encoders.sampling import (
     ClipSample,
     ClipSampler,
     ConceptLabels,
-    Segment,
+    RegionSegment,
     action_segments,
     annotated_background,
     background_segments,
@@ -27,19 +27,19 @@ from pipeline.encoders.sampling import (
 )
 from pipeline.errors import PipelineError
 
-CLIP = Clip()
+CLIP = ClipGeometry()
 NUM_FRAMES = {"a": 150, "b": 300}
-FOREGROUND = [Segment("a", 1.0, 4.0, 3), Segment("a", 6.0, 8.0, 1), Segment("b", 0.0, 20.0, 0)]
-BACKGROUND = [Segment("a", 4.0, 6.0, NO_ACTION), Segment("a", 8.0, 10.0, NO_ACTION)]
+FOREGROUND = [RegionSegment("a", 1.0, 4.0, 3), RegionSegment("a", 6.0, 8.0, 1), RegionSegment("b", 0.0, 20.0, 0)]
+BACKGROUND = [RegionSegment("a", 4.0, 6.0, NO_ACTION), RegionSegment("a", 8.0, 10.0, NO_ACTION)]
 
 
-def build_sampler(clip: Clip = CLIP) -> ClipSampler:
+def build_sampler(clip: ClipGeometry = CLIP) -> ClipSampler:
     captions = [CaptionedEvent("a", 1, 0.0, 5.0, "A dog runs.")]
     sizes = dict.fromkeys(NUM_FRAMES, (clip.height, clip.width))
     return ClipSampler(clip, NUM_FRAMES, sizes, ConceptLabels(captions, [Concept("dog", ("dog",), "NOUN")]))
 
 
-def draw_epoch(seed: int = 0, background: list[Segment] = BACKGROUND, per_segment: int = 5) -> list[ClipSample]:
+def draw_epoch(seed: int = 0, background: list[RegionSegment] = BACKGROUND, per_segment: int = 5) -> list[ClipSample]:
     return build_sampler().draw_training(FOREGROUND, background, per_segment, np.random.default_rng(seed))
 
 
@@ -52,14 +52,14 @@ def test_draw_training_balances_foreground_and_background() -> None:
 
 
 def test_draw_training_subsamples_a_large_background() -> None:
-    many = [Segment("b", i * 1.2, i * 1.2 + 1.1, NO_ACTION) for i in range(16)]
+    many = [RegionSegment("b", i * 1.2, i * 1.2 + 1.1, NO_ACTION) for i in range(16)]
     samples = [sample for sample in draw_epoch(background=many, per_segment=1) if sample.action == NO_ACTION]
     assert len(samples) == 3
     assert len({sample.start_frame for sample in samples}) == 3
 
 
 def test_draw_training_gives_the_same_foreground_for_any_background() -> None:
-    def foreground(background: list[Segment]) -> set[ClipSample]:
+    def foreground(background: list[RegionSegment]) -> set[ClipSample]:
         return {sample for sample in draw_epoch(background=background) if sample.action != NO_ACTION}
 
     assert foreground(BACKGROUND) == foreground(BACKGROUND[:1]) == foreground([])
@@ -121,7 +121,7 @@ def test_validation_samples_are_evenly_spaced_with_central_crops() -> None:
 
 @given(start=st.floats(0, 9.9), length=st.floats(0.05, 30), seed=st.integers(0, 2**32))
 def test_samples_lie_inside_their_video(start: float, length: float, seed: int) -> None:
-    segment = Segment("a", start, start + length, 0)
+    segment = RegionSegment("a", start, start + length, 0)
     samples = build_sampler().draw_training([segment], [], 3, np.random.default_rng(seed))
     for sample in samples + build_sampler().validation_samples([segment], 3):
         assert 0 <= sample.start_frame <= NUM_FRAMES["a"] - CLIP.frames
@@ -129,7 +129,7 @@ def test_samples_lie_inside_their_video(start: float, length: float, seed: int) 
 
 @pytest.mark.parametrize("frames", [151, 400])
 def test_validation_samples_of_a_video_shorter_than_a_clip_start_at_0(frames: int) -> None:
-    clip = Clip(frames=frames)
+    clip = ClipGeometry(frames=frames)
     assert [sample.start_frame for sample in build_sampler(clip).validation_samples(FOREGROUND[:1], 2)] == [0, 0]
 
 
@@ -147,27 +147,27 @@ def test_action_segments_are_clipped_to_the_video_and_empty_ones_left_out() -> N
         annotation("x", 0.0, 9.0),
     ]
     segments = action_segments(annotations, {"a": 10.0}, ["jump", "run"])
-    assert segments == [Segment("a", 0.0, 3.0, 1), Segment("a", 8.0, 10.0, 0)]
+    assert segments == [RegionSegment("a", 0.0, 3.0, 1), RegionSegment("a", 8.0, 10.0, 0)]
 
 
 def test_annotated_background_takes_the_segments_without_label() -> None:
     annotations = [annotation("a", -1.0, 3.0), annotation("a", 8.0, 12.0, None), annotation("x", 0.0, 9.0, None)]
-    assert annotated_background(annotations, {"a": 10.0}) == [Segment("a", 8.0, 10.0, NO_ACTION)]
-    assert action_segments(annotations, {"a": 10.0}, ["run"]) == [Segment("a", 0.0, 3.0, 0)]
+    assert annotated_background(annotations, {"a": 10.0}) == [RegionSegment("a", 8.0, 10.0, NO_ACTION)]
+    assert action_segments(annotations, {"a": 10.0}, ["run"]) == [RegionSegment("a", 0.0, 3.0, 0)]
 
 
 def test_background_segments_are_the_gaps_between_actions() -> None:
     actions = [
-        Segment("a", 6.0, 9.0, 0),
-        Segment("a", 2.0, 4.0, 1),
-        Segment("a", 3.0, 5.0, 0),
-        Segment("b", 0.0, 7.0, 0),
+        RegionSegment("a", 6.0, 9.0, 0),
+        RegionSegment("a", 2.0, 4.0, 1),
+        RegionSegment("a", 3.0, 5.0, 0),
+        RegionSegment("b", 0.0, 7.0, 0),
     ]
     background = background_segments(actions, {"a": 20.0, "b": 7.5, "c": 9.0}, min_gap=1.0)
     assert background == [
-        Segment("a", 0.0, 2.0, NO_ACTION),
-        Segment("a", 5.0, 6.0, NO_ACTION),
-        Segment("a", 9.0, 20.0, NO_ACTION),
+        RegionSegment("a", 0.0, 2.0, NO_ACTION),
+        RegionSegment("a", 5.0, 6.0, NO_ACTION),
+        RegionSegment("a", 9.0, 20.0, NO_ACTION),
     ]
 
 
@@ -175,7 +175,7 @@ def test_background_segments_are_the_gaps_between_actions() -> None:
 def test_background_segments_overlap_no_action_and_miss_no_long_gap(
     times: list[tuple[float, float]], gap: float
 ) -> None:
-    actions = [Segment("a", start, start + length, 0) for start, length in times]
+    actions = [RegionSegment("a", start, start + length, 0) for start, length in times]
     background = background_segments(actions, {"a": 40.0}, gap)
     for segment in background:
         assert segment.end - segment.start >= gap
@@ -189,9 +189,9 @@ def test_background_segments_overlap_no_action_and_miss_no_long_gap(
 
 
 def test_drop_short_keeps_segments_as_long_as_a_clip() -> None:
-    clip = Clip()
-    exact = Segment("a", 0.1, 0.1 + clip.seconds, 0)
-    assert drop_short([exact, Segment("a", 0.0, 1.0, 0)], clip.seconds) == [exact]
+    clip = ClipGeometry()
+    exact = RegionSegment("a", 0.1, 0.1 + clip.seconds, 0)
+    assert drop_short([exact, RegionSegment("a", 0.0, 1.0, 0)], clip.seconds) == [exact]
 
 
 def test_segments_of_tsps_tables_have_the_published_numbers(shared: Path) -> None:

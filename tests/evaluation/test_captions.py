@@ -15,8 +15,8 @@ from pipeline.config.evaluate import Evaluate
 from pipeline.errors import PipelineError
 from pipeline.evaluation import captions as captions_module
 from pipeline.evaluation.captions import GARBAGE, score_captions
-from pipeline.evaluation.evaluator import evaluate, read_predicted_events, read_reference_events
-from pipeline.evaluation.matching import EventMatcher, Events
+from pipeline.evaluation.evaluator import evaluate_caption_sets, read_predicted_events, read_reference_events
+from pipeline.evaluation.matching import EventMatcher, VideoEvents
 from pipeline.evaluation.meteor import Meteor, Pair
 from pipeline.evaluation.metric import MetricContext, PairMetric
 from pipeline.evaluation.tokenizer import tokenize
@@ -37,7 +37,7 @@ GOLDEN = [
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_evaluate_gives_the_official_numbers(name: str, shared: Path) -> None:
+def test_evaluate_caption_sets_gives_the_official_numbers(name: str, shared: Path) -> None:
     golden = json.loads((shared / f"golden/dense_captioning/{name}.json").read_text())
     settings = Evaluate(
         variant="2018" if "2018" in golden["evaluator"] else "2021",
@@ -48,7 +48,9 @@ def test_evaluate_gives_the_official_numbers(name: str, shared: Path) -> None:
         workers=2,
     )
     references = [read_reference_events(shared / path) for path, _ in golden["refs"]]
-    got = evaluate({name: read_predicted_events(shared / golden["pred"])}, references, settings)[name].summary()
+    got = evaluate_caption_sets({name: read_predicted_events(shared / golden["pred"])}, references, settings)[
+        name
+    ].summary()
     for metric in golden["scores"]:
         assert list(got[metric]) == [*map(str, golden["tious"]), "mean"]
         expected = [*golden["scores"][metric], golden["avg"][metric]]
@@ -91,7 +93,7 @@ class CommonWords(PairMetric):
 
 
 def score_quickly(
-    predictions: Mapping[str, Events], references: Sequence[Mapping[str, Events]], **settings: Any
+    predictions: Mapping[str, VideoEvents], references: Sequence[Mapping[str, VideoEvents]], **settings: Any
 ) -> dict[str, Any]:
     def lower_case(documents: Sequence[Sequence[str]], timeout_s: float) -> list[list[str]]:
         return [[sentence.lower() for sentence in document] for document in documents]
@@ -103,12 +105,14 @@ def score_quickly(
         return score_captions(predictions, references, section, metrics).summary()
 
 
-def pair_up(captions: Events, references: Sequence[Events], threshold: float, garbage: str) -> list[tuple[str, str]]:
+def pair_up(
+    captions: VideoEvents, references: Sequence[VideoEvents], threshold: float, garbage: str
+) -> list[tuple[str, str]]:
     (document,) = EventMatcher([captions], [references], threshold).pair_documents(threshold, garbage)
     return list(document)
 
 
-def precision_recall(captions: Events, references: Sequence[Events], threshold: float) -> tuple[float, float]:
+def precision_recall(captions: VideoEvents, references: Sequence[VideoEvents], threshold: float) -> tuple[float, float]:
     precision, recall = EventMatcher([captions], [references], threshold).precision_recall(threshold)
     return float(precision[0]), float(recall[0])
 
@@ -125,8 +129,8 @@ both = st.lists(annotated, min_size=1, max_size=2)
 Plain = dict[str, list[tuple[float, float, str]]]
 
 
-def events(plain: Plain) -> dict[str, Events]:
-    return {video: Events.from_rows(rows) for video, rows in plain.items()}
+def events(plain: Plain) -> dict[str, VideoEvents]:
+    return {video: VideoEvents.from_rows(rows) for video, rows in plain.items()}
 
 
 @given(predicted, both, st.randoms(use_true_random=False), st.sampled_from(["2018", "2021"]))
@@ -200,10 +204,10 @@ def test_captions_of_an_annotator_score_1(texts_of: dict[str, list[str]]) -> Non
 
 
 def test_pair_documents_has_every_overlapping_reference_of_every_annotator() -> None:
-    captions = Events.from_rows([(0.0, 10.0, "one"), (50.0, 60.0, "two")])
+    captions = VideoEvents.from_rows([(0.0, 10.0, "one"), (50.0, 60.0, "two")])
     references = [
-        Events.from_rows([(0.0, 10.0, "a"), (1.0, 10.0, "b"), (30.0, 40.0, "c")]),
-        Events.from_rows([(0.0, 9.0, "d")]),
+        VideoEvents.from_rows([(0.0, 10.0, "a"), (1.0, 10.0, "b"), (30.0, 40.0, "c")]),
+        VideoEvents.from_rows([(0.0, 9.0, "d")]),
     ]
     assert pair_up(captions, references, 0.5, "garbage") == [
         ("one", "a"),
@@ -215,8 +219,8 @@ def test_pair_documents_has_every_overlapping_reference_of_every_annotator() -> 
 
 def test_pair_documents_needs_the_threshold_and_precision_recall_more() -> None:
     captions, reference = (
-        Events.from_rows([(0.0, 1e9, "x")]),
-        Events.from_rows([(0.0, 5e8, "y")]),
+        VideoEvents.from_rows([(0.0, 1e9, "x")]),
+        VideoEvents.from_rows([(0.0, 5e8, "y")]),
     )  # so long that 1e-8 is nothing
     assert pair_up(captions, [reference], 0.5, "garbage") == [("x", "y")]
     assert precision_recall(captions, [reference], 0.5) == (0, 0)
@@ -224,9 +228,9 @@ def test_pair_documents_needs_the_threshold_and_precision_recall_more() -> None:
 
 
 def test_precision_recall_takes_the_best_annotator_for_each() -> None:
-    captions = Events.from_rows([(0.0, 10.0, ""), (10.0, 20.0, ""), (90.0, 99.0, "")])
-    first = Events.from_rows([(0.0, 10.0, ""), (10.0, 20.0, ""), (40.0, 50.0, ""), (60.0, 70.0, "")])
-    second = Events.from_rows([(0.0, 10.0, "")])
+    captions = VideoEvents.from_rows([(0.0, 10.0, ""), (10.0, 20.0, ""), (90.0, 99.0, "")])
+    first = VideoEvents.from_rows([(0.0, 10.0, ""), (10.0, 20.0, ""), (40.0, 50.0, ""), (60.0, 70.0, "")])
+    second = VideoEvents.from_rows([(0.0, 10.0, "")])
     assert precision_recall(captions, [first, second], 0.5) == (2 / 3, 1)
 
 
@@ -253,7 +257,7 @@ def test_score_captions_refuses_a_reference_video_without_events() -> None:
 
 
 def test_unknown_videos_are_counted_and_the_first_three_named(caplog: pytest.LogCaptureFixture) -> None:
-    unknown = {f"v_{number}": Events.from_rows([]) for number in range(5)}
+    unknown = {f"v_{number}": VideoEvents.from_rows([]) for number in range(5)}
     with caplog.at_level(logging.WARNING):
         assert score_quickly(unknown, [events({"v_a": [(0.0, 1.0, "x")]})])["n_unknown_videos"] == 5
     assert "v_0, v_1, v_2, ..." in caplog.text

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.evaluation.confidence import (
     difference_by_seed,
-    draw_weights,
+    draw_bootstrap_weights,
     mean_by_seed,
     mean_with_ci,
     percentile_interval,
@@ -14,16 +14,16 @@ from pipeline.evaluation.confidence import (
 GENERATOR = np.random.default_rng(0)
 
 
-def test_draw_weights_draws_as_many_videos_as_there_are_and_is_reproducible() -> None:
-    weights = np.concatenate(list(draw_weights(7, 50)))
+def test_draw_bootstrap_weights_draws_as_many_videos_as_there_are_and_is_reproducible() -> None:
+    weights = np.concatenate(list(draw_bootstrap_weights(7, 50)))
     assert weights.shape == (50, 7)
     assert (weights.sum(axis=1) == 7).all()
     assert len(np.unique(weights, axis=0)) > 40
-    np.testing.assert_array_equal(weights, np.concatenate(list(draw_weights(7, 50))))
+    np.testing.assert_array_equal(weights, np.concatenate(list(draw_bootstrap_weights(7, 50))))
 
 
-def test_draw_weights_yields_many_draws_in_chunks() -> None:
-    chunks = list(draw_weights(30_000, 100))
+def test_draw_bootstrap_weights_yields_many_draws_in_chunks() -> None:
+    chunks = list(draw_bootstrap_weights(30_000, 100))
     assert len(chunks) > 2
     assert sum(len(chunk) for chunk in chunks) == 100
     assert all((chunk.sum(axis=1) == 30_000).all() for chunk in chunks)
@@ -31,7 +31,7 @@ def test_draw_weights_yields_many_draws_in_chunks() -> None:
 
 def test_percentile_interval_of_a_mean_is_two_standard_errors_to_each_side() -> None:
     values = np.random.default_rng(1).normal(3.0, 2.0, size=400)
-    low, high = percentile_interval(np.concatenate(list(draw_weights(400, 2000))) @ values / 400)
+    low, high = percentile_interval(np.concatenate(list(draw_bootstrap_weights(400, 2000))) @ values / 400)
     error = values.std() / 20
     np.testing.assert_allclose([low, high], values.mean() + 1.96 * error * np.array([-1, 1]), atol=0.1 * error * 2)
 

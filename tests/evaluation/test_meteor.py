@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
-from pipeline.evaluation.meteor import JarMeteor, Meteor, Pair, aggregate, engine, scores
+from pipeline.evaluation.meteor import JarMeteor, Meteor, Pair, aggregate, engine, meteor_scores
 
 
 def test_meteor_statistics_equal_the_golden_pairs(meteor: Meteor, shared: Path) -> None:
@@ -23,7 +23,7 @@ def test_meteor_statistics_equal_the_golden_pairs(meteor: Meteor, shared: Path) 
     pairs = [(row["hyp"], row["ref"]) for row in golden]
     statistics = np.array([[float(number) for number in row["meteor_stats"].split()] for row in golden])
     np.testing.assert_array_equal(meteor.statistics(pairs), statistics)
-    np.testing.assert_allclose(scores(statistics), [row["meteor"] for row in golden], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(meteor_scores(statistics), [row["meteor"] for row in golden], rtol=0, atol=1e-9)
 
 
 def test_meteor_score_of_simple_cases(meteor: Meteor) -> None:
@@ -67,10 +67,10 @@ def test_sanitize_protects_the_line_protocol_and_other_pairs(meteor: Meteor, jar
 
 def test_aggregate_ignores_the_chunk_of_a_complete_match() -> None:
     complete = np.array([[2, 2, 0, 0, 2, 2, *[0] * 14, 1, 2, 2]], np.float64)
-    assert scores(complete)[0] == aggregate(np.repeat(complete, 3, axis=0)) == 1
+    assert meteor_scores(complete)[0] == aggregate(np.repeat(complete, 3, axis=0)) == 1
     reordered = complete.copy()
     reordered[0, 20] = 2
-    assert scores(reordered)[0] == pytest.approx(1 - 0.6)
+    assert meteor_scores(reordered)[0] == pytest.approx(1 - 0.6)
 
 
 # The jar is the reference, on hard texts: few words, many repetitions, stems, synonyms, phrases, punctuation.

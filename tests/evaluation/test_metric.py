@@ -12,8 +12,8 @@ from pipeline.config.metrics import METRICS, MetricSpec
 from pipeline.config.registry import NoSettings
 from pipeline.errors import PipelineError
 from pipeline.evaluation import metric as metric_module
-from pipeline.evaluation.evaluator import evaluate, format_table
-from pipeline.evaluation.matching import Events, PairDocument
+from pipeline.evaluation.evaluator import evaluate_caption_sets, format_caption_scores
+from pipeline.evaluation.matching import PairDocument, VideoEvents
 from pipeline.evaluation.metric import (
     DocumentScores,
     MetricContext,
@@ -26,8 +26,8 @@ from pipeline.evaluation.metric import (
 )
 
 PAIRS: list[PairDocument] = [[("a man runs", "a man runs home")], [("a dog", "the dog"), ("", "a cat sleeps")]]
-CAPTIONS = Events.from_rows([(0.0, 5.0, "a man runs"), (5.0, 9.0, "")])
-REFERENCES = Events.from_rows([(0.0, 6.0, "a man runs home")])
+CAPTIONS = VideoEvents.from_rows([(0.0, 5.0, "a man runs"), (5.0, 9.0, "")])
+REFERENCES = VideoEvents.from_rows([(0.0, 6.0, "a man runs home")])
 DOCUMENTS: dict[str, list[Any]] = {"pair": PAIRS, "video": [VideoDocument(CAPTIONS, REFERENCES)] * 2}
 
 
@@ -118,10 +118,13 @@ def added(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_metric_is_added_by_its_spec_alone(added: None) -> None:
-    references = {"v_a": Events.from_rows([(0.0, 9.0, "one two three")]), "v_b": Events.from_rows([(0.0, 9.0, "one")])}
-    captions = {"v_a": Events.from_rows([(0.0, 9.0, "one two"), (0.0, 8.0, "one two three four")])}
+    references = {
+        "v_a": VideoEvents.from_rows([(0.0, 9.0, "one two three")]),
+        "v_b": VideoEvents.from_rows([(0.0, 9.0, "one")]),
+    }
+    captions = {"v_a": VideoEvents.from_rows([(0.0, 9.0, "one two"), (0.0, 8.0, "one two three four")])}
     settings = Evaluate(metrics=["WordCount", "EventCount"], bootstrap=20)
-    scores = evaluate({"captions": captions}, [references], settings)["captions"]
+    scores = evaluate_caption_sets({"captions": captions}, [references], settings)["captions"]
     summary = scores.summary()
     assert summary["WordCount"]["0.3"] == 1.5  # v_b has no captions
     assert summary["EventCount"] == {"events": 2.0}  # v_b does not count
@@ -129,7 +132,7 @@ def test_a_metric_is_added_by_its_spec_alone(added: None) -> None:
     table = scores.per_video_table()
     assert table["WordCount"] == [3.0, 0.0]
     assert table["EventCount"] == [2.0, None]
-    lines = [line.split()[:2] for line in format_table({"captions": summary}).splitlines()]
+    lines = [line.split()[:2] for line in format_caption_scores({"captions": summary}).splitlines()]
     assert ["captions", "WordCount"] in lines
     assert ["captions", "EventCount"] in lines
 

@@ -8,34 +8,36 @@ from pycocoevalcap.rouge.rouge import Rouge
 
 from pipeline.config.evaluate import Evaluate
 from pipeline.errors import PipelineError
-from pipeline.evaluation.matching import Events
+from pipeline.evaluation.matching import VideoEvents
 from pipeline.evaluation.meteor import JarMeteor, Meteor
 from pipeline.evaluation.paragraphs import join_paragraph, score_paragraphs
 
 FIRST = {
-    "v_a": Events.from_rows([(5.0, 9.0, "The dog can't swim!"), (0.0, 5.0, "A man rides 2 horses.")]),
-    "v_b": Events.from_rows([(0.0, 5.0, "Two dogs play in the snow")]),
-    "v_c": Events.from_rows([(0.0, 5.0, "A woman swims.")]),
+    "v_a": VideoEvents.from_rows([(5.0, 9.0, "The dog can't swim!"), (0.0, 5.0, "A man rides 2 horses.")]),
+    "v_b": VideoEvents.from_rows([(0.0, 5.0, "Two dogs play in the snow")]),
+    "v_c": VideoEvents.from_rows([(0.0, 5.0, "A woman swims.")]),
 }
 SECOND = {
-    "v_a": Events.from_rows([(0.0, 9.0, "Someone is riding with a dog.")]),
-    "v_b": Events.from_rows([(0.0, 1.0, "Dogs.")]),
+    "v_a": VideoEvents.from_rows([(0.0, 9.0, "Someone is riding with a dog.")]),
+    "v_b": VideoEvents.from_rows([(0.0, 1.0, "Dogs.")]),
 }
 CAPTIONS = {
-    "v_a": Events.from_rows([(0.0, 5.0, "A man is riding."), (5.0, 9.0, "The dog swims.")]),
-    "v_b": Events.from_rows([(0.0, 5.0, "Two dogs play in snow.")]),
-    "v_unknown": Events.from_rows([(0.0, 5.0, "Nobody knows.")]),
+    "v_a": VideoEvents.from_rows([(0.0, 5.0, "A man is riding."), (5.0, 9.0, "The dog swims.")]),
+    "v_b": VideoEvents.from_rows([(0.0, 5.0, "Two dogs play in snow.")]),
+    "v_unknown": VideoEvents.from_rows([(0.0, 5.0, "Nobody knows.")]),
 }
 
 
 def test_join_paragraph_joins_in_time_order_and_keeps_only_letters() -> None:
     assert join_paragraph(FIRST["v_a"]).split() == ["a", "man", "rides", "horses", "the", "dog", "can", "t", "swim"]
-    assert join_paragraph(Events.from_rows([])) == ""
+    assert join_paragraph(VideoEvents.from_rows([])) == ""
 
 
 def test_score_paragraphs_equals_the_official_scorers(meteor: Meteor, jar: JarMeteor) -> None:
     got = score_paragraphs(CAPTIONS, [FIRST, SECOND], meteor, Evaluate())
-    captions = {video: [" ".join(join_paragraph(CAPTIONS.get(video, Events.from_rows([]))).split())] for video in FIRST}
+    captions = {
+        video: [" ".join(join_paragraph(CAPTIONS.get(video, VideoEvents.from_rows([]))).split())] for video in FIRST
+    }
     references = {
         video: [" ".join(join_paragraph(side[video]).split()) for side in (FIRST, SECOND) if video in side]
         for video in FIRST
@@ -69,7 +71,7 @@ def test_score_paragraphs_refuses_empty_references(meteor: Meteor) -> None:
     with pytest.raises(PipelineError, match="no reference videos"):
         score_paragraphs(CAPTIONS, [{}], meteor, Evaluate())
     with pytest.raises(PipelineError, match="video v_a has no events"):
-        score_paragraphs(CAPTIONS, [{"v_a": Events.from_rows([])}], meteor, Evaluate())
+        score_paragraphs(CAPTIONS, [{"v_a": VideoEvents.from_rows([])}], meteor, Evaluate())
 
 
 def test_score_paragraphs_of_an_annotator_is_1(meteor: Meteor) -> None:

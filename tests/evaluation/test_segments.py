@@ -13,7 +13,7 @@ from pipeline.evaluation.segments import (
     TIOU_NAMES,
     GroundTruth,
     ScoredSegments,
-    format_table,
+    format_threshold_table,
     match_videos,
     read_ground_truth,
     read_scored_segments,
@@ -217,8 +217,10 @@ def test_tiou_names_have_no_trailing_zero() -> None:
     assert TIOU_NAMES == ("0.5", "0.55", "0.6", "0.65", "0.7", "0.75", "0.8", "0.85", "0.9", "0.95")
 
 
-def test_format_table_leaves_missing_cells_blank() -> None:
-    header, row, long_row = format_table({"AUC": {"mean": 0.5}, "Washing of dishes": {"mean": 1}}).splitlines()
+def test_format_threshold_table_leaves_missing_cells_blank() -> None:
+    header, row, long_row = format_threshold_table(
+        {"AUC": {"mean": 0.5}, "Washing of dishes": {"mean": 1}}
+    ).splitlines()
     assert header.split() == ["x", "100", *TIOU_NAMES, "mean"]
     assert row.split() == ["AUC", "50.00"]
     assert len(long_row) == len(row) == len(header)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.evaluate import Evaluate
-from pipeline.evaluation.evaluator import evaluate, read_predicted_events, read_reference_events
-from pipeline.evaluation.matching import Events, EventsByVideo
+from pipeline.evaluation.evaluator import evaluate_caption_sets, read_predicted_events, read_reference_events
+from pipeline.evaluation.matching import EventsByVideo, VideoEvents
 from pipeline.evaluation.soda import best_alignment
 
 VAL = ("data/activitynet_captions/val_1.json", "data/activitynet_captions/val_2.json")
@@ -27,7 +27,9 @@ GOLDEN = [
 
 def score_soda(captions: EventsByVideo, references: list[EventsByVideo]) -> np.ndarray:
     """Return F1, precision and recall of each annotator and reference video."""
-    scores = evaluate({"captions": captions}, references, Evaluate(metrics=["SODA_c"], bootstrap=0))["captions"]
+    scores = evaluate_caption_sets({"captions": captions}, references, Evaluate(metrics=["SODA_c"], bootstrap=0))[
+        "captions"
+    ]
     return np.stack([scores.annotator_scores["SODA_c"][name] for name in ("F1", "Precision", "Recall")], axis=-1)
 
 
@@ -64,23 +66,25 @@ def test_best_alignment_is_the_best_of_all_alignments_in_order(rows: list[list[f
 
 def test_captions_in_the_wrong_order_score_less() -> None:
     references = {
-        "v_a": Events.from_rows([(0.0, 10.0, "a man rides a horse"), (5.0, 15.0, "two dogs play in the snow")])
+        "v_a": VideoEvents.from_rows([(0.0, 10.0, "a man rides a horse"), (5.0, 15.0, "two dogs play in the snow")])
     }
-    swapped = {"v_a": Events.from_rows([(5.0, 15.0, "a man rides a horse"), (0.0, 10.0, "two dogs play in the snow")])}
+    swapped = {
+        "v_a": VideoEvents.from_rows([(5.0, 15.0, "a man rides a horse"), (0.0, 10.0, "two dogs play in the snow")])
+    }
     assert score_soda(references, [references])[0, 0] == pytest.approx([1, 1, 1])
     f1, _, _ = score_soda(swapped, [references])[0, 0]
     assert 0 < f1 < 0.25  # one of the two, a third of its time
 
 
 def test_videos_without_captions_or_annotator_are_left_out() -> None:
-    event = Events.from_rows([(0.0, 10.0, "a man rides")])
+    event = VideoEvents.from_rows([(0.0, 10.0, "a man rides")])
     references: list[EventsByVideo] = [{"v_a": event, "v_b": event}, {"v_c": event}]
-    scores = score_soda({"v_a": event, "v_b": Events.from_rows([]), "v_c": event}, references)
+    scores = score_soda({"v_a": event, "v_b": VideoEvents.from_rows([]), "v_c": event}, references)
     assert np.isnan(scores[..., 0]).tolist() == [[False, True, True], [True, True, False]]
 
 
 def test_captions_that_overlap_nothing_score_0() -> None:
-    event = Events.from_rows([(0.0, 10.0, "a man rides")])
-    assert score_soda({"v_a": Events.from_rows([(90.0, 99.0, "a man rides")])}, [{"v_a": event}]).tolist() == [
+    event = VideoEvents.from_rows([(0.0, 10.0, "a man rides")])
+    assert score_soda({"v_a": VideoEvents.from_rows([(90.0, 99.0, "a man rides")])}, [{"v_a": event}]).tolist() == [
         [[0, 0, 0]]
     ]

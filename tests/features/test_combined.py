@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.features.shard import write_features
 from pipeline.features.time_grid import ClipGrid
 
@@ -23,7 +23,7 @@ def test_features_on_one_grid_are_concatenated_in_the_given_order(tmp_path: Path
     write_feature_shard(tmp_path, {"v_a": rgb})
     write_feature_shard(tmp_path, {"v_a": flow}, name="flow")
     for align in ("nearest", "linear"):
-        features = Features.open(tmp_path, ["flow", "rgb"], 1, align=align)
+        features = CombinedFeatures.open(tmp_path, ["flow", "rgb"], 1, align=align)
         assert (features.dim, features.missing_videos, len(features.manifests)) == (DIM + 3, {}, 2)
         np.testing.assert_array_equal(features.read("v_a"), np.concatenate([flow, rgb], axis=1))
 
@@ -32,7 +32,7 @@ def test_features_on_one_grid_are_concatenated_in_the_given_order(tmp_path: Path
 def test_features_have_the_rows_of_the_first_feature(tmp_path: Path, names: tuple[str, str], rows: int) -> None:
     write_feature_shard(tmp_path, {"v_a": random_features(10)})
     write_feature_shard(tmp_path, {"v_a": random_features(19, 1, dim=2)}, name="dense", grid=DENSE)
-    features = Features.open(tmp_path, names, 1)
+    features = CombinedFeatures.open(tmp_path, names, 1)
     rows_read = features.read("v_a")
     assert rows_read.shape == (rows, DIM + 2)
     assert rows_read.dtype == np.float32
@@ -57,7 +57,7 @@ def test_linear_alignment_keeps_the_times_of_the_first_feature(
         # Each feature holds the times of its rows plus 100 times its index.
         ramp = (grid.centres(grid.num_clips(duration)) + 100 * number)[:, None].astype(np.float32)
         write_feature_shard(folder, {"v_a": ramp}, name=name, grid=grid, duration=duration)
-    features = Features.open(folder, order, 1, align="linear")
+    features = CombinedFeatures.open(folder, order, 1, align="linear")
     rows_read = features.read("v_a")
     centres = grids[order[0]].centres(grids[order[0]].num_clips(duration))
     for channel, name in enumerate(order):
@@ -71,7 +71,7 @@ def test_features_with_one_row_more_or_less_are_not_missing(tmp_path: Path, miss
     # Two versions of ffmpeg count 542 and 543 frames in one video, which gives 16 and 17 clips.
     write_feature_shard(tmp_path, {"v_a": random_features(17)})
     write_feature_shard(tmp_path, {"v_a": random_features(16, 1, dim=2)}, name="flow")
-    features = Features.open(tmp_path, ["rgb", "flow"], 1, missing=missing)
+    features = CombinedFeatures.open(tmp_path, ["rgb", "flow"], 1, missing=missing)
     rows_read = features.read("v_a")
     np.testing.assert_array_equal(rows_read[:16, DIM : DIM + 2], random_features(16, 1, dim=2))
     np.testing.assert_array_equal(rows_read[16, DIM : DIM + 2], random_features(16, 1, dim=2)[-1])
@@ -94,14 +94,14 @@ def partly_silent(tmp_path: Path) -> Path:
 def test_open_refuses_videos_that_miss_a_feature_unless_allowed(partly_silent: Path) -> None:
     message = r"audio: 2 of 3 videos miss this feature \(v_half: none for 4 of 10 rows, v_silent: no_audio\)"
     with pytest.raises(PipelineError, match=message + ".*missing: zeros"):
-        Features.open(partly_silent, ["rgb", "audio"], 1)
+        CombinedFeatures.open(partly_silent, ["rgb", "audio"], 1)
 
 
 def test_missing_features_are_zeros_flagged_in_mask_channels(
     partly_silent: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        features = Features.open(partly_silent, ["rgb", "audio"], 1, missing="zeros")
+        features = CombinedFeatures.open(partly_silent, ["rgb", "audio"], 1, missing="zeros")
     assert "audio: 2 of 3 videos miss this feature" in caplog.text
     assert features.dim == DIM + 2 + 2
     assert features.metadata()["missing_videos"] == {"audio": 2}
@@ -115,7 +115,7 @@ def test_missing_features_are_zeros_flagged_in_mask_channels(
 
 
 def test_a_video_that_misses_the_first_feature_has_the_rows_of_its_duration(partly_silent: Path) -> None:
-    features = Features.open(partly_silent, ["audio", "rgb"], 1, missing="zeros")
+    features = CombinedFeatures.open(partly_silent, ["audio", "rgb"], 1, missing="zeros")
     rows_read = features.read("v_silent")
     assert rows_read.shape == (11, 2 + DIM + 2)
     assert (rows_read[:, :2] == 0).all()
@@ -131,7 +131,7 @@ def test_the_duration_of_a_video_comes_from_the_features_that_it_has(tmp_path: P
         ("rgb", GRID, ("v_a", 11.0, random_features(10))),
     ):
         write_features(tmp_path / name / "0000" / "manifest.json", [item], dim=DIM, grid=grid, metadata={})
-    features = Features.open(tmp_path, ["audio", "rgb"], 1, missing="zeros")
+    features = CombinedFeatures.open(tmp_path, ["audio", "rgb"], 1, missing="zeros")
     assert features.num_rows("v_a") == 11
     assert (features.read("v_a")[:, -2:] == [0, 1]).all()
     assert features.metadata()["missing_videos"] == {"audio": 1}
@@ -140,7 +140,7 @@ def test_the_duration_of_a_video_comes_from_the_features_that_it_has(tmp_path: P
 def test_a_video_that_misses_all_features_is_left_out(tmp_path: Path) -> None:
     write_feature_shard(tmp_path, {"v_a": random_features(3), "v_b": "no_audio"})
     for missing in ("fail", "zeros"):
-        features = Features.open(tmp_path, ["rgb"], 1, missing=missing)
+        features = CombinedFeatures.open(tmp_path, ["rgb"], 1, missing=missing)
         assert (list(features.videos), features.dim) == (["v_a"], DIM)
         with pytest.raises(PipelineError, match="video v_b has no features: no_audio"):
             features.read("v_b")
@@ -155,17 +155,17 @@ def test_open_refuses_features_of_different_videos(tmp_path: Path, other: dict[s
     write_feature_shard(tmp_path, {"v_a": random_features(4)})
     write_feature_shard(tmp_path, other, name="flow")
     with pytest.raises(PipelineError, match=r"(flow|rgb): does not list video v_., which .*(flow|rgb) does"):
-        Features.open(tmp_path, ["rgb", "flow"], 1, missing=missing)
+        CombinedFeatures.open(tmp_path, ["rgb", "flow"], 1, missing=missing)
 
 
 def test_open_refuses_other_weights_than_expected(tmp_path: Path) -> None:
     write_feature_shard(tmp_path, {"v_a": random_features(4)}, weights_sha256="aaa")
     write_feature_shard(tmp_path, {"v_a": random_features(4)}, name="flow")
-    metadata = Features.open(tmp_path, ["rgb", "flow"], 1).metadata()
-    Features.open(tmp_path, ["rgb", "flow"], 1, expected=metadata["expected"])
+    metadata = CombinedFeatures.open(tmp_path, ["rgb", "flow"], 1).metadata()
+    CombinedFeatures.open(tmp_path, ["rgb", "flow"], 1, expected=metadata["expected"])
     write_feature_shard(tmp_path, {"v_a": random_features(4)}, weights_sha256="bbb")
     with pytest.raises(PipelineError, match=r"rgb/0000/manifest.json: weights_sha256 is 'bbb', expected 'aaa'"):
-        Features.open(tmp_path, ["rgb", "flow"], 1, expected=metadata["expected"])
+        CombinedFeatures.open(tmp_path, ["rgb", "flow"], 1, expected=metadata["expected"])
 
 
 @pytest.mark.parametrize(
@@ -182,11 +182,11 @@ def test_open_refuses_other_options_than_expected(tmp_path: Path, other: dict[st
     metadata = {"extractor": "vggish", "relu": True, "geometry": {"short_side": 256}, "tail": "drop"}
     metadata |= {"flow": {"method": "raft", "weights": "raft.pth"}, "weights_sha256": None}
     write_feature_shard(tmp_path, {"v_a": random_features(4)}, **metadata)
-    expected = Features.open(tmp_path, ["rgb"], 1).metadata()["expected"]
+    expected = CombinedFeatures.open(tmp_path, ["rgb"], 1).metadata()["expected"]
     write_feature_shard(
         tmp_path, {"v_a": random_features(4)}, **{**metadata, "feature": "renamed", "weights": "moved.pth"}
     )
-    Features.open(tmp_path, ["rgb"], 1, expected=expected)
+    CombinedFeatures.open(tmp_path, ["rgb"], 1, expected=expected)
     write_feature_shard(tmp_path, {"v_a": random_features(4)}, **{**metadata, **other})
     with pytest.raises(PipelineError, match=f"{next(iter(other))} is .*, expected"):
-        Features.open(tmp_path, ["rgb"], 1, expected=expected)
+        CombinedFeatures.open(tmp_path, ["rgb"], 1, expected=expected)

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as npst
 
 from pipeline.commands.store import main
 from pipeline.errors import PipelineError
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.features.exchange import check_grid, iter_features, num_channels
 from pipeline.features.shard import write_features
 from pipeline.features.store import FeatureStore
@@ -124,7 +124,7 @@ def test_import_with_corpus_selects_its_videos_shards_and_durations(
     store = FeatureStore(tmp_path / "features" / "tsp", shards=2)
     assert store.videos == {"v_a": 3.0, "v_b": 3.0}
     assert store.absent == {"v_c": "not_in_file"}
-    assert list(Features.open(tmp_path / "features", ["tsp"], 2).videos) == ["v_a", "v_b"]
+    assert list(CombinedFeatures.open(tmp_path / "features", ["tsp"], 2).videos) == ["v_a", "v_b"]
 
 
 def test_import_names_a_table_without_the_needed_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.features.shard import ROWS_PER_FILE, TIMES, IndexRow, write_features
 from pipeline.features.store import FeatureStore
 from pipeline.features.time_grid import ClipGrid
@@ -20,8 +20,8 @@ from pipeline.io.tables import read_rows
 from pipeline.provenance.manifest import read_manifest
 
 
-def open_features(folder: Path, names: Sequence[str] = ("rgb",), shards: int = 1) -> Features:
-    return Features.open(folder, names, shards)
+def open_features(folder: Path, names: Sequence[str] = ("rgb",), shards: int = 1) -> CombinedFeatures:
+    return CombinedFeatures.open(folder, names, shards)
 
 
 def array_file(manifest: Path) -> Path:

@@ -15,7 +15,7 @@ from helpers.corpus_tables import write_corpus_tables
 from helpers.feature_files import random_features, write_feature_shard
 from pipeline.captioning.streams import FeatureStreams
 from pipeline.datasets.corpus import CaptionedEvent, CorpusVideo
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.features.shard import write_features
 from pipeline.features.time_grid import ClipGrid
 
@@ -41,9 +41,9 @@ class CaptionCorpus:
     features: Path
     vocabulary: Path
 
-    def open_features(self) -> Features:
+    def open_features(self) -> CombinedFeatures:
         """Open the feature `toy`."""
-        return Features.open(self.features, ["toy"], 1)
+        return CombinedFeatures.open(self.features, ["toy"], 1)
 
     def open_streams(self) -> FeatureStreams:
         """Open the feature `toy` as the only stream."""

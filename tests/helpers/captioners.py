@@ -7,7 +7,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pipeline.captioning.base import Captioner, CaptionerShape, DecodingStrategy, evaluation_mode
+from pipeline.captioning.base import Captioner, CaptionerSizes, DecodingStrategy, evaluation_mode
 from pipeline.captioning.captions import (
     UNCONSTRAINED,
     Captions,
@@ -18,8 +18,8 @@ from pipeline.captioning.captions import (
 )
 from pipeline.captioning.decoding import Sampling, sample_tokens
 from pipeline.captioning.event_lstm import EventLstmCaptioner
-from pipeline.captioning.streams import Batch, Stream
-from pipeline.config.captioners import CaptionerSettings, EventLstm
+from pipeline.captioning.streams import BatchStream, EventBatch
+from pipeline.config.captioners import CaptionerSettings, EventLstmSettings
 from pipeline.config.registry import Spec
 from pipeline.datasets.vocabulary import EOS, UNK
 
@@ -40,16 +40,16 @@ class TransformerCaptioner(Captioner):
 
     settings: TransformerSettings
 
-    def __init__(self, shape: CaptionerShape, settings: TransformerSettings) -> None:
-        super().__init__(shape, settings)
+    def __init__(self, sizes: CaptionerSizes, settings: TransformerSettings) -> None:
+        super().__init__(sizes, settings)
         hidden = settings.hidden
-        self.project = nn.ModuleDict({name: nn.Linear(dim, hidden) for name, dim in shape.streams.items()})
-        self.embedding = nn.Embedding(shape.vocabulary, hidden)
-        self.position = nn.Embedding(shape.max_words + 1, hidden)
+        self.project = nn.ModuleDict({name: nn.Linear(dim, hidden) for name, dim in sizes.streams.items()})
+        self.embedding = nn.Embedding(sizes.vocabulary, hidden)
+        self.position = nn.Embedding(sizes.max_words + 1, hidden)
         self.decoder = nn.TransformerDecoderLayer(hidden, 4, 2 * hidden, 0.0, batch_first=True)
-        self.output = nn.Linear(hidden, shape.vocabulary)
+        self.output = nn.Linear(hidden, sizes.vocabulary)
 
-    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def encode(self, batch: EventBatch) -> tuple[Tensor, Tensor]:
         values, masks = [], []
         for name, stream in batch.streams.items():
             rows = torch.arange(stream.values.shape[1])
@@ -85,27 +85,27 @@ class ParallelCaptioner(Captioner):
 
     settings: ParallelSettings
 
-    def __init__(self, shape: CaptionerShape, settings: ParallelSettings) -> None:
-        super().__init__(shape, settings)
-        [(self.stream, dim)] = shape.streams.items()
+    def __init__(self, sizes: CaptionerSizes, settings: ParallelSettings) -> None:
+        super().__init__(sizes, settings)
+        [(self.stream, dim)] = sizes.streams.items()
         self.project = nn.Linear(dim, settings.hidden)
-        self.position = nn.Embedding(shape.max_words + 1, settings.hidden)
-        self.output = nn.Sequential(nn.Linear(settings.hidden, 32), nn.ReLU(), nn.Linear(32, shape.vocabulary))
+        self.position = nn.Embedding(sizes.max_words + 1, settings.hidden)
+        self.output = nn.Sequential(nn.Linear(settings.hidden, 32), nn.ReLU(), nn.Linear(32, sizes.vocabulary))
 
-    def encode(self, batch: Batch) -> Tensor:
+    def encode(self, batch: EventBatch) -> Tensor:
         features, rows = self.normalized(batch, self.stream), batch.streams[self.stream].event_rows
         pairs = zip(batch.sequence_index.tolist(), rows.tolist(), strict=True)
         return self.project(torch.stack([features[index, first:end].mean(0) for index, (first, end) in pairs]))
 
-    def logits(self, batch: Batch, num_words: int) -> Tensor:
+    def logits(self, batch: EventBatch, num_words: int) -> Tensor:
         logits: Tensor = self.output(self.encode(batch)[:, None] + self.position.weight[:num_words])
         return logits
 
-    def forward(self, batch: Batch, tokens: Tensor, sampling_prob: float = 0.0) -> Tensor:
+    def forward(self, batch: EventBatch, tokens: Tensor, sampling_prob: float = 0.0) -> Tensor:
         return caption_log_probs(self.logits(batch, tokens.shape[1]))
 
     def generate(
-        self, batch: Batch, strategy: DecodingStrategy, constraints: DecodingConstraints = UNCONSTRAINED
+        self, batch: EventBatch, strategy: DecodingStrategy, constraints: DecodingConstraints = UNCONSTRAINED
     ) -> Captions:
         if isinstance(strategy, Sampling):
             return self._choose(batch, constraints, strategy.temperature, strategy.uniform_draws(self, batch))
@@ -113,13 +113,13 @@ class ParallelCaptioner(Captioner):
             return self._choose(batch, constraints, 1.0, None)
 
     def _choose(
-        self, batch: Batch, constraints: DecodingConstraints, temperature: float, draws: Tensor | None
+        self, batch: EventBatch, constraints: DecodingConstraints, temperature: float, draws: Tensor | None
     ) -> Captions:
-        logits = self.logits(batch, self.shape.max_words)
+        logits = self.logits(batch, self.sizes.max_words)
         tokens = torch.empty(len(logits), 0, dtype=torch.int64)
         log_probs, eos_log_probs = [], []
         has_ended = torch.zeros(len(logits), dtype=torch.bool)
-        for position in range(self.shape.max_words):
+        for position in range(self.sizes.max_words):
             of_position = next_token_log_probs(logits[:, position], is_first=position == 0, temperature=temperature)
             allowed = constraints.mask_logits(of_position.detach(), tokens)
             token = allowed.argmax(1) if draws is None else sample_tokens(allowed, draws[:, position])
@@ -140,10 +140,10 @@ TOYS = [
 ]
 
 
-def small_shape(
+def small_sizes(
     streams: Mapping[str, int] = ONE_STREAM, *, num_ids: int = NUM_IDS, max_words: int = MAX_WORDS
-) -> CaptionerShape:
-    return CaptionerShape(dict(streams), num_ids, max_words)
+) -> CaptionerSizes:
+    return CaptionerSizes(dict(streams), num_ids, max_words)
 
 
 def event_lstm(
@@ -151,8 +151,8 @@ def event_lstm(
 ) -> EventLstmCaptioner:
     """A small event captioner, without dropout unless it is set."""
     torch.manual_seed(seed)
-    shape = small_shape({"features": dim}, num_ids=num_ids, max_words=max_words)
-    return EventLstmCaptioner(shape, EventLstm(**{"hidden": 16, "dropout": 0.0, **settings}))
+    sizes = small_sizes({"features": dim}, num_ids=num_ids, max_words=max_words)
+    return EventLstmCaptioner(sizes, EventLstmSettings(**{"hidden": 16, "dropout": 0.0, **settings}))
 
 
 def with_large_weights(captioner: Captioner, factor: float = 3.0) -> Captioner:
@@ -170,7 +170,7 @@ def make_batch(
     seed: int = 0,
     dim: int = DIM,
     streams: Mapping[str, int] | None = None,
-) -> Batch:
+) -> EventBatch:
     """Videos of `lengths` feature rows with events at the given rows; each further stream has one row more for each."""
     draw = torch.Generator().manual_seed(seed)
     index = [sequence for sequence, of_video in enumerate(events) for _ in of_video]
@@ -179,31 +179,32 @@ def make_batch(
     for place, (name, channels) in enumerate((streams or {"features": dim}).items(), start=1):
         values = [torch.randn(place * length, channels, generator=draw) for length in lengths]
         padded = torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
-        stream_inputs[name] = Stream(padded, torch.tensor([len(one) for one in values]), place * rows)
+        stream_inputs[name] = BatchStream(padded, torch.tensor([len(one) for one in values]), place * rows)
     durations = torch.tensor([float(lengths[sequence]) for sequence in index])[:, None]
-    return Batch(stream_inputs, torch.tensor(index), torch.cat([rows, rows[:, 1:] - rows[:, :1]], 1) / durations)
+    return EventBatch(stream_inputs, torch.tensor(index), torch.cat([rows, rows[:, 1:] - rows[:, :1]], 1) / durations)
 
 
-def single_video(batch: Batch, sequence: int) -> Batch:
+def single_video(batch: EventBatch, sequence: int) -> EventBatch:
     """One sequence of a batch by itself, without padding."""
     mask = batch.sequence_index == sequence
     streams = {
-        name: Stream(
+        name: BatchStream(
             stream.values[sequence : sequence + 1, : stream.lengths[sequence]],
             stream.lengths[sequence : sequence + 1],
             stream.event_rows[mask],
         )
         for name, stream in batch.streams.items()
     }
-    return Batch(streams, torch.zeros_like(batch.sequence_index[mask]), batch.relative_times[mask])
+    return EventBatch(streams, torch.zeros_like(batch.sequence_index[mask]), batch.relative_times[mask])
 
 
-def permute_events(batch: Batch, order: Tensor) -> Batch:
+def permute_events(batch: EventBatch, order: Tensor) -> EventBatch:
     """The same events in another order."""
     streams = {
-        name: Stream(stream.values, stream.lengths, stream.event_rows[order]) for name, stream in batch.streams.items()
+        name: BatchStream(stream.values, stream.lengths, stream.event_rows[order])
+        for name, stream in batch.streams.items()
     }
-    return Batch(streams, batch.sequence_index[order], batch.relative_times[order])
+    return EventBatch(streams, batch.sequence_index[order], batch.relative_times[order])
 
 
 def random_captions(num_events: int, num_words: int) -> Tensor:
@@ -213,7 +214,7 @@ def random_captions(num_events: int, num_words: int) -> Tensor:
     return torch.where((tokens == UNK) | ((tokens == EOS) & (torch.arange(num_words) == 0)), 2, tokens)
 
 
-def token_log_probs(captioner: Captioner, batch: Batch, tokens: Tensor) -> Tensor:
+def token_log_probs(captioner: Captioner, batch: EventBatch, tokens: Tensor) -> Tensor:
     """The captioner's log-probability of each token of given captions."""
     return captioner(batch, tokens).gather(2, tokens[..., None]).squeeze(2)
 

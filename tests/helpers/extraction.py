@@ -12,15 +12,15 @@ from torch import Tensor
 
 from helpers.video_corpus import SMALL
 from pipeline.commands import features
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.config.extractors import EXTRACTORS
 from pipeline.config.pretrain_encoder import PretrainEncoder
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.encoders.losses import NumLabels
 from pipeline.encoders.model import PretrainingModel, write_model
 from pipeline.extract_features import main
-from pipeline.features.extraction.extractor_pass import VideoFeatures, extract_features
-from pipeline.features.extraction.sources import Source
+from pipeline.features.extraction.extractor_pass import ExtractedRows, extract_features
+from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.networks.base import Extractor, NetworkExtractor, build_extractor
 from pipeline.features.time_grid import ClipGrid
 from pipeline.io.tables import read_rows
@@ -35,7 +35,7 @@ class MeanColour:
 
     name, modality, dim = "mean_colour", "frames", 3
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, clip: ClipGeometry) -> None:
         self.grid, self.metadata = ClipGrid(clip.fps, clip.frames, 16), {}
 
     def prepare(self, window: Tensor) -> Tensor:
@@ -92,16 +92,18 @@ def write_encoder(folder: Path, **clip: object) -> Path:
     return folder / "manifest.json"
 
 
-def extract_all(extractors: Sequence[Extractor], sources: Sequence[Source], **options: Any) -> dict[str, list[Any]]:
-    """Return the `VideoFeatures` or `Rejection` of each video for each extractor, from one pass."""
+def extract_all(
+    extractors: Sequence[Extractor], sources: Sequence[VideoSource], **options: Any
+) -> dict[str, list[Any]]:
+    """Return the `ExtractedRows` or `Rejection` of each video for each extractor, from one pass."""
     results = extract_features(sources, extractors, **{"batch_size": 32, "device": CPU, **options})
     return {source.video: video_results for source, video_results in results}
 
 
-def extract_rows(extractor: Extractor, sources: Sequence[Source], **options: Any) -> dict[str, np.ndarray]:
+def extract_rows(extractor: Extractor, sources: Sequence[VideoSource], **options: Any) -> dict[str, np.ndarray]:
     """Return the feature rows of each video; no video may be rejected."""
     results = {video: result for video, [result] in extract_all([extractor], sources, **options).items()}
-    assert all(isinstance(result, VideoFeatures) for result in results.values()), results
+    assert all(isinstance(result, ExtractedRows) for result in results.values()), results
     return {video: result.rows for video, result in results.items()}
 
 

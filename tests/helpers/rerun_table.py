@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from helpers.workflow_sandbox import ROOT
-from pipeline.config.load import Config, merge, stages
+from pipeline.config.load import Config, merge_settings, stages
 from pipeline.errors import PipelineError
 from pipeline.provenance.code_hash import import_closure
 from pipeline.provenance.jobs import Job, dry_run
@@ -174,7 +174,7 @@ def change_setting(key: str, value: Any, name: str) -> dict[str, Any]:
     """
     fixed = json.loads(json.dumps(CHANGED_VALUES).replace("NAME", name))
     for candidate in [fixed[key]] if key in fixed else _candidates(key, value, name):
-        overlay = merge(base_config(name), nest(key, candidate))
+        overlay = merge_settings(base_config(name), nest(key, candidate))
         if candidate != value and not _error(overlay):
             return overlay
     raise LookupError(
@@ -185,7 +185,7 @@ def change_setting(key: str, value: Any, name: str) -> dict[str, Any]:
 def _error(overlay: dict[str, Any]) -> str:
     """Return the error of a configuration file; empty if it is valid."""
     try:
-        Config.parse(merge(DEFAULTS, overlay), "")
+        Config.parse(merge_settings(DEFAULTS, overlay), "")
     except PipelineError as error:
         return str(error)
     return ""
@@ -202,7 +202,9 @@ def _candidates(key: str, value: Any, name: str) -> list[Any]:
     if isinstance(value, list) and len(value) > 1:
         return [value[:-1]]
     invalid = ["?"] if isinstance(value, list) else "?"
-    words = re.findall(r"'(\w+)'", _error(merge(base_config(name), nest(key, invalid))).partition("should be")[2])
+    words = re.findall(
+        r"'(\w+)'", _error(merge_settings(base_config(name), nest(key, invalid))).partition("should be")[2]
+    )
     if isinstance(value, list):
         return [[*value, item] for item in [*words, *_next_items(value), "other"]]
     return [*words, "other", 32, 2, True]
@@ -223,11 +225,11 @@ DEFAULTS: dict[str, Any] = yaml.safe_load((ROOT / "config" / "config.yaml").read
 
 def variants() -> dict[str, dict[str, Any]]:
     """Return every setting -> the configuration file of the dataset `variant_name(index)` in which only it differs."""
-    present = Config.parse(merge(DEFAULTS, base_config("unchanged")), "").model_dump(mode="json")
+    present = Config.parse(merge_settings(DEFAULTS, base_config("unchanged")), "").model_dump(mode="json")
     overlays = {}
     for index, (key, _) in enumerate(leaf_settings(present)):
         name = variant_name(index)
-        values = Config.parse(merge(DEFAULTS, base_config(name)), "").model_dump(mode="json")
+        values = Config.parse(merge_settings(DEFAULTS, base_config(name)), "").model_dump(mode="json")
         overlays[key] = change_setting(key, dict(leaf_settings(values))[key], name)
     return overlays
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import read_json, replacing, temporary_path, write_json
+from pipeline.io.atomic import read_json, replace_atomically, temporary_path, write_json
 
 
-def test_replacing_keeps_the_old_file_if_the_write_fails(tmp_path: Path) -> None:
+def test_replace_atomically_keeps_the_old_file_if_the_write_fails(tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
     write_json(path, {"old": 1})
 
     def fail() -> None:
-        with replacing(path) as temporary:
+        with replace_atomically(path) as temporary:
             temporary.write_text("half")
             raise OSError("disk full")
 
@@ -56,7 +56,7 @@ def test_read_json_names_absent_and_binary_files(tmp_path: Path) -> None:
         read_json(tmp_path / "binary.json")
 
 
-def test_replacing_removes_temporaries_of_dead_writers_of_the_same_file_only(tmp_path: Path) -> None:
+def test_replace_atomically_removes_temporaries_of_dead_writers_of_the_same_file_only(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     path = tmp_path / "scores.json"
@@ -70,9 +70,11 @@ def test_replacing_removes_temporaries_of_dead_writers_of_the_same_file_only(tmp
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
-def test_replacing_names_the_file_and_the_remedy_for_a_full_or_read_only_disk(tmp_path: Path, number: int) -> None:
+def test_replace_atomically_names_the_file_and_the_remedy_for_a_full_or_read_only_disk(
+    tmp_path: Path, number: int
+) -> None:
     def fail() -> None:
-        with replacing(tmp_path / "scores.json"):
+        with replace_atomically(tmp_path / "scores.json"):
             raise OSError(number, "message of a library")
 
     with pytest.raises(PipelineError, match=r"scores\.json: cannot be written \(.+\); .+ run again"):

@@ -1,4 +1,4 @@
-"""The boundary localizer: network, targets and loss."""
+"""The boundary proposer: network, targets and loss."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from pipeline.localization.boundary import (
     BoundaryNetwork,
     balanced_loss,
     boundary_targets,
-    pad,
+    pad_rows,
     row_edges,
     score_boundaries,
 )
@@ -41,7 +41,7 @@ def test_score_boundaries_does_not_depend_on_the_batch(lengths: list[int]) -> No
 
 def test_boundary_network_ignores_padding() -> None:
     model = network().eval()
-    padded = pad([video(3), video(9)])
+    padded = pad_rows([video(3), video(9)])
     before = model(padded.rows, padded.mask)[0, :3]
     padded.rows[0, 3:] = 1e6
     assert torch.equal(model(padded.rows, padded.mask)[0, :3], before)

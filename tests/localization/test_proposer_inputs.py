@@ -1,4 +1,4 @@
-"""The features and times that a localizer reads."""
+"""The features and times that a proposer reads."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from helpers.caption_corpus import write_caption_corpus
 
 from pipeline.errors import PipelineError
 from pipeline.features.cache import FeatureCache
-from pipeline.features.combined import Features
+from pipeline.features.combined import CombinedFeatures
 from pipeline.localization.proposer import ProposerInputs
 
 
@@ -25,7 +25,7 @@ def test_proposer_inputs_reject_features_that_do_not_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: torch.Tensor, expected: str
 ) -> None:
     inputs = ProposerInputs(FeatureCache(write_caption_corpus(tmp_path, {"train": 1}).open_features(), 1.0))
-    monkeypatch.setattr(Features, "read", lambda *_: features.numpy())
+    monkeypatch.setattr(CombinedFeatures, "read", lambda *_: features.numpy())
     with pytest.raises(PipelineError, match=expected):
         inputs.features("v_train0")
 

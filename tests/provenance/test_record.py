@@ -6,10 +6,12 @@ import pytest
 
 from pipeline.config.reencode import Reencode
 from pipeline.provenance.record import write_record
-from pipeline.provenance.walk import trace
+from pipeline.provenance.walk import summarize_provenance
 
 
-def test_trace_follows_records_back_to_the_external_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_summarize_provenance_follows_records_to_the_external_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("data/train.json", "results/corpus/manifest.json", "results/video/0000/manifest.json"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -21,7 +23,7 @@ def test_trace_follows_records_back_to_the_external_files(tmp_path: Path, monkey
         Reencode(crf=18),
         [Path("results/corpus/manifest.json")],
     )
-    summaries = trace([Path("results/video/0000/manifest.json")])
+    summaries = summarize_provenance([Path("results/video/0000/manifest.json")])
     assert list(summaries) == [
         "data/train.json",
         "results/corpus/manifest.json",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.errors import PipelineError
 from pipeline.report.curves import draw_curves, read_metrics
 from pipeline.report.page import evenly_spaced
-from pipeline.report.tables import markdown, score_rows
+from pipeline.report.tables import score_rows, score_table_markdown
 from pipeline.report.video_files import draw_frame_strip, write_webvtt
 from pipeline.video.shard import ReencodedVideo
 
@@ -38,7 +38,7 @@ def test_score_rows_have_columns_for_the_computed_metrics_only() -> None:
 
 
 def test_markdown_table_is_a_rectangle() -> None:
-    lines = markdown(score_rows(example_scores())).splitlines()
+    lines = score_table_markdown(score_rows(example_scores())).splitlines()
     assert len(lines) == 5
     assert len({line.count("|") for line in lines}) == 1
     assert len({len(line) for line in lines}) == 1

@@ -12,19 +12,19 @@ from helpers.video_files import flip_bytes, truncate, write_video
 
 from pipeline.config.reencode import Reencode
 from pipeline.errors import PipelineError
-from pipeline.video.decode import probe, read_frames
+from pipeline.video.decode import read_contents, read_frames
 from pipeline.video.encode import RejectedError, reencode_video
 from pipeline.video.ffmpeg import find_ffmpeg
 from pipeline.video.shard import ReencodedVideo
-from pipeline.video.transcode import Prefix, command_line
+from pipeline.video.transcode import KeptPrefix, build_transcode_command
 
 FAST = Reencode(preset="ultrafast")
 STRICT = Reencode(preset="ultrafast", partial="reject")
 
 
-def test_command_line_is_that_of_tsp_with_explicit_defaults(tmp_path: Path) -> None:
-    contents = probe(write_video(tmp_path / "-a b.avi", sound=True))
-    arguments = command_line(Path("-a b.avi"), Path("o.mp4"), Reencode(), contents)
+def test_build_transcode_command_is_that_of_tsp_with_explicit_defaults(tmp_path: Path) -> None:
+    contents = read_contents(write_video(tmp_path / "-a b.avi", sound=True))
+    arguments = build_transcode_command(Path("-a b.avi"), Path("o.mp4"), Reencode(), contents)
     joined = " ".join(arguments[1:])
     assert "-i file:-a b.avi" in joined
     assert "fps=fps=30" in joined
@@ -32,7 +32,7 @@ def test_command_line_is_that_of_tsp_with_explicit_defaults(tmp_path: Path) -> N
         assert option in joined
     assert "-xerror" in arguments
     assert "-err_detect explode" in joined
-    assert "-xerror" not in command_line(Path("a"), Path("o.mp4"), Reencode(), contents, Prefix(30, 1.0))
+    assert "-xerror" not in build_transcode_command(Path("a"), Path("o.mp4"), Reencode(), contents, KeptPrefix(30, 1.0))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_reencode_video_shifts_a_late_video_stream_to_its_time(tmp_path: Path, l
     command = [str(find_ffmpeg()), "-loglevel", "error", "-i", str(audio), "-itsoffset", late, "-i", str(video)]
     subprocess.run([*command, "-map", "0:a", "-map", "1:v", "-c", "copy", str(source)], check=True)
     encoded = reencode_video(source, tmp_path / "o.mp4", STRICT)
-    assert probe(tmp_path / "o.mp4").start == 0
+    assert read_contents(tmp_path / "o.mp4").start == 0
     assert abs(encoded.frames - (2 + float(late)) * 30) <= 2
     assert sum(1 for _ in read_frames(tmp_path / "o.mp4")) == encoded.frames
 

@@ -22,7 +22,7 @@ from helpers.rerun_table import (
 )
 from helpers.workflow_sandbox import ROOT, snakemake
 
-from pipeline.config.load import Config, merge, stages
+from pipeline.config.load import Config, merge_settings, stages
 from pipeline.provenance.jobs import dry_run
 
 SAMPLE = (
@@ -94,7 +94,7 @@ def test_snakemake_plans_what_the_table_lists(tmp_path: Path, monkeypatch: pytes
     for name, key in names.items():
         config = tmp_path / "config" / "datasets" / f"{name}.yaml"
         if key in SAMPLE:
-            present = Config.parse(merge(DEFAULTS, base_config(name)), "").model_dump(mode="json")
+            present = Config.parse(merge_settings(DEFAULTS, base_config(name)), "").model_dump(mode="json")
             config.write_text(yaml.safe_dump(change_setting(key, dict(leaf_settings(present))[key], name)))
         elif key == "reordered":
             backwards = {section: base_config(name)[section] for section in reversed(BASE)}

@@ -22,7 +22,7 @@ from pipeline import (
     train_proposer,
 )
 from pipeline.config.extractors import EXTRACTORS
-from pipeline.config.load import CONFIG, Config, load
+from pipeline.config.load import CONFIG, Config, load_config
 from pipeline.config.propose_events import LearnedProposals
 from pipeline.datasets.corpus import Corpus
 from pipeline.features.shard import write_features
@@ -84,7 +84,7 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Rehears
     for video in [*train[:3], *pins]:
         (folder / "videos" / f"{video}.mp4").touch()
     overlay = {"build_corpus": {**sources, "pins": pins, "shards": 1}, "mine_concepts": {"tagger": "lexicon"}}
-    rehearsal = Rehearsal(folder, load("anet_smoke", overlay, ROOT / CONFIG))
+    rehearsal = Rehearsal(folder, load_config("anet_smoke", overlay, ROOT / CONFIG))
     words = ["--config", rehearsal.config.build_corpus.to_json(), "--output", str(rehearsal.corpus)]
     assert build_corpus.main(words) == 0
     names = {name: str(folder / f"{name}.json") for name in ("concepts", "vocabulary", "idf")}

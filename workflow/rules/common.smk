@@ -17,7 +17,7 @@ from pipeline.errors import PipelineError
 
 try:
     from pipeline.config.base import Settings
-    from pipeline.config.load import Config, load
+    from pipeline.config.load import Config, load_config
     from pipeline.provenance.code_hash import STAMPS, write_stamp
     from pipeline.provenance.settings import ineffective_overlays
 except PipelineError as error:  # an invalid entry of a registry
@@ -55,7 +55,7 @@ def or_exit(function, *arguments):
 @cache
 def settings(dataset: str) -> Config:
     """Return the checked configuration of a dataset."""
-    return or_exit(load, dataset, config)
+    return or_exit(load_config, dataset, config)
 
 
 def named_datasets(words: list[str]) -> set[str]:

@@ -7,7 +7,7 @@ results/{dataset}/proposals/{proposals}.json, in ActivityNet's format.
 
 
 rule train_proposer:
-    """Train a localizer on the annotated events of the split train."""
+    """Train a proposer on the annotated events of the split train."""
     input:
         code=code_hash_of("train_proposer"),
         corpus="results/{dataset}/corpus/manifest.json",

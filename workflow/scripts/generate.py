@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from pipeline.config.command import command, parser
+from pipeline.config.command import build_parser, command
 from pipeline.config.load import Config, stages
 from pipeline.config.readers import READERS
 from pipeline.config.registry import Registry
@@ -34,7 +34,10 @@ DEFAULT_TARGETS = ("results/demo_test_meteor.json", "results/demo/report/index.h
 
 
 def rule_graph() -> str:
-    """Return the graph of the rules as Mermaid text: an arrow leads from a rule to the rules that read its outputs."""
+    """Return the graph of the rules as Mermaid text: an arrow leads from a rule to a rule that reads its outputs.
+
+    Arrows that follow from others are left out.
+    """
     optional = [model.TARGET.format(dataset="demo") for model in stages().values() if model.TARGET]
     process = subprocess.run(
         [sys.executable, "-m", "snakemake", "--rulegraph", "--forceall", *DEFAULT_TARGETS, *optional],
@@ -51,7 +54,25 @@ def rule_graph() -> str:
     sorted_edges = sorted(
         (edge for edge in edges if set(edge) <= set(order)), key=lambda edge: [*map(order.index, edge)]
     )
-    return "\n".join(["```mermaid", "flowchart TD", *(f"    {a} --> {b}" for a, b in sorted_edges), "```"])
+    return "\n".join(
+        ["```mermaid", "flowchart TD", *(f"    {a} --> {b}" for a, b in reduce_edges(sorted_edges)), "```"]
+    )
+
+
+def reduce_edges(edges: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Leave out each edge whose end can be reached by other edges: what a rule needs follows from the rest."""
+    reduced = list(edges)
+    for edge in edges:
+        rest = [candidate for candidate in reduced if candidate != edge]
+        reached, border = {edge[0]}, [edge[0]]
+        while border:
+            source = border.pop()
+            targets = {target for start, target in rest if start == source} - reached
+            reached |= targets
+            border.extend(targets)
+        if edge[1] in reached:
+            reduced = rest
+    return reduced
 
 
 def outputs_table() -> str:
@@ -143,7 +164,7 @@ def generated_files() -> Iterator[tuple[Path, str]]:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    arguments = parser(__doc__, prog="python -m workflow.scripts.generate")
+    arguments = build_parser(__doc__, prog="python -m workflow.scripts.generate")
     arguments.add_argument("--check", action="store_true", help="compare the files instead of writing them")
     args: argparse.Namespace = arguments.parse_args(argv)
     for path, text in generated_files():

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 
-from pipeline.config.command import command, parser
+from pipeline.config.command import build_parser, command
 from pipeline.config.load import stages
 from pipeline.errors import PipelineError, nearest
 from workflow.scripts.rule_files import ROOT, RULES
@@ -31,7 +31,7 @@ Alone:
 
 from pathlib import Path
 
-from pipeline.config.command import add_config, command, parser, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.{name} import {model}
 from pipeline.datasets.corpus import Corpus
 from pipeline.io.atomic import write_json
@@ -43,7 +43,7 @@ STAGE = "{name}"
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage from its command line."""
-    arguments = parser(__doc__)
+    arguments = build_parser(__doc__)
     add_config(arguments, {model}, STAGE)
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--output", type=Path, required=True, help="JSON file to write")
@@ -195,7 +195,7 @@ def _add_section(name: str, does: str, model: str) -> None:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    arguments = parser(__doc__, prog="python -m workflow.scripts.new_stage")
+    arguments = build_parser(__doc__, prog="python -m workflow.scripts.new_stage")
     arguments.add_argument("name", help="name of the stage, verb_noun")
     arguments.add_argument("--does", default="Do something.", help="one sentence that says what the stage does")
     arguments.add_argument("--rules", default="study", help="name of the rule file that gets the rule")

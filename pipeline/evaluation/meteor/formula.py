@@ -28,7 +28,7 @@ matched content words (caption, reference) and function words (caption, referenc
 both."""
 
 
-def scores(statistics: Stats) -> Float[np.ndarray, " pairs"]:
+def meteor_scores(statistics: Stats) -> Float[np.ndarray, " pairs"]:
     """Compute the METEOR of each pair, in [0, 1]."""
     return _score(_without_complete_chunks(statistics))
 
@@ -56,7 +56,7 @@ class MeteorScorer(ABC):
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
         """Compute the METEOR of each (caption, reference), in [0, 1]; 0 where either side is empty."""
-        return [float(value) for value in scores(self.statistics(pairs))]
+        return [float(value) for value in meteor_scores(self.statistics(pairs))]
 
     def aggregate(self, documents: Sequence[Sequence[Pair]]) -> Float[np.ndarray, " documents"]:
         """Compute the METEOR of each document, taken as one corpus: not the mean of its pairs' scores."""

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int, UInt64
 from pipeline.errors import PipelineError
 from pipeline.evaluation.java import find_jar
 from pipeline.evaluation.ragged import concat_ranges
-from pipeline.io.atomic import replacing, sha256
+from pipeline.io.atomic import replace_atomically, sha256
 
 TABLE = "meteor/data/paraphrase-en.gz"
 MAX_PHRASE_LENGTH = 7
@@ -144,7 +144,7 @@ def _write_cache(file: Path, phrase: Hashes, paraphrase: Hashes) -> None:
     checks = {"crc32": str(_crc32(phrase, paraphrase))}
     table = pa.table({"phrase": phrase, "other": paraphrase}).replace_schema_metadata(checks)
     with (
-        replacing(file) as temporary,
+        replace_atomically(file) as temporary,
         pa.OSFile(str(temporary), "wb") as sink,
         pa.ipc.new_file(sink, table.schema) as writer,
     ):

@@ -16,7 +16,7 @@ from pipeline.config.extractors import Tail
 from pipeline.errors import PipelineError
 from pipeline.features.extraction.prefetch import StalledError, prefetch
 from pipeline.features.extraction.quarantine import timeout_rejection
-from pipeline.features.extraction.sources import Source
+from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.extraction.windows import EndOfVideo, Rejection, Window, read_windows
 from pipeline.features.networks.base import Extractor
 
@@ -32,7 +32,7 @@ FeatureRows = Float[np.ndarray, "_ dim"]
 
 
 @dataclass(frozen=True)
-class VideoFeatures:
+class ExtractedRows:
     """One feature of one video.
 
     Attributes:
@@ -46,12 +46,12 @@ class VideoFeatures:
     padded: bool = False
 
 
-Result = tuple[Source, list[VideoFeatures | Rejection]]
+Result = tuple[VideoSource, list[ExtractedRows | Rejection]]
 """A video and, for each extractor in order, its features or why it has none."""
 
 
 def extract_features(
-    sources: Sequence[Source],
+    sources: Sequence[VideoSource],
     extractors: Sequence[Extractor],
     *,
     batch_size: int,
@@ -59,7 +59,7 @@ def extract_features(
     tail: Tail = "drop",
     threads: int = 1,
     timeout_s: float = math.inf,
-    on_video: Callable[[Source], None] = lambda _: None,
+    on_video: Callable[[VideoSource], None] = lambda _: None,
     flush_after: Collection[str] = (),
 ) -> Iterator[Result]:
     """Yield the features of every video, in the order of the videos.
@@ -112,10 +112,10 @@ def extract_features(
 
 def _skip_stalled(
     read: Callable[[int, Callable[[int], None]], Iterator[Window | EndOfVideo]],
-    sources: Sequence[Source],
+    sources: Sequence[VideoSource],
     num_extractors: int,
     timeout_s: float,
-    on_video: Callable[[Source], None],
+    on_video: Callable[[VideoSource], None],
 ) -> Iterator[Window | EndOfVideo]:
     """Yield the windows of all videos; if the decoder hangs, reject the video and continue with the next one.
 
@@ -216,7 +216,7 @@ class _BatchQueue:
         """Return whether all rows of a video are computed, or the video is rejected."""
         return end.rejection is not None or len(self._rows.get(end.video_index, ())) == end.num_windows
 
-    def pop(self, end: EndOfVideo) -> VideoFeatures | Rejection:
+    def pop(self, end: EndOfVideo) -> ExtractedRows | Rejection:
         """Return the rows of a video and forget them; forget the windows of a rejected video."""
         rows = self._rows.pop(end.video_index, [])
         if end.rejection is not None:
@@ -224,7 +224,7 @@ class _BatchQueue:
             self._waiting = [(index, window) for index, window in self._waiting if index != end.video_index]
             self._waiting_bytes = sum(window.nbytes for _, window in self._waiting)
             return end.rejection
-        return VideoFeatures(end.duration, np.stack(rows), end.padded)
+        return ExtractedRows(end.duration, np.stack(rows), end.padded)
 
     def _run_batch(self) -> None:
         try:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.features.extraction.sources import Source
+from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.extraction.windows import Rejection
 from pipeline.io.worker import KILLED_STATUSES, CrashedError, SubprocessWorker
 from pipeline.video.decode import DecodeError
@@ -44,7 +44,7 @@ class InProgressMarker:
         """Return the videos that an earlier run was decoding when it was killed."""
         return {file.read_text(encoding="utf-8") for file in self._files if file.is_file()}
 
-    def set(self, source: Source) -> None:
+    def set(self, source: VideoSource) -> None:
         """Note the video that is decoded from now on."""
         with contextlib.suppress(OSError):  # a full disk is reported where features are written
             for file in self._files:
@@ -56,7 +56,7 @@ def timeout_rejection(path: Path, timeout_s: float) -> Rejection:
     return Rejection("timeout", f"{path}: decoding timed out after {timeout_s:g} s")
 
 
-def check_in_subprocess(source: Source, timeout_s: float) -> Rejection | None:
+def check_in_subprocess(source: VideoSource, timeout_s: float) -> Rejection | None:
     """Decode a video in a subprocess.
 
     Args:

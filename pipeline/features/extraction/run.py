@@ -14,9 +14,9 @@ from pipeline.config.extractors import Extraction, PublishedFeature
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.encoders.pretrained import read_encoder
 from pipeline.errors import PipelineError
-from pipeline.features.extraction.extractor_pass import VideoFeatures, extract_features
+from pipeline.features.extraction.extractor_pass import ExtractedRows, extract_features
 from pipeline.features.extraction.quarantine import InProgressMarker, check_in_subprocess
-from pipeline.features.extraction.sources import FileHashes, Source, num_shards
+from pipeline.features.extraction.sources import FileHashes, VideoSource, num_shards
 from pipeline.features.extraction.windows import NO_SOUND, Rejection
 from pipeline.features.extraction.writer import (
     STAGE,
@@ -29,7 +29,7 @@ from pipeline.features.extraction.writer import (
     remove_resume_files,
 )
 from pipeline.features.networks.base import Extractor, build_extractor
-from pipeline.features.networks.clip_encoder import ClipEncoderExtractor
+from pipeline.features.networks.video_encoder import VideoEncoderExtractor
 from pipeline.features.shard import check_existing
 from pipeline.provenance.record import write_record
 from pipeline.training.device import resolve_device
@@ -68,7 +68,7 @@ def request_encoder_feature(
         PipelineError: the encoder is absent or damaged.
     """
     device = resolve_device(settings.device)
-    extractor = ClipEncoderExtractor(settings.encoder, read_encoder(encoder), settings.stride, device)
+    extractor = VideoEncoderExtractor(settings.encoder, read_encoder(encoder), settings.stride, device)
     return FeatureRequest(section, extractor, [encoder], manifest)
 
 
@@ -89,7 +89,7 @@ def request_published_feature(section: Settings, settings: PublishedFeature, man
 
 def extract_requested(
     requests: Sequence[FeatureRequest],
-    sources: Sequence[Source],
+    sources: Sequence[VideoSource],
     paths: Sequence[Path],
     options: Extraction,
     *,
@@ -140,7 +140,7 @@ def extract_requested(
 
 
 def _hash_inputs(
-    request: FeatureRequest, sources: Sequence[Source], paths: Sequence[Path], hashes: FileHashes
+    request: FeatureRequest, sources: Sequence[VideoSource], paths: Sequence[Path], hashes: FileHashes
 ) -> dict[Path, str]:
     """Return the sha256 of the files that a feature is made from: raw videos, manifests of shards, weights."""
     raw_videos = (source for source in sources if source.reencoded is None)
@@ -198,7 +198,7 @@ class _Extraction:
     hashes: FileHashes
     marker: InProgressMarker
 
-    def run(self, sources: Sequence[Source]) -> None:
+    def run(self, sources: Sequence[VideoSource]) -> None:
         """Extract features and give them to the writers; log the speed."""
         pending = pending_groups(self.writers, sources, self.hashes)
         suspects = self.marker.leftovers()
@@ -213,11 +213,11 @@ class _Extraction:
         )
 
     def _extract_groups(
-        self, indices: Sequence[int], groups: Sequence[Sequence[Source]], suspects: set[str], progress: Progress
+        self, indices: Sequence[int], groups: Sequence[Sequence[VideoSource]], suspects: set[str], progress: Progress
     ) -> float:
         """Extract some features of some groups of videos; return the total duration of the videos in seconds."""
         writers = [self.writers[index] for index in indices]
-        sources: list[Source] = []
+        sources: list[VideoSource] = []
         flush_after: set[str] = set()
         for group in groups:
             for source in group:
@@ -246,10 +246,10 @@ class _Extraction:
             digest = self.hashes.of_video(source)
             for writer, result in zip(writers, video_results, strict=True):
                 # Features are useless if the hash of their video, for the provenance, cannot be read.
-                unreadable = isinstance(result, VideoFeatures) and digest is None
+                unreadable = isinstance(result, ExtractedRows) and digest is None
                 final = Rejection("unreadable", self.hashes.read_error(source)) if unreadable else result
                 writer.add(source, final, digest)
-            durations = (result.duration for result in video_results if isinstance(result, VideoFeatures))
+            durations = (result.duration for result in video_results if isinstance(result, ExtractedRows))
             seconds += max(durations, default=0.0)
             self._check_rejects(writers)
             progress.step()

@@ -17,7 +17,7 @@ MAX_NAMES = 3
 
 
 @dataclass(frozen=True)
-class Source:
+class VideoSource:
     """One video.
 
     Attributes:
@@ -33,7 +33,7 @@ class Source:
     sha256: str | None = None
 
 
-def find_sources(paths: Sequence[Path]) -> list[Source]:
+def find_sources(paths: Sequence[Path]) -> list[VideoSource]:
     """Find the videos of files, folders and manifests of re-encoded shards (`.json`), sorted by id.
 
     Of a folder the files directly in it count, not those of its subfolders; ignored entries are logged. A broken link
@@ -42,7 +42,7 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
     Raises:
         PipelineError: a path does not exist, there is no video at all, or two videos have the same id.
     """
-    sources: dict[str, Source] = {}
+    sources: dict[str, VideoSource] = {}
     for path in paths:
         for source in _sources_of(path):
             check_id(source.video, source.path)
@@ -67,21 +67,21 @@ def num_shards(paths: Sequence[Path]) -> int | None:
     return counts.pop() if len(counts) == 1 else None
 
 
-def _sources_of(path: Path) -> Iterable[Source]:
+def _sources_of(path: Path) -> Iterable[VideoSource]:
     if path.is_dir():
         return _sources_in_folder(path)
     if path.suffix == ".json":
         # Check the sha256 now: every file is read anyway, and a decoder may miss a flipped bit.
         files, videos = read_manifest(path).files, ReencodedVideos.read([path], check=True).by_id.values()
-        return [Source(video.video, video.path, video, files[video.path.name]["sha256"]) for video in videos]
+        return [VideoSource(video.video, video.path, video, files[video.path.name]["sha256"]) for video in videos]
     if not path.is_file():
         raise PipelineError(f"--videos {path}: no such file or folder")
-    return [Source(path.stem, path)]
+    return [VideoSource(path.stem, path)]
 
 
-def _sources_in_folder(folder: Path) -> list[Source]:
+def _sources_in_folder(folder: Path) -> list[VideoSource]:
     """Return the videos of a folder; log what else is there."""
-    sources = [Source(video, file) for video, file in find_videos(folder).items()]
+    sources = [VideoSource(video, file) for video, file in find_videos(folder).items()]
     videos = {source.path for source in sources}
     ignored: dict[str, list[str]] = {}
     for path in sorted(set(folder.iterdir()) - videos):
@@ -92,7 +92,7 @@ def _sources_in_folder(folder: Path) -> list[Source]:
         elif path.exists():
             kind = "entries that are not regular files"
         else:
-            sources.append(Source(path.stem, path))
+            sources.append(VideoSource(path.stem, path))
             continue
         ignored.setdefault(kind, []).append(path.name)
     for kind, names in ignored.items():
@@ -107,7 +107,7 @@ class FileHashes:
     def __init__(self) -> None:
         self._hashes: dict[Path, str | OSError] = {}
 
-    def of_video(self, source: Source) -> str | None:
+    def of_video(self, source: VideoSource) -> str | None:
         """Return the sha256 of a video's file; None if the file cannot be read (see `read_error`)."""
         if source.sha256 is not None:
             return source.sha256
@@ -125,7 +125,7 @@ class FileHashes:
             raise digest
         return digest
 
-    def read_error(self, source: Source) -> str:
+    def read_error(self, source: VideoSource) -> str:
         """Return why a video's file cannot be read; empty if it can."""
         digest = "" if source.sha256 is not None else self._hash(source.path)
         return f"{source.path}: {digest.strerror or digest}" if isinstance(digest, OSError) else ""

@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 
 from pipeline.config.extractors import Tail
 from pipeline.errors import PipelineError
-from pipeline.features.extraction.sources import Source
+from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.networks.base import Extractor
 from pipeline.video.decode import DecodeError
 from pipeline.video.shard import ReencodedVideo
@@ -173,7 +173,7 @@ def exact_rate(rate: float) -> Fraction:
     return Fraction(rate).limit_denominator(1001)
 
 
-def num_samples(end: Fraction, frame_s: Fraction, rate: Fraction) -> int:
+def num_sample_times(end: Fraction, frame_s: Fraction, rate: Fraction) -> int:
     """Return how many samples a video has at a rate.
 
     Args:
@@ -211,7 +211,7 @@ def nearest_frames(frames: Iterable[TimedFrame], rates: Sequence[Fraction]) -> I
         previous = frame
     if previous is not None:
         end = previous.time + previous.duration
-        counts = advance([num_samples(end, previous.duration, rate) for rate in rates])
+        counts = advance([num_sample_times(end, previous.duration, rate) for rate in rates])
         if any(counts):
             yield previous, counts
 
@@ -230,7 +230,7 @@ def frame_filter(fps: Fraction, num_frames: int, rates: Sequence[Fraction]) -> C
         if index <= 0:
             return 0
         if index >= num_frames:
-            return num_samples(num_frames / fps, 1 / fps, rate)
+            return num_sample_times(num_frames / fps, 1 / fps, rate)
         return math.floor((2 * index - 1) / (2 * fps) * rate) + 1
 
     def is_frame_needed(time: Fraction) -> bool:
@@ -241,7 +241,7 @@ def frame_filter(fps: Fraction, num_frames: int, rates: Sequence[Fraction]) -> C
 
 
 def read_windows(
-    sources: Sequence[Source],
+    sources: Sequence[VideoSource],
     extractors: Sequence[Extractor],
     tail: Tail,
     threads: int,
@@ -313,7 +313,7 @@ def _reason(error: Exception) -> str:
     return "decode_error" if isinstance(error, DamagedError) or not isinstance(error, DecodeError) else "unreadable"
 
 
-def _frame_windows(source: Source, streams: Sequence[_WindowStream], threads: int) -> WindowGenerator:
+def _frame_windows(source: VideoSource, streams: Sequence[_WindowStream], threads: int) -> WindowGenerator:
     reencoded, to_rgb = source.reencoded, RgbConverter()
     rates = sorted({stream.rate for stream in streams})
     last: TimedFrame | None = None
@@ -345,12 +345,12 @@ def _check_length(video: ReencodedVideo, streams: Sequence[_WindowStream]) -> No
     """Reject a re-encoded file that ends too early; otherwise it would only give fewer windows."""
     fps = exact_rate(video.fps)
     for stream in streams:
-        length, expected = stream.cutter.length, num_samples(video.frames / fps, 1 / fps, stream.rate)
+        length, expected = stream.cutter.length, num_sample_times(video.frames / fps, 1 / fps, stream.rate)
         if length != expected:
             raise DamagedError(f"{video.path}: {length} frames decoded, expected {expected}; re-encode the video")
 
 
-def _sound_windows(source: Source, streams: Sequence[_WindowStream], _: int) -> WindowGenerator:
+def _sound_windows(source: VideoSource, streams: Sequence[_WindowStream], _: int) -> WindowGenerator:
     for rate, samples in iter_audio(source.path, sorted({round(stream.rate) for stream in streams})):
         for stream in streams:
             if round(stream.rate) == rate:

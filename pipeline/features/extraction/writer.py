@@ -16,8 +16,8 @@ from pipeline.config.base import Settings
 from pipeline.config.extractors import Tail
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
-from pipeline.features.extraction.extractor_pass import VideoFeatures
-from pipeline.features.extraction.sources import FileHashes, Source
+from pipeline.features.extraction.extractor_pass import ExtractedRows
+from pipeline.features.extraction.sources import FileHashes, VideoSource
 from pipeline.features.extraction.windows import Rejection
 from pipeline.features.networks.base import Extractor
 from pipeline.features.shard import Item, write_features
@@ -104,7 +104,7 @@ class FeatureWriter:
             if entry.reason is not None
         ]
 
-    def resume(self, group: Sequence[Source], hashes: FileHashes) -> bool:
+    def resume(self, group: Sequence[VideoSource], hashes: FileHashes) -> bool:
         """Take over a group of videos from the journal of an earlier run; return whether it holds all of them.
 
         Args:
@@ -125,7 +125,7 @@ class FeatureWriter:
         self._entries |= entries
         return True
 
-    def add(self, source: Source, result: VideoFeatures | Rejection, digest: str | None) -> None:
+    def add(self, source: VideoSource, result: ExtractedRows | Rejection, digest: str | None) -> None:
         """Add the result of one video. NaN or infinite features reject the video.
 
         Args:
@@ -133,7 +133,7 @@ class FeatureWriter:
             result: its features, or why it has none.
             digest: sha256 of its file; None if the file cannot be read.
         """
-        if isinstance(result, VideoFeatures) and not np.isfinite(result.rows).all():
+        if isinstance(result, ExtractedRows) and not np.isfinite(result.rows).all():
             result = Rejection("not_finite", f"{source.path}: the network returns NaN or infinite features")
         if isinstance(result, Rejection):
             # The duration of a raw video that cannot be read is not known.
@@ -212,14 +212,14 @@ def feature_fingerprint(extractor: Extractor, tail: Tail, section: Settings) -> 
 
 
 def pending_groups(
-    writers: Sequence[FeatureWriter], sources: Sequence[Source], hashes: FileHashes
-) -> dict[tuple[int, ...], list[Sequence[Source]]]:
+    writers: Sequence[FeatureWriter], sources: Sequence[VideoSource], hashes: FileHashes
+) -> dict[tuple[int, ...], list[Sequence[VideoSource]]]:
     """Return the groups of videos that are not finished, by the indices of the writers that need them.
 
     Windows of one group share batches. A group is finished as a whole or not at all, so that every batch is the same as
     in a run that was not stopped, and the features are equal to the last bit.
     """
-    groups: dict[tuple[int, ...], list[Sequence[Source]]] = {}
+    groups: dict[tuple[int, ...], list[Sequence[VideoSource]]] = {}
     num_resumed = 0
     for first in range(0, len(sources), GROUP_SIZE):
         group = sources[first : first + GROUP_SIZE]

@@ -22,7 +22,7 @@ FLOWS = 5
 
 
 @dataclass(frozen=True)
-class InceptionBlock:
+class InceptionBlockSizes:
     """Channels of one Inception block.
 
     Attributes:
@@ -46,16 +46,16 @@ class InceptionBlock:
 
 
 _BLOCKS = {
-    "3a": InceptionBlock(64, (64, 64), (64, 96), 32),
-    "3b": InceptionBlock(64, (64, 96), (64, 96), 64),
-    "3c": InceptionBlock(0, (128, 160), (64, 96), 0, max_pool=True),
-    "4a": InceptionBlock(224, (64, 96), (96, 128), 128),
-    "4b": InceptionBlock(192, (96, 128), (96, 128), 128),
-    "4c": InceptionBlock(160, (128, 160), (128, 160), 128),
-    "4d": InceptionBlock(96, (128, 192), (160, 192), 128),
-    "4e": InceptionBlock(0, (128, 192), (192, 256), 0, max_pool=True),
-    "5a": InceptionBlock(352, (192, 320), (160, 224), 128),
-    "5b": InceptionBlock(352, (192, 320), (192, 224), 128, max_pool=True),
+    "3a": InceptionBlockSizes(64, (64, 64), (64, 96), 32),
+    "3b": InceptionBlockSizes(64, (64, 96), (64, 96), 64),
+    "3c": InceptionBlockSizes(0, (128, 160), (64, 96), 0, max_pool=True),
+    "4a": InceptionBlockSizes(224, (64, 96), (96, 128), 128),
+    "4b": InceptionBlockSizes(192, (96, 128), (96, 128), 128),
+    "4c": InceptionBlockSizes(160, (128, 160), (128, 160), 128),
+    "4d": InceptionBlockSizes(96, (128, 192), (160, 192), 128),
+    "4e": InceptionBlockSizes(0, (128, 192), (192, 256), 0, max_pool=True),
+    "5a": InceptionBlockSizes(352, (192, 320), (160, 224), 128),
+    "5b": InceptionBlockSizes(352, (192, 320), (192, 224), 128, max_pool=True),
 }
 
 
@@ -99,7 +99,7 @@ class BNInception(nn.Module):
             x = self._block(f"inception_{letter}", block, x)
         return x.mean(dim=(2, 3))
 
-    def _block(self, name: str, block: InceptionBlock, x: Tensor) -> Tensor:
+    def _block(self, name: str, block: InceptionBlockSizes, x: Tensor) -> Tensor:
         branches = [self._unit(f"{name}_1x1", x)] if block.conv_1x1 else []
         branches.append(self._unit(f"{name}_3x3", self._unit(f"{name}_3x3_reduce", x)))
         double = self._unit(f"{name}_double_3x3_1", self._unit(f"{name}_double_3x3_reduce", x))
@@ -131,7 +131,7 @@ def build_flow(context: BuildContext[FlowFeature]) -> BuiltExtractor:
     with context.source.seeded_init():
         network = BNInception(2 * FLOWS)
     metadata = context.load(network, drop_prefixes("fc."))
-    compute_flow, flow_metadata = flow.build_flow(context.settings.flow, context.source, context.device)
+    compute_flow, flow_metadata = flow.build_flow_method(context.settings.flow, context.source, context.device)
 
     def transform(window: Tensor) -> Tensor:
         return flow.tsn_flow_input(SHORT_256.center_crop(compute_flow(SHORT_256.resize(window))))

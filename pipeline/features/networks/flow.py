@@ -29,7 +29,9 @@ _UPDATES = 12
 """Refinement steps of RAFT, torchvision's default."""
 
 
-def build_flow(method: FlowMethod, source: WeightSource, device: torch.device) -> tuple[FlowFunction, dict[str, Any]]:
+def build_flow_method(
+    method: FlowMethod, source: WeightSource, device: torch.device
+) -> tuple[FlowFunction, dict[str, Any]]:
     """Build a method of optical flow.
 
     Args:

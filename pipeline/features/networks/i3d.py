@@ -56,7 +56,7 @@ class I3D(nn.Module):
         )
         in_channels = 192
         for name, widths in _BLOCKS.items():
-            self.layers[name] = Mixed(in_channels, widths)
+            self.layers[name] = InceptionBlock(in_channels, widths)
             in_channels = widths[0] + widths[2] + widths[4] + widths[5]
         init_weights(self)
 
@@ -91,7 +91,7 @@ class Unit(nn.Module):
         return out.relu_()
 
 
-class Mixed(nn.Module):
+class InceptionBlock(nn.Module):
     """Inception block of four parallel branches, with the names of pytorch-i3d (`b0`, `b1a`, ...)."""
 
     def __init__(self, in_channels: int, widths: tuple[int, ...]) -> None:
@@ -128,7 +128,7 @@ _BRANCH = re.compile(r"\.branch_(\d)(?:\.(\d))?\.")
 _HEADS = ("logits.", "conv3d_0c_1x1.")
 
 
-def rename(name: str) -> str | None:
+def rename_tensor(name: str) -> str | None:
     """Map the tensor names of the two common conversions of DeepMind's weights to the network's.
 
     The conversions are pytorch-i3d's `rgb_imagenet.pt` and `flow_imagenet.pt` (`Mixed_3b.b1a.bn.weight`), and those of
@@ -149,7 +149,7 @@ def build_rgb(context: BuildContext[PublishedFeature]) -> BuiltExtractor:
     """
     with context.source.seeded_init():
         network = I3D(3)
-    metadata = context.load(network, rename)
+    metadata = context.load(network, rename_tensor)
 
     def transform(window: Tensor) -> Tensor:
         return clip_input(SHORT_256, SYMMETRIC, window[:-1])
@@ -161,8 +161,8 @@ def build_flow(context: BuildContext[FlowFeature]) -> BuiltExtractor:
     """Build the flow stream. It sees the flow between consecutive frames of a window."""
     with context.source.seeded_init():
         network = I3D(2)
-    metadata = context.load(network, rename)
-    compute_flow, flow_metadata = flow.build_flow(context.settings.flow, context.source, context.device)
+    metadata = context.load(network, rename_tensor)
+    compute_flow, flow_metadata = flow.build_flow_method(context.settings.flow, context.source, context.device)
 
     def transform(window: Tensor) -> Tensor:
         return flow.i3d_flow_input(SHORT_256.center_crop(compute_flow(SHORT_256.resize(window))))

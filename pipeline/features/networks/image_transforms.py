@@ -23,7 +23,7 @@ def frames_per_resize(height: int, width: int) -> int:
 
 
 @dataclass(frozen=True)
-class Geometry:
+class ResizeAndCrop:
     """Resizing and centre crop of frames.
 
     Attributes:
@@ -104,19 +104,21 @@ def _times_255(values: tuple[float, float, float]) -> tuple[float, float, float]
     return 255 * first, 255 * second, 255 * third
 
 
-def image_input(geometry: Geometry, normalisation: Normalisation, window: Tensor) -> Float[Tensor, "3 crop crop"]:
+def image_input(geometry: ResizeAndCrop, normalisation: Normalisation, window: Tensor) -> Float[Tensor, "3 crop crop"]:
     """Turn the first frame of a window into the input of an image network."""
     return normalisation.normalise(geometry.center_crop(geometry.resize(window[:1])))[0]
 
 
-def clip_input(geometry: Geometry, normalisation: Normalisation, window: Tensor) -> Float[Tensor, "3 frames crop crop"]:
+def clip_input(
+    geometry: ResizeAndCrop, normalisation: Normalisation, window: Tensor
+) -> Float[Tensor, "3 frames crop crop"]:
     """Turn all frames of a window into the input of a video network."""
     return normalisation.normalise(geometry.center_crop(geometry.resize(window))).transpose(0, 1)
 
 
-SHORT_256 = Geometry(short_side=256, crop=224)
-PLAIN_256 = Geometry(short_side=256, crop=224, antialias=False)
-CLIP_224 = Geometry(short_side=224, crop=224, mode="bicubic")
+SHORT_256 = ResizeAndCrop(short_side=256, crop=224)
+PLAIN_256 = ResizeAndCrop(short_side=256, crop=224, antialias=False)
+CLIP_224 = ResizeAndCrop(short_side=224, crop=224, mode="bicubic")
 
 IMAGENET = Normalisation.from_unit_range((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """torchvision's image networks."""

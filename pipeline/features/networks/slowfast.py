@@ -34,16 +34,16 @@ class SlowFast(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         slow, fast = Stem(64, kernel=1), Stem(64 // BETA, kernel=5)
-        self.blocks = nn.ModuleList([Stage(slow, fast, Fusion(64 // BETA))])
+        self.blocks = nn.ModuleList([TwoPathwayStage(slow, fast, Fusion(64 // BETA))])
         channels, width = 64, 256
         for index, (depth, slow_kernel, fast_kernel) in enumerate(
             zip(_DEPTHS, _SLOW_KERNELS, _FAST_KERNELS, strict=True)
         ):
             stride, last = 1 if index == 0 else 2, index == len(_DEPTHS) - 1
             self.blocks.append(
-                Stage(
-                    Pathway(depth, channels + channels * FUSION_RATIO // BETA, width, slow_kernel, stride),
-                    Pathway(depth, channels // BETA, width // BETA, fast_kernel, stride),
+                TwoPathwayStage(
+                    PathwayStage(depth, channels + channels * FUSION_RATIO // BETA, width, slow_kernel, stride),
+                    PathwayStage(depth, channels // BETA, width // BETA, fast_kernel, stride),
                     nn.Identity() if last else Fusion(width // BETA),
                 )
             )
@@ -68,7 +68,7 @@ class SlowFast(nn.Module):
         return torch.cat([slow.mean(dim=(2, 3, 4)), fast.mean(dim=(2, 3, 4))], dim=1)
 
 
-class Stage(nn.Module):
+class TwoPathwayStage(nn.Module):
     """One stage of both pathways, and the lateral connection from the fast to the slow pathway."""
 
     def __init__(self, slow: nn.Module, fast: nn.Module, fusion: nn.Module) -> None:
@@ -123,7 +123,7 @@ class Stem(nn.Module):
         return out
 
 
-class Pathway(nn.Module):
+class PathwayStage(nn.Module):
     """Residual blocks of one stage of one pathway."""
 
     def __init__(self, depth: int, in_channels: int, channels: int, kernel: int, stride: int) -> None:

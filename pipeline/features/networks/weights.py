@@ -77,10 +77,10 @@ class WeightSource:
         if self.location == "random":
             return {"weights": "random", "weights_sha256": None}
         path = self.find(weights, main=main)
-        return {"weights": path.name, "weights_sha256": load_weights(path, network, rename)}
+        return {"weights": path.name, "weights_sha256": load_published_weights(path, network, rename)}
 
 
-def load_weights(path: Path, network: nn.Module, rename: Rename) -> str:
+def load_published_weights(path: Path, network: nn.Module, rename: Rename) -> str:
     """Load a weight file into a network.
 
     Returns:

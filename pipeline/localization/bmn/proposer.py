@@ -1,4 +1,4 @@
-"""BMN as a localizer: targets and losses as published, and its candidates.
+"""BMN as a proposer: targets and losses as published, and its candidates.
 
 Where a batch has no positive examples, a published 0 / 0 in the losses is 0 here.
 """
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pipeline.config.localizers import Bmn
+from pipeline.config.proposers import BmnSettings
 from pipeline.datasets.tiou import tiou_matrix
 from pipeline.features.cache import FeatureNorm
 from pipeline.localization.bmn.network import BmnOutput, BmnWidths, BoundaryMatchingNetwork
@@ -183,14 +183,14 @@ def iou_regression_loss(
 
 
 class BmnProposer:
-    """BMN as a localizer, see `TrainableProposer`.
+    """BMN as a proposer, see `TrainableProposer`.
 
     Args:
         config: settings.
         dim: channels of the features.
     """
 
-    def __init__(self, config: Bmn, dim: int) -> None:
+    def __init__(self, config: BmnSettings, dim: int) -> None:
         self.positions = config.temporal_scale
         widths = BmnWidths(config.num_samples, config.hidden_dim_1d, config.hidden_dim_2d, config.hidden_dim_3d)
         self.network = BoundaryMatchingNetwork(dim, self.positions, widths)

@@ -20,15 +20,15 @@ from helpers.extraction import (
 from helpers.video_corpus import counting_frames, write_h264, write_video_shard
 from helpers.video_files import write_video
 
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.config.reencode import Reencode
 from pipeline.encoders.clip_reader import ClipReader
-from pipeline.encoders.geometry import central_crop, prepare, stack
+from pipeline.encoders.clip_transforms import central_crop, stack_clips, transform_clip
 from pipeline.encoders.pretrained import read_encoder
 from pipeline.features.extraction.extractor_pass import extract_features
-from pipeline.features.extraction.sources import Source, find_sources
+from pipeline.features.extraction.sources import VideoSource, find_sources
 from pipeline.features.extraction.writer import FeatureWriter
-from pipeline.features.networks.clip_encoder import ClipEncoderExtractor
+from pipeline.features.networks.video_encoder import VideoEncoderExtractor
 from pipeline.features.store import FeatureStore
 from pipeline.video.encode import reencode_video
 from pipeline.video.ffmpeg import find_ffmpeg
@@ -47,21 +47,21 @@ def shard(tmp_path: Path) -> Path:
 def test_rows_are_the_encoders_features_of_the_clips(tmp_path: Path, shard: Path, batch_size: int) -> None:
     pretrained = read_encoder(write_encoder(tmp_path / "encoder"))
     clip, videos = pretrained.clip, ReencodedVideos.read([shard]).by_id
-    extractor = ClipEncoderExtractor("tiny", pretrained, 3, CPU)
+    extractor = VideoEncoderExtractor("tiny", pretrained, 3, CPU)
     rows = extract_rows(extractor, find_sources([shard]), batch_size=batch_size)
     reader, crop = ClipReader(videos, clip), central_crop(clip, (clip.height, clip.width))
     clips = [
-        prepare(torch.from_numpy(reader.read("v_b", start)), clip, crop, flip=False)
+        transform_clip(torch.from_numpy(reader.read("v_b", start)), clip, crop, flip=False)
         for start in range(0, 18 - 4 + 1, 3)
     ]
     with torch.no_grad():
-        expected = torch.cat([pretrained.encoder(stack([frames])) for frames in clips])
+        expected = torch.cat([pretrained.encoder(stack_clips([frames])) for frames in clips])
     np.testing.assert_allclose(rows["v_b"], expected.numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
 def test_features_do_not_depend_on_batch_size_and_order_of_videos(tmp_path: Path, shard: Path, batch_size: int) -> None:
-    extractor = ClipEncoderExtractor("tiny", read_encoder(write_encoder(tmp_path / "encoder")), 2, CPU)
+    extractor = VideoEncoderExtractor("tiny", read_encoder(write_encoder(tmp_path / "encoder")), 2, CPU)
     sources = find_sources([shard])
     expected = extract_rows(extractor, sources)
     rows = extract_rows(extractor, sources[::-1], batch_size=batch_size, threads=2)
@@ -75,15 +75,15 @@ def test_tsps_geometry_gives_the_published_numbers_of_rows(tmp_path: Path, frame
     images = [np.full((16, 16, 3), index % 250, dtype=np.uint8) for index in range(frames)]
     path = write_h264(tmp_path / "v.mp4", images)
     reencoded = ReencodedVideo("v", frames, 30.0, 16, 16, audio=False, path=path)
-    for source in (Source("v", path, reencoded), Source("v", path)):
-        assert len(extract_rows(MeanColour(Clip()), [source])["v"]) == num_rows
+    for source in (VideoSource("v", path, reencoded), VideoSource("v", path)):
+        assert len(extract_rows(MeanColour(ClipGeometry()), [source])["v"]) == num_rows
 
 
 @pytest.mark.parametrize(("fps", "frames"), [("30000/1001", 30), ("25", 25), ("24", 25), ("50", 51)])
 def test_padded_marks_videos_shorter_than_one_window(tmp_path: Path, fps: str, frames: int) -> None:
     path = write_video(tmp_path / "v.mp4", seconds=9, fps=fps, options=("-frames:v", str(frames)))
-    [clips] = extract_all([MeanColour(Clip())], [Source("v", path)])["v"]
-    [single_frames] = extract_all([Brightness("b", 15.0, 1, 1)], [Source("v", path)])["v"]
+    [clips] = extract_all([MeanColour(ClipGeometry())], [VideoSource("v", path)])["v"]
+    [single_frames] = extract_all([Brightness("b", 15.0, 1, 1)], [VideoSource("v", path)])["v"]
     assert clips.padded == (len(single_frames.rows) < 16)
 
 
@@ -117,7 +117,7 @@ def test_raw_videos_of_any_format_give_the_features_of_their_reencoded_videos(tm
     for name, (fps, options) in formats.items():
         write_video(tmp_path / "raw" / name, seconds=3, fps=fps, options=options)
         write_video(tmp_path / "cfr" / f"{name[0]}.mp4", seconds=3, fps=fps, options=constant_rate)
-    clip = Clip(fps=15.0, frames=8, height=64, width=96, crop=64)
+    clip = ClipGeometry(fps=15.0, frames=8, height=64, width=96, crop=64)
     raw, constant = (extract_rows(MeanColour(clip), find_sources([tmp_path / folder])) for folder in ("raw", "cfr"))
     for video in "abcdef":
         assert len(raw[video]) == len(constant[video]) == 3, video
@@ -166,23 +166,23 @@ def test_real_videos_have_the_published_numbers_of_frames_and_rows(
     encoded = reencode_video(raw, path, Reencode(preset="ultrafast"))
     assert encoded.frames in frames
     reencoded = ReencodedVideo(name, encoded.frames, 30.0, encoded.width, encoded.height, audio=True, path=path)
-    extractor = MeanColour(Clip())
-    colours, loudness = extract_all([extractor, Loudness()], [Source(name, path, reencoded)])[name]
+    extractor = MeanColour(ClipGeometry())
+    colours, loudness = extract_all([extractor, Loudness()], [VideoSource(name, path, reencoded)])[name]
     count = num_rows[frames.index(encoded.frames)]
     assert len(colours.rows) == count
     assert colours.rows.std(axis=0).min() > 0.01
     assert loudness.duration == pytest.approx(sound_s, abs=0.1)
-    reader = ClipReader({name: reencoded}, Clip())
+    reader = ClipReader({name: reencoded}, ClipGeometry())
     expected = [reader.read(name, start).mean(axis=(0, 1, 2)) for start in range(0, 16 * count, 16)]
     np.testing.assert_allclose(colours.rows, expected, atol=1e-3)
-    raw_rows = extract_rows(extractor, [Source(name, raw)])[name]
+    raw_rows = extract_rows(extractor, [VideoSource(name, raw)])[name]
     assert abs(len(raw_rows) - count) <= 1
     common = min(len(raw_rows), count)
     np.testing.assert_allclose(raw_rows[:common], colours.rows[:common], atol=2.0)
 
 
 def test_nan_features_reject_their_video_alone(tmp_path: Path) -> None:
-    class Failing(ClipEncoderExtractor):
+    class Failing(VideoEncoderExtractor):
         def __call__(self, windows: Sequence[torch.Tensor]) -> torch.Tensor:
             return super().__call__(windows) * torch.tensor([[torch.nan if w.mean() > 0 else 1.0] for w in windows])
 

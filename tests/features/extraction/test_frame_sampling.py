@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.features.extraction.windows import exact_rate, frame_filter, nearest_frames, num_samples
+from pipeline.features.extraction.windows import exact_rate, frame_filter, nearest_frames, num_sample_times
 from pipeline.video.stream import TimedFrame
 
 RATES = st.sampled_from([1.0, 7.5, 12.0, 15.0, 24.0, 25.0, 29.97002997, 30.0, 50.0])
@@ -52,7 +52,7 @@ def test_nearest_frames_covers_each_sample_time_before_the_end(frames: int, fps:
 def test_nearest_frames_of_variable_rate_videos(gaps: list[int], rate: float) -> None:
     times = [Fraction(sum(gaps[:index]), 1000) for index in range(len(gaps))]
     frames = frames_at(times)
-    count = num_samples(frames[-1].time + frames[-1].duration, frames[-1].duration, exact_rate(rate))
+    count = num_sample_times(frames[-1].time + frames[-1].duration, frames[-1].duration, exact_rate(rate))
     expected = [min(times, key=lambda time: (abs(time - k / exact_rate(rate)), time)) for k in range(count)]
     assert sampled_times(frames, exact_rate(rate)) == expected
 

@@ -21,9 +21,9 @@ from helpers.extraction import (
 )
 from helpers.video_corpus import counting_frames, write_h264
 
-from pipeline.features.extraction.extractor_pass import VideoFeatures
+from pipeline.features.extraction.extractor_pass import ExtractedRows
 from pipeline.features.extraction.quarantine import MARKER, InProgressMarker, check_in_subprocess
-from pipeline.features.extraction.sources import Source, find_sources
+from pipeline.features.extraction.sources import VideoSource, find_sources
 from pipeline.features.extraction.writer import BUFFER, JOURNAL
 from pipeline.features.store import FeatureStore
 from pipeline.io.atomic import sha256
@@ -54,7 +54,7 @@ def command_line(tmp_path: Path, videos: Path, *names: str, output: str = "out")
 def kill_at(video: str, patch: pytest.MonkeyPatch) -> None:
     """Kill the run when it begins to decode a video."""
 
-    def killing(marker: InProgressMarker, source: Source) -> None:
+    def killing(marker: InProgressMarker, source: VideoSource) -> None:
         if source.video == video:
             raise Killed
 
@@ -161,7 +161,7 @@ def test_a_decoder_that_hangs_rejects_its_video_alone(videos: Path, monkeypatch:
         assert rejection.reason == "timeout"
         assert rejection.detail.startswith(f"{videos / 'f1.mp4'}: ")
         assert "7 s" in rejection.detail
-    assert all(isinstance(result, VideoFeatures) for pair in results.values() for result in pair)
+    assert all(isinstance(result, ExtractedRows) for pair in results.values() for result in pair)
 
 
 def crash(path: Path, timeout_s: float) -> None:
@@ -178,7 +178,7 @@ def test_a_video_that_crashed_an_earlier_run_is_rejected(
     folder = tmp_path / "out" / "e" / "0000"
     folder.mkdir(parents=True)
     with pytest.raises(CrashedError), InProgressMarker([folder]) as marker:
-        marker.set(Source("f2", videos / "f2.mp4"))
+        marker.set(VideoSource("f2", videos / "f2.mp4"))
         text = (folder / MARKER).read_text()
         raise CrashedError(-11)
     assert not (folder / MARKER).exists(), "removed after an exception; only a killed run leaves it"
@@ -192,10 +192,10 @@ def test_a_video_that_crashed_an_earlier_run_is_rejected(
     assert "f2.mp4" in line
     assert "SIGSEGV" in line
     assert read_manifest(folder / "manifest.json").metadata["videos"] == 3
-    rejection = check_in_subprocess(Source("f3", videos / "f3.mp4"), 5.0)
+    rejection = check_in_subprocess(VideoSource("f3", videos / "f3.mp4"), 5.0)
     assert rejection is not None
     assert rejection.reason == "timeout"
 
 
 def test_a_good_video_passes_check_in_subprocess(videos: Path) -> None:
-    assert check_in_subprocess(Source("f0", videos / "f0.mp4"), 600.0) is None
+    assert check_in_subprocess(VideoSource("f0", videos / "f0.mp4"), 600.0) is None

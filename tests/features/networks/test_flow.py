@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 def test_raft_flow_of_any_frame_size_has_one_flow_per_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "_UPDATES", 1)  # the default of 12 takes twelve times as long
-    compute_flow, metadata = flow.build_flow("raft", WeightSource("test", "random"), CPU)
+    compute_flow, metadata = flow.build_flow_method("raft", WeightSource("test", "random"), CPU)
     frames = torch.rand(3, 3, 50, 131, generator=torch.Generator().manual_seed(0)) * 255
     flows = compute_flow(frames)
     assert flows.shape == (2, 2, 50, 131)
@@ -104,7 +104,7 @@ def test_flow_networks_see_the_flow_of_their_window(
         seen.append(frames)
         return torch.tensor([1.0, 2.0])[None, :, None, None].expand(len(frames) - 1, 2, *frames.shape[2:])
 
-    monkeypatch.setattr(flow, "build_flow", lambda *_: (constant_flow, {"method": "constant"}))
+    monkeypatch.setattr(flow, "build_flow_method", lambda *_: (constant_flow, {"method": "constant"}))
     extractor = build(name)
     assert extractor.grid.frames == frames
     prepared = extractor.prepare(torch.zeros(frames, 90, 96, 3, dtype=torch.uint8))

@@ -16,8 +16,8 @@ from pipeline.features.networks.image_transforms import (
     SHORT_256,
     SLOWFAST,
     SYMMETRIC,
-    Geometry,
     Normalisation,
+    ResizeAndCrop,
 )
 
 FUNCTIONAL = import_torchvision("torchvision.transforms.v2.functional")
@@ -29,7 +29,7 @@ def random_frames(height: int, width: int) -> Tensor:
 
 @pytest.mark.parametrize("size", [(360, 480), (480, 270), (120, 213), (256, 256), (225, 1024)])
 @pytest.mark.parametrize("geometry", [SHORT_256, PLAIN_256, CLIP_224])
-def test_resize_and_center_crop_equal_torchvisions(geometry: Geometry, size: tuple[int, int]) -> None:
+def test_resize_and_center_crop_equal_torchvisions(geometry: ResizeAndCrop, size: tuple[int, int]) -> None:
     frames = random_frames(*size)
     planar = frames.permute(0, 3, 1, 2)
     mode = FUNCTIONAL.InterpolationMode(geometry.mode)

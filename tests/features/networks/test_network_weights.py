@@ -22,7 +22,7 @@ from pipeline.encoders.torchvision_shim import import_torchvision
 from pipeline.encoders.weight_files import read_state_dict
 from pipeline.errors import PipelineError
 from pipeline.features.networks import i3d
-from pipeline.features.networks.clip_encoder import ClipEncoderExtractor
+from pipeline.features.networks.video_encoder import VideoEncoderExtractor
 from pipeline.features.time_grid import ClipGrid
 from pipeline.provenance.manifest import write_manifest
 
@@ -180,8 +180,8 @@ def resnet152() -> Shapes:
 @pytest.mark.parametrize(
     ("name", "file", "shapes", "key", "num_head_tensors", "rename"),
     [
-        ("i3d_rgb", "rgb_imagenet.pt", pytorch_i3d(), "", 2, i3d.rename),
-        ("i3d_rgb", "i3d_rgb.pt", kinetics_i3d_pytorch(), "", 2, i3d.rename),
+        ("i3d_rgb", "rgb_imagenet.pt", pytorch_i3d(), "", 2, i3d.rename_tensor),
+        ("i3d_rgb", "i3d_rgb.pt", kinetics_i3d_pytorch(), "", 2, i3d.rename_tensor),
         ("slowfast_r50", "SLOWFAST_8x8_R50.pyth", pytorchvideo_slowfast(), "model_state", 2, None),
         ("vggish", "vggish.pth", torchvggish(), "", 0, None),
         ("tsn_rgb", "bninception_rgb.pth", tsn_pytorch(3), "state_dict", 0, None),
@@ -211,7 +211,9 @@ def test_every_tensor_of_a_published_file_arrives_under_its_name(
 
 
 def test_the_two_conversions_of_i3d_have_the_same_tensors() -> None:
-    renamed = [{i3d.rename(name) for name in shapes} - {None} for shapes in (pytorch_i3d(), kinetics_i3d_pytorch())]
+    renamed = [
+        {i3d.rename_tensor(name) for name in shapes} - {None} for shapes in (pytorch_i3d(), kinetics_i3d_pytorch())
+    ]
     assert renamed[0] == renamed[1]
     assert len(renamed[0]) == len(pytorch_i3d()) - 2
 
@@ -309,7 +311,7 @@ def test_a_trained_encoder_brings_its_own_geometry(tmp_path: Path) -> None:
     write_manifest(
         tmp_path / "m.json", write_model(tmp_path, model, config, labels=list("abcde"), concepts=list("abcdefg")), {}
     )
-    extractor = ClipEncoderExtractor("sa_tsp", read_encoder(tmp_path / "m.json"), 4, torch.device("cpu"))
+    extractor = VideoEncoderExtractor("sa_tsp", read_encoder(tmp_path / "m.json"), 4, torch.device("cpu"))
     assert (extractor.dim, extractor.grid) == (128, ClipGrid(fps=10.0, frames=8, stride=4))
     window = torch.randint(0, 256, (8, 50, 70, 3), dtype=torch.uint8)
     prepared = extractor.prepare(window)

@@ -1,16 +1,16 @@
-"""A sweep over learning rates: one run after another, of which the best is kept; an interrupted sweep resumes."""
+"""Checkpoints of a sweep over learning rates: one run after another, of which the best is kept."""
 
 from typing import Any
 
 from pipeline.training.checkpoints import CheckpointManager
-from pipeline.training.trainer import BestCheckpoint
+from pipeline.training.training_loop import BestCheckpoint
 
 
-class LearningRateSweep:
-    """The runs of a sweep, whose state is kept in one checkpoint folder.
+class SweepCheckpoints:
+    """The state of all runs of a sweep in one checkpoint folder, from which an interrupted sweep resumes.
 
-    A `CheckpointStore` for each run: it wraps the state of the current run together with the metrics of the finished
-    runs and the weights of the best one.
+    It is the `CheckpointStore` of each run: it wraps the state of the current run together with the metrics of the
+    finished runs and the weights of the best one.
 
     Args:
         checkpoints: the checkpoint folder of the sweep.

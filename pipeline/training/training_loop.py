@@ -1,6 +1,6 @@
 """The training loop: seeded per epoch, resumable after each epoch, with selection of the best checkpoint.
 
-`Trainer.run` is the loop over epochs; `train_epoch` is the loop over the batches of one epoch, for one process.
+`TrainingLoop.run` is the loop over epochs; `train_on_batches` is the loop over the batches of one epoch.
 """
 
 import hashlib
@@ -81,13 +81,13 @@ class MidEpochCheckpoint:
     """Saves the state inside an epoch, so that an interrupted long epoch loses steps, not the whole epoch.
 
     Args:
-        trainer: the run.
+        loop: the run.
         epoch: number of the epoch, from 1.
         epoch_state: what the epoch saved last before the run was interrupted.
     """
 
-    def __init__(self, trainer: "Trainer", epoch: int, epoch_state: dict[str, Any] | None) -> None:
-        self._trainer, self._epoch, self._epoch_state = trainer, epoch, epoch_state
+    def __init__(self, loop: "TrainingLoop", epoch: int, epoch_state: dict[str, Any] | None) -> None:
+        self._loop, self._epoch, self._epoch_state = loop, epoch, epoch_state
 
     def load(self) -> dict[str, Any] | None:
         """Return what `save` stored last in this epoch, None at its start.
@@ -103,11 +103,11 @@ class MidEpochCheckpoint:
             epoch_state: what else the epoch needs to continue; tensors and plain data.
         """
         generator = torch.get_rng_state()
-        self._trainer.save({"epoch": self._epoch, "generator": generator, "epoch_state": epoch_state})
+        self._loop.save({"epoch": self._epoch, "generator": generator, "epoch_state": epoch_state})
 
 
-class Trainer:
-    """A training run over epochs.
+class TrainingLoop:
+    """The loop of a training run over epochs.
 
     Args:
         module: the module to train; holds the weights of the last epoch afterwards.
@@ -223,7 +223,7 @@ class Trainer:
         self.log.restore(state["rows"])
 
 
-def train_epoch(
+def train_on_batches(
     batches: Iterable[B],
     step: Callable[[B], tuple[Float[Tensor, ""], Mapping[str, float]]],
     optimizer: torch.optim.Optimizer,

@@ -10,7 +10,7 @@ from pipeline.evaluation.result import library_versions
 from pipeline.io.atomic import sha256
 from pipeline.provenance.benchmarks import last_run
 from pipeline.provenance.code_hash import code_hash
-from pipeline.provenance.walk import trace
+from pipeline.provenance.walk import summarize_provenance
 
 STAGE = "compare_systems"
 
@@ -18,7 +18,7 @@ TRAINING_STAGES = ("pretrain_encoder", "train_proposer", "train_captioner", "fin
 """Stages whose settings the result repeats in full."""
 
 
-def describe_artifacts(runs: Runs, config: Comparison) -> dict[str, Any]:
+def describe_origins(runs: Runs, config: Comparison) -> dict[str, Any]:
     """Describe what was compared, by which code and settings it was made, and how long it took.
 
     Returns:
@@ -27,7 +27,7 @@ def describe_artifacts(runs: Runs, config: Comparison) -> dict[str, Any]:
         output -> digest of its settings; `trained`: output of a training -> its settings; `python` and `libraries`:
         versions.
     """
-    records = trace([path for run in runs for path in run.inputs])
+    records = summarize_provenance([path for run in runs for path in run.inputs])
     stages = {path: record for path, record in records.items() if "stage" in record}
     hashes: dict[str, set[str]] = {STAGE: {code_hash(f"pipeline.{STAGE}")}}
     for record in stages.values():

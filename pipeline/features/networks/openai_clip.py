@@ -30,11 +30,11 @@ def build(context: BuildContext[PublishedFeature], model: str) -> BuiltExtractor
         ) from None
     with context.source.seeded_init():
         network = open_clip.create_model(model, pretrained=None).visual
-    metadata = context.load(network, rename)
+    metadata = context.load(network, rename_tensor)
     transform = partial(image_input, CLIP_224, CLIP)
     return BuiltExtractor(network, transform, {**metadata, "geometry": CLIP_224.metadata, "model": model})
 
 
-def rename(name: str) -> str | None:
+def rename_tensor(name: str) -> str | None:
     """Map a tensor name of the file to the image encoder's; None for tensors of the text encoder."""
     return name.removeprefix("visual.") if name.startswith("visual.") else None

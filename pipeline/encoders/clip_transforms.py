@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 
 MEAN = (0.43216, 0.394666, 0.37645)
 """Mean of red, green and blue on Kinetics, in [0, 1]; all published weights use it."""
@@ -14,8 +14,8 @@ STD = (0.22803, 0.22145, 0.216989)
 """Standard deviation of red, green and blue on Kinetics."""
 
 
-def prepare(
-    frames: UInt8[Tensor, "frames height width 3"], clip: Clip, crop: tuple[int, int], *, flip: bool
+def transform_clip(
+    frames: UInt8[Tensor, "frames height width 3"], clip: ClipGeometry, crop: tuple[int, int], *, flip: bool
 ) -> Float[Tensor, "frames crop crop 3"]:
     """Resize, crop, mirror and normalise one clip, as TSP's transforms do.
 
@@ -25,11 +25,14 @@ def prepare(
         crop: first row and column of the crop in the resized frame.
         flip: whether to mirror left and right.
     """
-    return prepare_batch([frames], clip, [crop], [flip])[0].permute(1, 2, 3, 0)
+    return transform_batch([frames], clip, [crop], [flip])[0].permute(1, 2, 3, 0)
 
 
-def prepare_batch(
-    clips: Sequence[UInt8[Tensor, "frames _ _ 3"]], clip: Clip, crops: Sequence[tuple[int, int]], flips: Sequence[bool]
+def transform_batch(
+    clips: Sequence[UInt8[Tensor, "frames _ _ 3"]],
+    clip: ClipGeometry,
+    crops: Sequence[tuple[int, int]],
+    flips: Sequence[bool],
 ) -> Float[Tensor, "batch 3 frames crop crop"]:
     """Resize, crop, mirror and normalise the clips of a batch; on a GPU, all clips of one size at once.
 
@@ -64,7 +67,7 @@ def prepare_batch(
 
 
 def _resize_and_crop(
-    clips: UInt8[Tensor, "clips frames _ _ 3"], clip: Clip, crops: list[tuple[int, int]], flips: list[bool]
+    clips: UInt8[Tensor, "clips frames _ _ 3"], clip: ClipGeometry, crops: list[tuple[int, int]], flips: list[bool]
 ) -> Float[Tensor, "clips frames crop crop 3"]:
     """Compute the crops of the resized frames: each pixel interpolates its four neighbours in the original frame."""
     height, width = clips.shape[2:4]
@@ -105,12 +108,12 @@ def _neighbours(
     return first.to(device), second.to(device), (source - first).float().to(device)
 
 
-def stack(clips: Sequence[Float[Tensor, "frames crop crop 3"]]) -> Float[Tensor, "batch 3 frames crop crop"]:
+def stack_clips(clips: Sequence[Float[Tensor, "frames crop crop 3"]]) -> Float[Tensor, "batch 3 frames crop crop"]:
     """Stack clips into a batch; channels stay last in memory, which is faster on CPUs."""
     return torch.stack(list(clips)).permute(0, 4, 1, 2, 3)
 
 
-def central_crop(clip: Clip, size: tuple[int, int]) -> tuple[int, int]:
+def central_crop(clip: ClipGeometry, size: tuple[int, int]) -> tuple[int, int]:
     """Return the first row and column of the central crop; halves are rounded as in torchvision's CenterCrop.
 
     Args:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.training.checkpoints import CheckpointManager
-from pipeline.training.trainer import BestCheckpoint, Trainer, Validator, train_epoch
+from pipeline.training.training_loop import BestCheckpoint, TrainingLoop, Validator, train_on_batches
 
 
 class NoiseRun:
@@ -21,7 +21,7 @@ class NoiseRun:
         self.optimizer = torch.optim.Adam(self.module.parameters(), lr=0.1)
         self.metrics = folder / "metrics.jsonl"
         checkpoints = CheckpointManager(folder / "state", {"run": "1"})
-        self.trainer = Trainer(self.module, self.optimizer, checkpoints, self.metrics, ("noise", seed))
+        self.loop = TrainingLoop(self.module, self.optimizer, checkpoints, self.metrics, ("noise", seed))
 
     def train(self, epoch: int) -> dict[str, float]:
         loss = self.module(torch.randn(4, 3)).square().mean()
@@ -40,12 +40,12 @@ class NoiseRun:
             return metrics
 
         with pytest.raises(KeyboardInterrupt):
-            self.trainer.run(10, train)
+            self.loop.run(10, train)
 
     def run_with_scores(self, scores: list[float], interval: int = 1, *, at_start: bool = False) -> BestCheckpoint:
         values: Iterator[float] = iter(scores)
         validator = Validator(lambda: {"score": next(values)}, interval, metric="score", at_start=at_start)
-        return self.trainer.run(4, self.train, validator)
+        return self.loop.run(4, self.train, validator)
 
 
 def tensors(checkpoint: BestCheckpoint) -> list[Tensor]:
@@ -56,25 +56,25 @@ def are_equal(first: BestCheckpoint, second: BestCheckpoint) -> bool:
     return all(torch.equal(a, b) for a, b in zip(tensors(first), tensors(second), strict=True))
 
 
-def test_trainer_resumed_after_an_epoch_equals_an_uninterrupted_run_bit_for_bit(tmp_path: Path) -> None:
+def test_training_loop_resumed_after_an_epoch_equals_an_uninterrupted_run_bit_for_bit(tmp_path: Path) -> None:
     uninterrupted = NoiseRun(tmp_path / "a")
-    expected = uninterrupted.trainer.run(5, uninterrupted.train)
+    expected = uninterrupted.loop.run(5, uninterrupted.train)
     NoiseRun(tmp_path / "b").run_and_interrupt(2)
     resumed = NoiseRun(tmp_path / "b")
-    assert resumed.trainer.num_epochs_done == 2
-    best = resumed.trainer.run(5, resumed.train)
+    assert resumed.loop.num_epochs_done == 2
+    best = resumed.loop.run(5, resumed.train)
     assert are_equal(best, expected)
     assert resumed.metrics.read_text() == uninterrupted.metrics.read_text()
 
 
-def test_trainer_resumed_within_an_epoch_equals_an_uninterrupted_run(tmp_path: Path) -> None:
+def test_training_loop_resumed_within_an_epoch_equals_an_uninterrupted_run(tmp_path: Path) -> None:
     uninterrupted, interrupted = NoiseRun(tmp_path / "a"), NoiseRun(tmp_path / "b")
-    expected = uninterrupted.trainer.run(3, train_in_steps(uninterrupted))
+    expected = uninterrupted.loop.run(3, train_in_steps(uninterrupted))
     with pytest.raises(KeyboardInterrupt):
-        interrupted.trainer.run(3, train_in_steps(interrupted, stop_at=(2, 3)))
+        interrupted.loop.run(3, train_in_steps(interrupted, stop_at=(2, 3)))
     resumed = NoiseRun(tmp_path / "b")
     steps: list[tuple[int, int]] = []
-    assert are_equal(resumed.trainer.run(3, train_in_steps(resumed, steps=steps)), expected)
+    assert are_equal(resumed.loop.run(3, train_in_steps(resumed, steps=steps)), expected)
     assert steps == [(2, 2), (2, 3), (3, 0), (3, 1), (3, 2), (3, 3)], "resumes at the third step of the second epoch"
     assert resumed.metrics.read_text() == uninterrupted.metrics.read_text()
 
@@ -85,7 +85,7 @@ def train_in_steps(
     """Return an epoch of four steps that saves its state after each second one."""
 
     def train(epoch: int) -> dict[str, float]:
-        epoch_state = run.trainer.mid_epoch.load() or {"step": 0, "loss": 0.0}
+        epoch_state = run.loop.mid_epoch.load() or {"step": 0, "loss": 0.0}
         loss = epoch_state["loss"]
         for step in range(epoch_state["step"], 4):
             if (epoch, step) == stop_at:
@@ -94,25 +94,25 @@ def train_in_steps(
                 steps.append((epoch, step))
             loss += run.train(epoch)["loss"]
             if step % 2:
-                run.trainer.mid_epoch.save({"step": step + 1, "loss": loss})
+                run.loop.mid_epoch.save({"step": step + 1, "loss": loss})
         return {"loss": loss}
 
     return train
 
 
-def test_trainer_with_another_seed_gives_other_weights(tmp_path: Path) -> None:
+def test_training_loop_with_another_seed_gives_other_weights(tmp_path: Path) -> None:
     first, second = NoiseRun(tmp_path / "a", 0), NoiseRun(tmp_path / "b", 1)
-    assert not are_equal(first.trainer.run(1, first.train), second.trainer.run(1, second.train))
+    assert not are_equal(first.loop.run(1, first.train), second.loop.run(1, second.train))
 
 
-def test_trainer_keeps_the_last_epoch_without_selection(tmp_path: Path) -> None:
+def test_training_loop_keeps_the_last_epoch_without_selection(tmp_path: Path) -> None:
     run = NoiseRun(tmp_path)
-    best = run.trainer.run(3, run.train)
+    best = run.loop.run(3, run.train)
     assert (best.epoch, best.score) == (3, None)
     assert torch.equal(best.weights["weight"], run.module.weight)
 
 
-def test_trainer_keeps_the_best_epoch_and_the_earliest_of_equals(tmp_path: Path) -> None:
+def test_training_loop_keeps_the_best_epoch_and_the_earliest_of_equals(tmp_path: Path) -> None:
     run = NoiseRun(tmp_path)
     best = run.run_with_scores([0.1, 0.4, 0.2, 0.4])
     assert (best.epoch, best.score) == (2, 0.4)
@@ -149,22 +149,22 @@ def squared_error(batch: Tensor, module: nn.Linear) -> tuple[Tensor, dict[str, f
     return loss, {"loss": loss.item()}
 
 
-def test_train_epoch_returns_the_mean_of_each_metric_over_its_steps() -> None:
+def test_train_on_batches_returns_the_mean_of_each_metric_over_its_steps() -> None:
     torch.manual_seed(0)
     module = nn.Linear(3, 2)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.0)
     batches = [torch.full((4, 3), float(number)) for number in range(5)]
     losses = [squared_error(batch, module)[1]["loss"] for batch in batches]
-    metrics = train_epoch(batches, lambda batch: squared_error(batch, module), optimizer)
+    metrics = train_on_batches(batches, lambda batch: squared_error(batch, module), optimizer)
     assert metrics == {"loss": sum(losses) / 5}
-    limited = train_epoch(batches, lambda batch: squared_error(batch, module), optimizer, max_steps=2)
+    limited = train_on_batches(batches, lambda batch: squared_error(batch, module), optimizer, max_steps=2)
     assert limited == {"loss": sum(losses[:2]) / 2}
 
 
-def test_train_epoch_clips_gradients_by_value() -> None:
+def test_train_on_batches_clips_gradients_by_value() -> None:
     torch.manual_seed(0)
     module = nn.Linear(3, 2)
     weight = module.weight.detach().clone()
     optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
-    train_epoch([torch.full((1, 3), 100.0)], lambda x: squared_error(x, module), optimizer, clip_gradient=0.01)
+    train_on_batches([torch.full((1, 3), 100.0)], lambda x: squared_error(x, module), optimizer, clip_gradient=0.01)
     torch.testing.assert_close((module.weight - weight).abs(), torch.full_like(weight, 0.01))

@@ -1,6 +1,6 @@
-"""The localizers: one spec each. Config, `--help`, documents and tests list the localizers from here.
+"""The proposers: one spec each. Config, `--help`, documents and tests list the proposers from here.
 
-A localizer is a network that is trained on annotated events (`train_proposer`) and proposes events in any video with
+A proposer is a network that is trained on annotated events (`train_proposer`) and proposes events in any video with
 the same features (`propose_events`). To add one, write a module with a class that implements
 `pipeline.localization.proposer.TrainableProposer`, and add a settings model and a spec below.
 """
@@ -18,7 +18,7 @@ from pipeline.config.training import TrainingSettings, epochs_field, lr_field
 
 
 class ProposalSelection(Section):
-    """How proposals are selected from the scored candidates of a localizer."""
+    """How proposals are selected from the scored candidates of a proposer."""
 
     soft_nms_sigma: float = Field(
         0.4, gt=0, description="soft-NMS: width of the Gaussian (a score is multiplied by exp(-tIoU^2 / sigma))"
@@ -37,8 +37,8 @@ class ProposalSelection(Section):
     )
 
 
-class LocalizerInputs(Section):
-    """Which localizer, and the features that it reads."""
+class ProposerFeatureSettings(Section):
+    """The kind of a proposer, and the features that it reads."""
 
     kind: str
     features: list[str] = Field(min_length=1, description="entries of `extract_features`, concatenated")
@@ -46,8 +46,8 @@ class LocalizerInputs(Section):
     missing: Missing = missing_field()
 
 
-class LocalizerSettings(TrainingSettings, LocalizerInputs):
-    """Settings that all localizers share."""
+class ProposerSettings(TrainingSettings, ProposerFeatureSettings):
+    """Settings that all proposers share: their features, their training and their validation."""
 
     epochs: int = epochs_field(20)
     batch_size: int = Field(16, ge=1, description="videos per step, and per batch of predictions")
@@ -63,21 +63,21 @@ class LocalizerSettings(TrainingSettings, LocalizerInputs):
         return self.lr
 
 
-class Boundary(LocalizerSettings):
+class BoundarySettings(ProposerSettings):
     """A small temporal network: it scores starts, ends and actionness, and pairs the best starts and ends."""
 
-    kind: Literal["boundary"] = Field("boundary", description="localizer: dilated temporal convolutions")
+    kind: Literal["boundary"] = Field("boundary", description="proposer: dilated temporal convolutions")
     hidden: int = Field(256, ge=1, description="channels of the temporal convolutions")
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the input features")
 
 
-class Bmn(LocalizerSettings):
+class BmnSettings(ProposerSettings):
     """The boundary-matching network (Lin et al., 2019), with the settings of the implementation that TSP used.
 
     It scores every pair of a start and an end on a grid of `temporal_scale` equal parts of the video.
     """
 
-    kind: Literal["bmn"] = Field("bmn", description="localizer: the boundary-matching network")
+    kind: Literal["bmn"] = Field("bmn", description="proposer: the boundary-matching network")
     temporal_scale: int = Field(100, ge=2, description="positions that a video is rescaled to")
     num_samples: int = Field(32, ge=2, description="features sampled from each pair of a start and an end")
     hidden_dim_1d: int = Field(256, ge=4, multiple_of=4, description="channels of the convolutions over time")
@@ -93,8 +93,8 @@ class Bmn(LocalizerSettings):
 
 
 @dataclass(frozen=True)
-class LocalizerSpec(Spec):
-    """What the registry knows of a localizer.
+class ProposerSpec(Spec):
+    """What the registry knows of a proposer.
 
     Attributes:
         source: the publication it comes from, for the documents.
@@ -105,28 +105,28 @@ class LocalizerSpec(Spec):
     source: str
 
 
-LOCALIZERS = Registry(
-    "localizer",
+PROPOSERS = Registry(
+    "proposer",
     [
-        LocalizerSpec(
+        ProposerSpec(
             name="boundary",
             description="temporal convolutions score starts, ends and actionness; pairs of peaks are the candidates",
-            settings=Boundary,
+            settings=BoundarySettings,
             build="pipeline.localization.boundary:BoundaryProposer",
             source="this project, after the boundary scores of BSN (Lin et al., 2018)",
         ),
-        LocalizerSpec(
+        ProposerSpec(
             name="bmn",
             description="the boundary-matching network scores every pair of a start and an end",
-            settings=Bmn,
+            settings=BmnSettings,
             build="pipeline.localization.bmn.proposer:BmnProposer",
             source="Lin et al., 2019",
         ),
     ],
 )
 
-ANY_LOCALIZER: Any = Union[tuple(spec.settings for spec in LOCALIZERS.values())]  # noqa: UP007  # of a tuple
-"""Settings of any localizer, for the JSON schema."""
+ANY_PROPOSER: Any = Union[tuple(spec.settings for spec in PROPOSERS.values())]  # noqa: UP007  # of a tuple
+"""Settings of any proposer, for the JSON schema."""
 
 
 def validate_kind(entry: Any, kinds: Mapping[str, type[Settings]]) -> Any:
@@ -143,6 +143,6 @@ def validate_kind(entry: Any, kinds: Mapping[str, type[Settings]]) -> Any:
     return kinds[kind].model_validate(entry)
 
 
-def validate_localizer(entry: Any, _handler: Any) -> Any:
-    """Validate plain data as the settings of the localizer that its `kind` names."""
-    return validate_kind(entry, {name: spec.settings for name, spec in LOCALIZERS.items()})
+def validate_proposer(entry: Any, _handler: Any) -> Any:
+    """Validate plain data as the settings of the proposer that its `kind` names."""
+    return validate_kind(entry, {name: spec.settings for name, spec in PROPOSERS.items()})

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pipeline.config.base import Section
 
 
-class Clip(Section):
+class ClipGeometry(Section):
     """Geometry of a clip, a window of frames, in time and in space."""
 
     frames: int = Field(16, ge=1, description="frames per clip")

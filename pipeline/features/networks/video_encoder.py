@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pipeline.config.clip import Clip
+from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.config.extractors import Modality, PublishedFeature
-from pipeline.encoders.geometry import central_crop, prepare, stack
+from pipeline.encoders.clip_transforms import central_crop, stack_clips, transform_clip
 from pipeline.encoders.pretrained import PretrainedEncoder
 from pipeline.encoders.r2plus1d import build_encoder
 from pipeline.encoders.weight_files import load_initial_weights
@@ -20,7 +20,7 @@ from pipeline.features.networks.image_transforms import frames_per_resize
 from pipeline.features.time_grid import ClipGrid
 
 
-class ClipEncoderExtractor:
+class VideoEncoderExtractor:
     """Extractor of clip features by an encoder that `pretrain_encoder` trained; an `Extractor`.
 
     Args:
@@ -50,21 +50,23 @@ class ClipEncoderExtractor:
 
     def prepare(self, window: UInt8[Tensor, "frames height width 3"]) -> Float[Tensor, "frames crop crop 3"]:
         """Resize, centre-crop and normalise a clip, as in validation."""
-        return prepare_clip(window, self._clip)
+        return transform_window(window, self._clip)
 
     @torch.no_grad()
     def __call__(self, windows: Sequence[Float[Tensor, "frames crop crop 3"]]) -> Float[Tensor, "batch dim"]:
         """Compute the features of prepared clips."""
-        features: Tensor = self._encoder(stack(windows))
+        features: Tensor = self._encoder(stack_clips(windows))
         return features.float()
 
 
-def prepare_clip(window: UInt8[Tensor, "frames height width 3"], clip: Clip) -> Float[Tensor, "frames crop crop 3"]:
+def transform_window(
+    window: UInt8[Tensor, "frames height width 3"], clip: ClipGeometry
+) -> Float[Tensor, "frames crop crop 3"]:
     """Resize, centre-crop and normalise a clip, as in validation; large frames a few at a time."""
     height, width = window.shape[1:3]
     crop = central_crop(clip, clip.resized(height, width))
     chunks = window.split(frames_per_resize(height, width))
-    prepared = [prepare(chunk, clip, crop, flip=False) for chunk in chunks]
+    prepared = [transform_clip(chunk, clip, crop, flip=False) for chunk in chunks]
     return torch.cat(prepared) if len(prepared) > 1 else prepared[0]
 
 
@@ -75,7 +77,7 @@ def build(context: BuildContext[PublishedFeature], architecture: str) -> BuiltEx
         context: of the extractor.
         architecture: name of the encoder in `pipeline.config.encoders`.
     """
-    clip = Clip()
+    clip = ClipGeometry()
     with context.source.seeded_init():
         encoder = build_encoder(architecture)
     metadata: dict[str, Any] = {"weights": "random", "weights_sha256": None}
@@ -84,4 +86,4 @@ def build(context: BuildContext[PublishedFeature], architecture: str) -> BuiltEx
         metadata = {"weights": path.name, "weights_sha256": load_initial_weights(path, encoder).sha256}
     metadata |= {"architecture": architecture, "clip": clip.model_dump(mode="json")}
     encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return BuiltExtractor(encoder, partial(prepare_clip, clip=clip), metadata, stack)
+    return BuiltExtractor(encoder, partial(transform_window, clip=clip), metadata, stack_clips)
