@@ -136,4 +136,4 @@ def test_no_gpu_is_shared_by_two_jobs(cluster_run: tuple[Path, str], slurm: Slur
             assert assigned[int(job)] == gpus.split(","), log
             computed += 1
     assert computed >= 15
-    print(f"{computed} jobs on {len(held)} GPUs, none shared")
+    print(f"{computed} jobs on {len(leases)} GPUs, none shared")
