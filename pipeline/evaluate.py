@@ -79,11 +79,13 @@ def evaluate_captions(
     """
     captions = read_predicted_events(predictions)
     reference_sets = [read_reference_events(path) for path in references]
-    seen = [events.sentences for path in training for events in read_reference_events(path).values()]
+    training_sentences = [events.sentences for path in training for events in read_reference_events(path).values()]
     name = predictions.as_posix()
     scores = evaluate_caption_sets({name: captions}, reference_sets, settings)[name]
-    training_captions = {caption for video in tokenize_documents(seen, settings.timeout_s) for caption in video}
-    summary = scores.summary(training_captions if seen else None)
+    training_captions = {
+        caption for video in tokenize_documents(training_sentences, settings.timeout_s) for caption in video
+    }
+    summary = scores.summary(training_captions if training_sentences else None)
     if per_video:
         write_per_video_csv(per_video, scores)
     warn_missing_videos(scores.missing, summary["n_videos"])

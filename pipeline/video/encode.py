@@ -1,8 +1,8 @@
 """Re-encoding to a constant frame rate, with checks of the result.
 
-ffmpeg exits with status 0 on a file that is truncated or has flipped bytes. So it is told to stop at the first error.
-Then its output is decoded completely and compared with the times of the decoded frames, and those with what the packets
-of the source announce. A file that fails is encoded again up to its first error and marked as partial.
+ffmpeg exits with status 0 on a file that is truncated or has flipped bytes. The option `-xerror` therefore stops it at
+the first error. Then its output is decoded completely and compared with the times of the decoded frames, and those with
+what the packets of the source announce. A file that fails is encoded again up to its first error and marked as partial.
 """
 
 import subprocess

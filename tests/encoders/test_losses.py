@@ -269,13 +269,14 @@ def test_every_loss_term_declares_its_metrics_and_works_on_no_clips(name: str) -
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_term_trains_its_head_and_is_finite_without_foreground(name: str) -> None:
     (term,) = build_terms(**{name: 1.0}).values()
-    head, features = term.head(5), torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    head, features = term.head(5), torch.randn(2, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
     logits = head(features)
     assert logits.shape == (2, term.num_outputs)
     loss = term.loss(logits, term.targets(draw_samples([0, 1], [True, True]), CPU))
     assert loss.count == 2
     loss.value.backward()
-    gradients = [parameter.grad for parameter in head.parameters()]
+    # A head without parameters passes its gradient on to the encoder.
+    gradients = [parameter.grad for parameter in head.parameters()] or [features.grad]
     assert any(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients)
     background = term.targets(draw_samples([NO_ACTION, NO_ACTION], [False, False]), CPU)
     assert torch.isfinite(term.loss(logits.detach(), background).value)
