@@ -4,9 +4,12 @@ LOCK ?= envs/cpu.lock
 BIN := .venv/bin
 DEMO := results/demo_test_meteor.json
 RULES ?= study
+# Worker processes of the tests; auto: one for each core.
+WORKERS ?= auto
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS)
 DOES ?= Do something.
 
-.PHONY: install demo test format generate new-stage
+.PHONY: install demo check test test-all format generate new-stage
 install: .venv/.installed
 
 .venv/.installed: $(LOCK) envs/cpu.lock pyproject.toml
@@ -18,17 +21,30 @@ install: .venv/.installed
 # The full pipeline on a synthetic dataset: about ten minutes on two cores.
 demo: install
 	$(BIN)/snakemake --cores 2 $(DEMO) results/demo_submission.json results/demo/report/index.html
-	@cat results/demo/report/scores.md
+	@$(BIN)/python -m workflow.scripts.print_scores $(DEMO)
 	@echo "Scores:  $(DEMO)"
 	@echo "Report:  results/demo/report/index.html"
 
-test: install
+# Lint, format, types, generated files.
+check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/mypy
 	$(BIN)/python -m workflow.scripts.generate --check
-	$(BIN)/python -m pytest
+	$(BIN)/mypy --num-workers 2
+
+# All checks and tests but the long campaigns. make test PART=captioning: only the tests of one package.
+ifdef PART
+test: install
+	$(PYTEST) --part $(PART)
+else
+test: check
+	$(PYTEST)
+endif
+
+# Everything, as CI does.
+test-all: check
+	$(PYTEST) --campaigns
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -8,6 +8,9 @@ The name of the dataset in the target selects config/datasets/<name>.yaml. The d
 
 from snakemake.utils import min_version
 
+from pipeline.monitor.handler import monitor_run
+from pipeline.monitor.logs import move_unwritable_logs
+
 min_version("9.20")
 
 
@@ -19,6 +22,10 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 
 
+# Show the progress of the jobs: on a terminal live, elsewhere as a line a minute.
+monitor = monitor_run(workflow)
+
+
 # Check the machine (Java, ffmpeg, a writable folder) before the first job instead of on day three.
 onstart:
     shell("python -m pipeline.commands doctor")
@@ -26,6 +33,8 @@ onstart:
 
 # After an error or Ctrl-C the same command resumes: finished jobs stay finished, training resumes from its checkpoint.
 onerror:
+    if monitor:
+        monitor.close()
     print(f"To resume: {same_command()}", file=sys.stderr)
 
 
@@ -47,6 +56,9 @@ include: "workflow/rules/caption.smk"
 include: "workflow/rules/ensemble.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/study.smk"
+
+
+move_unwritable_logs(workflow, requested_datasets)
 
 
 # Snakemake ignores unknown names of rules in a profile or on the command line, so they are reported here.

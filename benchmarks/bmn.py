@@ -10,9 +10,6 @@ import argparse
 import copy
 import time
 
-import torch
-from torch import Tensor, nn
-
 from pipeline.localization.bmn.network import (
     BmnOutput,
     BmnWidths,
@@ -22,6 +19,9 @@ from pipeline.localization.bmn.network import (
 )
 from pipeline.localization.bmn.proposer import BmnTargets, bmn_losses, bmn_targets, stack_targets
 from pipeline.training.device import resolve_device
+
+import torch
+from torch import Tensor, nn
 
 OUTPUTS = ("start", "end", "iou_reg", "iou_cls")
 

@@ -19,7 +19,6 @@ Sections (`--only` selects some):
 
 import argparse
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -29,13 +28,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from pipeline.threads import count_cores
+from pipeline.training.device import resolve_device
+
 import torch
 from gpu_agreement import run_agreement
 from gpu_common import Row, Setting
-from gpu_resume import run_resume
+from gpu_repeatability import run_resume
 from gpu_speed import run_captions, run_extractors, run_input, run_step
-
-from pipeline.training.device import resolve_device
 
 SECTIONS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "agreement": run_agreement,
@@ -50,7 +50,7 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Row]]] = {
 def describe_machine(device: torch.device) -> str:
     """Describe the device, the cores and the version of PyTorch."""
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    return f"{card}, {len(os.sched_getaffinity(0))} cores, PyTorch {torch.__version__}"
+    return f"{card}, {count_cores()} cores, PyTorch {torch.__version__}"
 
 
 def markdown_rows(rows: Sequence[Row], machine: str) -> Iterator[str]:

@@ -6,6 +6,19 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+from pipeline.captioning.captions import cross_entropy
+from pipeline.captioning.streams import EventBatch
+from pipeline.config.encoders import ENCODERS
+from pipeline.config.extractors import EXTRACTORS, ExtractorSpec
+from pipeline.config.pretrain_encoder import EncoderEntry
+from pipeline.encoders.losses import NumLabels, pretraining_loss
+from pipeline.encoders.model import PretrainingModel
+from pipeline.errors import PipelineError
+from pipeline.features.networks.flow import build_flow_method
+from pipeline.features.networks.weights import WeightSource
+from pipeline.localization.boundary import BoundaryNetwork, balanced_loss
+from pipeline.training.precision import autocast
+
 import torch
 from gpu_common import (
     Row,
@@ -20,19 +33,6 @@ from gpu_common import (
     random_window,
 )
 from torch import Tensor, nn
-
-from pipeline.captioning.streams import EventBatch
-from pipeline.captioning.trainer import cross_entropy
-from pipeline.config.encoders import ENCODERS
-from pipeline.config.extractors import EXTRACTORS, ExtractorSpec
-from pipeline.config.pretrain_encoder import PretrainEncoder
-from pipeline.encoders.losses import NumLabels, pretraining_loss
-from pipeline.encoders.model import PretrainingModel
-from pipeline.errors import PipelineError
-from pipeline.features.networks.flow import build_flow_method
-from pipeline.features.networks.weights import WeightSource
-from pipeline.localization.boundary import BoundaryNetwork, balanced_loss
-from pipeline.training.precision import autocast
 
 SECTION = "agreement"
 FLOAT32_TOLERANCE = 2e-3
@@ -131,7 +131,7 @@ def relative_error(value: Tensor, reference: Tensor) -> float:
 def _compare_encoder(setting: Setting, architecture: str) -> Iterator[Row]:
     """Compare an encoder with all heads."""
     clips, side = (2, 64) if setting.is_small else (4, 112)
-    config = PretrainEncoder(architecture=architecture, initial_weights=None, freeze_stem=False)
+    config = EncoderEntry(architecture=architecture, initial_weights=None, freeze_stem=False)
     model = PretrainingModel(config, NumLabels(NUM_ACTIONS, NUM_CONCEPTS))
     pixels = torch.randn(clips, 3, 8, side, side)
     yield from _compare(setting, architecture, model, pixels, _pretraining_objective, ("float32", "bfloat16"))

@@ -1,6 +1,5 @@
 """What the sections of gpu.py share: the rows of the table, the sizes, the clock, networks and their inputs."""
 
-import os
 import statistics
 import time
 import traceback
@@ -8,10 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import torch
-from pretrain import encode
-from torch import Tensor, nn
 
 from pipeline.captioning.base import CaptionerSizes
 from pipeline.captioning.event_lstm import EventLstmCaptioner
@@ -22,6 +17,11 @@ from pipeline.encoders.sampling import NO_ACTION, ClipSample
 from pipeline.features.networks.base import NetworkExtractor, build_extractor
 from pipeline.localization.bmn.network import BmnWidths, BoundaryMatchingNetwork
 from pipeline.localization.bmn.proposer import bmn_losses, bmn_targets, stack_targets
+from pipeline.threads import count_cores
+
+import torch
+from pretrain import encode
+from torch import Tensor, nn
 
 MAX_WORDS = 28
 DRAWN_SIZE = (360, 480)
@@ -75,7 +75,7 @@ class Setting:
     @property
     def cores(self) -> int:
         """Number of cores that this process may use."""
-        return len(os.sched_getaffinity(0))
+        return count_cores()
 
     @cached_property
     def video(self) -> Path:
@@ -134,7 +134,22 @@ def clip_samples(count: int, num_actions: int, num_concepts: int) -> list[ClipSa
 
 def build_captioner(setting: Setting, num_videos: int = 4) -> tuple[EventLstmCaptioner, EventBatch, Tensor]:
     """Return a captioner of the published size, a batch of events with random features, and captions of the events."""
-    hidden, num_ids, num_rows, dim = (32, 50, 20, 24) if setting.is_small else (512, 5747, 120, 3072)
+    sizes = (32, 50, 20, 24) if setting.is_small else (512, 5747, 120, 3072)
+    return build_sized_captioner(*sizes, num_videos)
+
+
+def build_sized_captioner(
+    hidden: int, num_ids: int, num_rows: int, dim: int, num_videos: int
+) -> tuple[EventLstmCaptioner, EventBatch, Tensor]:
+    """Return a captioner of any size, a batch of events with random features, and captions of the events.
+
+    Args:
+        hidden: size of all hidden layers.
+        num_ids: size of the vocabulary.
+        num_rows: feature rows of a video.
+        dim: channels of the features.
+        num_videos: videos of the batch, with four events each.
+    """
     captioner = EventLstmCaptioner(
         CaptionerSizes({"features": dim}, num_ids, MAX_WORDS), EventLstmSettings(hidden=hidden)
     )

@@ -9,6 +9,27 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.captioning.captions import cross_entropy
+from pipeline.captioning.decoding import BeamSearch, Greedy
+from pipeline.captioning.scst import scst_step
+from pipeline.config.clip_geometry import ClipGeometry
+from pipeline.config.extractors import ExtractorSpec
+from pipeline.config.pretrain_encoder import EncoderEntry
+from pipeline.datasets.corpus import Corpus
+from pipeline.encoders.clip_loader import PREFETCH, ClipBatch, ClipLoader
+from pipeline.encoders.clip_reader import ClipReader
+from pipeline.encoders.losses import NumLabels, pretraining_loss
+from pipeline.encoders.model import PretrainingModel
+from pipeline.encoders.r2plus1d import build_encoder
+from pipeline.encoders.sampling import ClipSample
+from pipeline.errors import PipelineError
+from pipeline.features.extraction.extractor_pass import ExtractedRows, extract_features
+from pipeline.features.extraction.sources import VideoSource, find_sources
+from pipeline.features.networks.base import Extractor
+from pipeline.training.precision import autocast, to_device_inplace
+from pipeline.video.reencoded_stream import iter_needed_frames
+from pipeline.video.shard import ReencodedVideo, shard_manifest
+
 import torch
 from extract import FreeExtractor
 from gpu_common import (
@@ -28,27 +49,6 @@ from gpu_common import (
 )
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-
-from pipeline.captioning.decoding import BeamSearch, Greedy
-from pipeline.captioning.scst import scst_step
-from pipeline.captioning.trainer import cross_entropy
-from pipeline.config.clip_geometry import ClipGeometry
-from pipeline.config.extractors import ExtractorSpec
-from pipeline.config.pretrain_encoder import PretrainEncoder
-from pipeline.datasets.corpus import Corpus
-from pipeline.encoders.clip_loader import PREFETCH, ClipBatch, ClipLoader
-from pipeline.encoders.clip_reader import ClipReader
-from pipeline.encoders.losses import NumLabels, pretraining_loss
-from pipeline.encoders.model import PretrainingModel
-from pipeline.encoders.r2plus1d import build_encoder
-from pipeline.encoders.sampling import ClipSample
-from pipeline.errors import PipelineError
-from pipeline.features.extraction.extractor_pass import ExtractedRows, extract_features
-from pipeline.features.extraction.sources import VideoSource, find_sources
-from pipeline.features.networks.base import Extractor
-from pipeline.training.precision import autocast, to_device_inplace
-from pipeline.video.shard import ReencodedVideo, shard_manifest
-from pipeline.video.stream import iter_frames
 
 NOMINAL_PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 """bfloat16 operations per second without sparsity, by the makers' data sheets."""
@@ -134,7 +134,7 @@ def count_training_flops(architecture: str, pixels: Tensor) -> float:
 
 def build_train_step(setting: Setting, precision: Precision, is_compiled: bool) -> TrainStep:
     """Return a function that trains an encoder with all heads and a frozen stem on one batch."""
-    config = PretrainEncoder(architecture=_architecture(setting))
+    config = EncoderEntry(architecture=_architecture(setting))
     model = PretrainingModel(config, NumLabels(NUM_ACTIONS, NUM_CONCEPTS)).train()
     model.encoder.stem.requires_grad_(False)
     to_device_inplace(model, setting.device, channels_last=True, compiled=is_compiled)
@@ -221,14 +221,14 @@ def run_extractors(setting: Setting) -> Iterator[Row]:
 def _decoding_rows(setting: Setting) -> Iterator[Row]:
     subject, threads = "decoding 480 x 360", setting.cores
     start = time.perf_counter()
-    frames = sum(1 for _ in range(4) for _ in iter_frames(setting.video, threads=threads))
+    frames = sum(1 for _ in range(4) for _ in iter_needed_frames(setting.video, lambda _: True, threads=threads))
     rate = frames / (time.perf_counter() - start)
     yield Row("extractors", subject, f"one video at a time, {threads} threads", rate, "frames/s")
     processes, videos = (2, 1) if setting.is_small else (threads, NUM_VIDEOS)
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(processes)
     with ProcessPoolExecutor(processes, context, _set_barrier, (barrier,)) as pool:
-        times = [pool.submit(_decode_in_pass, str(setting.video), videos) for _ in range(processes)]
+        times = [pool.submit(_decode_in_pass, str(setting.video), setting.num_frames, videos) for _ in range(processes)]
         starts, ends = zip(*(future.result() for future in times), strict=True)
     rate = processes * videos * setting.num_frames / (max(ends) - min(starts))
     yield Row("extractors", subject, f"passes in {processes} processes, free extractor", rate, "frames/s")
@@ -242,18 +242,23 @@ def _set_barrier(barrier: Any) -> None:
     _barrier = barrier
 
 
-def _decode_in_pass(path: str, num_videos: int) -> tuple[float, float]:
+def _decode_in_pass(path: str, num_frames: int, num_videos: int) -> tuple[float, float]:
     """Run a pass with a free extractor when all processes are ready; return the times of its start and its end."""
     torch.set_num_threads(1)
-    sources, device = _copies(Path(path), num_videos), torch.device("cpu")
+    sources, device = _copies(Path(path), num_frames, num_videos), torch.device("cpu")
     _barrier.wait(START_TIMEOUT_S)
     start = time.monotonic()
     _run_pass(sources, FreeExtractor(ClipGeometry()), device, threads=1)
     return start, time.monotonic()
 
 
-def _copies(path: Path, count: int) -> list[VideoSource]:
-    return [VideoSource(f"v{index}", path) for index in range(count)]
+def _copies(path: Path, num_frames: int, count: int) -> list[VideoSource]:
+    """Return several videos that are the same re-encoded file."""
+    height, width = DRAWN_SIZE
+    videos = [
+        ReencodedVideo(f"v{index}", num_frames, DRAWN_FPS, width, height, False, path=path) for index in range(count)
+    ]
+    return [VideoSource(video.video, path, video) for video in videos]
 
 
 def _run_pass(sources: Sequence[VideoSource], extractor: Extractor, device: torch.device, threads: int) -> int:
@@ -279,7 +284,7 @@ def _extractor_rows(setting: Setting, name: str, spec: ExtractorSpec) -> Iterato
     if spec.modality == "sound":
         sources = _demo_sources(setting)[: 2 if setting.is_small else 24]
     else:  # RAFT computes the flow of some tens of pairs of frames per second
-        sources = _copies(setting.video, 1 if is_flow else NUM_VIDEOS)
+        sources = _copies(setting.video, setting.num_frames, 1 if is_flow else NUM_VIDEOS)
     if not sources:
         return
     start = time.perf_counter()

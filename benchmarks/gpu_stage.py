@@ -2,9 +2,9 @@
 
 import sys
 
-import torch
-
 from pipeline.pretrain_encoder import main
+
+import torch
 
 if __name__ == "__main__":
     torch.backends.cudnn.deterministic = True

@@ -17,12 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import av
-import numpy as np
-import torch
-from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
-
 from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.encoders.clip_loader import ClipLoader
 from pipeline.encoders.clip_reader import ClipReader
@@ -30,6 +24,12 @@ from pipeline.encoders.clip_transforms import MEAN, STD, central_crop
 from pipeline.encoders.sampling import ClipSample
 from pipeline.training.device import resolve_device
 from pipeline.video.shard import ReencodedVideo
+
+import av
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
 
 FPS = 30
 SIZE = (360, 480)

@@ -74,12 +74,17 @@ def repeat_videos(captions: dict[str, Any], times: int) -> dict[str, Any]:
     return {f"{video[:-2]}{copy:02d}": entry for copy in range(times) for video, entry in captions.items()}
 
 
-def drop_ambiguous(captions: dict[str, Any]) -> dict[str, Any]:
-    """Keep one of the videos whose ids differ only in the last two characters; sort start and end of each event."""
+def keep_one_per_prefix(captions: dict[str, Any]) -> dict[str, Any]:
+    """Keep one of the videos whose ids differ only in the two characters that `repeat_videos` overwrites."""
     by_prefix = {video[:-2]: video for video in sorted(captions)}
+    return {video: captions[video] for video in by_prefix.values()}
+
+
+def sort_times(captions: dict[str, Any]) -> dict[str, Any]:
+    """Return the captions with start and end of each event in order."""
     return {
-        video: captions[video] | {"timestamps": [sorted(segment) for segment in captions[video]["timestamps"]]}
-        for video in by_prefix.values()
+        video: entry | {"timestamps": [sorted(segment) for segment in entry["timestamps"]]}
+        for video, entry in captions.items()
     }
 
 
@@ -87,7 +92,9 @@ def write_inputs(folder: Path, captions_folder: Path, times: int) -> None:
     """Write annotations, videos (empty files), proposals and the captions of an ensemble."""
     rng = random.Random(0)
     captions = {
-        name: repeat_videos(drop_ambiguous(json.loads((captions_folder / f"{name}.json").read_text())), times)
+        name: repeat_videos(
+            keep_one_per_prefix(sort_times(json.loads((captions_folder / f"{name}.json").read_text()))), times
+        )
         for name in CAPTION_FILES
     }
     for name in CAPTION_FILES:

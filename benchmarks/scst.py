@@ -20,10 +20,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import nn
-
 from pipeline.captioning.base import Captioner, CaptionerSizes
 from pipeline.captioning.caption_scorer import CaptionScorer
 from pipeline.captioning.decoding import Greedy, Sampling
@@ -39,6 +35,10 @@ from pipeline.evaluation.meteor import JarMeteor, Meteor
 from pipeline.evaluation.meteor.formula import MeteorScorer, Pair, Stats
 from pipeline.evaluation.tokenizer import tokenize
 from pipeline.training.device import resolve_device
+
+import numpy as np
+import torch
+from torch import nn
 
 PARTS = ("sampling", "reward", "backward")
 MAX_SHARE = 0.25
@@ -147,7 +147,7 @@ def main() -> None:
     clock = Clock(device)
 
     with Meteor() as meteor, JarMeteor() as jar:
-        tokenizer = RewardTokenizer.of_words(CaptionScorer(meteor.score, tokenize, vocabulary, sentences))
+        tokenizer = RewardTokenizer.comparing_words(CaptionScorer(meteor.score, tokenize, vocabulary, sentences))
         recorder = RecordingMeteor(meteor)
         reward = RewardFunction(tokenizer, RewardWeights(), recorder, sentences)
         jar.score([("a", "a")])

@@ -45,7 +45,7 @@ def build(config: BuildCorpus, output: Path) -> None:
             "shards": config.shards,
             "counts": counts,
             "labels": tables.labels,
-            "background": "given" if tables.background_given else "gaps",
+            "background": "given" if tables.has_annotated_background else "gaps",
             "annotations": {path.as_posix(): sha256(path) for path in sources},
         },
     )

@@ -17,13 +17,14 @@ import logging
 from pathlib import Path
 
 from pipeline.comparison.origins import STAGE, describe_origins
-from pipeline.comparison.runs import read_runs
+from pipeline.comparison.scored_datasets import list_inputs, score_datasets
 from pipeline.comparison.tables import comparison_markdown, compute_tables
 from pipeline.config.command import add_config, build_parser, command, read_config
-from pipeline.config.compare_systems import Comparison
+from pipeline.config.compare_systems import ComparisonEntry
 from pipeline.evaluation.evaluator import describe_evaluator
 from pipeline.io.atomic import write_json
-from pipeline.provenance.record import write_record
+from pipeline.provenance.computation import Computation
+from pipeline.provenance.trace import provenance_digest
 from pipeline.report.comparison_plot import draw_comparison
 
 log = logging.getLogger(__name__)
@@ -33,21 +34,27 @@ log = logging.getLogger(__name__)
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
     arguments = build_parser(__doc__)
-    add_config(arguments, Comparison, STAGE)
+    add_config(arguments, ComparisonEntry, STAGE)
     arguments.add_argument(
         "--dataset", type=Path, required=True, help="folder results/<dataset>; _s<seed> is appended for each seed"
     )
     arguments.add_argument("--output", type=Path, required=True, help="JSON file to write")
     args = arguments.parse_args(argv)
-    config = read_config(args.config, Comparison, STAGE)
-    runs = read_runs(args.dataset, config)
-    result = compute_tables(runs, config)
-    result["evaluator"] = describe_evaluator(config.scores, [path for run in runs for path in run.scores.references])
+    config = read_config(args.config, ComparisonEntry, STAGE)
+    outputs, inputs = [args.output, args.output.with_suffix(".png")], list_inputs(args.dataset, config)
+    computation = Computation(STAGE, config, inputs, outputs, provenance=provenance_digest(inputs))
+    if computation.restore():
+        return 0
+    datasets = score_datasets(args.dataset, config)
+    result = compute_tables(datasets, config)
+    result["evaluator"] = describe_evaluator(
+        config.scores, [path for dataset in datasets for path in dataset.scores.references]
+    )
     draw_comparison(result, args.output.with_suffix(".png"))
-    write_json(args.output, {**result, **describe_origins(runs, config)})
-    write_record(args.output, STAGE, config, [path for run in runs for path in run.inputs])
+    write_json(args.output, {**result, **describe_origins(datasets, config)})
+    computation.finish()
     print(comparison_markdown(result))
-    log.info("%s: %d systems, %d datasets", args.output, len(result["systems"]), len(runs))
+    log.info("%s: %d systems, %d datasets", args.output, len(result["systems"]), len(datasets))
     return 0
 
 

@@ -34,6 +34,7 @@ from pipeline.config.base import Settings
 from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.evaluate import Evaluate, EvaluateDetections, EvaluateProposals
 from pipeline.errors import PipelineError
+from pipeline.evaluation.dataset_result import result_inputs, score_dataset
 from pipeline.evaluation.detections import format_detections, score_detections
 from pipeline.evaluation.evaluator import (
     describe_evaluator,
@@ -49,11 +50,12 @@ from pipeline.evaluation.meteor.metric import open_meteor
 from pipeline.evaluation.metric import MetricContext
 from pipeline.evaluation.paragraphs import score_paragraphs
 from pipeline.evaluation.proposals import format_proposals, score_proposals
-from pipeline.evaluation.result import result_inputs, score_dataset
 from pipeline.evaluation.segments import TIOUS, read_ground_truth, read_scored_segments
 from pipeline.evaluation.tokenizer import tokenize_documents
 from pipeline.io.atomic import sha256
+from pipeline.provenance.computation import Computation
 from pipeline.provenance.record import write_record
+from pipeline.provenance.trace import provenance_digest
 
 STAGE = "evaluate"
 
@@ -189,8 +191,12 @@ def evaluate_dataset(
         output: result to write, JSON.
     """
     sets = {"gt": gt, "learned": learned, "control": control}
+    inputs = result_inputs(corpus, videos, sets)
+    computation = Computation(STAGE, settings, inputs, [output], split=split, provenance=provenance_digest(inputs))
+    if computation.restore():
+        return
     write_result(output, score_dataset(settings, corpus, videos, sets, split))
-    write_record(output, STAGE, settings, result_inputs(corpus, videos, sets))
+    computation.finish()
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ Alone, on one shard of the demo:
 
 Several features of any videos, without a dataset: `sa-tsp features`.
 
-Exit status: 0 if the feature is complete (`max_rejected` of the videos may fail to decode; a video without sound is no
-failure), 2 if the user must change something first, 1 after an internal error.
+Exit status: 0 if the feature is complete (`max_rejected` of the videos may fail to decode, or have a faulty array in
+the file; a video without sound, or without an array, is no failure), 2 if the user must change something first, 1 after
+an internal error.
 """
 
 import logging
@@ -27,9 +28,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.command import add_config, build_parser, command, read_config
-from pipeline.config.extract_features import EncoderFeature, ExtractFeatures, ImportedFeature
+from pipeline.config.extract_features import EncoderFeatureSettings, FeatureEntry, ImportedFeatureSettings
 from pipeline.errors import PipelineError
-from pipeline.features.exchange import check_grid, iter_features, num_channels
+from pipeline.features.exchange import open_features
+from pipeline.features.external_array import ArraySelector
 from pipeline.features.extraction.run import (
     FeatureRequest,
     extract_requested,
@@ -40,26 +42,24 @@ from pipeline.features.extraction.sources import VideoSource, find_sources, num_
 from pipeline.features.extraction.writer import STAGE
 from pipeline.features.shard import check_existing, write_features
 from pipeline.features.time_grid import ClipGrid
-from pipeline.provenance.record import write_record
+from pipeline.provenance.computation import Computation
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
     arguments = build_parser(__doc__)
-    add_config(arguments, ExtractFeatures, STAGE)
+    add_config(arguments, FeatureEntry, STAGE)
     add = arguments.add_argument
     add("--videos", nargs="+", type=Path, required=True, help="manifest of the re-encoded shard")
     add("--encoder", nargs="*", type=Path, default=[], help="manifest of the encoder (feature of an encoder only)")
     add("--output", type=Path, required=True, help="manifest to write")
     add("--overwrite", action="store_true", help="replace a feature that was made in another way")
     args = arguments.parse_args(argv)
-    section = read_config(args.config, ExtractFeatures, STAGE)
+    section = read_config(args.config, FeatureEntry, STAGE)
     settings, sources = section.root, find_sources(args.videos)
-    if isinstance(settings, ImportedFeature):
-        import_shard(settings, sources, args.output, num_shards(args.videos), overwrite=args.overwrite)
-        file = Path(settings.file)
-        write_record(args.output, STAGE, section, [*args.videos, *([file] if file.is_file() else [])])
+    if isinstance(settings, ImportedFeatureSettings):
+        import_shard(section, sources, args.videos, args.output, overwrite=args.overwrite)
         return 0
     extract_requested(
         [_request(section, args.encoder, args.output)],
@@ -72,49 +72,67 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _request(section: ExtractFeatures, encoders: Sequence[Path], manifest: Path) -> FeatureRequest:
+def _request(section: FeatureEntry, encoders: Sequence[Path], manifest: Path) -> FeatureRequest:
     settings = section.root
-    if isinstance(settings, EncoderFeature):
+    if isinstance(settings, EncoderFeatureSettings):
         if len(encoders) != 1:
             raise PipelineError(f"--encoder: give the manifest of the encoder {settings.encoder!r}")
         return request_encoder_feature(section, settings, encoders[0], manifest)
-    assert not isinstance(settings, ImportedFeature)
+    assert not isinstance(settings, ImportedFeatureSettings)
     return request_published_feature(section, settings, manifest)
 
 
 def import_shard(
-    settings: ImportedFeature, sources: Sequence[VideoSource], manifest: Path, shards: int | None, *, overwrite: bool
+    section: FeatureEntry, sources: Sequence[VideoSource], videos: list[Path], manifest: Path, *, overwrite: bool
 ) -> None:
     """Write a shard of an imported feature; the index lists videos that the file lacks, with that reason.
 
     Args:
-        settings: the file, and how its features were made.
+        section: the file, and how its features were made.
         sources: videos of a re-encoded shard, whose durations are known.
+        videos: the files in which the videos were found.
         manifest: manifest to write.
-        shards: number of shards of the feature, if it is known.
         overwrite: replace another feature.
 
     Raises:
-        PipelineError: a raw video; a file that holds no features, or none of these videos; numbers of rows that do not
-            match the durations of the videos; another feature that already exists.
+        PipelineError: a raw video; a file that holds no features, or none of these videos; more faulty arrays than
+            `max_rejected` allows; numbers of rows that do not match the durations of the videos; another feature that
+            already exists.
     """
+    settings = section.root
+    assert isinstance(settings, ImportedFeatureSettings)
     raw_videos = [source.path for source in sources if source.reencoded is None]
     if raw_videos:
         raise PipelineError(
             f"--videos {raw_videos[0]}: importing a file needs the manifest of a re-encoded shard (manifest.json); for "
             "other videos use sa-tsp store import"
         )
-    durations = {source.video: source.reencoded.duration for source in sources if source.reencoded}
     path, grid = Path(settings.file), ClipGrid(settings.fps, settings.frames, settings.stride)
-    check_grid(path, durations, grid, settings.suffix)
-    metadata, dim = {"feature": path.stem, "imported_from": path.name}, num_channels(path, settings.suffix)
-    check_existing(manifest, dim=dim, grid=grid, metadata=metadata, overwrite=overwrite)
-    items = list(iter_features(path, durations, settings.suffix))
-    missing_videos = [video for video, _, rows in items if isinstance(rows, str)]
-    if durations and len(missing_videos) == len(durations):
-        raise PipelineError(f"{path}: has none of the {len(durations)} videos of this shard; lacks {missing_videos[0]}")
-    logging.info("%s: %d videos, %d of them missing in the file", path, len(durations), len(missing_videos))
-    write_features(manifest, items, dim=dim, grid=grid, metadata=metadata, shards=shards)
+    is_file = path.is_file()
+    computation = Computation(STAGE, section, [*videos, *([path] if is_file else [])], [manifest])
+    # The contents of a folder of features are not hashed, so they may have changed.
+    if is_file and not overwrite and computation.restore():
+        return
+    durations = {source.video: source.reencoded.duration for source in sources if source.reencoded}
+    with open_features(path, durations, ArraySelector(settings.suffix, settings.key)) as reader:
+        reader.log_choices()
+        if durations:
+            reader.check_any_usable()
+        reader.check_grid(durations, grid)
+        metadata, dim = {"feature": path.stem, "imported_from": path.name}, reader.dim
+        check_existing(manifest, dim=dim, grid=grid, metadata=metadata, overwrite=overwrite)
+        items = list(reader.items(durations))
+        reader.log_rejects()
+        faults = reader.faults
+        if len(faults) > settings.max_rejected * len(durations):
+            raise PipelineError(
+                f"the arrays of {len(faults)} of {len(durations)} videos cannot be used, more than extract_features "
+                f"max_rejected = {settings.max_rejected:g} allows: {'; '.join(row.detail for row in faults[:3])}"
+            )
+        logging.info("%s: %d videos, %d of them without features", path, len(durations), len(reader.rejects))
+        write_features(manifest, items, dim=dim, grid=grid, metadata=metadata, shards=num_shards(videos))
+        reader.write_rejects(manifest, durations)
+    computation.finish()
 
 
 if __name__ == "__main__":

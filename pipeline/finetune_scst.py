@@ -23,17 +23,17 @@ from torch import Tensor
 
 from pipeline.captioning.bundle import METRICS, CaptionerBundle, load_captioner, rehearsal_note, save_captioner
 from pipeline.captioning.caption_scorer import CaptionScorer
-from pipeline.captioning.data import check_proposal_times, sentences_of
+from pipeline.captioning.event_sequences import check_proposal_ends, sentences_of
 from pipeline.captioning.rewards import RewardFunction, RewardTokenizer
 from pipeline.captioning.scst import ProposalSampler, scst_step
-from pipeline.captioning.streams import EventBatch, FeatureStreams, StreamCache
-from pipeline.captioning.trainer import (
+from pipeline.captioning.shared_training import (
     CaptionerTrainer,
     bad_ending_share,
     training_sequences,
     validate,
     validation_sequences,
 )
+from pipeline.captioning.streams import EventBatch, FeatureStreams, StreamCache
 from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.datasets.corpus import Corpus
@@ -41,11 +41,11 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.meteor import Meteor
 from pipeline.evaluation.tokenizer import tokenize
 from pipeline.localization.proposals import Proposal, read_proposals
-from pipeline.provenance.record import write_record
-from pipeline.training.checkpoints import CheckpointManager
+from pipeline.provenance.computation import Computation
+from pipeline.training.checkpoints import CheckpointManager, open_checkpoints
 from pipeline.training.device import resolve_device
-from pipeline.training.seeds import generator
-from pipeline.training.training_loop import BestCheckpoint, TrainingLoop, Validator, run_fingerprint
+from pipeline.training.seeds import numpy_generator
+from pipeline.training.training_loop import BestCheckpoint, TrainingLoop, ValidationPlan
 
 STAGE = "finetune_scst"
 ANNOTATED = "gt"
@@ -123,8 +123,8 @@ def finetune(
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate(epoch)
             if sampler:
-                trainer.sequences = sampler.draw(copies, generator(STAGE, seed, epoch, "proposals"))
-            order = generator(STAGE, seed, epoch).permutation(len(sequences)).tolist()
+                trainer.sequences = sampler.draw(copies, numpy_generator(STAGE, seed, epoch, "proposals"))
+            order = numpy_generator(STAGE, seed, epoch).permutation(len(sequences)).tolist()
             # Without dropout, so that the rewards are those of the captioner that captions later. With dropout, samples
             # are much worse than the greedy captions of the baseline, and few of them are rewarded.
             return trainer.train_epoch(
@@ -132,9 +132,9 @@ def finetune(
             )
 
         run = partial(validate, captioner, val, cache, scorer, vocabulary)
-        validator = Validator(run, config.evaluate_every, metric="meteor", at_start=True) if val else None
+        validation = ValidationPlan(run, config.evaluate_every, metric="meteor", at_start=True) if val else None
         loop = TrainingLoop(captioner, optimizer, checkpoints, metrics, (STAGE, seed))
-        return loop.run(config.epochs, train_epoch, validator)
+        return loop.run(config.epochs, train_epoch, validation)
 
 
 def reward_tokenizer(
@@ -149,8 +149,8 @@ def reward_tokenizer(
         sentences: the sentences of all training events.
     """
     if config.reward_strings == "words":
-        return RewardTokenizer.of_words(scorer)
-    return RewardTokenizer.of_indices(bundle.vocabulary, sentences, bundle.captioner.sizes.max_words)
+        return RewardTokenizer.comparing_words(scorer)
+    return RewardTokenizer.comparing_ids(bundle.vocabulary, sentences, bundle.captioner.sizes.max_words)
 
 
 @command
@@ -179,8 +179,11 @@ def main(argv: list[str] | None = None) -> int:
     if proposals:
         durations = features.durations
         with_features = {video: of_video for video, of_video in proposals.items() if of_video and video in durations}
-        check_proposal_times(with_features, corpus, durations, args.proposals)
-    checkpoints = CheckpointManager(args.state, run_fingerprint(STAGE, config, inputs, seed=args.seed))
+        check_proposal_ends(with_features, corpus, durations, args.proposals)
+    computation = Computation(STAGE, config, inputs, [args.output], seed=args.seed)
+    checkpoints = open_checkpoints(args.state, computation)
+    if checkpoints is None:
+        return 0
     metrics = args.output.with_name(METRICS)
     selected = finetune(config, args.seed, corpus, features, bundle, proposals, checkpoints, metrics)
     metadata = {
@@ -192,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
         **rehearsal_note(config.steps_per_epoch),
     }
     save_captioner(args.output, bundle.captioner, bundle.vocabulary_path, selected, metadata)
-    write_record(args.output, STAGE, config, inputs)
+    computation.finish()
     checkpoints.clear()
     return 0
 

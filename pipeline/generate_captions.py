@@ -24,8 +24,8 @@ import torch
 from pipeline.captioning.base import DecodingStrategy
 from pipeline.captioning.bundle import CaptionerBundle, load_captioner
 from pipeline.captioning.captions import Captions, DecodingConstraints
-from pipeline.captioning.data import MAX_LISTED, check_proposal_times, draw_derangement, with_features_of
 from pipeline.captioning.decoding import BeamSearch, Greedy, Sampling
+from pipeline.captioning.event_sequences import MAX_LISTED, check_proposal_ends, draw_derangement, move_to_video
 from pipeline.captioning.streams import EventBatch, EventSequence, StreamCache
 from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.generate_captions import GenerateCaptions
@@ -33,11 +33,11 @@ from pipeline.datasets.corpus import SPLITS, Corpus
 from pipeline.errors import PipelineError
 from pipeline.features.cache import batches
 from pipeline.io.atomic import write_json
-from pipeline.localization.proposals import VERSION, Proposal, external_data, read_proposals
-from pipeline.provenance.record import write_record
+from pipeline.io.progress import Progress
+from pipeline.localization.proposals import VERSION, Proposal, external_data_statement, read_proposals
+from pipeline.provenance.computation import Computation
 from pipeline.training.device import resolve_device
-from pipeline.training.log import Progress
-from pipeline.training.seeds import generator
+from pipeline.training.seeds import numpy_generator
 
 STAGE = "generate_captions"
 
@@ -50,7 +50,7 @@ def proposals_of_split(
     proposals: Proposals, corpus: Corpus, videos_with_features: Collection[str], split: str
 ) -> Proposals:
     """Return the proposals of the videos of a split that have features; the log counts the others."""
-    videos = [row.video for row in corpus.of_splits(split)]
+    videos = [row.video for row in corpus.videos_of_splits(split)]
     with_proposals = {video for video, of_video in proposals.items() if of_video}
     for name, available in (("features", videos_with_features), ("proposals", with_proposals)):
         missing = [video for video in videos if video not in available]
@@ -110,7 +110,9 @@ def decode(
         strategy = BeamSearch(config.beam, config.length_power)
     elif config.decoding == "sample":
         max_words = bundle.captioner.sizes.max_words
-        draws = [generator(STAGE, config.seed, video).random((count, max_words)) for video, count in num_events.items()]
+        draws = [
+            numpy_generator(STAGE, config.seed, video).random((count, max_words)) for video, count in num_events.items()
+        ]
         device = batch.sequence_index.device
         strategy = Sampling(config.temperature, torch.tensor(np.concatenate(draws)).to(device))
     return bundle.captioner.generate(batch, strategy, constraints)
@@ -149,30 +151,34 @@ def main(argv: list[str] | None = None) -> int:
     corpus = Corpus.open(args.corpus)
     bundle = load_captioner(args.captioner)
     features = bundle.open_features(args.features, corpus.num_shards)
+    inputs = [args.corpus, *features.manifests, args.captioner, args.proposals]
+    computation = Computation(STAGE, config, inputs, [args.output], split=args.split, control=args.control)
+    if computation.restore():
+        return 0
     durations = features.durations
     proposals = proposals_of_split(read_proposals(args.proposals), corpus, durations, args.split)
     if not proposals:
         raise PipelineError(
             f"{args.proposals}: no video of the split {args.split} has both proposals and features; nothing to caption"
         )
-    check_proposal_times(proposals, corpus, durations, args.proposals)
+    check_proposal_ends(proposals, corpus, durations, args.proposals)
     sequences = {
         video: EventSequence(video, tuple((proposal.start, proposal.end) for proposal in of_video))
         for video, of_video in proposals.items()
     }
     if args.control:
         source = draw_derangement(sorted(sequences), sorted(durations), config.control_seed)
-        sequences = {video: with_features_of(one, source[video], durations) for video, one in sequences.items()}
+        sequences = {video: move_to_video(one, source[video], durations) for video, one in sequences.items()}
     sentences = caption_events(bundle, sequences, StreamCache(features, 0.0), config)
     write_json(
         args.output,
         {
             "version": VERSION,
             "results": {video: submission_rows(of_video, sentences[video]) for video, of_video in proposals.items()},
-            "external_data": external_data(features.manifests),
+            "external_data": external_data_statement(features.manifests),
         },
     )
-    write_record(args.output, STAGE, config, [args.corpus, *features.manifests, args.captioner, args.proposals])
+    computation.finish()
     return 0
 
 

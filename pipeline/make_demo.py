@@ -10,7 +10,6 @@ Alone and small:
         --config '{"train_videos": 6, "val_videos": 3, "test_videos": 1, "broken_videos": 1}'
 """
 
-import logging
 import multiprocessing
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -32,12 +31,13 @@ from pipeline.demo.render import render_video
 from pipeline.demo.scene import VideoPlan
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import write_json
+from pipeline.io.progress import Progress
+from pipeline.provenance.computation import Computation
 from pipeline.provenance.manifest import write_manifest
-from pipeline.provenance.record import write_record
 
 STAGE = "make_demo"
-
-log = logging.getLogger(__name__)
+ANNOTATIONS = ("activity_net.v1-3.json", "train.json", "val_1.json", "val_2.json")
+"""Names of the annotation files: actions, captions for training, captions of two annotators for validation."""
 
 
 @command
@@ -50,10 +50,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = arguments.parse_args(argv)
     config = read_config(args.config, MakeDemo, STAGE)
+    outputs = [args.output, *(args.output.with_name(name) for name in ANNOTATIONS)]
+    computation = Computation(STAGE, config, [], outputs)
+    if computation.restore():
+        return 0
     make_demo(config, args.output)
-    for output in (args.output, *args.output.parent.glob("*.json")):
-        if not output.name.endswith(".provenance.json"):
-            write_record(output, STAGE, config, [])
+    computation.finish()
     return 0
 
 
@@ -83,14 +85,13 @@ def render_videos(videos: list[VideoPlan], folder: Path, workers: int) -> list[P
     folder.mkdir(parents=True, exist_ok=True)
     # Spawned on every system: forked processes would inherit the parent's threads and locks.
     context = multiprocessing.get_context("spawn")
-    files = []
+    files, progress = [], Progress("videos", len(videos))
     with ProcessPoolExecutor(min(workers, len(videos)), context, initializer=exit_on_sigterm) as pool:
         pending = [pool.submit(render_video, video, folder) for video in videos]
         try:
-            for count, future in enumerate(as_completed(pending), start=1):
+            for future in as_completed(pending):
                 files.append(future.result())
-                if count % 20 == 0 or count == len(videos):
-                    log.info("%d of %d videos made", count, len(videos))
+                progress.step()
         except BrokenProcessPool:
             raise PipelineError(
                 f"{folder}: a process that draws videos was killed, probably because memory is short; free memory and "
@@ -105,15 +106,15 @@ def render_videos(videos: list[VideoPlan], folder: Path, workers: int) -> list[P
 def write_annotations(videos: list[VideoPlan], folder: Path, seed: int) -> list[Path]:
     """Write the four annotation files and return their paths."""
     training, validation = select_subset(videos, "training"), select_subset(videos, "validation")
-    contents = {
-        "activity_net.v1-3.json": action_annotations(videos),
-        "train.json": caption_annotations(training, 1, seed),
-        "val_1.json": caption_annotations(validation, 1, seed),
-        "val_2.json": caption_annotations(second_annotator_videos(validation), 2, seed),
-    }
-    for name, content in contents.items():
+    contents = (
+        action_annotations(videos),
+        caption_annotations(training, 1, seed),
+        caption_annotations(validation, 1, seed),
+        caption_annotations(second_annotator_videos(validation), 2, seed),
+    )
+    for name, content in zip(ANNOTATIONS, contents, strict=True):
         write_json(folder / name, content)
-    return [folder / name for name in contents]
+    return [folder / name for name in ANNOTATIONS]
 
 
 def summarize(videos: list[VideoPlan]) -> dict[str, Any]:

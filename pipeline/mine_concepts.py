@@ -20,7 +20,7 @@ from pipeline.datasets.concept_mining import count_vocabulary, find_concepts, in
 from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import write_json
-from pipeline.provenance.record import write_record
+from pipeline.provenance.computation import Computation
 
 STAGE = "mine_concepts"
 
@@ -63,7 +63,10 @@ def main(argv: list[str] | None = None) -> int:
     overrides = {key: value for key in ("size", "tagger") if (value := getattr(args, key)) is not None}
     config = MineConcepts.parse({**config.model_dump(mode="json"), **overrides}, STAGE)
     inputs = [args.corpus] if args.corpus else args.captions
-
+    outputs = [path for path in (args.concepts, args.vocabulary, args.idf) if path]
+    computation = Computation(STAGE, config, inputs, outputs)
+    if computation.restore():
+        return 0
     sentences = read_sentences(args.corpus, args.captions, ["train"])
     concepts = find_concepts(
         sentences,
@@ -73,15 +76,13 @@ def main(argv: list[str] | None = None) -> int:
         lemmatise=config.lemmatise,
     )
     write_json(args.concepts, concepts)
-    write_record(args.concepts, STAGE, config, inputs)
     if args.vocabulary:
         vocabulary_sentences = read_sentences(args.corpus, args.captions, config.vocabulary_splits)
         vocabulary = count_vocabulary(vocabulary_sentences, config.min_count)
         write_json(args.vocabulary, {"min_count": config.min_count, "words": vocabulary})
-        write_record(args.vocabulary, STAGE, config, inputs)
     if args.idf:
         write_json(args.idf, {"sentences": len(sentences), "idf": inverse_document_frequency(sentences)})
-        write_record(args.idf, STAGE, config, inputs)
+    computation.finish()
     kinds = Counter(concept["pos"] for concept in concepts)
     summary = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
     logging.info("%d sentences, %d concepts: %s", len(sentences), len(concepts), summary)

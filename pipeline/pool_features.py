@@ -20,7 +20,8 @@ from pipeline.config.pool_features import PoolFeatures
 from pipeline.datasets.corpus import Corpus
 from pipeline.features.combined import CombinedFeatures
 from pipeline.features.pooled import write_pooled
-from pipeline.provenance.record import write_record
+from pipeline.io.progress import Progress
+from pipeline.provenance.computation import Computation
 
 STAGE = "pool_features"
 
@@ -40,18 +41,24 @@ def main(argv: list[str] | None = None) -> int:
     config = read_config(args.config, PoolFeatures, STAGE)
     corpus = Corpus.open(args.corpus)
     features = CombinedFeatures.open(args.features, [args.feature], corpus.num_shards)
+    inputs = [args.corpus, *features.manifests]
+    computation = Computation(STAGE, config, inputs, [args.output], feature=args.feature)
+    if computation.restore():
+        return 0
     write_pooled(args.output, pool_videos(features, config), {"feature": args.feature})
-    write_record(args.output, STAGE, config, [args.corpus, *features.manifests])
+    computation.finish()
     logging.info("%s: %d videos", STAGE, len(features.videos))
     return 0
 
 
 def pool_videos(features: CombinedFeatures, config: PoolFeatures) -> Iterator[tuple[str, dict[str, Vector]]]:
     """Yield the id of each video and its vectors by the name of the pooling."""
+    progress = Progress("videos", len(features.videos))
     for video in sorted(features.videos):
         rows = features.read(video)
         vectors = {"max": rows.max(axis=0), "mean": rows.mean(axis=0)}
         yield video, {pool: vectors[pool] for pool in config.pools}
+        progress.step()
 
 
 if __name__ == "__main__":

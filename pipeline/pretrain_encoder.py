@@ -29,13 +29,13 @@ import torch
 
 from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.encoders import initial_weights_path
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.datasets.concepts import read_concepts
 from pipeline.datasets.corpus import Corpus, RejectedVideo
-from pipeline.encoders.card import TrainingSummary, build_card
 from pipeline.encoders.clip_loader import ClipLoader, report_worker_deaths
 from pipeline.encoders.clip_reader import ClipReader
 from pipeline.encoders.model import PretrainingModel, write_model
+from pipeline.encoders.model_card import TrainingSummary, build_card
 from pipeline.encoders.pretraining_data import PretrainingData, build_pretraining_data
 from pipeline.encoders.trainer import EncoderTrainer, build_optimizer
 from pipeline.encoders.weight_files import load_initial_weights
@@ -43,15 +43,15 @@ from pipeline.errors import PipelineError
 from pipeline.features.pooled import PooledVideoFeatures
 from pipeline.io.atomic import sha256, write_text
 from pipeline.io.tables import write_rows
+from pipeline.provenance.computation import Computation
 from pipeline.provenance.manifest import write_manifest
-from pipeline.provenance.record import write_record
-from pipeline.training.checkpoints import CheckpointManager, ReadOnlyCheckpoints
+from pipeline.training.checkpoints import CheckpointManager, ReadOnlyCheckpoints, open_checkpoints
 from pipeline.training.device import device_summary, resolve_device
 from pipeline.training.distributed import ProcessGroup, init_process_group
 from pipeline.training.precision import to_device_inplace
 from pipeline.training.seeds import seed_all
 from pipeline.training.sweep_checkpoints import SweepCheckpoints
-from pipeline.training.training_loop import TrainingLoop, Validator, cpu_state_dict, run_fingerprint
+from pipeline.training.training_loop import TrainingLoop, ValidationPlan, cpu_state_dict
 from pipeline.video.shard import ReencodedVideos
 
 STAGE = "pretrain_encoder"
@@ -61,7 +61,7 @@ STAGE = "pretrain_encoder"
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
     arguments = build_parser(__doc__)
-    add_config(arguments, PretrainEncoder, STAGE)
+    add_config(arguments, EncoderEntry, STAGE)
     arguments.add_argument("--name", required=True, help="encoder name (shown on the model card)")
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--videos", type=Path, required=True, help="folder of the re-encoded shards")
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments.add_argument("--state", type=Path, required=True, help="folder of the checkpoints")
     arguments.add_argument("--output", type=Path, required=True, help="manifest to write; the files go next to it")
     args = arguments.parse_args(argv)
-    config = read_config(args.config, PretrainEncoder, STAGE)
+    config = read_config(args.config, EncoderEntry, STAGE)
     corpus = Corpus.open(args.corpus)
     videos = ReencodedVideos.open(args.videos, corpus.num_shards)
     concepts = read_concepts(args.concepts) if config.learns_concepts else []
@@ -85,14 +85,19 @@ def main(argv: list[str] | None = None) -> int:
     inputs += [args.concepts] if concepts else []
     inputs += args.video_features
     inputs += [initial_weights_path(config.initial_weights)] if config.initial_weights else []
+    computation = Computation(STAGE, config, inputs, [args.output], name=args.name)
     with init_process_group(resolve_device(config.device)) as (group, device):
         if config.accumulate_steps % group.world_size:
             raise PipelineError(
                 f"{STAGE}.accumulate_steps {config.accumulate_steps} cannot be shared by {group.world_size} processes"
             )
-        checkpoints = open_checkpoints(args.state, run_fingerprint(STAGE, config, inputs), group)
+        checkpoints = open_shared_checkpoints(args.state, computation, group)
+        if checkpoints is None:
+            return 0
         metrics = args.output.parent / "metrics.jsonl" if group.is_first else None
-        loader = build_loader(data, config, global_features, device)
+        reader = ClipReader(data.videos, config.clip)
+        cache_videos(reader, data, config)
+        loader = build_loader(reader, config, global_features, device)
         will_train = config.epochs > 0
         with report_worker_deaths():
             best, seconds = (
@@ -104,13 +109,13 @@ def main(argv: list[str] | None = None) -> int:
         write_text(args.output.parent / "metrics.jsonl", "")
     machine = device_summary(device, group.world_size)
     summary = TrainingSummary(seconds, machine, [*data.unused, *loader.rejects()])
-    publish(args.output, args.name, model, config, data, best, summary)
-    write_record(args.output, STAGE, config, inputs)
+    write_encoder(args.output, args.name, model, config, data, best, summary)
+    computation.finish()
     checkpoints.clear()
     return 0
 
 
-def read_global_features(manifests: list[Path], config: PretrainEncoder) -> PooledVideoFeatures | None:
+def read_global_features(manifests: list[Path], config: EncoderEntry) -> PooledVideoFeatures | None:
     """Read the pooled features of the videos, if the region head sees them.
 
     Raises:
@@ -125,7 +130,7 @@ def read_global_features(manifests: list[Path], config: PretrainEncoder) -> Pool
     return PooledVideoFeatures.open(manifests[0])
 
 
-def build_model(config: PretrainEncoder, data: PretrainingData, global_dim: int) -> PretrainingModel:
+def build_model(config: EncoderEntry, data: PretrainingData, global_dim: int) -> PretrainingModel:
     """Build the model with its initial weights.
 
     Raises:
@@ -139,20 +144,29 @@ def build_model(config: PretrainEncoder, data: PretrainingData, global_dim: int)
     return model
 
 
-def open_checkpoints(folder: Path, fingerprint: dict[str, str], group: ProcessGroup) -> CheckpointManager:
-    """Open the checkpoint folder; the first process prepares and writes it, the others wait for it and only read."""
-    manager = CheckpointManager(folder, fingerprint) if group.is_first else None
+def open_shared_checkpoints(folder: Path, computation: Computation, group: ProcessGroup) -> CheckpointManager | None:
+    """Open the checkpoint folder; the first process prepares and writes it, the others wait for it and only read.
+
+    Returns:
+        None if the training was finished before; the first process has published its outputs again.
+    """
+    manager = open_checkpoints(folder, computation) if group.is_first else None
     group.barrier()
-    return manager or ReadOnlyCheckpoints(folder)
+    if group.is_first:
+        return manager
+    return None if computation.restore(publish=False) else ReadOnlyCheckpoints(folder)
+
+
+def cache_videos(reader: ClipReader, data: PretrainingData, config: EncoderEntry) -> None:
+    """Decode whole videos into the reader's memory, as far as the config allows."""
+    if config.cache_gb > 0 and config.epochs:
+        reader.cache(data.videos_with_clips(), int(config.cache_gb * 1e9), threads=max(1, config.workers))
 
 
 def build_loader(
-    data: PretrainingData, config: PretrainEncoder, global_features: PooledVideoFeatures | None, device: torch.device
+    reader: ClipReader, config: EncoderEntry, global_features: PooledVideoFeatures | None, device: torch.device
 ) -> ClipLoader:
-    """Build the loader of clips, and decode whole videos into memory as far as the config allows."""
-    reader = ClipReader(data.videos, config.clip)
-    if config.cache_gb > 0 and config.epochs:
-        reader.cache(data.videos_with_clips(), int(config.cache_gb * 1e9), threads=max(1, config.workers))
+    """Build the loader of clips; it also yields the global features of their videos, if the region head sees them."""
     if global_features is None or config.global_feature is None:
         return ClipLoader(reader, config.clip, device, config.workers)
     vectors = torch.from_numpy(global_features.vectors(config.global_feature.pool))
@@ -162,7 +176,7 @@ def build_loader(
 def pretrain(
     model: PretrainingModel,
     data: PretrainingData,
-    config: PretrainEncoder,
+    config: EncoderEntry,
     checkpoints: CheckpointManager,
     metrics: Path | None,
     group: ProcessGroup,
@@ -203,8 +217,8 @@ def pretrain(
         extra_metrics = {"head_lr": head_lr} if len(config.head_lr) > 1 else {}
         train = partial(draw_and_train_epoch, encoder_trainer, data, loop, extra_metrics)
         validate = partial(encoder_trainer.validate, val_samples)
-        validator = Validator(validate, metric="val_score") if val_samples else None
-        sweep.finish_run(loop.run(config.epochs, train, validator), loop.log.rows, loop.seconds)
+        validation = ValidationPlan(validate, metric="val_score") if val_samples else None
+        sweep.finish_run(loop.run(config.epochs, train, validation), loop.log.rows, loop.seconds)
     weights, best = sweep.best
     model.load_state_dict(weights)
     return best, sweep.seconds
@@ -234,11 +248,11 @@ def draw_and_train_epoch(
     return {**extra_metrics, **metrics}
 
 
-def publish(
+def write_encoder(
     output: Path,
     name: str,
     model: PretrainingModel,
-    config: PretrainEncoder,
+    config: EncoderEntry,
     data: PretrainingData,
     best: dict[str, Any],
     summary: TrainingSummary,

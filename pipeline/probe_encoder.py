@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.probe_encoder import ProbeEncoder
 from pipeline.datasets.concepts import Concept, read_concepts
@@ -22,13 +24,14 @@ from pipeline.encoders.probe import (
     build_probe_dataset,
     class_accuracy,
     concept_precisions,
+    draw_clips,
     mean_precision,
 )
 from pipeline.errors import PipelineError
 from pipeline.features.combined import CombinedFeatures
 from pipeline.io.atomic import write_json
+from pipeline.provenance.computation import Computation
 from pipeline.provenance.manifest import read_manifest
-from pipeline.provenance.record import write_record
 
 STAGE = "probe_encoder"
 
@@ -48,7 +51,11 @@ def main(argv: list[str] | None = None) -> int:
     corpus = Corpus.open(args.corpus)
     features = CombinedFeatures.open(args.features, [args.feature], corpus.num_shards)
     concepts = read_concepts(args.concepts)
-    train = build_probe_dataset(corpus, features, config.train_splits, concepts)
+    inputs = [args.corpus, *features.manifests, args.concepts]
+    computation = Computation(STAGE, config, inputs, [args.output], feature=args.feature)
+    if computation.restore():
+        return 0
+    train = draw_clips(build_probe_dataset(corpus, features, config.train_splits, concepts), config.max_clips)
     test = build_probe_dataset(corpus, features, config.test_splits, concepts)
     for splits, clips in ((config.train_splits, train), (config.test_splits, test)):
         if not len(clips.features):
@@ -62,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         **score_probes(train, test, len(corpus.labels), concepts, config),
     }
     write_json(args.output, scores)
-    write_record(args.output, STAGE, config, [args.corpus, *features.manifests, args.concepts])
+    computation.finish()
     logging.info("%s action: %s", args.feature, scores["action"])
     logging.info("%s region: %s", args.feature, scores["region"])
     logging.info("%s concepts: %s", args.feature, scores["concepts"]["all"])
@@ -79,9 +86,13 @@ def score_probes(
         test: clips to measure on.
         num_actions: number of action classes.
         concepts: the concepts, by index.
-        config: L2 penalty and attributes.
+        config: L2 penalty, workers and attributes.
     """
-    precisions = concept_precisions(train, test, config.l2)
+    # Concepts are fitted in parallel, each by one thread: parallel linear algebra would change the last digits.
+    with threadpool_limits(limits=1, user_api="blas"):
+        precisions = concept_precisions(train, test, config.l2, config.workers)
+        action = class_accuracy((train.features, train.action), (test.features, test.action), num_actions, config.l2)
+        region = class_accuracy((train.features, train.region), (test.features, test.region), 2, config.l2)
     by_pos = {
         pos: [i for i, concept in enumerate(concepts) if concept.pos == pos] for pos in _parts_of_speech(concepts)
     }
@@ -94,8 +105,8 @@ def score_probes(
         return {name: mean_precision(precisions, of_group) for name, of_group in groups.items()}
 
     return {
-        "action": class_accuracy((train.features, train.action), (test.features, test.action), num_actions, config.l2),
-        "region": class_accuracy((train.features, train.region), (test.features, test.region), 2, config.l2),
+        "action": action,
+        "region": region,
         "concepts": {
             "all": mean_precision(precisions, precisions),
             "by_part_of_speech": mean_by_group(by_pos),

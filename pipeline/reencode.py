@@ -26,12 +26,12 @@ from pipeline.datasets.corpus import Corpus, RejectedVideo
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import replace_atomically, sha256
 from pipeline.io.journal import Journal
+from pipeline.io.progress import Progress
 from pipeline.io.tables import write_rows
 from pipeline.io.worker import KILLED_STATUSES, CrashedError, SubprocessWorker, TooLongError
 from pipeline.provenance.code_hash import code_hash
 from pipeline.provenance.manifest import write_manifest
 from pipeline.provenance.record import write_record
-from pipeline.training.log import Progress
 from pipeline.video.encode import EncodedVideo, RejectedError, reencode_video
 from pipeline.video.ffmpeg import ffmpeg_version
 from pipeline.video.shard import ReencodedRow
@@ -64,7 +64,7 @@ def reencode_shard(config: Reencode, corpus_manifest: Path, shard: int, output: 
             )
     with Journal(folder / "finished.jsonl", fingerprint(config)) as journal:
         _remove_temporaries(folder)
-        progress = Progress(f"re-encoding shard {shard}", len(sources))
+        progress = Progress("videos", len(sources))
         accepted, rejects = _reencode_all(config, sources, folder, journal, progress)
         write_rows(folder / "rejects.parquet", rejects, RejectedVideo)
         _check_budget(config, len(sources), rejects)

@@ -25,7 +25,7 @@ from pipeline.config.select_captions import SelectCaptions
 from pipeline.errors import PipelineError
 from pipeline.evaluation.predictions import read_predictions
 from pipeline.io.atomic import write_json
-from pipeline.provenance.record import write_record
+from pipeline.provenance.computation import Computation
 
 STAGE = "select_captions"
 
@@ -67,12 +67,15 @@ def main(argv: list[str] | None = None) -> int:
             f"--captions: {len(args.captions)} files, but config: select_captions.members names "
             f"{len(config.members)}; give one file per member"
         )
+    computation = Computation(STAGE, config, [args.concepts, args.idf, *args.captions], [args.output])
+    if computation.restore():
+        return 0
     members = [read_predictions(path) for path in args.captions]
     names = [member.label for member in config.members]
     lexicon = ConceptLexicon.read(args.concepts, args.idf)
     ensemble = select_captions(members, lexicon, config.criteria, names=names if config.explain else None)
     write_json(args.output, ensemble.submission)
-    write_record(args.output, STAGE, config, [args.concepts, args.idf, *args.captions])
+    computation.finish()
     log_selection(ensemble, names)
     return 0
 

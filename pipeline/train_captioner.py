@@ -24,34 +24,34 @@ from torch import Tensor
 from pipeline.captioning.base import Captioner, CaptionerSizes
 from pipeline.captioning.bundle import METRICS, count_parameters, rehearsal_note, save_captioner
 from pipeline.captioning.caption_scorer import CaptionScorer
-from pipeline.captioning.data import encode_sentences, sentences_of
-from pipeline.captioning.streams import EventBatch, FeatureStreams, StreamCache
-from pipeline.captioning.trainer import (
+from pipeline.captioning.captions import cross_entropy
+from pipeline.captioning.event_sequences import encode_sentences, sentences_of
+from pipeline.captioning.shared_training import (
     CaptionerTrainer,
-    cross_entropy,
     training_sequences,
     validate,
     validation_sequences,
 )
+from pipeline.captioning.streams import EventBatch, FeatureStreams, StreamCache
 from pipeline.config.captioners import CAPTIONERS
 from pipeline.config.command import add_config, build_parser, command, read_config
-from pipeline.config.train_captioner import CaptionerEntry, TrainCaptioner
+from pipeline.config.train_captioner import CaptionerEntry, CrossEntropySettings
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import Vocabulary
 from pipeline.errors import PipelineError
 from pipeline.evaluation.meteor import Meteor
 from pipeline.evaluation.tokenizer import tokenize
-from pipeline.provenance.record import write_record
-from pipeline.training.checkpoints import CheckpointManager
+from pipeline.provenance.computation import Computation
+from pipeline.training.checkpoints import CheckpointManager, open_checkpoints
 from pipeline.training.device import resolve_device
-from pipeline.training.seeds import generator, seed_all
-from pipeline.training.training_loop import BestCheckpoint, TrainingLoop, Validator, run_fingerprint
+from pipeline.training.seeds import numpy_generator, seed_all
+from pipeline.training.training_loop import BestCheckpoint, TrainingLoop, ValidationPlan
 
 STAGE = "train_captioner"
 
 
 def train(
-    config: CaptionerEntry,
+    config: CrossEntropySettings,
     seed: int,
     corpus: Corpus,
     features: FeatureStreams,
@@ -103,19 +103,19 @@ def train(
             loss = cross_entropy(captioner(batch, tokens, sampling_prob), tokens)
             return loss, {"loss": loss.item()}
 
-        order = generator(STAGE, seed, epoch).permutation(len(sequences)).tolist()
+        order = numpy_generator(STAGE, seed, epoch).permutation(len(sequences)).tolist()
         return trainer.train_epoch(order, step, dropout=True)
 
     with contextlib.ExitStack() as stack:
-        validator = None
+        validation = None
         if config.selection == "meteor":
             val = validation_sequences(corpus, features, STAGE)
             meteor = stack.enter_context(Meteor())
             scorer = CaptionScorer(meteor.score, tokenize, vocabulary, sentences_of(val))
             run = partial(validate, captioner, val, cache, scorer, vocabulary)
-            validator = Validator(run, config.evaluate_every, metric="meteor")
+            validation = ValidationPlan(run, config.evaluate_every, metric="meteor")
         loop = TrainingLoop(captioner, optimizer, checkpoints, metrics, (STAGE, seed))
-        return captioner, loop.run(config.epochs, train_epoch, validator)
+        return captioner, loop.run(config.epochs, train_epoch, validation)
 
 
 def _check_vocabulary(vocabulary: Vocabulary, sentences: Sequence[str], splits: Sequence[str]) -> None:
@@ -132,7 +132,7 @@ def _check_vocabulary(vocabulary: Vocabulary, sentences: Sequence[str], splits: 
 def main(argv: list[str] | None = None) -> int:
     """Run the stage."""
     arguments = build_parser(__doc__)
-    add_config(arguments, TrainCaptioner, STAGE)
+    add_config(arguments, CaptionerEntry, STAGE)
     arguments.add_argument("--seed", type=int, default=0, help="seed for weight initialisation and data order")
     arguments.add_argument("--corpus", type=Path, required=True, help="corpus manifest")
     arguments.add_argument("--features", type=Path, required=True, help="folder of all features")
@@ -140,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments.add_argument("--state", type=Path, required=True, help="folder of the training state")
     arguments.add_argument("--output", type=Path, required=True, help="manifest of the captioner to write")
     args = arguments.parse_args(argv)
-    config = read_config(args.config, TrainCaptioner, STAGE)
+    config = read_config(args.config, CaptionerEntry, STAGE)
     entry = config.root
 
     corpus = Corpus.open(args.corpus)
@@ -149,7 +149,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     vocabulary = Vocabulary.read(args.vocabulary)
     inputs = [args.corpus, *features.manifests, args.vocabulary]
-    checkpoints = CheckpointManager(args.state, run_fingerprint(STAGE, entry, inputs, seed=args.seed))
+    computation = Computation(STAGE, config, inputs, [args.output], seed=args.seed)
+    checkpoints = open_checkpoints(args.state, computation)
+    if checkpoints is None:
+        return 0
     metrics = args.output.with_name(METRICS)
     captioner, selected = train(entry, args.seed, corpus, features, vocabulary, checkpoints, metrics)
     metadata = {
@@ -160,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
         **rehearsal_note(entry.steps_per_epoch),
     }
     save_captioner(args.output, captioner, args.vocabulary, selected, metadata)
-    write_record(args.output, STAGE, config, inputs)
+    computation.finish()
     checkpoints.clear()
     return 0
 

@@ -17,15 +17,14 @@ from pathlib import Path
 
 from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.proposers import ProposerSettings
-from pipeline.config.train_proposer import TrainProposer
+from pipeline.config.train_proposer import ProposerEntry
 from pipeline.datasets.corpus import Corpus
 from pipeline.features.cache import FeatureCache
 from pipeline.features.combined import CombinedFeatures
 from pipeline.localization.bundle import METRICS, save_proposer
 from pipeline.localization.training import fit_proposer
-from pipeline.provenance.record import write_record
-from pipeline.training.checkpoints import CheckpointManager
-from pipeline.training.training_loop import run_fingerprint
+from pipeline.provenance.computation import Computation
+from pipeline.training.checkpoints import open_checkpoints
 
 STAGE = "train_proposer"
 
@@ -44,13 +43,15 @@ def train(settings: ProposerSettings, corpus_manifest: Path, folder: Path, state
     features = CombinedFeatures.open(
         folder, settings.features, corpus.num_shards, align=settings.align, missing=settings.missing
     )
-    inputs = [corpus_manifest, *features.manifests]
-    store = CheckpointManager(state, run_fingerprint(STAGE, settings, inputs))
+    computation = Computation(STAGE, settings, [corpus_manifest, *features.manifests], [output])
+    checkpoints = open_checkpoints(state, computation)
+    if checkpoints is None:
+        return
     cache = FeatureCache(features, settings.cache_gb)
-    proposer, checkpoint = fit_proposer(settings, corpus, cache, store, output.with_name(METRICS))
+    proposer, checkpoint = fit_proposer(settings, corpus, cache, checkpoints, output.with_name(METRICS))
     save_proposer(output, proposer, settings, features, checkpoint)
-    write_record(output, STAGE, settings, inputs)
-    store.clear()
+    computation.finish()
+    checkpoints.clear()
     logging.info("%s: %s, epoch %d", output, settings.kind, checkpoint.epoch)
 
 
@@ -58,13 +59,13 @@ def train(settings: ProposerSettings, corpus_manifest: Path, folder: Path, state
 def main(argv: list[str] | None = None) -> int:
     """Run the stage from its command line."""
     arguments = build_parser(__doc__)
-    add_config(arguments, TrainProposer, STAGE)
+    add_config(arguments, ProposerEntry, STAGE)
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--features", type=Path, required=True, help="folder of all features")
     arguments.add_argument("--state", type=Path, required=True, help="folder of the training state")
     arguments.add_argument("--output", type=Path, required=True, help="manifest of the proposer to write")
     args = arguments.parse_args(argv)
-    settings = read_config(args.config, TrainProposer, STAGE).root
+    settings = read_config(args.config, ProposerEntry, STAGE).root
     train(settings, args.corpus, args.features, args.state, args.output)
     return 0
 

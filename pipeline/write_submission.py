@@ -17,7 +17,7 @@ from pipeline.config.command import add_config, build_parser, command, read_conf
 from pipeline.config.write_submission import WriteSubmission
 from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
-from pipeline.evaluation.matching import first_names
+from pipeline.evaluation.matching import abbreviate_names
 from pipeline.evaluation.predictions import Predictions, read_predictions
 from pipeline.io.atomic import write_json
 from pipeline.provenance.record import write_record
@@ -27,12 +27,12 @@ STAGE = "write_submission"
 SPLIT = "submission"
 
 
-def duration_tolerance(duration: float) -> float:
+def allowed_overrun_s(duration: float) -> float:
     """Return by how many seconds a caption may exceed the annotated duration; video files differ that much from it."""
     return max(1.0, 0.02 * duration)
 
 
-def build_submission(
+def checked_submission(
     config: WriteSubmission, corpus: Corpus, rejected: set[str], captions: Predictions
 ) -> dict[str, Any]:
     """Build the submission of a corpus.
@@ -48,7 +48,7 @@ def build_submission(
             its video; the settings deny external data that the captions declare.
     """
     videos = {row.video: row for row in corpus.videos if row.split == SPLIT}
-    expected = sorted({row.video for row in corpus.of_splits(SPLIT)} - rejected)
+    expected = sorted({row.video for row in corpus.videos_of_splits(SPLIT)} - rejected)
     if not expected:
         raise PipelineError(
             f"{corpus.manifest.path}: the split {SPLIT} has no video; "
@@ -61,7 +61,7 @@ def build_submission(
     if missing:
         raise PipelineError(
             f"{captions.path}: {len(missing)} of {len(expected)} videos have no caption: "
-            f"{first_names(missing)}; generate captions for all of them"
+            f"{abbreviate_names(missing)}; generate captions for all of them"
         )
     for video, entries in captions.results.items():
         for index, caption in enumerate(entries):
@@ -103,7 +103,7 @@ def _find_fault(caption: dict[str, Any], duration: float | None) -> str | None:
         return "the sentence is empty"
     if start < 0:
         return f"starts at {start} s"
-    if duration is not None and end > duration + duration_tolerance(duration):
+    if duration is not None and end > duration + allowed_overrun_s(duration):
         return f"ends at {end} s, but the annotated duration is {duration} s"
     return None
 
@@ -120,8 +120,8 @@ def main(argv: list[str] | None = None) -> int:
     args = arguments.parse_args(argv)
     config = read_config(args.config, WriteSubmission, STAGE)
     corpus = Corpus.open(args.corpus)
-    rejected = {row.video for row in corpus.rejected(args.videos)}
-    submission = build_submission(config, corpus, rejected, read_predictions(args.captions))
+    rejected = {row.video for row in corpus.reencoding_rejects(args.videos)}
+    submission = checked_submission(config, corpus, rejected, read_predictions(args.captions))
     write_json(args.output, submission)
     shards = [shard_manifest(args.videos, shard) for shard in range(corpus.num_shards)]
     write_record(args.output, STAGE, config, [args.corpus, *shards, args.captions])

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from helpers.evaluation_files import write_captions, write_references
 from helpers.video_corpus import write_video_corpus
 
@@ -29,6 +30,7 @@ def assert_measured(process: subprocess.CompletedProcess[str]) -> None:
     assert process.returncode == 0 or process.stderr.startswith("missed: "), process.stderr
 
 
+@pytest.mark.campaign
 def test_evaluate_agrees_with_the_official_algorithm(tmp_path: Path) -> None:
     events = {
         "v_a": [(0.0, 10.0, "A man rides a horse."), (10.0, 20.0, "The horse jumps over a fence, doesn't it?")],
@@ -59,6 +61,7 @@ def test_extract_computes_the_features_of_tsps_access_pattern() -> None:
     assert all(f"\n{side} " in process.stdout for side in ("one pass", "decoding alone", "one pass, free extractor"))
 
 
+@pytest.mark.campaign
 def test_scst_rewards_equal_those_of_the_jar(tmp_path: Path) -> None:
     video = {"duration": 9.0, "timestamps": [[0.0, 4.0], [3.0, 9.5]], "sentences": ["A man runs.", " He doesn't stop."]}
     (tmp_path / "train.json").write_text(json.dumps({f"v_{name}": video for name in "abc"}))
@@ -76,6 +79,16 @@ def test_bmn_agrees_with_the_dense_mask() -> None:
     assert "ratio" in process.stdout
 
 
+@pytest.mark.campaign
+def test_contention_measures_every_job_with_both_sides(tmp_path: Path) -> None:
+    process = run("contention.py", "--rounds", 1, "--seconds", 0.01, "--threads", 1, "--json", tmp_path / "c.json")
+    assert_measured(process)
+    record = json.loads((tmp_path / "c.json").read_text())
+    measured = [(row["job"], row["condition"], row["side"]) for row in record["rows"]]
+    assert len(measured) == len(set(measured)) == 3 * 4 * 2
+    assert all(row["ms_per_step"] > 0 and row["threads"] == 1 for row in record["rows"])
+
+
 def run_gpu(json_file: Path, *words: object) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
     """Run gpu.py on the CPU; return the process and the rows of its JSON file."""
     process = run("gpu.py", "--device", "cpu", "--json", json_file, *words)
@@ -85,6 +98,7 @@ def run_gpu(json_file: Path, *words: object) -> tuple[subprocess.CompletedProces
     return process, result["rows"]
 
 
+@pytest.mark.campaign
 def test_gpu_measures_every_section_that_needs_no_demo(tmp_path: Path) -> None:
     sections = ["agreement", "step", "input", "extractors", "captions"]
     process, rows = run_gpu(tmp_path / "gpu.json", "--demo", tmp_path, "--only", *sections)
@@ -93,13 +107,14 @@ def test_gpu_measures_every_section_that_needs_no_demo(tmp_path: Path) -> None:
     assert "| `gpu.py --only step` |" in process.stdout
 
 
-def test_gpu_resume_finds_equal_weights_after_a_kill_and_by_torchrun(tmp_path: Path) -> None:
+@pytest.mark.campaign
+def test_gpu_repeatability_finds_equal_weights_after_a_kill_and_by_torchrun(tmp_path: Path) -> None:
     write_video_corpus(tmp_path, {"train": 8, "val": 1})
     _, rows = run_gpu(tmp_path / "gpu.json", "--demo", tmp_path, "--only", "resume")
     assert [row["value"] for row in rows] == [0.0] * 4
 
 
-def test_gpu_resume_reports_a_missing_demo(tmp_path: Path) -> None:
+def test_gpu_repeatability_reports_a_missing_demo(tmp_path: Path) -> None:
     process = run("gpu.py", "--device", "cpu", "--json", tmp_path / "gpu.json", "--demo", tmp_path, "--only", "resume")
     assert process.returncode == 1
     assert str(tmp_path / "concepts.json") in json.loads((tmp_path / "gpu.json").read_text())["crashes"]["resume"]

@@ -122,12 +122,12 @@ def test_background_of_tsp_tables_is_read(tables: Settings) -> None:
     corpus = Corpus.open(Path("corpus/manifest.json"))
     segments = [(row.video, row.start, row.end, row.label) for row in corpus.segments]
     assert segments == [("v_t", 1, 5, "Running"), ("v_t", 6, 10, None)]
-    assert corpus.background_given
+    assert corpus.has_annotated_background
     assert corpus.labels == ["Running"]
     run(tables | {"background": "gaps"})
     corpus = Corpus.open(Path("corpus/manifest.json"))
     assert [row.label for row in corpus.segments] == ["Running"]
-    assert not corpus.background_given
+    assert not corpus.has_annotated_background
 
 
 def test_uncaptioned_videos_are_kept_by_uncaptioned_keep(tables: Settings, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,7 +190,7 @@ def test_missing_videos_fail_or_are_rejected(dataset: Settings, capsys: pytest.C
     assert "build_corpus.missing: allow" in error
     assert run(dataset | {"missing": "allow"}) == 0
     corpus = Corpus.open(Path("corpus/manifest.json"))
-    assert [row.video for row in corpus.of_splits("train")] == []
+    assert [row.video for row in corpus.videos_of_splits("train")] == []
     assert ("v_t", "missing") in {(row.video, row.reason) for row in corpus.rejects}
 
 
@@ -282,7 +282,7 @@ def test_build_corpus_of_the_real_annotations_with_two_videos(
     assert "video v_0bosp4-pyTM" in error or "video v_rhOtqArO-3Y" in error
     assert run(settings | {"missing": "allow"}) == 0
     corpus = Corpus.open(Path("corpus/manifest.json"))
-    assert [row.video for row in corpus.of_splits("train", "test")] == ["v_GGSY1Qvo990", "v_ZNVhz7ctTq0"]
+    assert [row.video for row in corpus.videos_of_splits("train", "test")] == ["v_GGSY1Qvo990", "v_ZNVhz7ctTq0"]
     counts = corpus.manifest.metadata["counts"]
     assert (counts["missing"], counts["swapped_segment"], counts["captions"]) == (14924, 2, 71955)
 

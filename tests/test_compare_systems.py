@@ -9,8 +9,8 @@ import pytest
 from helpers.evaluation_files import TRUTH, VAGUE, write_captions, write_corpus
 
 from pipeline.compare_systems import main
-from pipeline.comparison.runs import score_caption_files
-from pipeline.config.compare_systems import Comparison, ensembles
+from pipeline.comparison.scored_datasets import score_caption_files
+from pipeline.config.compare_systems import ComparisonEntry, collect_ensembles
 from pipeline.config.evaluate import Evaluate
 from pipeline.config.load import CONFIG, load_config
 from pipeline.errors import PipelineError
@@ -122,7 +122,7 @@ def test_compare_systems_reports_scores_differences_and_artifacts_of_an_ablation
     assert artifacts["low"]["seconds"] == {"train_captioner/c-0": 12.3}
     assert artifacts["high"]["seconds"] == {"train_captioner/c-0": 12.3, "finetune_scst/c-0": 7.0}
     assert artifacts["low"]["captions_sha256"]["gt"] != artifacts["middle"]["captions_sha256"]["gt"]
-    assert result["settings"] == Comparison.parse(ABLATION, "").model_dump(mode="json")
+    assert result["settings"] == ComparisonEntry.parse(ABLATION, "").model_dump(mode="json")
     table = capsys.readouterr().out
     assert "| Low |" in table
     assert "| middle - Low |" in table
@@ -161,7 +161,7 @@ def test_compare_systems_reports_probes_and_the_control_of_encoders(
     assert artifacts["good"]["weights_sha256"] == "weights of good"
     assert artifacts["good"]["seconds"] == {"pretrain_encoder/good": 12.3}
     assert artifacts["control"].keys() == {"captions_sha256"}
-    assert result["settings"] == Comparison.parse(ENCODERS, "").model_dump(mode="json")
+    assert result["settings"] == ComparisonEntry.parse(ENCODERS, "").model_dump(mode="json")
     assert "| good - poor |" in capsys.readouterr().out
     picture = (tmp_path / "toy_pretraining.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
@@ -171,8 +171,8 @@ def test_compare_systems_reports_probes_and_the_control_of_encoders(
 
 
 def test_compare_systems_uses_the_dataset_itself_without_seeds() -> None:
-    assert Comparison.parse(ABLATION | {"seeds": []}, "").datasets("toy") == ["toy"]
-    assert Comparison.parse(ABLATION, "").datasets("toy") == ["toy_s1", "toy_s4"]
+    assert ComparisonEntry.parse(ABLATION | {"seeds": []}, "").datasets("toy") == ["toy"]
+    assert ComparisonEntry.parse(ABLATION, "").datasets("toy") == ["toy_s1", "toy_s4"]
 
 
 def test_compare_systems_names_missing_captions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,15 +226,15 @@ def test_score_caption_files_gives_0_to_a_video_without_captions_in_every_metric
 )
 def test_comparison_rejects_invalid_settings(changes: dict[str, Any], facts: str) -> None:
     with pytest.raises(PipelineError, match=facts):
-        Comparison.parse(changes, "")
+        ComparisonEntry.parse(changes, "")
 
 
 def test_ensembles_rejects_two_ensembles_of_one_name() -> None:
-    first = Comparison.parse(ABLATION, "")
-    assert list(ensembles([first, first])) == ["high"]
-    other = Comparison.parse({"systems": [HIGH | {"members": HIGH["members"][::-1], "paper": {}}]}, "")
+    first = ComparisonEntry.parse(ABLATION, "")
+    assert list(collect_ensembles([first, first])) == ["high"]
+    other = ComparisonEntry.parse({"systems": [HIGH | {"members": HIGH["members"][::-1], "paper": {}}]}, "")
     with pytest.raises(ValueError, match="'high'"):
-        ensembles([first, other])
+        collect_ensembles([first, other])
 
 
 @pytest.mark.parametrize("name", ["test_meteor", "submission", "meteor", "a_b", "Upper"])

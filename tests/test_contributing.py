@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md is followed in a copy of the project: its files, changes and commands, for all parts at once."""
+"""docs/recipes.md is followed in a copy of the project: its files, changes and commands, for all parts at once."""
 
 import json
 import re
@@ -20,10 +20,19 @@ from pipeline.datasets.corpus import Corpus
 from pipeline.features.store import FeatureStore
 from pipeline.localization.proposals import read_proposals
 
-TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-RECIPES = ("metric", "loss term", "extractor", "captioner", "dataset", "proposer", "stage")
+TEXT = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+RECIPES = (
+    "metric",
+    "metric of a whole video",
+    "loss term",
+    "extractor",
+    "captioner",
+    "dataset",
+    "proposer",
+    "stage",
+)
 PART_FILES = 2
-"""Files of an exchangeable part: its module and its registry."""
+"""Files of an exchangeable part, without its test: its module and its registry."""
 GENERATED = {
     "config/config.yaml",
     "config/schema.json",
@@ -38,7 +47,7 @@ GENERATED = {
     "tests/workflow/reruns.yaml",
 }
 """What `make generate` writes for all parts together."""
-NAMES = ("WordF1", "center", "brightness", "gru", "lines", "actionness", "count_labels")
+NAMES = ("WordF1", "word_f1", "Distinct", "center", "brightness", "gru", "lines", "actionness", "count_labels")
 """Names of the parts, in the parameters of tests."""
 
 
@@ -68,8 +77,8 @@ def find_blocks(recipe: str) -> list[Block]:
 
 
 def find_commands(recipe: str) -> list[list[str]]:
-    """Return the command lines of a recipe."""
-    text = re.sub(r"^```.*?^```$", "", read_section(recipe), flags=re.MULTILINE | re.DOTALL)
+    """Return the command lines of a recipe; a backslash at the end of a line continues it."""
+    text = re.sub(r"^```.*?^```$", "", read_section(recipe), flags=re.MULTILINE | re.DOTALL).replace("\\\n", " ")
     return [shlex.split(line) for line in re.findall(r"^    (\S.*)$", text, flags=re.MULTILINE)]
 
 
@@ -129,12 +138,14 @@ class Project(NamedTuple):
     Attributes:
         folder: the copy.
         written: recipe -> files that are written or changed by hand, new stages apart from their skeleton.
-        generated: files that `make generate` wrote.
+        generated: files that `make generate` changed.
+        printed: what `make generate` printed.
     """
 
     folder: Path
     written: dict[str, set[str]]
     generated: set[str]
+    printed: str
 
 
 def changed_files(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
@@ -154,19 +165,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         apply_recipe(folder, recipe)
         written[recipe] = changed_files(before, read_files(folder))
     before = read_files(folder)
-    run(folder, "workflow.scripts.generate")
-    return Project(folder, written, changed_files(before, read_files(folder)))
+    printed = run(folder, "workflow.scripts.generate")
+    return Project(folder, written, changed_files(before, read_files(folder)), printed)
 
 
 def test_a_part_is_two_files_and_the_rest_is_generated(project: Project) -> None:
     for recipe in set(RECIPES) - {"dataset", "stage"}:
-        assert len(project.written[recipe]) == PART_FILES, recipe
+        assert len([path for path in project.written[recipe] if not path.startswith("tests/")]) == PART_FILES, recipe
     assert project.written["dataset"] - {"config/datasets/mine.yaml"} == {
         "pipeline/config/readers.py",
         "pipeline/datasets/lines.py",
     }
     assert len(project.written["stage"]) == 3, "the module, its settings and its test"
     assert project.generated == GENERATED
+    assert {line.removeprefix("changed: ") for line in project.printed.splitlines()} == GENERATED
 
 
 def test_every_block_and_command_of_the_page_is_tried() -> None:
@@ -174,19 +186,18 @@ def test_every_block_and_command_of_the_page_is_tried() -> None:
     assert TEXT.count("```") == 2 * sum(len(find_blocks(recipe)) for recipe in RECIPES)
     for recipe in RECIPES:
         assert ["make", "generate"] in find_commands(recipe)
-        assert all((ROOT / path).is_file() for path in find_tests(recipe) if "count_labels" not in path)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target, module in (("new-stage", "new_stage"), ("generate", "generate")):
         assert re.search(
             rf"^{target}: install\n\t\$\(BIN\)/python -m workflow.scripts.{module}\b", makefile, re.MULTILINE
         )
-    tried = {"make", ".venv/bin/python", "sa-tsp", "snakemake"}
+    tried = {"make", "python", "sa-tsp", "snakemake"}
     assert {words[0] for recipe in RECIPES for words in find_commands(recipe)} == tried
 
 
 def find_tests(recipe: str) -> list[str]:
     """Return the tests that the page names for a recipe."""
-    return find_command(recipe, ".venv/bin/python", "-m", "pytest")
+    return find_command(recipe, "python", "-m", "pytest")
 
 
 def test_the_generated_files_are_up_to_date(project: Project) -> None:
@@ -194,6 +205,7 @@ def test_the_generated_files_are_up_to_date(project: Project) -> None:
     table = yaml.safe_load((project.folder / "tests" / "workflow" / "reruns.yaml").read_text())
     expected = {
         "pipeline.evaluation.word_f1": ["evaluate", "write_report", "compare_systems"],
+        "pipeline.evaluation.distinct": ["evaluate", "write_report", "compare_systems"],
         "pipeline.encoders.center_loss": ["pretrain_encoder"],
         "pipeline.localization.actionness": ["train_proposer", "propose_events"],
         "pipeline.count_labels": ["count_labels"],
@@ -224,13 +236,23 @@ def test_the_tests_of_the_registries_pass(project: Project) -> None:
 
 
 def test_a_metric_scores_a_file(project: Project) -> None:
-    write_captions(project.folder / "mine.json", {"v_a": [(0.0, 10.0, "A man rides.")]})
+    write_captions(project.folder / "mine.json", {"v_a": [(0.0, 10.0, "A man rides.")] * 2})
     write_references(project.folder / "val_1.json", {"v_a": [(0.0, 10.0, "A man is riding, a man.")]})
     output = run(project.folder, "pipeline.commands", *find_command("metric", "sa-tsp"))
     assert "captions WordF1" in output
     scores = json.loads((project.folder / "scores.json").read_text())
-    assert scores["WordF1"]["mean"] == pytest.approx(2 * 2 / (3 + 4))
+    assert scores["WordF1"]["mean"] == pytest.approx(2 * 1 / (2 + 3)), "words of at least 2 characters"
+    assert scores["WordF1"].keys() == {"0.3", "0.5", "0.7", "0.9", "mean"}
     assert scores["per_video"]["WordF1"] == [scores["WordF1"]["mean"]]
+    assert "WordF1" in scores["intervals"]
+    assert scores["evaluator"]["metric_settings"] == {"WordF1": {"min_length": 2}}
+    output = run(project.folder, "pipeline.commands", *find_command("metric of a whole video", "sa-tsp"))
+    assert "captions Distinct" in output
+    scores = json.loads((project.folder / "distinct.json").read_text())
+    assert scores["Distinct"] == {"share": 0.5}
+    assert scores["per_video"]["Distinct"] == [0.5]
+    assert "Distinct" in scores["intervals"]
+    assert "metric_settings" not in scores["evaluator"]
 
 
 def test_a_loss_term_trains_an_encoder(project: Project) -> None:

@@ -30,10 +30,11 @@ LAYERS = (
         "evaluation",
         "features",
         "localization",
+        "monitor",
         "report",
     },
     {"datasets", "video", "training", "provenance"},
-    {"config", "io", "errors"},
+    {"config", "io", "errors", "threads"},
 )
 """Packages from the outermost to the innermost layer; a module imports from its own layer and the layers after it."""
 
@@ -113,7 +114,7 @@ def imports(path: Path) -> set[str]:
 
 
 def stage_modules() -> set[str]:
-    return {path.stem for path in (ROOT / "pipeline").glob("*.py")} - {"__init__", "errors"}
+    return {path.stem for path in (ROOT / "pipeline").glob("*.py")} - {"__init__", "errors", "threads"}
 
 
 def package_of(module: str) -> str:
@@ -128,7 +129,7 @@ def test_every_stage_has_a_section_and_a_rule() -> None:
 
 def test_every_package_of_pipeline_is_in_a_layer() -> None:
     folders = {path.parent.name for path in (ROOT / "pipeline").glob("*/__init__.py")}
-    assert folders | {"errors"} == {name for layer in LAYERS for name in layer}
+    assert folders | {"errors", "threads"} == {name for layer in LAYERS for name in layer}
 
 
 def test_imports_run_from_outer_to_inner_layers() -> None:
@@ -207,6 +208,17 @@ def calls(path: Path) -> Iterator[tuple[ast.Call, str, dict[str, str]]]:
         if isinstance(node, ast.Call):
             keywords = {keyword.arg or "**": ast.unparse(keyword.value) for keyword in node.keywords}
             yield node, ast.unparse(node.func), keywords
+
+
+def test_stages_keep_what_they_have_finished() -> None:
+    """The other stages take seconds, or keep a journal of each video."""
+    others = {"build_corpus", "reencode", "write_report", "write_submission"}
+    keeping = set()
+    for stage in stages():
+        names = {name for _, name, _ in calls(ROOT / "pipeline" / f"{stage}.py")}
+        if {"Computation", "computation.finish"} <= names:
+            keeping.add(stage)
+    assert keeping == set(stages()) - others
 
 
 def executing_calls(path: Path) -> Iterator[str]:
@@ -304,7 +316,7 @@ def test_rules_quote_what_users_write_and_run_nothing_but_python() -> None:
             for field in fields
             if not (field.endswith(":q") or field.startswith(("wildcards.", "resources.")) or field in UNQUOTED)
         ]
-        syntax = re.search(r"[|;&<>`$]|\b(curl|wget)\b", command.removesuffix("> {log:q} 2>&1"))
+        syntax = re.search(r"[|;&<>`$]|\b(curl|wget)\b", command)
         if unquoted or syntax or not command.startswith("python -m "):
             wrong.append(f"{rule.name}: {command}")
     assert wrong == []

@@ -6,7 +6,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from helpers.extraction import CPU, extract_rows, read_reject_reasons, run_stage, write_encoder
+from helpers.extraction import (
+    CPU,
+    extract_rows,
+    read_reject_reasons,
+    record_decoded_files,
+    run_stage,
+    write_encoder,
+)
 from helpers.feature_files import update_manifest
 from helpers.video_corpus import counting_frames, write_h264, write_video_shard
 from helpers.video_files import write_video
@@ -14,6 +21,7 @@ from helpers.video_files import write_video
 from pipeline.encoders.pretrained import read_encoder
 from pipeline.extract_features import main
 from pipeline.features.combined import CombinedFeatures
+from pipeline.features.exchange import open_features
 from pipeline.features.extraction.sources import find_sources
 from pipeline.features.networks.video_encoder import VideoEncoderExtractor
 from pipeline.features.shard import IndexRow
@@ -161,6 +169,50 @@ def test_imported_features_are_written_for_the_videos_of_the_shard(tmp_path: Pat
     assert any(name.endswith("tsp.h5") for name in provenance["inputs"])
 
 
+def test_an_imported_file_is_published_again_unless_it_is_to_be_overwritten(
+    tmp_path: Path, shard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "features" / "tsp" / "0000" / "manifest.json"
+    file = write_h5(tmp_path / "tsp.h5", {"v_a": np.zeros((4, 6), np.float32)})
+    assert import_file(file, shard, output) == 0
+    before = output.read_bytes()
+    output.unlink()
+    calls: list[Path] = []
+    monkeypatch.setattr(
+        "pipeline.extract_features.open_features",
+        lambda path, *arguments: calls.append(path) or open_features(path, *arguments),
+    )
+    assert import_file(file, shard, output) == 0
+    assert calls == []
+    assert output.read_bytes() == before
+    assert import_file(file, shard, output, "--overwrite") == 0
+    assert calls == [file]
+
+
+def test_an_imported_folder_is_read_again(tmp_path: Path, shard: Path) -> None:
+    output, folder = tmp_path / "features" / "tsp" / "0000" / "manifest.json", tmp_path / "tsp"
+    folder.mkdir()
+    for value in (1.0, 2.0):  # the sha256 of a folder's files are not known
+        np.save(folder / "v_a.npy", np.full((4, 6), value, np.float32))
+        assert import_file(folder, shard, output) == 0
+        assert FeatureStore(output.parents[1])["v_a"].rows[0, 0] == value
+        output.unlink()
+
+
+def test_another_time_limit_extracts_again_although_it_is_a_setting_of_the_machine(
+    tmp_path: Path, shard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, output = write_encoder(tmp_path / "encoder"), tmp_path / "features" / "tiny" / "0000" / "manifest.json"
+    assert run_stage(encoder, shard, output) == 0
+    before = output.read_bytes()
+    decoded = record_decoded_files(monkeypatch)
+    for settings, count in (({"workers": 2}, 0), ({"timeout_s": 20.0}, 4)):
+        output.unlink()
+        assert run_stage(encoder, shard, output, **settings) == 0
+        assert len(decoded) == count
+        assert output.read_bytes() == before
+
+
 def test_importing_needs_videos_of_known_duration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw = write_video(tmp_path / "raw.mp4", seconds=1)
     assert import_file(tmp_path / "tsp.h5", raw, tmp_path / "f" / "manifest.json") == 2
@@ -176,10 +228,29 @@ def test_importing_replaces_another_feature_only_with_overwrite(
     assert run_stage(write_encoder(tmp_path / "encoder"), shard, output) == 0
     before = output.read_bytes()
     theirs = write_h5(tmp_path / "theirs.h5", {"v_a": np.zeros((4, 6), np.float32)})
-    unrelated = write_h5(tmp_path / "unrelated.h5", {"a": np.zeros((4, 6), np.float32)})
+    unrelated = write_h5(tmp_path / "unrelated.h5", {"unrelated": np.zeros((4, 6), np.float32)})
     assert import_file(theirs, shard, output) == 2
     assert str(output) in capsys.readouterr().err
     assert output.read_bytes() == before
     assert import_file(unrelated, shard, output, "--overwrite") == 2
-    assert "unrelated.h5: has none of the 4 videos of this shard" in capsys.readouterr().err
+    assert "unrelated.h5: has none of the 4 selected videos" in capsys.readouterr().err
     assert import_file(theirs, shard, output, "--overwrite") == 0
+
+
+def test_max_rejected_bounds_the_share_of_faulty_arrays(
+    tmp_path: Path, shard: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "features" / "theirs" / "0000" / "manifest.json"
+    with h5py.File(tmp_path / "theirs.h5", "w") as file:
+        file["v_a/rgb"], file["v_a/flow"] = np.zeros((4, 6), np.float32), np.ones((4, 6), np.float32)
+        file["b/rgb"], file["b/flow"] = np.full((8, 6), np.nan), np.ones((8, 6), np.float32)
+        file["v_c/rgb"] = np.zeros(0)
+    grid = {"file": str(tmp_path / "theirs.h5"), "key": "rgb", "fps": 15.0, "frames": 4, "stride": 4}
+    for max_rejected, status in ((0.2, 2), (0.25, 0)):
+        config = json.dumps({**grid, "max_rejected": max_rejected})
+        assert main(["--config", config, "--videos", str(shard), "--output", str(output)]) == status
+        assert output.is_file() == (status == 0)
+        assert "1 of 4 videos" in capsys.readouterr().err or status == 0
+    reasons = {"v_b": "not_finite", "v_c": "no_rows", "v_d": "not_in_file"}
+    assert read_reject_reasons(output) == reasons
+    assert FeatureStore(output.parents[1]).absent == reasons

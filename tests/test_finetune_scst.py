@@ -12,10 +12,10 @@ from helpers.captioners import event_lstm
 
 from pipeline import finetune_scst, train_captioner
 from pipeline.captioning.bundle import METRICS, load_captioner, save_captioner
-from pipeline.captioning.data import annotated_sequences
 from pipeline.captioning.decoding import Greedy
+from pipeline.captioning.event_sequences import annotated_sequences
+from pipeline.captioning.shared_training import CaptionerTrainer, bad_ending_share
 from pipeline.captioning.streams import EventSequence, StreamCache
-from pipeline.captioning.trainer import CaptionerTrainer, bad_ending_share
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import EOS, Vocabulary
 from pipeline.evaluation.meteor.formula import MeteorScorer, Pair, Stats

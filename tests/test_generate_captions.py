@@ -115,10 +115,10 @@ def test_captions_do_not_depend_on_the_batch(
 
 def test_sampled_captions_depend_on_the_seed(corpus: CaptionCorpus, captioner: Path) -> None:
     results = []
-    for seed in (1, 1, 2):
+    for seed in (1, 2, 1):  # a run with the same seed right after the first would publish the same captions again
         assert run(corpus, captioner, PROPOSALS, decoding="sample", seed=seed) == 0
         results.append(read_captions(captioner))
-    assert results[0] == results[1] != results[2]
+    assert results[0] == results[2] != results[1]
 
 
 @pytest.mark.parametrize("decoding", DECODINGS, ids=str)

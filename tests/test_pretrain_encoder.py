@@ -11,7 +11,7 @@ import torch
 from helpers.video_corpus import SMALL, VideoCorpus, write_video_corpus
 from safetensors.torch import load_file
 
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.datasets.corpus import Corpus, RejectedVideo
 from pipeline.encoders.pretrained import read_encoder
 from pipeline.encoders.pretraining_data import build_pretraining_data
@@ -265,7 +265,7 @@ def test_videos_without_global_feature_are_left_out(corpus: VideoCorpus, capsys:
     manifest = corpus.corpus.parents[1] / "video_features" / "manifest.json"
     videos = ["v_train1", "v_train2", "v_val0", "v_val1"]
     write_pooled(manifest, [(video, {"max": np.zeros(128)}) for video in videos], {})
-    config = PretrainEncoder.parse({**SMALL, **changes}, "pretrain_encoder")
+    config = EncoderEntry.parse({**SMALL, **changes}, "pretrain_encoder")
     reencoded = ReencodedVideos.open(corpus.videos, 2).by_id
     global_features = read_global_features([manifest], config)
     data = build_pretraining_data(Corpus.open(corpus.corpus), reencoded, config, [], global_features)

@@ -4,10 +4,11 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from helpers.evaluation_files import write_corpus
-from helpers.kill_runner import Case, kill_in_subprocess
+from helpers.kill_runner import Case, check_result, kill_in_subprocess
 from helpers.video_files import truncate, write_video
 
 from pipeline.datasets.corpus import RejectedVideo
@@ -79,13 +80,17 @@ def test_reencode_names_a_hundred_bad_files_of_two_hundred_and_encodes_the_other
     assert "reencode.max_rejected = 0.44" in error
 
 
-def test_reencode_killed_at_random_times_gives_the_same_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("moments", "kills"), [("commits", 3), pytest.param("random", 8, marks=pytest.mark.campaign)])
+def test_a_killed_reencode_gives_the_same_files(
+    tmp_path: Path, moments: Literal["random", "commits"], kills: int
+) -> None:
     for number in range(12):
         write_video(tmp_path / f"v_{number}.mp4", size="64x48", seconds=1 + number / 10, sound=number % 2 == 0)
     truncate(write_video(tmp_path / "whole.mkv", size="64x48", seconds=4), tmp_path / "v_3.mp4", 0.8)
     (tmp_path / "v_5.mp4").write_bytes(b"")
     write_corpus(tmp_path / "corpus", [(f"v_{number}", "train", True) for number in range(12)])
-    case = Case("pipeline.reencode", arguments(), ["video/manifest.json"], ["video"], kills=8, seed=3)
-    log = kill_in_subprocess(case, tmp_path)
+    case = Case("pipeline.reencode", arguments(), ["video/manifest.json"], ["video"], kills, 3, moments)
+    [result], log = kill_in_subprocess([case], tmp_path)
+    check_result(result, kills)
     assert "were finished by an earlier run" in log, "at least one kill came between two videos"
     assert not list((tmp_path / "video").glob(".*")), "no temporary files"

@@ -19,13 +19,13 @@ from helpers.captioners import TOYS
 
 from pipeline import train_captioner
 from pipeline.captioning.bundle import load_captioner
-from pipeline.captioning.data import annotated_sequences, sentences_of
 from pipeline.captioning.decoding import Greedy
+from pipeline.captioning.event_sequences import annotated_sequences, sentences_of
+from pipeline.captioning.shared_training import CaptionerTrainer
 from pipeline.captioning.streams import StreamCache
-from pipeline.captioning.trainer import CaptionerTrainer
 from pipeline.commands.store import main as exchange
 from pipeline.config.captioners import CAPTIONERS, EventLstmSettings
-from pipeline.config.train_captioner import TrainCaptioner
+from pipeline.config.train_captioner import CaptionerEntry
 from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import sha256
@@ -226,7 +226,7 @@ def test_ablations_are_saved_with_the_captioner(tmp_path: Path, ablation: dict[s
 
 def test_scheduled_sampling_rises_from_zero(tmp_path: Path) -> None:
     settings = {"features": ["toy"], "scheduled_sampling": 0.25, "scheduled_sampling_epochs": 5}
-    entry = TrainCaptioner.parse(settings, "train_captioner.x").root
+    entry = CaptionerEntry.parse(settings, "train_captioner.x").root
     assert [entry.sampling_prob(epoch) for epoch in (1, 2, 6, 40)] == pytest.approx([0, 0.05, 0.25, 0.25])
     corpus = write_caption_corpus(tmp_path, {"train": 3})
     losses = []

@@ -211,7 +211,7 @@ class Captioner(nn.Module, ABC):
         events: list[Tensor] = []
 
         def teacher_force_round(current: DecodingRound) -> RoundResult:
-            captions = trim(tokens[current.events])
+            captions = trim_padding(tokens[current.events])
             round_logits, state = self.teacher_force(current.state, captions, sampling_prob)
             logits.append(round_logits)
             events.append(current.events)
@@ -253,7 +253,7 @@ def shift_right(tokens: Int64[Tensor, "rows words"]) -> Int64[Tensor, "rows word
     return torch.cat([torch.full_like(tokens[:, :1], BOS), tokens], 1)[:, :-1]
 
 
-def trim(tokens: Int64[Tensor, "rows words"]) -> Int64[Tensor, "rows trimmed"]:
+def trim_padding(tokens: Int64[Tensor, "rows words"]) -> Int64[Tensor, "rows trimmed"]:
     """Drop the columns after the EOS of the longest caption, and replace what comes after an EOS by PAD."""
     return tokens.masked_fill(~token_mask(tokens), PAD)[:, : int(caption_lengths(tokens).max()) + 1]
 

@@ -1,4 +1,4 @@
-"""Captions as token ids: their ends, their probabilities, and the constraints of decoding."""
+"""Captions as token ids: their ends, their probabilities and loss, and the constraints of decoding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +65,15 @@ def caption_log_probs(logits: Float[Tensor, "events words ids"]) -> Float[Tensor
     is_forbidden = torch.zeros(possible.shape[1:], dtype=torch.bool, device=possible.device)
     is_forbidden[0, EOS] = True
     return possible.masked_fill(is_forbidden, -torch.inf).log_softmax(2)
+
+
+def cross_entropy(
+    log_probs: Float[Tensor, "events words ids"], tokens: Int64[Tensor, "events words"]
+) -> Float[Tensor, ""]:
+    """Return the mean negative log-probability of the words and the EOS of captions; unknown words do not count."""
+    mask = token_mask(tokens) & (tokens != UNK)
+    of_tokens = log_probs.gather(2, tokens[..., None]).squeeze(2)
+    return -of_tokens[mask].mean()
 
 
 def draw_replacements(

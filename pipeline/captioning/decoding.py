@@ -14,7 +14,7 @@ from pipeline.captioning.base import (
     RoundResult,
     State,
     evaluation_mode,
-    trim,
+    trim_padding,
 )
 from pipeline.captioning.captions import (
     Captions,
@@ -225,6 +225,6 @@ def _step_by_step(
 
 def _rescore(captioner: Captioner, state: State, tokens: Int64[Tensor, "round words"]) -> DecodedRound:
     """Compute the log-probabilities of captions, and the state after them."""
-    tokens = trim(tokens)
+    tokens = trim_padding(tokens)
     logits, state = captioner.teacher_force(state, tokens)
     return DecodedRound(tokens, state, caption_log_probs(logits).gather(2, tokens[..., None]).squeeze(2))

@@ -23,7 +23,7 @@ from pipeline.captioning.base import (
     RoundResult,
     select_rows,
     shift_right,
-    trim,
+    trim_padding,
 )
 from pipeline.captioning.captions import caption_log_probs, draw_replacements, restore_batch_order
 from pipeline.captioning.streams import EventBatch, gather_event_rows
@@ -217,7 +217,7 @@ class EventLstmCaptioner(Captioner):
         events: list[Tensor] = []
 
         def read_round(current: DecodingRound) -> RoundResult:
-            captions = trim(tokens[current.events])
+            captions = trim_padding(tokens[current.events])
             round_hidden, state = self.word_lstm.read(current.state, captions, sampling_prob)
             hidden.append(round_hidden)
             events.append(current.events)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from pipeline.config.combination import Align, Missing
+from pipeline.config.feature_combination import Align, Missing
 from pipeline.features.cache import FeatureCache
 from pipeline.features.combined import CombinedFeatures
 

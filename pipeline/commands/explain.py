@@ -15,8 +15,8 @@ from pathlib import Path
 from pipeline.config.command import build_parser, command
 from pipeline.errors import PipelineError
 from pipeline.provenance.difference import compare_results, describe_differences
+from pipeline.provenance.trace import trace_result
 from pipeline.provenance.tree import render_tree, tree_as_data
-from pipeline.provenance.walk import walk_back
 
 
 @command
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     if len(args.result) != expected:
         hint = "--diff compares two results" if args.diff else "give one result, or --diff and two"
         raise PipelineError(f"{len(args.result)} files given, {expected} expected: {hint}")
-    graphs = [walk_back(path) for path in args.result]
+    graphs = [trace_result(path) for path in args.result]
     if args.diff:
         differences = compare_results(*graphs)
         if args.json:

@@ -29,14 +29,14 @@ import yaml
 
 from pipeline.config.command import add_config, build_parser, command, list_settings, read_config
 from pipeline.config.encoders import WEIGHTS_FOLDER
-from pipeline.config.extract_features import EncoderFeature, ExtractFeatures
+from pipeline.config.extract_features import EncoderFeatureSettings, FeatureEntry
 from pipeline.config.extractors import (
     EXTRACTORS,
     RANDOM,
-    Extraction,
     ExtractorSpec,
-    PublishedFeature,
-    ShardExtraction,
+    PassSettings,
+    PublishedFeatureSettings,
+    ShardPassSettings,
     WeightFile,
 )
 from pipeline.errors import PipelineError, nearest
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--set", nargs="+", default=[], metavar="NAME.KEY=VALUE", help="settings of one feature, see below")
     add("--output", type=Path, metavar="OUT", help="folder of all features")
     add("--overwrite", action="store_true", help="replace features that were made in another way")
-    add_config(arguments, Extraction, STAGE)
+    add_config(arguments, PassSettings, STAGE)
     args = arguments.parse_args(argv)
     if args.list:
         print("\n".join(_list(args.folder)))
@@ -93,12 +93,12 @@ def _extract(args: argparse.Namespace) -> int:
     )
     from pipeline.features.extraction.sources import find_sources
 
-    options = read_config(args.config, Extraction, STAGE)
+    options = read_config(args.config, PassSettings, STAGE)
     encoders = {name or Path(path).parent.name: Path(path) for name, path in map(_split_name, args.encoder)}
     requests = []
     for name, settings in feature_settings(args.features, encoders, args.weights, args.set, options).items():
-        section, manifest = ExtractFeatures(settings), args.output / name / "0000" / "manifest.json"
-        if isinstance(settings, EncoderFeature):
+        section, manifest = FeatureEntry(settings), args.output / name / "0000" / "manifest.json"
+        if isinstance(settings, EncoderFeatureSettings):
             requests.append(request_encoder_feature(section, settings, encoders[name], manifest))
         else:
             requests.append(request_published_feature(section, settings, manifest))
@@ -111,8 +111,8 @@ def feature_settings(
     encoders: Mapping[str, Path],
     weights: Sequence[str],
     assignments: Sequence[str],
-    options: Extraction,
-) -> dict[str, EncoderFeature | PublishedFeature]:
+    options: PassSettings,
+) -> dict[str, EncoderFeatureSettings | PublishedFeatureSettings]:
     """Return the settings of each feature that a command line names.
 
     Args:
@@ -138,11 +138,11 @@ def feature_settings(
         unused = sorted(set(keys) - {ALL, *names})
         if unused:
             raise PipelineError(f"{option} {unused[0]}: given, but {unused[0]} is not in --features")
-    settings: dict[str, EncoderFeature | PublishedFeature] = {}
+    settings: dict[str, EncoderFeatureSettings | PublishedFeatureSettings] = {}
     for name in dict.fromkeys(names):
         values = {**options.model_dump(mode="json"), "max_rejected": 1.0, **own_settings.get(name, {})}
         if name in encoders:
-            settings[name] = EncoderFeature.parse({"encoder": name, **values}, name)
+            settings[name] = EncoderFeatureSettings.parse({"encoder": name, **values}, name)
             continue
         if name not in weight_files and ALL not in weight_files:
             request = EXTRACTORS[name].weights.request
@@ -170,7 +170,7 @@ def _parse_assignments(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
         name, dot, key = target.partition(".")
         if not (name and dot and key and sign):
             raise PipelineError(f"--set {assignment}: expected NAME.KEY=VALUE, such as vggish.relu=false")
-        if key in ShardExtraction.model_fields:
+        if key in ShardPassSettings.model_fields:
             raise PipelineError(f"--set {assignment}: {key} applies to all features: --{key.replace('_', '-')} {text}")
         try:
             values.setdefault(name, {})[key] = yaml.safe_load(text)
@@ -179,15 +179,15 @@ def _parse_assignments(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
     return values
 
 
-def _published_settings() -> list[type[PublishedFeature]]:
+def _published_settings() -> list[type[PublishedFeatureSettings]]:
     """Return the settings models of the extractors, without repetitions."""
     return list(dict.fromkeys(spec.settings for spec in EXTRACTORS.values()))
 
 
-def _own_settings(*models: type[PublishedFeature]) -> set[str]:
+def _own_settings(*models: type[PublishedFeatureSettings]) -> set[str]:
     """Return the settings of a single feature, without those of the pass and of the rule."""
     names = {name for model in models for name in model.model_fields}
-    return names - set(ShardExtraction.model_fields) - {"extractor", "weights"}
+    return names - set(ShardPassSettings.model_fields) - {"extractor", "weights"}
 
 
 def _settings_help() -> str:
@@ -195,8 +195,10 @@ def _settings_help() -> str:
     lines = ["settings of one feature (--set NAME.KEY=VALUE):"]
     for model in _published_settings():
         names = [spec.name for spec in EXTRACTORS.values() if spec.settings is model]
-        keys = _own_settings(model) - (_own_settings(PublishedFeature) if model is not PublishedFeature else set())
-        owners = "encoders, all extractors" if model is PublishedFeature else ", ".join(names)
+        keys = _own_settings(model) - (
+            _own_settings(PublishedFeatureSettings) if model is not PublishedFeatureSettings else set()
+        )
+        owners = "encoders, all extractors" if model is PublishedFeatureSettings else ", ".join(names)
         for key, setting in list_settings(model).items():
             if key in keys:
                 lines.append(f"  {key} = {setting.type}  [{owners}]\n      {setting.description} ({setting.default})")
@@ -205,10 +207,16 @@ def _settings_help() -> str:
 
 def _list(folder: Path) -> list[str]:
     width = max(map(len, EXTRACTORS))
-    return [
-        f"{_mark(spec.weights, folder)} {spec.name:<{width}}  {spec.modality:<6}  {spec.dim:>4}  {spec.description}"
+    rows = [("", "name", "modality", "channels", "network")]
+    rows += [
+        (_mark(spec.weights, folder), spec.name, spec.modality, str(spec.dim), spec.description)
         for spec in EXTRACTORS.values()
-    ] + [f"* weight file is in {folder}/"]
+    ]
+    lines = [
+        f"{mark:1} {name:<{width}}  {modality:<8}  {dim:>8}  {description}"
+        for mark, name, modality, dim, description in rows
+    ]
+    return [*lines, f"* its weight file is in {folder}/; for the others, --show NAME says where to get it"]
 
 
 def _show(spec: ExtractorSpec, folder: Path) -> list[str]:
@@ -225,7 +233,7 @@ def _show(spec: ExtractorSpec, folder: Path) -> list[str]:
             lines.append(f"setting: {key} = {setting.type}: {setting.description} ({setting.default})")
     for file in (spec.weights, *spec.extra_weights):
         lines += [f"weights: {_mark(file, folder)} {file.request}", f"licence: {file.licence}"]
-    return [*lines, f"* weight file is in {folder}/"]
+    return [*lines, f"* the file is in {folder}/"]
 
 
 def _mark(weights: WeightFile, folder: Path) -> str:

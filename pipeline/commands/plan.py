@@ -11,6 +11,7 @@ Out: on the terminal, the rules in the order of the data flow, each with its num
 from pathlib import Path
 
 from pipeline.config.command import build_parser, command
+from pipeline.io.progress import format_duration
 from pipeline.provenance.benchmarks import Benchmarks
 from pipeline.provenance.jobs import CostEstimate, Job, dry_run, estimate_cost
 from pipeline.provenance.reasons import Reason, find_reasons
@@ -77,16 +78,8 @@ def total_lines(jobs: list[Job], estimate: CostEstimate) -> list[str]:
         )
     if estimate.unknown:
         rules = ", ".join(f"{rule} ({count})" for rule, count in estimate.unknown.items())
-        lines.append(f"time and GPU-hours unknown (no past run on this dataset): {rules}")
+        lines.append(f"time and GPU-hours unknown until a job of the rule has run on this dataset: {rules}")
     return lines
-
-
-def format_duration(seconds: float) -> str:
-    """Format a duration in hours, minutes or seconds."""
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 @command

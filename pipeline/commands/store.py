@@ -1,14 +1,20 @@
-r"""Import and export features in formats of other projects: HDF5 (TSP) and folders of .npy (PDVC, video_features).
+r"""Import and export features in formats of other projects: HDF5 (TSP, C3D, MDVC), folders of .npy (PDVC) and of .pt.
 
     sa-tsp store import downloaded/tsp/ --fps 15 --frames 16 --stride 16 \
         --corpus results/anet/corpus/manifest.json --output results/anet/features/tsp
     sa-tsp store import downloaded/i3d/ --suffix _rgb --fps 25 --frames 64 --stride 64 \
         --videos results/mine/video --output results/mine/features/i3d_rgb
+    sa-tsp store import mdvc.hdf5 --key i3d_features/rgb --fps 25 --frames 64 --stride 64 \
+        --corpus results/anet/corpus/manifest.json --output results/anet/features/i3d_rgb
     sa-tsp store export results/anet/features/tsp --output tsp.h5
     sa-tsp store export results/anet/features/tsp --output tsp/ --suffix _tsp
 
 Arrays are [rows, channels]; row i of a video lasts from i * stride / fps to (i * stride + frames) / fps seconds.
 See docs/exchange.md.
+
+Exit status: 0 if every array of a selected video could be used (a video without an array, or with an empty one, is no
+failure), 3 if some could not and their videos were left out, 2 if the user must change something first, 1 after an
+internal error.
 """
 
 import argparse
@@ -17,12 +23,17 @@ from pathlib import Path
 from typing import get_args
 
 from pipeline.config.command import build_parser, command
+from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
 from pipeline.features.exchange import VideoSelection, export_h5, export_npy, import_features
-from pipeline.features.external_files import H5_SUFFIXES
+from pipeline.features.external_array import ArraySelector
+from pipeline.features.external_h5 import H5_SUFFIXES
 from pipeline.features.shard import Dtype
 from pipeline.features.store import FeatureStore
 from pipeline.features.time_grid import ClipGrid
+
+SOME_REJECTED = 3
+"""Exit status if arrays of some videos could not be used."""
 
 
 @command
@@ -37,16 +48,16 @@ def main(argv: list[str] | None = None) -> int:
     exporting.add_argument("--suffix", default="", help="part between id and .npy: _rgb writes v_x_rgb.npy")
     args = arguments.parse_args(argv)
     if args.command == "import":
-        _import(args)
-    else:
-        _export(args)
+        return SOME_REJECTED if _import(args) else 0
+    _export(args)
     return 0
 
 
 def _add_import(importing: argparse.ArgumentParser) -> None:
-    importing.add_argument("source", type=Path, help="HDF5 file, folder of HDF5 files, or folder of .npy files")
+    importing.add_argument("source", type=Path, help="HDF5 file, or folder of HDF5, .npy or .pt files")
     importing.add_argument("--output", type=Path, required=True, help="results/{dataset}/features/{feature}")
-    importing.add_argument("--suffix", default="", help="part between id and .npy: _rgb reads v_x_rgb.npy")
+    importing.add_argument("--suffix", help="part between id and .npy or .pt: _rgb reads v_x_rgb.npy")
+    importing.add_argument("--key", help="HDF5: dataset in each video's group (i3d_features/rgb); .pt: key of a dict")
     importing.add_argument("--fps", type=float, required=True, help="frames (audio: samples) per second in a clip")
     importing.add_argument("--frames", type=int, required=True, help="frames of a clip")
     importing.add_argument("--stride", type=int, required=True, help="frames from one clip to the next")
@@ -57,7 +68,8 @@ def _add_import(importing: argparse.ArgumentParser) -> None:
     importing.add_argument("--overwrite", action="store_true", help="replace another feature in the output")
 
 
-def _import(args: argparse.Namespace) -> None:
+def _import(args: argparse.Namespace) -> list[RejectedVideo]:
+    """Import features; return the videos whose arrays could not be used."""
     if not (0 < args.fps < float("inf") and args.frames > 0 and args.stride > 0):
         raise PipelineError("--fps, --frames and --stride must be above 0")
     selection = None
@@ -65,12 +77,12 @@ def _import(args: argparse.Namespace) -> None:
         selection = VideoSelection.from_corpus(args.corpus)
     elif args.videos:
         selection = VideoSelection.from_reencoded(args.videos)
-    import_features(
+    return import_features(
         args.source,
         args.output,
         ClipGrid(args.fps, args.frames, args.stride),
         selection=selection,
-        suffix=args.suffix,
+        selector=ArraySelector(args.suffix, args.key),
         dtype=args.dtype,
         overwrite=args.overwrite,
     )

@@ -4,13 +4,13 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from pipeline.comparison.runs import DatasetRun, Runs
-from pipeline.config.compare_systems import Comparison, System
-from pipeline.evaluation.result import library_versions
+from pipeline.comparison.scored_datasets import ComparedDataset, ComparedDatasets
+from pipeline.config.compare_systems import ComparisonEntry, System
+from pipeline.evaluation.dataset_result import library_versions
 from pipeline.io.atomic import sha256
 from pipeline.provenance.benchmarks import last_run
 from pipeline.provenance.code_hash import code_hash
-from pipeline.provenance.walk import summarize_provenance
+from pipeline.provenance.trace import summarize_provenance
 
 STAGE = "compare_systems"
 
@@ -18,7 +18,7 @@ TRAINING_STAGES = ("pretrain_encoder", "train_proposer", "train_captioner", "fin
 """Stages whose settings the result repeats in full."""
 
 
-def describe_origins(runs: Runs, config: Comparison) -> dict[str, Any]:
+def describe_origins(datasets: ComparedDatasets, config: ComparisonEntry) -> dict[str, Any]:
     """Describe what was compared, by which code and settings it was made, and how long it took.
 
     Returns:
@@ -27,14 +27,14 @@ def describe_origins(runs: Runs, config: Comparison) -> dict[str, Any]:
         output -> digest of its settings; `trained`: output of a training -> its settings; `python` and `libraries`:
         versions.
     """
-    records = summarize_provenance([path for run in runs for path in run.inputs])
+    records = summarize_provenance([path for dataset in datasets for path in dataset.inputs])
     stages = {path: record for path, record in records.items() if "stage" in record}
     hashes: dict[str, set[str]] = {STAGE: {code_hash(f"pipeline.{STAGE}")}}
     for record in stages.values():
         hashes.setdefault(record["stage"], set()).add(record["code"])
     return {
         "settings": config.model_dump(mode="json"),
-        "artifacts": {run.folder.name: _artifacts_of(run, config) for run in runs},
+        "artifacts": {dataset.folder.name: _artifacts_of(dataset, config) for dataset in datasets},
         "code_hashes": {stage: " ".join(sorted(values)) for stage, values in sorted(hashes.items())},
         "config_digests": {path: record["config_digest"] for path, record in stages.items()},
         "trained": {path: record["config"] for path, record in stages.items() if record["stage"] in TRAINING_STAGES},
@@ -43,21 +43,21 @@ def describe_origins(runs: Runs, config: Comparison) -> dict[str, Any]:
     }
 
 
-def _artifacts_of(run: DatasetRun, config: Comparison) -> dict[str, Any]:
+def _artifacts_of(dataset: ComparedDataset, config: ComparisonEntry) -> dict[str, Any]:
     systems = {system.name: system for system in config.systems}
-    return {name: _describe_system(run, name, systems.get(name)) for name in run.captions}
+    return {name: _describe_system(dataset, name, systems.get(name)) for name in dataset.captions}
 
 
-def _describe_system(run: DatasetRun, name: str, system: System | None) -> dict[str, Any]:
+def _describe_system(dataset: ComparedDataset, name: str, system: System | None) -> dict[str, Any]:
     """Describe the files of a system.
 
     Args:
-        run: the dataset.
+        dataset: the dataset.
         name: name of the system.
         system: its settings; None for the control, which trains nothing of its own.
     """
     description: dict[str, Any] = {
-        "captions_sha256": {proposals: sha256(path) for proposals, path in run.captions[name].items()}
+        "captions_sha256": {proposals: sha256(path) for proposals, path in dataset.captions[name].items()}
     }
     if system is None:
         return description
@@ -66,10 +66,10 @@ def _describe_system(run: DatasetRun, name: str, system: System | None) -> dict[
         for member in system.members
         for stage in (("train_captioner",) if member.before_scst else ("train_captioner", "finetune_scst"))
     ]
-    if probe := run.probes.get(name):
+    if probe := dataset.probes.get(name):
         description["weights_sha256"] = probe["weights_sha256"]
         jobs.insert(0, f"pretrain_encoder/{probe['encoder']}")
-    description["seconds"] = {job: seconds for job in jobs if (seconds := _seconds(run.folder, job)) is not None}
+    description["seconds"] = {job: seconds for job in jobs if (seconds := _seconds(dataset.folder, job)) is not None}
     return description
 
 

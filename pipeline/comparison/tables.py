@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.comparison.runs import Runs
-from pipeline.config.compare_systems import CONTROL, Comparison, System
-from pipeline.evaluation.confidence import difference_by_seed, mean_by_seed, mean_with_ci
+from pipeline.comparison.scored_datasets import ComparedDatasets
+from pipeline.config.compare_systems import CONTROL, ComparisonEntry, System
+from pipeline.evaluation.confidence_intervals import difference_by_seed, mean_by_seed, mean_with_ci
 
 PROBES = ("action_accuracy", "region_accuracy", "concept_map")
 """Probe scores that tables show and differences compare."""
@@ -13,20 +13,20 @@ PROBES = ("action_accuracy", "region_accuracy", "concept_map")
 Row = dict[str, Any]
 
 
-def compute_tables(runs: Runs, config: Comparison) -> dict[str, Any]:
+def compute_tables(datasets: ComparedDatasets, config: ComparisonEntry) -> dict[str, Any]:
     """Compute the scores of all systems and the differences of all pairs.
 
     Returns:
         `seeds`, `split`, `videos` (number in each dataset), `systems` and `differences`. Each score has its `mean` over
         datasets and, `by_seed`, its value on each; scores of captions have a 95 % `interval` over videos besides.
     """
-    systems = [_system_row(runs, config, system) for system in _systems(config)]
+    systems = [_system_row(datasets, config, system) for system in _systems(config)]
     return {
         "seeds": config.seeds,
         "split": config.split,
-        "videos": [len(run.scores.videos) for run in runs],
+        "videos": [len(dataset.scores.videos) for dataset in datasets],
         "systems": systems,
-        "differences": _difference_rows(runs, config, {row["name"]: row for row in systems}),
+        "differences": _difference_rows(datasets, config, {row["name"]: row for row in systems}),
     }
 
 
@@ -68,7 +68,7 @@ def comparison_markdown(result: dict[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _systems(config: Comparison) -> Iterator[System]:
+def _systems(config: ComparisonEntry) -> Iterator[System]:
     """Iterate over the systems of a comparison, the control last."""
     yield from config.systems
     for system in config.systems:
@@ -76,7 +76,7 @@ def _systems(config: Comparison) -> Iterator[System]:
             yield system.model_copy(update={"name": CONTROL, "label": None, "feature": None, "paper": {}})
 
 
-def _system_row(runs: Runs, config: Comparison, system: System) -> Row:
+def _system_row(datasets: ComparedDatasets, config: ComparisonEntry, system: System) -> Row:
     row: Row = {
         "name": system.name,
         "label": system.title,
@@ -85,19 +85,20 @@ def _system_row(runs: Runs, config: Comparison, system: System) -> Row:
         "scores": {
             proposals: {
                 metric: mean_with_ci(
-                    [run.video_scores(system.name, proposals, metric) for run in runs], config.scores.bootstrap
+                    [dataset.video_scores(system.name, proposals, metric) for dataset in datasets],
+                    config.scores.bootstrap,
                 )
-                for metric in runs[0].metrics
+                for metric in datasets[0].metrics
             }
-            for proposals in runs[0].captions[system.name]
+            for proposals in datasets[0].captions[system.name]
         },
     }
     if system.feature is not None:
-        row["probe"] = _probe_scores([run.probes[system.name] for run in runs])
+        row["probe"] = _probe_scores([dataset.probes[system.name] for dataset in datasets])
     return row
 
 
-def _difference_rows(runs: Runs, config: Comparison, systems: dict[str, Row]) -> list[Row]:
+def _difference_rows(datasets: ComparedDatasets, config: ComparisonEntry, systems: dict[str, Row]) -> list[Row]:
     """Compute how much higher each system scores than the other of its pair on the same videos."""
     rows = []
     for pair in config.reported_pairs:
@@ -107,13 +108,13 @@ def _difference_rows(runs: Runs, config: Comparison, systems: dict[str, Row]) ->
             proposals: {
                 metric: mean_with_ci(
                     [
-                        run.video_scores(pair.system, proposals, metric)
-                        - run.video_scores(pair.compared_to, proposals, metric)
-                        for run in runs
+                        dataset.video_scores(pair.system, proposals, metric)
+                        - dataset.video_scores(pair.compared_to, proposals, metric)
+                        for dataset in datasets
                     ],
                     config.scores.bootstrap,
                 )
-                for metric in runs[0].metrics
+                for metric in datasets[0].metrics
             }
             for proposals in system["scores"]
             if proposals in baseline["scores"]

@@ -42,7 +42,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate_json(json.dumps(data))
         except ValidationError as error:
-            raise PipelineError("; ".join(plain_lines(error, where, cls))) from None
+            raise PipelineError("; ".join(validation_messages(error, where, cls))) from None
 
     def to_json(self) -> str:
         """Return the settings as JSON with sorted keys: equal settings have equal texts."""
@@ -113,7 +113,7 @@ def _without_machine_settings(value: Any, plain: Any) -> Any:
     return plain
 
 
-def plain_lines(error: ValidationError, where: str, model: type[BaseModel]) -> list[str]:
+def validation_messages(error: ValidationError, where: str, model: type[BaseModel]) -> list[str]:
     """Return one plain sentence for each error of a validation.
 
     Args:
@@ -145,7 +145,7 @@ def known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> set[s
         model: the model of the whole.
         location: keys, indices and tags of unions, as pydantic lists them in an error.
     """
-    candidates = alternatives(model)
+    candidates = union_members(model)
     for part in location:
         below = [inner for candidate in candidates for inner in _below(candidate, part)]
         # A part that is no key is the tag of a union: it selects one of the alternatives.
@@ -157,24 +157,24 @@ def _below(candidate: Any, part: str | int) -> list[Any]:
     """Return the types of what a type holds under a key or index; none if it holds nothing there."""
     if is_model(candidate):
         field = candidate.model_fields.get(str(part))
-        return alternatives(field.annotation) if field else []
+        return union_members(field.annotation) if field else []
     if get_origin(candidate) is dict:
-        return alternatives(get_args(candidate)[1])
+        return union_members(get_args(candidate)[1])
     if get_origin(candidate) is list and isinstance(part, int):
-        return alternatives(get_args(candidate)[0])
+        return union_members(get_args(candidate)[0])
     return []
 
 
-def alternatives(annotation: Any) -> list[Any]:
+def union_members(annotation: Any) -> list[Any]:
     """Return the types that an annotation stands for: members of unions, without Annotated and root models."""
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
-        return alternatives(_input_type(inner, metadata))
+        return union_members(_input_type(inner, metadata))
     if get_origin(annotation) in (Union, UnionType):
-        return [inner for member in get_args(annotation) for inner in alternatives(member)]
+        return [inner for member in get_args(annotation) for inner in union_members(member)]
     if is_model(annotation) and issubclass(annotation, RootModel):
         root = annotation.model_fields["root"]
-        return alternatives(_input_type(root.annotation, root.metadata))
+        return union_members(_input_type(root.annotation, root.metadata))
     return [annotation]
 
 

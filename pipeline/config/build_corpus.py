@@ -8,7 +8,7 @@ from pipeline.config.base import Section
 from pipeline.config.readers import READERS, check_reader
 
 
-class SplitFractions(Section):
+class ValidationSplitFractions(Section):
     """How the official validation videos are divided, by a hash of their id; the rest is left out."""
 
     enlarged: float = Field(0.8, ge=0, le=1, description="part for training, beside the training set (section 2)")
@@ -66,7 +66,9 @@ class BuildCorpus(Section):
     limit_videos: int | None = Field(
         None, ge=1, description="use only the first so many videos (by id) of each split that have a file; null: all"
     )
-    fractions: SplitFractions = Field(SplitFractions(), description="division of the official validation set")
+    fractions: ValidationSplitFractions = Field(
+        ValidationSplitFractions(), description="division of the official validation set"
+    )
     pins: dict[str, Literal["enlarged", "val", "test"]] = Field(
         {}, description="split of single official validation videos, by id, instead of the hash"
     )

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_or
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.config.base import Settings, alternatives, is_model
+from pipeline.config.base import Settings, is_model, union_members
 from pipeline.errors import PipelineError, nearest
 
 MACHINE_FAULTS = {
@@ -42,7 +42,7 @@ LIST = "..."
 """End of the type of a setting that takes several values."""
 
 
-class Parser(argparse.ArgumentParser):
+class SettingsParser(argparse.ArgumentParser):
     """An argument parser that adds one flag for each setting of a section, and whose errors are one line.
 
     The flags are added when the arguments are parsed, after all other arguments are known. A setting whose flag is
@@ -105,14 +105,14 @@ class Parser(argparse.ArgumentParser):
         return options
 
 
-def build_parser(doc: str | None, **kwargs: Any) -> Parser:
+def build_parser(doc: str | None, **kwargs: Any) -> SettingsParser:
     """Return a parser whose description is the module's docstring, shown as written.
 
     Args:
         doc: the docstring.
         kwargs: as for `argparse.ArgumentParser`.
     """
-    return Parser(description=doc, **{"prog": _program(), **kwargs})
+    return SettingsParser(description=doc, **{"prog": _program(), **kwargs})
 
 
 def _program() -> str | None:
@@ -135,7 +135,7 @@ def add_config(arguments: argparse.ArgumentParser, section: type[Settings], name
         default="{}",
         help=f"the section `{name}` of the configuration as JSON, or a file with it (default: all defaults)",
     )
-    if isinstance(arguments, Parser):
+    if isinstance(arguments, SettingsParser):
         arguments.section = (section, name)
 
 
@@ -161,12 +161,12 @@ def list_settings(model: type[BaseModel], prefix: str = "") -> dict[str, Setting
         prefix: key path of the model, with a dot at the end.
     """
     settings: dict[str, SettingHelp] = {}
-    kinds = [kind for kind in alternatives(model) if is_model(kind)]
+    kinds = [kind for kind in union_members(model) if is_model(kind)]
     for kind in kinds:
         for name, field in kind.model_fields.items():
             key = f"{prefix}{name}"
-            nested = [inner for inner in alternatives(field.annotation) if is_model(inner)]
-            if not nested or type(None) in alternatives(field.annotation):
+            nested = [inner for inner in union_members(field.annotation) if is_model(inner)]
+            if not nested or type(None) in union_members(field.annotation):
                 settings[key] = _merge_kinds(settings.get(key), _describe_setting(field))
             for inner in nested:
                 for path, setting in list_settings(inner, f"{key}.").items():
@@ -199,7 +199,7 @@ def _type_name(annotation: Any) -> str:
     if get_origin(annotation) is list and (name := _type_name(get_args(annotation)[0])) in ("int", "float", "str"):
         return f"{name}{LIST}"
     names: list[str] = []
-    for member in alternatives(annotation):
+    for member in union_members(annotation):
         if get_origin(member) is Literal:
             names += [value if isinstance(value, str) else json.dumps(value) for value in get_args(member)]
         elif member is type(None):

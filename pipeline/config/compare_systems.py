@@ -83,8 +83,8 @@ class SystemPair(Section):
     compared_to: str = Field(description="name of a system, or `control`")
 
 
-class Comparison(Section):
-    """Which systems are compared, on which corpora, and how they are scored."""
+class ComparisonEntry(Section):
+    """One comparison: which systems are compared, on which corpora, and how they are scored."""
 
     TARGET = "results/{dataset}_ablation.json"
 
@@ -156,7 +156,7 @@ class Comparison(Section):
         return files
 
 
-def ensembles(comparisons: Iterable[Comparison]) -> dict[str, list[EnsembleMember]]:
+def collect_ensembles(comparisons: Iterable[ComparisonEntry]) -> dict[str, list[EnsembleMember]]:
     """Return the members of all systems of several captioners, by the name that their caption files begin with.
 
     Raises:
@@ -173,13 +173,13 @@ def ensembles(comparisons: Iterable[Comparison]) -> dict[str, list[EnsembleMembe
 
 
 DEFAULT_COMPARISONS = {
-    "pretraining": Comparison(
+    "pretraining": ComparisonEntry(
         systems=[System(name="sa_tsp", members=[EnsembleMember(captioner="sa_tsp")], feature="sa_tsp")],
         pairs=[SystemPair(system="sa_tsp", compared_to=CONTROL)],
         control="sa_tsp",
         seeds=[31, 32, 33],
     ),
-    "ablation": Comparison(
+    "ablation": ComparisonEntry(
         systems=[
             System(name="single", members=[EnsembleMember(captioner="sa_tsp", before_scst=True)]),
             System(

@@ -1,7 +1,7 @@
 """Names of datasets: how they are written, what variants they name, and which dataset a result belongs to.
 
 `<name>` has a file `config/datasets/<name>.yaml`. `<name>_s<seed>` and `<name>_smoke` are variants of it, which
-`pipeline.config.variants` configures.
+`pipeline.config.dataset_variants` configures.
 """
 
 import re
@@ -32,15 +32,15 @@ class SeededName:
     seed: int
 
 
-def split_seed(dataset: str) -> SeededName | None:
+def parse_seeded_name(dataset: str) -> SeededName | None:
     """Split `<base>_s<seed>` into its parts; return None for any other name."""
     match = _SEEDED.fullmatch(dataset)
     return SeededName(match["base"], int(match["seed"])) if match else None
 
 
-def base_of(dataset: str) -> str:
+def base_dataset(dataset: str) -> str:
     """Return `<base>` of a name `<base>_s<seed>`, and any other name unchanged."""
-    seeded = split_seed(dataset)
+    seeded = parse_seeded_name(dataset)
     return seeded.base if seeded else dataset
 
 

@@ -15,7 +15,7 @@ from pipeline.config.registry import Registry, Spec
 from pipeline.errors import PipelineError
 
 
-class EncoderSettings(Section):
+class ArchitectureSettings(Section):
     """Settings that every clip encoder has."""
 
     bn_momentum: float = Field(
@@ -46,18 +46,18 @@ ENCODERS = Registry(
         EncoderSpec(
             "r2plus1d_34",
             "R(2+1)D with 34 layers, in the form of its IG-65M weights (TSP, SA-TSP)",
-            EncoderSettings,
+            ArchitectureSettings,
             f"{_MODULE}:r2plus1d_34",
             dim=512,
         ),
         EncoderSpec(
-            "r2plus1d_18", "torchvision's R(2+1)D with 18 layers", EncoderSettings, f"{_MODULE}:r2plus1d_18", 512
+            "r2plus1d_18", "torchvision's R(2+1)D with 18 layers", ArchitectureSettings, f"{_MODULE}:r2plus1d_18", 512
         ),
-        EncoderSpec("r3d_18", "torchvision's 3D ResNet with 18 layers", EncoderSettings, f"{_MODULE}:r3d_18", 512),
+        EncoderSpec("r3d_18", "torchvision's 3D ResNet with 18 layers", ArchitectureSettings, f"{_MODULE}:r3d_18", 512),
         EncoderSpec(
             "r2plus1d_narrow",
             "a narrow R(2+1)D that can be trained on a CPU",
-            EncoderSettings,
+            ArchitectureSettings,
             f"{_MODULE}:r2plus1d_narrow",
             dim=128,
         ),

@@ -25,7 +25,7 @@ RANDOM = "random"
 """The value of `weights` that asks for random weights instead of a file."""
 
 
-class Extraction(Section):
+class PassSettings(Section):
     """Settings of one pass over videos, shared by all extractors of the pass."""
 
     tail: Tail = Field(
@@ -48,7 +48,7 @@ class Extraction(Section):
     )
 
 
-class ShardExtraction(Extraction):
+class ShardPassSettings(PassSettings):
     """Settings of one pass over a shard of re-encoded videos."""
 
     max_rejected: float = Field(
@@ -56,7 +56,7 @@ class ShardExtraction(Extraction):
     )
 
 
-class PublishedFeature(ShardExtraction):
+class PublishedFeatureSettings(ShardPassSettings):
     """Feature of a published network. Extractors with options derive their own settings from this class."""
 
     extractor: str = Field(description="name of the network (`sa-tsp features --list`)")
@@ -75,13 +75,13 @@ class PublishedFeature(ShardExtraction):
         return name
 
 
-class FlowFeature(PublishedFeature):
+class FlowFeatureSettings(PublishedFeatureSettings):
     """Feature of a network that reads optical flow."""
 
     flow: FlowMethod = Field("raft", description="optical flow: `raft` (torchvision) or `tvl1` (OpenCV, on the CPU)")
 
 
-class VggishFeature(PublishedFeature):
+class VggishFeatureSettings(PublishedFeatureSettings):
     """Feature of VGGish."""
 
     relu: bool = Field(True, description="apply ReLU to the last layer, as most published VGGish features do")
@@ -147,7 +147,7 @@ class ExtractorSpec(Spec):
         arguments: keyword arguments of `build`, for networks that have several variants.
     """
 
-    settings: type[PublishedFeature]
+    settings: type[PublishedFeatureSettings]
     modality: Modality
     dim: int
     grid: WindowGrid
@@ -195,7 +195,7 @@ def _encoder(name: str, description: str, weights: WeightFile, architecture: str
     return ExtractorSpec(
         name=name,
         description=description,
-        settings=PublishedFeature,
+        settings=PublishedFeatureSettings,
         build="pipeline.features.networks.video_encoder:build",
         modality="frames",
         dim=512,
@@ -216,7 +216,7 @@ EXTRACTORS = Registry(
         ExtractorSpec(
             name="resnet152",
             description="ResNet-152 on ImageNet (torchvision: ResNet152_Weights.IMAGENET1K_V1)",
-            settings=PublishedFeature,
+            settings=PublishedFeatureSettings,
             build="pipeline.features.networks.resnet:build",
             modality="frames",
             dim=2048,
@@ -227,7 +227,7 @@ EXTRACTORS = Registry(
         ExtractorSpec(
             name="i3d_rgb",
             description="I3D (Inception-v1), RGB, ImageNet then Kinetics-400; DeepMind's, converted by pytorch-i3d",
-            settings=PublishedFeature,
+            settings=PublishedFeatureSettings,
             build="pipeline.features.networks.i3d:build_rgb",
             modality="frames",
             dim=1024,
@@ -239,7 +239,7 @@ EXTRACTORS = Registry(
             name="i3d_flow",
             description="I3D (Inception-v1), optical flow, ImageNet then Kinetics-400; DeepMind's, converted by "
             "pytorch-i3d",
-            settings=FlowFeature,
+            settings=FlowFeatureSettings,
             build="pipeline.features.networks.i3d:build_flow",
             modality="frames",
             dim=1024,
@@ -251,7 +251,7 @@ EXTRACTORS = Registry(
         ExtractorSpec(
             name="tsn_rgb",
             description="Temporal segment network (BN-Inception), RGB, ImageNet then Kinetics-400",
-            settings=PublishedFeature,
+            settings=PublishedFeatureSettings,
             build="pipeline.features.networks.bn_inception:build_rgb",
             modality="frames",
             dim=1024,
@@ -262,7 +262,7 @@ EXTRACTORS = Registry(
         ExtractorSpec(
             name="tsn_flow",
             description="Temporal segment network (BN-Inception), optical flow, ImageNet then Kinetics-400",
-            settings=FlowFeature,
+            settings=FlowFeatureSettings,
             build="pipeline.features.networks.bn_inception:build_flow",
             modality="frames",
             dim=1024,
@@ -274,7 +274,7 @@ EXTRACTORS = Registry(
         ExtractorSpec(
             name="slowfast_r50",
             description="SlowFast R50 8 x 8 on Kinetics-400 (pytorchvideo)",
-            settings=PublishedFeature,
+            settings=PublishedFeatureSettings,
             build="pipeline.features.networks.slowfast:build",
             modality="frames",
             dim=2304,
@@ -286,7 +286,7 @@ EXTRACTORS = Registry(
         ExtractorSpec(
             name="vggish",
             description="VGGish on YouTube-8M; Google's, converted by torchvggish",
-            settings=VggishFeature,
+            settings=VggishFeatureSettings,
             build="pipeline.features.networks.vggish:build",
             modality="sound",
             dim=128,
@@ -298,7 +298,7 @@ EXTRACTORS = Registry(
         ExtractorSpec(
             name="clip_vit_b32",
             description="CLIP ViT-B/32 (OpenAI)",
-            settings=PublishedFeature,
+            settings=PublishedFeatureSettings,
             build="pipeline.features.networks.openai_clip:build",
             modality="frames",
             dim=512,
@@ -310,7 +310,7 @@ EXTRACTORS = Registry(
         ExtractorSpec(
             name="clip_rn101",
             description="CLIP ResNet-101 (OpenAI)",
-            settings=PublishedFeature,
+            settings=PublishedFeatureSettings,
             build="pipeline.features.networks.openai_clip:build",
             modality="frames",
             dim=512,

@@ -12,25 +12,25 @@ from pydantic import Field, model_validator
 from pipeline.config.base import Section, Settings
 from pipeline.config.build_corpus import BuildCorpus
 from pipeline.config.captioners import CAPTIONERS
-from pipeline.config.compare_systems import DEFAULT_COMPARISONS, Comparison, ensembles
-from pipeline.config.dataset_names import COMPARISON, DATASET, SMOKE, split_seed
+from pipeline.config.compare_systems import DEFAULT_COMPARISONS, ComparisonEntry, collect_ensembles
+from pipeline.config.dataset_names import COMPARISON, DATASET, SMOKE, parse_seeded_name
+from pipeline.config.dataset_variants import rehearsal_config, reseeded_config
 from pipeline.config.evaluate import Evaluate
-from pipeline.config.extract_features import KINDS, EncoderFeature, ExtractFeatures
+from pipeline.config.extract_features import FEATURE_KINDS, EncoderFeatureSettings, FeatureEntry
 from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.config.losses import build_losses
 from pipeline.config.make_demo import MakeDemo
 from pipeline.config.mine_concepts import MineConcepts
 from pipeline.config.pool_features import PoolFeatures
-from pipeline.config.pretrain_encoder import GlobalFeature, PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry, GlobalFeature
 from pipeline.config.probe_encoder import ProbeEncoder
-from pipeline.config.propose_events import GroundTruthProposals, LearnedProposals, ProposeEvents
+from pipeline.config.propose_events import GroundTruthProposalSettings, LearnedProposalSettings, ProposalsEntry
 from pipeline.config.proposers import BoundarySettings
 from pipeline.config.reencode import Reencode
 from pipeline.config.select_captions import EnsembleMember, SelectCaptions
-from pipeline.config.train_captioner import CaptionerEntry, TrainCaptioner
-from pipeline.config.train_proposer import TrainProposer
-from pipeline.config.variants import rehearse, reseed
+from pipeline.config.train_captioner import CaptionerEntry, CrossEntropySettings
+from pipeline.config.train_proposer import ProposerEntry
 from pipeline.config.write_report import WriteReport
 from pipeline.config.write_submission import WriteSubmission
 from pipeline.errors import PipelineError, nearest
@@ -52,29 +52,29 @@ class Config(Section):
     build_corpus: BuildCorpus = Field(BuildCorpus(), description="annotations and raw videos")
     reencode: Reencode = Field(Reencode(), description="re-encoding at a constant frame rate")
     mine_concepts: MineConcepts = Field(MineConcepts(), description="concepts, vocabulary and IDF")
-    pretrain_encoder: dict[str, PretrainEncoder] = Field(
+    pretrain_encoder: dict[str, EncoderEntry] = Field(
         {
-            "initial": PretrainEncoder(epochs=0, losses=build_losses(action=1.0)),
-            "sa_tsp": PretrainEncoder(global_feature=GlobalFeature(feature="initial")),
+            "initial": EncoderEntry(epochs=0, losses=build_losses(action=1.0)),
+            "sa_tsp": EncoderEntry(global_feature=GlobalFeature(feature="initial")),
         },
         description="encoders, by name; `initial` has the initial weights of the others and is not trained here: its "
         "features are pooled to video features",
     )
-    extract_features: dict[str, ExtractFeatures] = Field(
-        {name: ExtractFeatures(EncoderFeature(encoder=name)) for name in ("initial", "sa_tsp")},
+    extract_features: dict[str, FeatureEntry] = Field(
+        {name: FeatureEntry(EncoderFeatureSettings(encoder=name)) for name in ("initial", "sa_tsp")},
         description="features, by name",
     )
     pool_features: PoolFeatures = Field(PoolFeatures(), description="one vector per video, pooled over its features")
     probe_encoder: ProbeEncoder = Field(ProbeEncoder(), description="linear probes of features")
-    train_proposer: dict[str, TrainProposer] = Field(
-        {"learned": TrainProposer(BoundarySettings(features=["sa_tsp"]))}, description="proposers, by name"
+    train_proposer: dict[str, ProposerEntry] = Field(
+        {"learned": ProposerEntry(BoundarySettings(features=["sa_tsp"]))}, description="proposers, by name"
     )
-    propose_events: dict[str, ProposeEvents] = Field(
-        {"gt": ProposeEvents(GroundTruthProposals()), "learned": ProposeEvents(LearnedProposals())},
+    propose_events: dict[str, ProposalsEntry] = Field(
+        {"gt": ProposalsEntry(GroundTruthProposalSettings()), "learned": ProposalsEntry(LearnedProposalSettings())},
         description="proposals, by name; `gt` and `learned` are scored",
     )
-    train_captioner: dict[str, TrainCaptioner] = Field(
-        {"sa_tsp": TrainCaptioner.parse({"features": ["sa_tsp"]}, "train_captioner.sa_tsp")},
+    train_captioner: dict[str, CaptionerEntry] = Field(
+        {"sa_tsp": CaptionerEntry.parse({"features": ["sa_tsp"]}, "train_captioner.sa_tsp")},
         description="captioners, by name",
     )
     finetune_scst: FinetuneScst = Field(FinetuneScst(), description="self-critical training of captioners")
@@ -88,7 +88,7 @@ class Config(Section):
         WriteSubmission(), description="the submission file for the challenge's test set"
     )
     write_report: WriteReport = Field(WriteReport(), description="tables, plots and the report page")
-    compare_systems: dict[str, Comparison] = Field(
+    compare_systems: dict[str, ComparisonEntry] = Field(
         DEFAULT_COMPARISONS, description="comparisons of captioning systems, by name: results/<dataset>_<name>.json"
     )
 
@@ -120,7 +120,7 @@ class Config(Section):
         for name, proposer in self.train_proposer.items():
             _check_features(f"train_proposer.{name}.features", proposer.root.features, self.extract_features)
         for name, proposals in self.propose_events.items():
-            if isinstance(proposals.root, LearnedProposals):
+            if isinstance(proposals.root, LearnedProposalSettings):
                 _check_entries(f"propose_events.{name}.proposer", [proposals.root.proposer], self.train_proposer)
         for name, captioner in self.train_captioner.items():
             for stream, features in captioner.root.streams.items():
@@ -155,7 +155,7 @@ class Config(Section):
                         f"{key}.systems.{system.name}: captioner {captioners[0]!r} reads {', '.join(features)}, not "
                         f"{system.feature}"
                     )
-        ensembles(self.compare_systems.values())
+        collect_ensembles(self.compare_systems.values())
         return self
 
     def _check_global_feature(self, encoder: str) -> None:
@@ -184,12 +184,12 @@ class Config(Section):
     def used_proposers(self) -> list[str]:
         """Return the trained proposers that `propose_events` names, sorted."""
         entries = [proposals.root for proposals in self.propose_events.values()]
-        return sorted({entry.proposer for entry in entries if isinstance(entry, LearnedProposals)})
+        return sorted({entry.proposer for entry in entries if isinstance(entry, LearnedProposalSettings)})
 
     def _encoders(self, features: Iterable[str]) -> list[str]:
         """Return the encoders, trained here, that make some features; a published network has none."""
         entries = [self.extract_features[feature].root for feature in features]
-        return [entry.encoder for entry in entries if isinstance(entry, EncoderFeature)]
+        return [entry.encoder for entry in entries if isinstance(entry, EncoderFeatureSettings)]
 
 
 @cache
@@ -230,7 +230,7 @@ def load_config(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) 
 
     Args:
         dataset: name of a file in `config/datasets/`, or a variant `<name>_s<seed>` or `<name>_smoke` (see
-            `pipeline.config.variants`).
+            `pipeline.config.dataset_variants`).
         overrides: the user's settings, from --configfile and --config; they override everything else.
         folder: the configuration folder.
 
@@ -243,9 +243,9 @@ def load_config(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) 
     if dataset.endswith(SMOKE):
         base = dataset.removesuffix(SMOKE)
         complete = Config.parse(_merge_files(base, overrides, folder), "").model_dump(mode="json")
-        return Config.parse(rehearse(complete, base), "")
-    if seeded := split_seed(dataset):
-        return Config.parse(reseed(_merge_files(seeded.base, overrides, folder), seeded.base, seeded.seed), "")
+        return Config.parse(rehearsal_config(complete, base), "")
+    if seeded := parse_seeded_name(dataset):
+        return Config.parse(reseeded_config(_merge_files(seeded.base, overrides, folder), seeded.base, seeded.seed), "")
     return Config.parse(_merge_files(dataset, overrides, folder), "")
 
 
@@ -280,14 +280,14 @@ def _merge_entries(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]
         return over
     if over.get("architecture") in CAPTIONERS and over["architecture"] != base.get("architecture"):
         # Of the settings of a captioner of another architecture only those of the training remain.
-        base = {key: value for key, value in base.items() if key in CaptionerEntry.model_fields}
+        base = {key: value for key, value in base.items() if key in CrossEntropySettings.model_fields}
     return merge_settings(base, over)
 
 
 def _is_other_kind(base: dict[str, Any], over: dict[str, Any]) -> bool:
     """Return whether an entry names another kind than the entry that it is merged into."""
-    kind_key = next((key for key in KINDS if key in over), None)
-    is_feature = any(key in base for key in KINDS)
+    kind_key = next((key for key in FEATURE_KINDS if key in over), None)
+    is_feature = any(key in base for key in FEATURE_KINDS)
     return over.get("kind", base.get("kind")) != base.get("kind") or (
         is_feature and kind_key is not None and kind_key not in base
     )

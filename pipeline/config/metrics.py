@@ -1,6 +1,7 @@
 """The metrics of captions: one spec each. Config, tables, `--help` and documents list the metrics from here.
 
-To add a metric, write a module with a class derived from `pipeline.evaluation.metric.Metric`, and add a spec below.
+To add a metric, write a module with a class derived from `PairMetric` or `VideoMetric` of `pipeline.evaluation.metric`,
+and add a spec below: see docs/recipes.md.
 """
 
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ class MetricSpec(Spec):
     Attributes:
         kind: `pair`: scores the matched (caption, reference) pairs of a video, at each tIoU threshold.
             `video`: scores all captions of a video against all references of an annotator, in time order.
-        values: names of its values. In results, those of a pair metric are keys of their own; those of a video metric
-            are under the name of the metric.
-        headline: the value that tables show.
-        title: heading of its column in tables.
+        values: names of its values, in the order in which `score` returns them. In results, those of a pair metric are
+            keys of their own; those of a video metric are under the name of the metric.
+        headline: the value that stands for the metric in the report and in comparisons. Of a video metric, it is also
+            the only value with an interval and with a score of each video.
+        title: heading of its column in the report.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("description", "kind")

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import MACHINE, Device, Section, device_field, steps_field
 from pipeline.config.clip_geometry import ClipGeometry
-from pipeline.config.encoders import Architecture, EncoderSettings
+from pipeline.config.encoders import Architecture, ArchitectureSettings
 from pipeline.config.losses import Losses, build_losses
 from pipeline.config.pool_features import Pool
 
@@ -18,7 +18,7 @@ class GlobalFeature(Section):
     pool: Pool = Field("max", description="pooling over all clips of a video")
 
 
-class PretrainEncoder(EncoderSettings):
+class EncoderEntry(ArchitectureSettings):
     """Pretraining of one encoder: L = action + alpha region + beta concepts (SA-TSP, Equation 1).
 
     The papers' variants by `losses`: TAC is `{action: 1.0}`, TSP `{action: 1.0, region: 1.0}`, TSP without the action

@@ -8,7 +8,7 @@ from pipeline.config.base import Device, Section, Settings, device_field
 from pipeline.config.proposers import ProposalSelection, validate_kind
 
 
-class GroundTruthProposals(Section):
+class GroundTruthProposalSettings(Section):
     """The annotated events themselves."""
 
     kind: Literal["gt"] = Field("gt", description="the annotated events themselves")
@@ -17,7 +17,7 @@ class GroundTruthProposals(Section):
     )
 
 
-class FileProposals(Section):
+class FileProposalSettings(Section):
     """Proposals of a file."""
 
     kind: Literal["file"] = Field("file", description="proposals of a file, clipped to the videos and checked")
@@ -29,7 +29,7 @@ class FileProposals(Section):
     )
 
 
-class LearnedProposals(ProposalSelection):
+class LearnedProposalSettings(ProposalSelection):
     """Proposals of a trained proposer."""
 
     kind: Literal["learned"] = Field(
@@ -39,18 +39,22 @@ class LearnedProposals(ProposalSelection):
     device: Device = device_field()
 
 
-KINDS: dict[str, type[Section]] = {"gt": GroundTruthProposals, "file": FileProposals, "learned": LearnedProposals}
+PROPOSAL_KINDS: dict[str, type[Section]] = {
+    "gt": GroundTruthProposalSettings,
+    "file": FileProposalSettings,
+    "learned": LearnedProposalSettings,
+}
 """The value of `kind` -> its settings."""
 
 
 def _validate(entry: Any, _handler: Any) -> Any:
-    return validate_kind(entry, KINDS)
+    return validate_kind(entry, PROPOSAL_KINDS)
 
 
-ProposalSettings = GroundTruthProposals | FileProposals | LearnedProposals
+ProposalSettings = GroundTruthProposalSettings | FileProposalSettings | LearnedProposalSettings
 
 
-class ProposeEvents(
+class ProposalsEntry(
     RootModel[
         Annotated[
             SerializeAsAny[ProposalSettings],

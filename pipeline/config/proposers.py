@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal, Union
 from pydantic import Field
 
 from pipeline.config.base import Section, Settings
-from pipeline.config.combination import Align, Missing, align_field, missing_field
+from pipeline.config.feature_combination import Align, Missing, align_field, missing_field
 from pipeline.config.registry import Registry, Spec
-from pipeline.config.training import TrainingSettings, epochs_field, lr_field
+from pipeline.config.training import FeatureTrainingSettings, epochs_field, lr_field
 
 
 class ProposalSelection(Section):
@@ -37,7 +37,7 @@ class ProposalSelection(Section):
     )
 
 
-class ProposerFeatureSettings(Section):
+class ProposerBaseSettings(Section):
     """The kind of a proposer, and the features that it reads."""
 
     kind: str
@@ -46,7 +46,7 @@ class ProposerFeatureSettings(Section):
     missing: Missing = missing_field()
 
 
-class ProposerSettings(TrainingSettings, ProposerFeatureSettings):
+class ProposerSettings(FeatureTrainingSettings, ProposerBaseSettings):
     """Settings that all proposers share: their features, their training and their validation."""
 
     epochs: int = epochs_field(20)

@@ -5,7 +5,7 @@ readers, metrics, losses): it holds the settings models and the registry. The co
 built, so that reading the configuration imports no network. The unions of the configuration, the tables of the
 documents and the parameters of the tests are made from the registries.
 
-To add a part, write one module and add one spec to the registry of its kind: see CONTRIBUTING.md.
+To add a part, write one module and add one spec to the registry of its kind: see docs/recipes.md.
 """
 
 import importlib

@@ -72,10 +72,3 @@ def _flow(value: Any) -> str:
     if isinstance(value, str) and value.replace("_", "").replace("/", "").replace(".", "").isalnum():
         return value if not value[0].isdigit() else json.dumps(value)
     return json.dumps(value)
-
-
-if __name__ == "__main__":  # pragma: no cover
-    from pathlib import Path
-
-    Path("config/config.yaml").write_text(config_yaml(), encoding="utf-8")
-    Path("config/schema.json").write_text(schema_json(), encoding="utf-8")

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, RootModel, Serializ
 
 from pipeline.config.base import Settings
 from pipeline.config.captioners import CAPTIONERS, DEFAULT_CAPTIONER, CaptionerSettings
-from pipeline.config.combination import Align, Missing, align_field, missing_field
+from pipeline.config.feature_combination import Align, Missing, align_field, missing_field
 from pipeline.config.training import CaptionerTrainingSettings
 from pipeline.errors import nearest
 
@@ -53,7 +53,7 @@ class CaptionerFeatureSettings(CaptionerSettings):
     missing: Missing = missing_field()
 
 
-class CaptionerEntry(CaptionerTrainingSettings, CaptionerFeatureSettings):
+class CrossEntropySettings(CaptionerTrainingSettings, CaptionerFeatureSettings):
     """Cross-entropy training of one captioner; the settings of its architecture come beside these."""
 
     max_words: int = Field(28, ge=1, description="maximum number of words per caption; longer sentences are truncated")
@@ -96,15 +96,16 @@ class CaptionerEntry(CaptionerTrainingSettings, CaptionerFeatureSettings):
 
 
 @cache
-def entry_model(settings: type[CaptionerSettings]) -> type[CaptionerEntry]:
+def entry_model(settings: type[CaptionerSettings]) -> type[CrossEntropySettings]:
     """Build the model of an entry: the training settings and the settings of one architecture."""
-    bases = cast("tuple[type[CaptionerEntry], ...]", (settings, CaptionerEntry))
-    return create_model(f"Train{settings.__name__}", __base__=bases, __doc__=settings.__doc__, __module__=__name__)
+    bases = cast("tuple[type[CrossEntropySettings], ...]", (settings, CrossEntropySettings))
+    name = settings.__name__.removesuffix("Settings") + "Entry"
+    return create_model(name, __base__=bases, __doc__=settings.__doc__, __module__=__name__)
 
 
 def _validate(entry: Any, _handler: Any) -> Any:
     """Validate plain data as the entry of the captioner that its key `architecture` names."""
-    if isinstance(entry, CaptionerEntry):
+    if isinstance(entry, CrossEntropySettings):
         return entry
     if not isinstance(entry, dict):
         raise ValueError("expected a mapping of settings")
@@ -124,8 +125,10 @@ def _any_entry() -> Any:
     return united
 
 
-class TrainCaptioner(
-    RootModel[Annotated[SerializeAsAny[CaptionerEntry], WrapValidator(_validate, json_schema_input_type=_any_entry())]],
+class CaptionerEntry(
+    RootModel[
+        Annotated[SerializeAsAny[CrossEntropySettings], WrapValidator(_validate, json_schema_input_type=_any_entry())]
+    ],
     Settings,
 ):
-    """Cross-entropy training of one captioner."""
+    """One captioner: its cross-entropy training, and the architecture that `architecture` names."""

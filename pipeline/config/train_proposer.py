@@ -8,7 +8,7 @@ from pipeline.config.base import Settings
 from pipeline.config.proposers import ANY_PROPOSER, ProposerSettings, validate_proposer
 
 
-class TrainProposer(
+class ProposerEntry(
     RootModel[
         Annotated[
             SerializeAsAny[ProposerSettings],

@@ -22,7 +22,7 @@ def lr_field(default: float) -> Any:
     return Field(default, gt=0, description="initial learning rate of Adam")
 
 
-class TrainingSettings(Section):
+class FeatureTrainingSettings(Section):
     """Settings of every training on cached features."""
 
     epochs: int = epochs_field(40)
@@ -41,7 +41,7 @@ class TrainingSettings(Section):
     )
 
 
-class CaptionerTrainingSettings(TrainingSettings):
+class CaptionerTrainingSettings(FeatureTrainingSettings):
     """Settings that cross-entropy and self-critical training of captioners share."""
 
     splits: list[Literal["train", "enlarged"]] = Field(

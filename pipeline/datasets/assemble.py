@@ -26,7 +26,7 @@ class CorpusTables:
         rejects: rows of `rejects.parquet`.
         counts: how many annotations were changed or left out, by reason.
         labels: the classes of the label map; None without one.
-        background_given: whether the annotations state the background.
+        has_annotated_background: whether the annotations state the background.
         references: captioned videos of each validation file, as annotated.
     """
 
@@ -36,7 +36,7 @@ class CorpusTables:
     rejects: list[RejectedVideo] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     labels: list[str] | None = None
-    background_given: bool = False
+    has_annotated_background: bool = False
     references: list[dict[str, CaptionedVideo]] = field(default_factory=list)
 
     def reject(self, video: str, source: str, reason: str, detail: str) -> None:
@@ -62,7 +62,7 @@ def assemble_corpus(config: BuildCorpus) -> CorpusTables:
 
     tables = CorpusTables(
         labels=_read_label_map(config, actions),
-        background_given=_background_given(config, actions),
+        has_annotated_background=_has_annotated_background(config, actions),
         references=captioned[1:],
     )
     for video, split in sorted(splits.items()):
@@ -78,7 +78,7 @@ def assemble_corpus(config: BuildCorpus) -> CorpusTables:
             tables.reject(video, "videos", "over_limit", f"build_corpus.limit_videos is {config.limit_videos}")
         if video in actions:
             _add_actions(tables, video, actions[video], drop_duplicates=config.duplicates == "drop")
-            if tables.background_given:
+            if tables.has_annotated_background:
                 _add_background(tables, video, actions[video])
         for number, source in enumerate(captioned):
             if video in source:
@@ -136,7 +136,7 @@ def _read_label_map(config: BuildCorpus, actions: dict[str, ActionVideo]) -> lis
     return list(labels)
 
 
-def _background_given(config: BuildCorpus, actions: dict[str, ActionVideo]) -> bool:
+def _has_annotated_background(config: BuildCorpus, actions: dict[str, ActionVideo]) -> bool:
     """Return whether the annotations' own background is used; then all videos must state it, or none."""
     stated = {entry.background is not None for entry in actions.values()}
     if config.background == "given" and len(stated) == 2:

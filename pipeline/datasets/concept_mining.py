@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.datasets.tagger import TaggedWord, Tagger, is_stop, strip_possessive, tag_sentences
 from pipeline.datasets.text import split_words
 from pipeline.errors import PipelineError
+from pipeline.io.progress import Progress
 
 
 def find_concepts(
@@ -30,7 +31,10 @@ def find_concepts(
         (occurrences), idf (log of sentences over sentences with it), forms (no form belongs to two concepts).
     """
     kinds = set(parts_of_speech)
-    tagged = [[word for word in sentence if word.pos in kinds] for sentence in tag_sentences(sentences, tagger)]
+    progress, tagged = Progress("sentences", len(sentences)), []
+    for sentence in tag_sentences(sentences, tagger):
+        tagged.append([word for word in sentence if word.pos in kinds])
+        progress.step()
     lemma_of = _lemma_of_forms(tagged)
     concept_of = {form: lemma if lemmatise else strip_possessive(form) for form, lemma in lemma_of.items()}
     stopped = {concept_of[form] for form, lemma in lemma_of.items() if is_stop(form) or is_stop(lemma)}

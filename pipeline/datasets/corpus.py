@@ -150,7 +150,7 @@ class Corpus:
         return read_rows(self.manifest.file("rejects.parquet"), RejectedVideo)
 
     @property
-    def background_given(self) -> bool:
+    def has_annotated_background(self) -> bool:
         """Whether the annotations state the background; if not, background is what lies between actions."""
         return self.manifest.metadata.get("background") == "given"
 
@@ -160,7 +160,7 @@ class Corpus:
         label_map: list[str] | None = self.manifest.metadata.get("labels")
         return label_map or sorted({segment.label for segment in self.segments if segment.label is not None})
 
-    def of_splits(self, *splits: str) -> list[CorpusVideo]:
+    def videos_of_splits(self, *splits: str) -> list[CorpusVideo]:
         """Return the videos of the given splits that have a file.
 
         Raises:
@@ -180,7 +180,7 @@ class Corpus:
                 events.setdefault(event.video, {}).setdefault(event.annotator, []).append(event)
         return events
 
-    def rejected(self, videos: Path) -> list[RejectedVideo]:
+    def reencoding_rejects(self, videos: Path) -> list[RejectedVideo]:
         """Return the videos that `reencode` rejected.
 
         Args:
@@ -188,7 +188,7 @@ class Corpus:
         """
         return [row for path in self._shard_tables(videos, "rejects.parquet") for row in read_rows(path, RejectedVideo)]
 
-    def partial(self, videos: Path) -> list[PartialVideo]:
+    def partial_videos(self, videos: Path) -> list[PartialVideo]:
         """Return the damaged videos of which `reencode` kept the part before the first error.
 
         Args:

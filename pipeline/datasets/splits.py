@@ -2,7 +2,7 @@
 
 import hashlib
 
-from pipeline.config.build_corpus import SplitFractions
+from pipeline.config.build_corpus import ValidationSplitFractions
 
 
 def unit_hash(video: str, purpose: str) -> float:
@@ -11,7 +11,7 @@ def unit_hash(video: str, purpose: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def validation_split(video: str, fractions: SplitFractions) -> str | None:
+def validation_split(video: str, fractions: ValidationSplitFractions) -> str | None:
     """Return the split of an official validation video; None if the fractions leave it out."""
     position = unit_hash(video, "split")
     upper = 0.0

@@ -5,6 +5,7 @@ in the lexicon of the lemminflect package, and decides between several parts of 
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import lemminflect
@@ -33,6 +34,9 @@ _BEFORE_VERBS = frozenset(
         *("he", "she", "it", "they", "who"),
     ]
 )
+
+CACHED_WORDS = 1 << 16
+"""Words whose entries of the lexicon are kept: looking a word up takes longer than the rest of the tagging."""
 
 
 class TaggedWord(NamedTuple):
@@ -79,13 +83,13 @@ def _load_language(tagger: Tagger) -> Language:
 @Language.component("lexicon_tagger")
 def lexicon_tagger(doc: Doc) -> Doc:
     """Set `pos_` and `lemma_` of every token from lemminflect's lexicon; `X` for words that are not in it."""
-    kinds = [_lexicon_kinds(token) for token in doc]
-    for index, token in enumerate(doc):
-        previous = doc[index - 1] if index else None
+    tokens = list(doc)
+    kinds = [_lexicon_kinds(token.text) for token in tokens]
+    for index, token in enumerate(tokens):
+        previous = tokens[index - 1] if index else None
         next_kinds = kinds[index + 1] if index + 1 < len(doc) else frozenset()
         token.pos_ = _choose(token.text, kinds[index], previous, next_kinds)
-        lemmas = lemminflect.getLemma(strip_possessive(token.text), token.pos_) if token.pos_ != "X" else ()
-        token.lemma_ = lemmas[0] if lemmas else token.text
+        token.lemma_ = _lexicon_lemma(token.text, token.pos_)
     return doc
 
 
@@ -99,9 +103,17 @@ def strip_possessive(word: str) -> str:
     return word.removesuffix("'s").removesuffix("'")
 
 
-def _lexicon_kinds(token: Token) -> frozenset[str]:
+@lru_cache(CACHED_WORDS)
+def _lexicon_kinds(word: str) -> frozenset[str]:
     """Return the content parts of speech that the lexicon lists for a word."""
-    return frozenset(lemminflect.getAllLemmas(strip_possessive(token.text))) & frozenset(_PREFERENCE)
+    return frozenset(lemminflect.getAllLemmas(strip_possessive(word))) & frozenset(_PREFERENCE)
+
+
+@lru_cache(CACHED_WORDS)
+def _lexicon_lemma(word: str, pos: str) -> str:
+    """Return the lemma that the lexicon lists for a word, or else the word."""
+    lemmas = lemminflect.getLemma(strip_possessive(word), pos) if pos != "X" else ()
+    return lemmas[0] if lemmas else word
 
 
 def _choose(word: str, kinds: frozenset[str], previous: Token | None, next_kinds: frozenset[str]) -> str:

@@ -4,7 +4,6 @@ An unreadable clip never ends an epoch: its row of the batch is masked, and its 
 """
 
 import contextlib
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +23,7 @@ from pipeline.encoders.clip_reader import ClipReader
 from pipeline.encoders.clip_transforms import transform_batch
 from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
+from pipeline.threads import count_cores
 
 PREFETCH = 2
 """Batches that each worker reads ahead."""
@@ -89,7 +89,7 @@ class ClipLoader:
         global_features: Float[Tensor, "videos dim"] | None = None,
     ) -> None:
         self._reader, self._clip, self.device = reader, clip, device
-        self._workers = min(workers, _num_cores())
+        self._workers = min(workers, count_cores())
         self._global_rows = {video: row for row, video in enumerate(videos)}
         self._global_features = None if global_features is None else global_features.to(device)
         self._batch_sampler = _BatchSampler()
@@ -292,8 +292,3 @@ def _unpack(packed: PackedClips, device: torch.device) -> ReadClips:
             clips.append(flat[offset : offset + size].view(shape))
             offset += size
     return clips
-
-
-def _num_cores() -> int:
-    """Return the number of cores that this process may use; a container or a cluster job may have few of them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

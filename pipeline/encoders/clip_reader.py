@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
-from pipeline.training.log import Progress
+from pipeline.io.progress import Progress
 from pipeline.video.decode import read_frames
 from pipeline.video.shard import ReencodedVideo
 
@@ -101,7 +101,7 @@ class ClipReader:
             if size + needed <= max_bytes:
                 chosen.append(video)
                 size += needed
-        progress = Progress("decoding videos into memory", len(chosen))
+        progress = Progress("videos decoded", len(chosen))
         with ThreadPoolExecutor(threads) as pool:  # threads suffice: the decoder releases Python's lock
             for video, frames in zip(chosen, pool.map(self._decode, chosen), strict=True):
                 if frames is not None:

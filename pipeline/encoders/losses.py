@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.config.losses import LOSSES, AsymmetricLossSettings, LossSettings
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.encoders.sampling import BACKGROUND, FOREGROUND, NO_ACTION, ClipSample
 
 Targets = dict[str, Tensor]
@@ -24,7 +24,7 @@ Targets = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Mean:
+class CountedMean:
     """A mean over clips of a batch.
 
     Attributes:
@@ -88,10 +88,10 @@ class LossTerm(ABC):
         """Return the targets of a batch of clips, which may be empty."""
 
     @abstractmethod
-    def loss(self, logits: Float[Tensor, "batch outputs"], targets: Targets) -> Mean:
+    def loss(self, logits: Float[Tensor, "batch outputs"], targets: Targets) -> CountedMean:
         """Compute the mean loss over the clips that count."""
 
-    def metrics(self, logits: Float[Tensor, "batch outputs"], targets: Targets) -> dict[str, Mean]:
+    def metrics(self, logits: Float[Tensor, "batch outputs"], targets: Targets) -> dict[str, CountedMean]:
         """Compute metrics that are means over clips, for training and validation."""
         del logits, targets
         return {}
@@ -126,14 +126,14 @@ class ActionTerm(LossTerm):
         """Return `action`: the class of each clip, NO_ACTION for background."""
         return {"action": torch.tensor([sample.action for sample in samples], dtype=torch.int64, device=device)}
 
-    def loss(self, logits: Float[Tensor, "batch actions"], targets: Targets) -> Mean:
+    def loss(self, logits: Float[Tensor, "batch actions"], targets: Targets) -> CountedMean:
         """Compute the cross-entropy."""
         action = targets["action"]
-        total = functional.cross_entropy(_float32(logits), action, ignore_index=NO_ACTION, reduction="sum")
+        total = functional.cross_entropy(upcast_to_float32(logits), action, ignore_index=NO_ACTION, reduction="sum")
         count = (action != NO_ACTION).sum()
-        return Mean(total / count.clamp(min=1), count)
+        return CountedMean(total / count.clamp(min=1), count)
 
-    def metrics(self, logits: Float[Tensor, "batch actions"], targets: Targets) -> dict[str, Mean]:
+    def metrics(self, logits: Float[Tensor, "batch actions"], targets: Targets) -> dict[str, CountedMean]:
         """Compute the accuracy."""
         action = targets["action"]
         return {"accuracy": _accuracy(logits.argmax(1) == action, (action != NO_ACTION).sum())}
@@ -156,12 +156,12 @@ class RegionTerm(LossTerm):
         regions = [BACKGROUND if sample.action == NO_ACTION else FOREGROUND for sample in samples]
         return {"region": torch.tensor(regions, dtype=torch.int64, device=device)}
 
-    def loss(self, logits: Float[Tensor, "batch 2"], targets: Targets) -> Mean:
+    def loss(self, logits: Float[Tensor, "batch 2"], targets: Targets) -> CountedMean:
         """Compute the cross-entropy."""
         region = targets["region"]
-        return Mean(functional.cross_entropy(_float32(logits), region), _num_clips(region))
+        return CountedMean(functional.cross_entropy(upcast_to_float32(logits), region), _num_clips(region))
 
-    def metrics(self, logits: Float[Tensor, "batch 2"], targets: Targets) -> dict[str, Mean]:
+    def metrics(self, logits: Float[Tensor, "batch 2"], targets: Targets) -> dict[str, CountedMean]:
         """Compute the accuracy."""
         region = targets["region"]
         return {"accuracy": _accuracy(logits.argmax(1) == region, _num_clips(region))}
@@ -192,7 +192,7 @@ class ConceptsTerm(LossTerm):
             "has_caption": torch.tensor(has_caption, dtype=torch.bool, device=device),
         }
 
-    def loss(self, logits: Float[Tensor, "batch concepts"], targets: Targets) -> Mean:
+    def loss(self, logits: Float[Tensor, "batch concepts"], targets: Targets) -> CountedMean:
         """Compute the asymmetric loss."""
         settings = self.settings
         assert isinstance(settings, AsymmetricLossSettings)
@@ -246,7 +246,15 @@ class Heads(nn.ModuleDict):
         return {name: head(concatenated if name in self._with_global else features) for name, head in self.items()}
 
 
-def mean_over_clips(values: Float[Tensor, "batch"], mask: Bool[Tensor, "batch"]) -> Mean:
+def upcast_to_float32(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Convert logits to float32; float64 stays. Under autocast logits may be bfloat16, too coarse for a loss.
+
+    Call it first in `LossTerm.loss`, unless the functions of the loss do it (`asymmetric_loss` does).
+    """
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def mean_over_clips(values: Float[Tensor, "batch"], mask: Bool[Tensor, "batch"]) -> CountedMean:
     """Compute the mean over the clips that count; the mean of no clips is 0, not NaN.
 
     Args:
@@ -254,7 +262,7 @@ def mean_over_clips(values: Float[Tensor, "batch"], mask: Bool[Tensor, "batch"])
         mask: whether a clip counts.
     """
     count = mask.sum()
-    return Mean((values * mask).sum() / count.clamp(min=1), count)
+    return CountedMean((values * mask).sum() / count.clamp(min=1), count)
 
 
 def linear_head(dim: int, num_outputs: int) -> nn.Linear:
@@ -265,7 +273,7 @@ def linear_head(dim: int, num_outputs: int) -> nn.Linear:
     return layer
 
 
-def build_loss_terms(config: PretrainEncoder, num_labels: NumLabels) -> dict[str, LossTerm]:
+def build_loss_terms(config: EncoderEntry, num_labels: NumLabels) -> dict[str, LossTerm]:
     """Build the terms of the loss that have a weight and at least one class, in the order of the registry."""
     active = config.losses.active().items()
     terms = {name: LOSSES[name].load()(name, settings, num_labels) for name, settings in active}
@@ -282,7 +290,7 @@ class BatchLoss:
     """
 
     total: Float[Tensor, ""]
-    terms: dict[str, Mean]
+    terms: dict[str, CountedMean]
 
 
 def pretraining_loss(
@@ -321,7 +329,7 @@ def asymmetric_loss(
         gamma_pos: focusing parameter of the positives.
         margin: negatives below this probability cost nothing.
     """
-    x = _float32(logits)
+    x = upcast_to_float32(logits)
     positive = -torch.exp(gamma_pos * functional.logsigmoid(-x)) * functional.logsigmoid(x)
     excess = torch.sigmoid(x) - margin
     # 1 - p_m is at most 1. It is computed from sigmoid(-x), which keeps its digits where p rounds to 1.
@@ -370,13 +378,8 @@ def mean_average_precision(
     return float(np.mean(precisions)) if precisions else 0.0
 
 
-def _float32(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Convert logits to float32 at least: half precision is for the layers, not for the losses."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _accuracy(correct: Bool[Tensor, "batch"], count: Int64[Tensor, ""]) -> Mean:
-    return Mean(correct.sum() / count.clamp(min=1), count)
+def _accuracy(correct: Bool[Tensor, "batch"], count: Int64[Tensor, ""]) -> CountedMean:
+    return CountedMean(correct.sum() / count.clamp(min=1), count)
 
 
 def _num_clips(targets: Int64[Tensor, "batch"]) -> Int64[Tensor, ""]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.encoders.losses import Heads, NumLabels, build_loss_terms
 from pipeline.encoders.r2plus1d import build_encoder
 from pipeline.io.atomic import write_json
@@ -21,7 +21,7 @@ class PretrainingModel(nn.Module):
         global_dim: channels of the global video feature that heads may see; 0 without one.
     """
 
-    def __init__(self, config: PretrainEncoder, num_labels: NumLabels, global_dim: int = 0) -> None:
+    def __init__(self, config: EncoderEntry, num_labels: NumLabels, global_dim: int = 0) -> None:
         super().__init__()
         self.encoder = build_encoder(config.architecture, config.bn_momentum)
         self.loss_terms = build_loss_terms(config, num_labels)
@@ -38,7 +38,7 @@ class PretrainingModel(nn.Module):
 
 
 def write_model(
-    folder: Path, model: PretrainingModel, config: PretrainEncoder, *, labels: list[str], concepts: list[str]
+    folder: Path, model: PretrainingModel, config: EncoderEntry, *, labels: list[str], concepts: list[str]
 ) -> list[Path]:
     """Write `model.safetensors` and `config.json`.
 

@@ -13,7 +13,7 @@ from pipeline.encoders.weight_files import read_encoder_weights
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import read_json
 from pipeline.provenance.manifest import read_manifest
-from pipeline.training.weights import check_fits
+from pipeline.training.weights import check_state_dict
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def read_encoder(manifest: Path) -> PretrainedEncoder:
     clip = ClipGeometry.parse(settings["clip"], "pretrain_encoder.clip")
     encoder = build_encoder(settings["architecture"])
     weights = read_encoder_weights(listed.file("model.safetensors"))
-    check_fits(weights.path, weights.encoder, encoder)
+    check_state_dict(weights.path, weights.encoder, encoder)
     encoder.load_state_dict(weights.encoder)
     sha256 = listed.files["model.safetensors"]["sha256"]
     return PretrainedEncoder(encoder.eval(), settings["architecture"], clip, sha256)

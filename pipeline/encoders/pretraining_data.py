@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.datasets.concepts import Concept
 from pipeline.datasets.corpus import Corpus, RejectedVideo
 from pipeline.encoders.clip_reader import num_clip_frames
@@ -22,7 +22,7 @@ from pipeline.encoders.sampling import (
 )
 from pipeline.errors import PipelineError
 from pipeline.features.pooled import PooledVideoFeatures
-from pipeline.training.seeds import generator
+from pipeline.training.seeds import numpy_generator
 from pipeline.video.shard import ReencodedVideo
 
 
@@ -66,14 +66,14 @@ class PretrainingData:
         """Numbers of action classes and concepts."""
         return NumLabels(len(self.labels), len(self.concepts))
 
-    def train_samples(self, epoch: int, config: PretrainEncoder) -> list[ClipSample]:
+    def train_samples(self, epoch: int, config: EncoderEntry) -> list[ClipSample]:
         """Draw the training clips of an epoch, in their order."""
-        rng = generator("pretrain_encoder", config.seed, "clips", epoch)
+        rng = numpy_generator("pretrain_encoder", config.seed, "clips", epoch)
         return self.sampler.draw_training(
             self.train.foreground, self.train.background, config.clips_per_segment, rng, balance=config.balance
         )
 
-    def val_samples(self, config: PretrainEncoder) -> list[ClipSample]:
+    def val_samples(self, config: EncoderEntry) -> list[ClipSample]:
         """Return the validation clips, the same for every epoch."""
         return self.sampler.validation_samples(self.val.all, config.clips_per_segment)
 
@@ -85,7 +85,7 @@ class PretrainingData:
 def build_pretraining_data(
     corpus: Corpus,
     videos: Mapping[str, ReencodedVideo],
-    config: PretrainEncoder,
+    config: EncoderEntry,
     concepts: list[Concept],
     global_features: PooledVideoFeatures | None = None,
 ) -> PretrainingData:
@@ -105,7 +105,7 @@ def build_pretraining_data(
     available = videos.keys() if global_features is None else videos.keys() & set(global_features.videos)
     splits: dict[str, list[str]] = {"train": ["train"], "val": [*config.val_splits]}
     by_split = {
-        split: {row.video: videos[row.video] for row in corpus.of_splits(*names) if row.video in available}
+        split: {row.video: videos[row.video] for row in corpus.videos_of_splits(*names) if row.video in available}
         for split, names in splits.items()
     }
     if not by_split["train"] and config.epochs:
@@ -124,7 +124,7 @@ def build_pretraining_data(
     return PretrainingData(corpus.labels, concepts, used, segments["train"], segments["val"], sampler, unused)
 
 
-def _check_classes(corpus: Corpus, foreground: list[RegionSegment], num_videos: int, config: PretrainEncoder) -> None:
+def _check_classes(corpus: Corpus, foreground: list[RegionSegment], num_videos: int, config: EncoderEntry) -> None:
     if not foreground:
         raise PipelineError(
             f"{corpus.manifest.path}: no foreground: none of {num_videos} training videos has "
@@ -146,7 +146,7 @@ def _list_unused(
     videos: Mapping[str, ReencodedVideo],
     used: Mapping[str, ReencodedVideo],
     segments: Mapping[str, SplitSegments],
-    config: PretrainEncoder,
+    config: EncoderEntry,
 ) -> list[RejectedVideo]:
     """List the videos of the splits that no clip is drawn from, with the reason; log the counts."""
     names = {name for of_split in splits.values() for name in of_split}
@@ -173,7 +173,7 @@ def _list_unused(
 
 
 def _collect_segments(
-    split: str, corpus: Corpus, videos: Mapping[str, ReencodedVideo], config: PretrainEncoder
+    split: str, corpus: Corpus, videos: Mapping[str, ReencodedVideo], config: EncoderEntry
 ) -> SplitSegments:
     durations = {video: row.duration for video, row in videos.items()}
     actions = action_segments(corpus.segments, durations, corpus.labels)
@@ -182,7 +182,7 @@ def _collect_segments(
     if config.learns_regions:
         gaps = (
             annotated_background(corpus.segments, durations)
-            if corpus.background_given
+            if corpus.has_annotated_background
             else background_segments(actions, durations, config.background_gap)
         )
         background = drop_short(gaps, config.clip.seconds)

@@ -6,6 +6,7 @@ the heads of their pretraining.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,8 @@ from pipeline.encoders.sampling import (
     background_segments,
 )
 from pipeline.features.combined import CombinedFeatures
+from pipeline.io.progress import Progress
+from pipeline.training.seeds import numpy_generator
 
 MAX_ITERATIONS = 1000
 """Largest number of L-BFGS iterations; a few dozen are usual."""
@@ -77,12 +80,12 @@ def build_probe_dataset(
         splits: names of the splits.
         concepts: the concepts, by index.
     """
-    videos = [row.video for row in corpus.of_splits(*splits) if row.video in features.videos]
+    videos = [row.video for row in corpus.videos_of_splits(*splits) if row.video in features.videos]
     durations = {video: features.videos[video] for video in videos}
     actions = action_segments(corpus.segments, durations, corpus.labels)
     background = (
         annotated_background(corpus.segments, durations)
-        if corpus.background_given
+        if corpus.has_annotated_background
         else background_segments(actions, durations, features.grid.frames / features.grid.fps)
     )
     segments: dict[str, list[RegionSegment]] = {video: [] for video in videos}
@@ -122,6 +125,22 @@ def _label_video(
             clips.has_caption[row] = True
             clips.concepts[row, list(concepts)] = True
     return clips
+
+
+def draw_clips(dataset: ProbeDataset, max_clips: int | None) -> ProbeDataset:
+    """Return `max_clips` clips of the dataset, drawn at random without repetition; all clips if it has no more.
+
+    The draw depends on the numbers of clips only: of features with equal time grids it takes the same clips.
+
+    Args:
+        dataset: clips; their order stays.
+        max_clips: largest number of clips; None for all.
+    """
+    num_clips = len(dataset.features)
+    if max_clips is None or num_clips <= max_clips:
+        return dataset
+    rows = np.sort(numpy_generator("probe clips").choice(num_clips, max_clips, replace=False))
+    return ProbeDataset(*(column[rows] for column in vars(dataset).values()))
 
 
 @dataclass(frozen=True)
@@ -171,19 +190,25 @@ def fit_classes(features: FeatureRows, classes: Classes, num_classes: int, l2: f
     return LinearProbe(scaler, weights, bias)
 
 
-def fit_concepts(features: FeatureRows, concepts: ConceptMatrix, l2: float) -> LinearProbe:
+def fit_concepts(features: FeatureRows, concepts: ConceptMatrix, l2: float, workers: int = 1) -> LinearProbe:
     """Fit a classifier of each concept: minimise mean binary cross-entropy + l2 / 2 |weights|^2; the bias is free.
 
     Args:
         features: features of the clips.
         concepts: whether each clip shows each concept. A concept that all or no clips show gets weights of 0.
         l2: L2 penalty, above 0.
+        workers: threads; each fits one concept at a time.
     """
     scaler = StandardScaler().fit(_float64(features))
     x = scaler.transform(_float64(features))
     weights, bias = np.zeros((x.shape[1], concepts.shape[1])), np.zeros(concepts.shape[1])
-    for index in np.flatnonzero(concepts.any(axis=0) & ~concepts.all(axis=0)):
-        weights[:, index], bias[index] = _fit_logistic(x, concepts[:, index], l2)
+    columns = np.flatnonzero(concepts.any(axis=0) & ~concepts.all(axis=0))
+    progress = Progress("concepts", len(columns))
+    with ThreadPoolExecutor(workers) as pool:
+        fits = pool.map(lambda index: _fit_logistic(x, concepts[:, index], l2), columns)
+        for index, (direction, offset) in zip(columns, fits, strict=True):
+            weights[:, index], bias[index] = direction, offset
+            progress.step()
     return LinearProbe(scaler, weights, bias)
 
 
@@ -233,13 +258,16 @@ def class_accuracy(
     }
 
 
-def concept_precisions(train: ProbeDataset, test: ProbeDataset, l2: float) -> dict[int, dict[str, float]]:
+def concept_precisions(
+    train: ProbeDataset, test: ProbeDataset, l2: float, workers: int = 1
+) -> dict[int, dict[str, float]]:
     """Compute the average precision of a probe for each concept.
 
     Args:
         train: clips to fit on.
         test: clips to measure on; clips without a caption are left out of both.
         l2: L2 penalty.
+        workers: threads; each fits one concept at a time.
 
     Returns:
         index of each concept that clips of both sides show -> its `average_precision`; and `chance`, the share of test
@@ -249,7 +277,7 @@ def concept_precisions(train: ProbeDataset, test: ProbeDataset, l2: float) -> di
     indices = np.flatnonzero(concepts.any(axis=0) & test_concepts.any(axis=0))
     if not len(indices):
         return {}
-    probe = fit_concepts(train.features[train.has_caption], concepts[:, indices], l2)
+    probe = fit_concepts(train.features[train.has_caption], concepts[:, indices], l2, workers)
     logits = probe.logits(test.features[test.has_caption])
     return {
         int(index): {

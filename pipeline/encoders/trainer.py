@@ -19,14 +19,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.encoders.clip_loader import ClipBatch, ClipLoader
-from pipeline.encoders.losses import LossTerm, Mean, Targets, pretraining_loss, selection_score
+from pipeline.encoders.losses import CountedMean, LossTerm, Targets, pretraining_loss, selection_score
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
+from pipeline.io.progress import Progress
 from pipeline.training.distributed import SINGLE_PROCESS, ProcessGroup
-from pipeline.training.log import Progress
 from pipeline.training.precision import autocast
 from pipeline.training.training_loop import MidEpochCheckpoint
 
@@ -36,7 +36,7 @@ WARMUP_START = 1e-5
 """Factor on the learning rates at the first step of the warm-up (TSP's code)."""
 
 
-def build_optimizer(model: PretrainingModel, config: PretrainEncoder, head_lr: float) -> torch.optim.SGD:
+def build_optimizer(model: PretrainingModel, config: EncoderEntry, head_lr: float) -> torch.optim.SGD:
     """Build SGD with one learning rate for the backbone and one for the heads.
 
     A frozen stem keeps its weights; its batch statistics are still updated, as in TSP.
@@ -51,7 +51,7 @@ def build_optimizer(model: PretrainingModel, config: PretrainEncoder, head_lr: f
     return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
-def lr_factor(step: int, steps_per_epoch: int, config: PretrainEncoder) -> float:
+def lr_factor(step: int, steps_per_epoch: int, config: EncoderEntry) -> float:
     """Return the factor on the peak learning rates: linear warm-up, then a decay at each milestone, both in steps.
 
     Args:
@@ -124,7 +124,7 @@ class EncoderTrainer:
 
     model: PretrainingModel
     optimizer: torch.optim.SGD
-    config: PretrainEncoder
+    config: EncoderEntry
     loader: ClipLoader
     device: torch.device
     group: ProcessGroup = SINGLE_PROCESS
@@ -149,10 +149,10 @@ class EncoderTrainer:
         config = self.config
         steps = split_microbatches(samples, config.batch_size, config.accumulate_steps)[: config.steps_per_epoch]
         of_rank = [microbatches_of_rank(step, config.accumulate_steps, self.group) for step in steps]
-        state = mid_epoch.load() if mid_epoch else None
+        state = mid_epoch.epoch_state() if mid_epoch else None
         first = state["steps"] if state else 0
         metrics = self._epoch_metrics(state["sums"] if state else None)
-        progress = Progress(f"epoch {epoch}, steps", len(steps) - first)
+        progress = Progress("steps", len(steps), first)
         batches = self._batches([part for step in of_rank[first:] for part in step])
         for number, microbatches in enumerate(steps[first:], start=first):
             factor = lr_factor((epoch - 1) * len(steps) + number, len(steps), config) * config.accumulate_steps
@@ -198,7 +198,10 @@ class EncoderTrainer:
         rows = {name: [self._empty_rows(term)] for name, term in terms.items()}
         size = self.config.batch_size
         parts = [samples[first : first + size] for first in range(0, len(samples), size)]
-        for batch in self._batches(parts[self.group.rank :: self.group.world_size]):
+        parts = parts[self.group.rank :: self.group.world_size]
+        progress = Progress("validation batches", len(parts))
+        for batch in self._batches(parts):
+            progress.step()
             logits, targets, num_clips = self._forward(batch)
             if num_clips == 0:
                 continue
@@ -277,14 +280,14 @@ class EpochMetrics:
             the total loss, for the gradient.
         """
         loss = pretraining_loss(logits, targets, self._terms)
-        self._add("loss", Mean(loss.total, torch.full((), num_clips, dtype=torch.int64, device=self._device)))
+        self._add("loss", CountedMean(loss.total, torch.full((), num_clips, dtype=torch.int64, device=self._device)))
         for name, term in self._terms.items():
             self._add(f"{name}_loss", loss.terms[name])
             for metric, mean in term.metrics(logits[name], targets[name]).items():
                 self._add(f"{name}_{metric}", mean)
         return loss.total
 
-    def _add(self, name: str, mean: Mean) -> None:
+    def _add(self, name: str, mean: CountedMean) -> None:
         total = mean.value.detach().double() * mean.count
         self._sums[self._names.index(name)] += torch.stack([total, mean.count.double()])
 

@@ -10,18 +10,17 @@ The content of a file, not its name, tells which of four formats it has:
 - any of these in safetensors.
 
 `read_state_dict` also reads the files of the extractors (`pipeline.features.networks`): state dicts under other keys,
-and VGGish's PCA, which holds NumPy arrays; arrays of numbers are the other class that reading allows.
+and VGGish's PCA, which holds NumPy arrays. Arrays and scalars of numbers are the other classes that reading allows: a
+checkpoint often holds its best score as a NumPy scalar. The prefix `module.` of torch's DataParallel is dropped.
 
 TSP's label list makes region 0 "Action" and 1 "No action"; here, as in the paper (Section 3.3), 0 is background. The
 rows of a published region head are therefore swapped while reading. Action classes are sorted by name in both.
 """
 
-import argparse
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +31,8 @@ from torch import Tensor, nn
 from pipeline.encoders.r2plus1d import ClipEncoder
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import sha256
-from pipeline.training.weights import check_fits
+from pipeline.training.torch_files import load_torch_file
+from pipeline.training.weights import check_state_dict
 
 SHA256_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.pth$")
 """How torch.hub names published files: `-` and the first digits of their sha256."""
@@ -41,15 +41,8 @@ _PICKLED_SUFFIXES = (".pth", ".pt", ".pyth")
 _STATE_DICT_KEYS = ("model", "model_state", "state_dict")
 """Keys of the state dict in a training checkpoint: TSP's, pytorchvideo's, and that of older PyTorch examples."""
 
-# Classes in pickled arrays of numbers, under their names in NumPy before and since version 2.
-_ARRAY_CLASSES: list[Any] = [
-    np.ndarray,
-    np.dtype,
-    np.dtypes.Float32DType,
-    np.dtypes.Float64DType,
-    (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),  # type: ignore[attr-defined]
-    (np._core.multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),  # type: ignore[attr-defined]
-]
+_DATA_PARALLEL = "module."
+"""What torch's DataParallel puts in front of the name of every tensor."""
 
 _ENCODER_PREFIX = re.compile(r"^(?:features|encoder)\.")
 _HEAD = re.compile(r"^(?:fc(?P<number>[12]?)|heads\.(?P<name>\w+))\.(?P<part>weight|bias)$")
@@ -128,28 +121,23 @@ def _load(path: Path) -> Mapping[str, Tensor]:
             raise PipelineError(f"{path}: weights cannot be read ({error})") from None
     if path.suffix not in _PICKLED_SUFFIXES:
         raise PipelineError(f"{path}: weights must be a .safetensors or a .pth file")
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace, *_ARRAY_CLASSES]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises a dozen kinds of errors in torch, failed assertions among them
-        raise PipelineError(f"{path}: weights cannot be read without executing code ({_reason(error)})") from None
+    content = load_torch_file(path)
     state = content
     if isinstance(content, dict):
         state = next((content[key] for key in _STATE_DICT_KEYS if isinstance(content.get(key), dict)), content)
-        state = {name: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for name, v in state.items()}
+        state = {
+            name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+            for name, value in state.items()
+            if not isinstance(value, np.generic)  # a best score or an epoch beside the weights
+        }
     is_state_dict = isinstance(state, dict) and all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     )
     if not is_state_dict:
         raise PipelineError(f"{path}: holds no plain state dict (names and tensors)")
+    while state and all(name.startswith(_DATA_PARALLEL) for name in state):
+        state = {name.removeprefix(_DATA_PARALLEL): tensor for name, tensor in state.items()}
     return state
-
-
-def _reason(error: Exception) -> str:
-    """Return torch's reason for refusing a file, without its advice on how to read it anyway."""
-    message = str(error)
-    line = next(iter((message.partition("WeightsUnpickler error: ")[2] or message).splitlines()), "")
-    return line.partition(". ")[0] or type(error).__name__
 
 
 def load_initial_weights(path: Path, encoder: ClipEncoder, heads: nn.ModuleDict | None = None) -> EncoderWeights:
@@ -170,7 +158,7 @@ def load_initial_weights(path: Path, encoder: ClipEncoder, heads: nn.ModuleDict 
             first keys that differ); or it has none of the heads.
     """
     weights = read_encoder_weights(path)
-    check_fits(path, weights.encoder, encoder)
+    check_state_dict(path, weights.encoder, encoder)
     encoder.load_state_dict(weights.encoder)
     if heads is not None:
         _load_heads(weights, heads)
@@ -183,5 +171,5 @@ def _load_heads(weights: EncoderWeights, heads: nn.ModuleDict) -> None:
         raise PipelineError(f"{weights.path}: has none of the encoder's heads; set keep_heads: false")
     loaded = nn.ModuleDict({name: heads[name] for name in common})
     state = {name: tensor for name, tensor in weights.heads.items() if name.split(".")[0] in common}
-    check_fits(weights.path, state, loaded)
+    check_state_dict(weights.path, state, loaded)
     loaded.load_state_dict(state)

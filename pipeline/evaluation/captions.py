@@ -8,6 +8,7 @@ which differ in the garbage; papers call their METEOR "2018" and "2021".
 Metrics are plugged in: see `pipeline.evaluation.metric`.
 """
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from jaxtyping import Float, Int
 
 from pipeline.config.evaluate import Evaluate
 from pipeline.config.metrics import METRICS
-from pipeline.evaluation.confidence import LEVEL, draw_bootstrap_weights, percentile_interval
+from pipeline.evaluation.confidence_intervals import LEVEL, draw_bootstrap_weights, percentile_interval
 from pipeline.evaluation.diversity import diversity
 from pipeline.evaluation.matching import (
     EventMatcher,
@@ -53,6 +54,7 @@ class CaptionEvaluation:
         num_ignored: number of captions beyond the first `max_proposals` of their video.
         unknown: captioned videos that no reference has.
         num_draws: draws of the confidence intervals.
+        notes: what a reader of the scores must know.
     """
 
     videos: tuple[str, ...]
@@ -63,6 +65,7 @@ class CaptionEvaluation:
     num_ignored: int
     unknown: tuple[str, ...]
     num_draws: int
+    notes: tuple[str, ...]
 
     @property
     def missing(self) -> list[str]:
@@ -106,7 +109,7 @@ class CaptionEvaluation:
             of mean Precision and mean Recall. All are fractions (CIDEr: 0 to 10). n_videos (of the references),
             n_predicted_videos, n_missing_videos (reference videos without captions), n_captions, n_ignored_captions
             (beyond the first `max_proposals` of their video), n_unknown_videos (captioned, in no reference). The values
-            of each video metric, diversity, and intervals of the means over thresholds.
+            of each video metric, diversity, intervals of the means over thresholds, and notes, if there are any.
         """
         weights = np.ones((1, len(self.videos)), np.int64)
         means = {name: values[0] for name, values in self._threshold_means(weights).items()}
@@ -126,6 +129,8 @@ class CaptionEvaluation:
         result["diversity"] = diversity(dict(zip(self.videos, self.captions, strict=True)), training)
         if self.num_draws:
             result["intervals"] = self._intervals()
+        if self.notes:
+            result["notes"] = list(self.notes)
         return result
 
     def _intervals(self) -> dict[str, Any]:
@@ -169,7 +174,7 @@ def score_captions(
     matcher = EventMatcher(captions, list(videos.values()), min(settings.tious))
     localization = [matcher.precision_recall(threshold) for threshold in settings.tious]
     pair_metrics = [metric for metric in metrics.values() if isinstance(metric, PairMetric)]
-    tokens, threshold_scores = _score_pairs(matcher, captions, settings, pair_metrics)
+    tokens, threshold_scores, notes = _score_pairs(matcher, captions, settings, pair_metrics)
     return CaptionEvaluation(
         videos=tuple(videos),
         tious=tuple(settings.tious),
@@ -183,6 +188,7 @@ def score_captions(
         num_ignored=num_ignored,
         unknown=find_unknown_videos(predictions, videos),
         num_draws=settings.bootstrap,
+        notes=notes,
     )
 
 
@@ -196,30 +202,38 @@ def harmonic_mean(
 
 def _score_pairs(
     matcher: EventMatcher, captions: Sequence[VideoEvents], settings: Evaluate, metrics: Sequence[PairMetric]
-) -> tuple[tuple[tuple[str, ...], ...], ThresholdScores]:
-    """Tokenize the captions, and score the pairs of each video at each threshold; 0 for videos without captions."""
+) -> tuple[tuple[tuple[str, ...], ...], ThresholdScores, tuple[str, ...]]:
+    """Tokenize the captions, and score the pairs of each video at each threshold; 0 for videos without captions.
+
+    Returns:
+        Tokenized captions of each video; scores; the metrics' notes.
+    """
     documents = [
-        document
-        for threshold in settings.tious
+        tuple(document)
+        for threshold in (settings.tious if metrics else ())
         for document in matcher.pair_documents(threshold, GARBAGE[settings.variant])
     ]
+    # Most videos have the same pairs at several thresholds: tokenize and score each distinct document once.
+    index_of = {document: index for index, document in enumerate(filter(None, dict.fromkeys(documents)))}
+    indices = np.array([index_of[document] for document in documents if document], np.int64)
     has_pairs = np.array([bool(document) for document in documents])
-    sides = [[pair[side] for pair in document] for document in documents if document for side in (0, 1)]
+    sides = [[pair[side] for pair in document] for document in index_of for side in (0, 1)]
     tokens = tokenize_documents([*(events.sentences for events in captions), *sides], settings.timeout_s)
     caption_tokens, sides = tokens[: len(captions)], tokens[len(captions) :]
-    tokenized = [tuple(zip(*pair, strict=True)) for pair in zip(sides[::2], sides[1::2], strict=True)]
-    # Most videos have the same pairs at several thresholds: score each distinct document once.
-    distinct = list(dict.fromkeys(tokenized))
-    index_of = {document: index for index, document in enumerate(distinct)}
-    indices = np.array([index_of[document] for document in tokenized], np.int64)
+    tokenized = [list(zip(*pair, strict=True)) for pair in zip(sides[::2], sides[1::2], strict=True)]
     scores: ThresholdScores = {}
     with ThreadPoolExecutor(settings.workers) as pool:
-        for values_by_name in pool.map(lambda metric: metric.score(distinct), metrics):
+        for values_by_name in pool.map(lambda metric: metric.score(tokenized), metrics):
             for name, values in values_by_name.items():
                 flat = np.zeros(len(documents))
                 flat[has_pairs] = values[indices]
                 scores[name] = flat.reshape(len(settings.tious), -1)
-    return tuple(map(tuple, caption_tokens)), scores
+    garbage = GARBAGE[settings.variant]
+    matched = [document for document in documents if any(reference != garbage for _, reference in document)]
+    notes = tuple(note for metric in metrics if (note := metric.note(matched)))
+    for note in notes:
+        logging.warning("%s", note)
+    return tuple(map(tuple, caption_tokens)), scores, notes
 
 
 def _score_videos(

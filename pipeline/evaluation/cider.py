@@ -24,6 +24,12 @@ from pipeline.evaluation.ngrams import (
 )
 from pipeline.evaluation.ragged import offsets_of
 
+SINGLE_PAIR = (
+    "CIDEr weights an n-gram by how few of the pairs have it; in a single pair every weight is log(1 / 1) = 0, so this "
+    "0 says nothing about the caption."
+)
+"""Why CIDEr of a corpus of one pair is 0."""
+
 
 class CiderMetric(PairMetric):
     """CIDEr, the mean over the pairs of each document."""
@@ -31,6 +37,16 @@ class CiderMetric(PairMetric):
     def score(self, documents: Sequence[PairDocument]) -> DocumentScores:
         """Score documents."""
         return {"CIDEr": cider(documents)}
+
+    def note(self, documents: Sequence[PairDocument]) -> str | None:
+        """Say how many documents score 0 because they have one pair."""
+        num_single = sum(len(document) == 1 for document in documents)
+        if not num_single:
+            return None
+        return (
+            f"CIDEr is 0 in {num_single} of {len(documents)} cases (a video at a tIoU threshold with a matched "
+            f"reference), whatever the captions: the video has only one pair of caption and reference. {SINGLE_PAIR}"
+        )
 
 
 def cider(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, " documents"]:

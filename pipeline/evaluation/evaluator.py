@@ -19,6 +19,7 @@ from pipeline.evaluation.matching import EventsByVideo, VideoEvents, check_cover
 from pipeline.evaluation.metric import MetricContext, build_metrics, metric_identities
 from pipeline.evaluation.predictions import read_predictions
 from pipeline.io.atomic import replace_atomically, sha256, write_text
+from pipeline.io.progress import Progress
 from pipeline.provenance.code_hash import code_hash
 
 
@@ -62,9 +63,11 @@ def evaluate_caption_sets(
     with MetricContext(settings) as context:
         metrics = build_metrics(context)
         scores = {}
+        progress = Progress("caption sets", len(sets))
         for name, captions in sets.items():
             check_coverage(name, captions, references, settings.require_complete)
             scores[name] = score_captions(captions, references, settings, metrics)
+            progress.step()
         return scores
 
 

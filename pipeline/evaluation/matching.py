@@ -210,7 +210,9 @@ def find_unknown_videos(predictions: EventsByVideo, videos: Collection[str]) -> 
     unknown = sorted(predictions.keys() - set(videos))
     if unknown:
         logging.warning(
-            "ignored the captions of %d videos that are not in the references: %s", len(unknown), first_names(unknown)
+            "ignored the captions of %d videos that are not in the references: %s",
+            len(unknown),
+            abbreviate_names(unknown),
         )
     return tuple(unknown)
 
@@ -232,13 +234,13 @@ def check_coverage(
     videos = set().union(*references)
     if predictions and videos and not videos & predictions.keys():
         raise PipelineError(
-            f"{name}: no video is in the references: the captions have {first_names(sorted(predictions))}, "
-            f"the references have {first_names(sorted(videos))}"
+            f"{name}: no video is in the references: the captions have {abbreviate_names(sorted(predictions))}, "
+            f"the references have {abbreviate_names(sorted(videos))}"
         )
     missing = sorted(video for video in videos if not predictions.get(video, NO_EVENTS).sentences)
     if require_complete and missing:
         raise PipelineError(
-            f"{name}: {len(missing)} of {len(videos)} reference videos have no captions ({first_names(missing)}); "
+            f"{name}: {len(missing)} of {len(videos)} reference videos have no captions ({abbreviate_names(missing)}); "
             "caption them, or leave out require_complete"
         )
 
@@ -247,10 +249,13 @@ def warn_missing_videos(missing: Sequence[str], num_videos: int) -> None:
     """Warn of reference videos without captions."""
     if missing:
         logging.warning(
-            "%d of %d reference videos have no captions and score 0: %s", len(missing), num_videos, first_names(missing)
+            "%d of %d reference videos have no captions and score 0: %s",
+            len(missing),
+            num_videos,
+            abbreviate_names(missing),
         )
 
 
-def first_names(names: Sequence[str]) -> str:
+def abbreviate_names(names: Sequence[str]) -> str:
     """Join the first three names, with an ellipsis if there are more."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -94,6 +94,8 @@ class Metric(ABC):
     def identity(cls, settings: Evaluate) -> dict[str, Any]:
         """Describe the model for the record `evaluator` of results: versions, checksums; empty if there is none.
 
+        Settings need not be described: `metric_identities` adds those that are no defaults.
+
         Args:
             settings: section `evaluate`.
         """
@@ -107,6 +109,15 @@ class PairMetric(Metric):
     @abstractmethod
     def score(self, documents: Sequence[PairDocument]) -> DocumentScores:
         """Score documents, none of which is empty."""
+
+    def note(self, documents: Sequence[PairDocument]) -> str | None:
+        """Return what a reader of the scores must know about these documents; None if there is nothing.
+
+        Args:
+            documents: of every video at every threshold, those that have any matched pair.
+        """
+        del documents
+        return None
 
 
 class VideoMetric(Metric):
@@ -134,8 +145,14 @@ def build_metrics(context: MetricContext) -> dict[str, Metric]:
 
 
 def metric_identities(settings: Evaluate) -> dict[str, Any]:
-    """Describe the models of all metrics of the settings."""
-    return {key: value for metric in _classes(settings.metrics) for key, value in metric.identity(settings).items()}
+    """Describe the models of the metrics, and as `metric_settings` all settings of metrics that are no defaults.
+
+    Args:
+        settings: section `evaluate`.
+    """
+    models = {key: value for metric in _classes(settings.metrics) for key, value in metric.identity(settings).items()}
+    changed = settings.metric_settings.model_dump(mode="json", exclude_defaults=True)
+    return models | ({"metric_settings": changed} if changed else {})
 
 
 def metric_libraries() -> tuple[str, ...]:

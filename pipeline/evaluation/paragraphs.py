@@ -5,6 +5,7 @@ The scores are those of the whole set as one corpus, not a mean over videos: CID
 videos, and METEOR takes for each video the annotator that scores best. A video without captions is an empty paragraph.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from itertools import islice
@@ -15,7 +16,7 @@ from jaxtyping import Float, Int
 
 from pipeline.config.evaluate import Evaluate
 from pipeline.evaluation.bleu import bleu
-from pipeline.evaluation.cider import cider, cider_per_caption
+from pipeline.evaluation.cider import SINGLE_PAIR, cider, cider_per_caption
 from pipeline.evaluation.diversity import diversity
 from pipeline.evaluation.matching import (
     EventsByVideo,
@@ -28,6 +29,8 @@ from pipeline.evaluation.matching import (
 from pipeline.evaluation.meteor import MeteorScorer, aggregate, meteor_scores
 from pipeline.evaluation.rouge import rouge_l
 from pipeline.evaluation.tokenizer import tokenize_documents
+
+ONE_PARAGRAPH = f"CIDEr is 0, whatever the captions: the set is a single video. {SINGLE_PAIR}"
 
 
 def join_paragraph(events: VideoEvents) -> str:
@@ -48,9 +51,9 @@ def score_paragraphs(
 
     Returns:
         METEOR, CIDEr (0 to 10), Bleu_1 to Bleu_4, ROUGE_L of the set; diversity of the paragraphs; n_videos,
-        n_predicted_videos, n_missing_videos, n_ignored_captions, n_unknown_videos; per_video, a table of the scores of
-        each paragraph on its own (CIDEr with the set's document frequencies). The set's CIDEr and ROUGE_L are the means
-        of that table; its METEOR and BLEU are not.
+        n_predicted_videos, n_missing_videos, n_ignored_captions, n_unknown_videos; notes, if there are any; per_video,
+        a table of the scores of each paragraph on its own (CIDEr with the set's document frequencies). The set's CIDEr
+        and ROUGE_L are the means of that table; its METEOR and BLEU are not.
 
     Raises:
         PipelineError: there are no reference videos, or one has no events.
@@ -64,6 +67,8 @@ def score_paragraphs(
     per_sample = [[sample] for sample in samples]
     missing = [video for video, events in zip(videos, captions, strict=True) if not events.sentences]
     warn_missing_videos(missing, len(videos))
+    if len(videos) == 1:
+        logging.warning("%s", ONE_PARAGRAPH)
     return {
         "METEOR": aggregate(statistics[best]),
         "CIDEr": float(cider([samples])[0]),
@@ -75,6 +80,7 @@ def score_paragraphs(
         "n_missing_videos": len(missing),
         "n_ignored_captions": num_ignored,
         "n_unknown_videos": len(find_unknown_videos(predictions, videos)),
+        **({"notes": [ONE_PARAGRAPH]} if len(videos) == 1 else {}),
         "per_video": {
             "video": list(videos),
             "n_captions": [len(events.sentences) for events in captions],

@@ -3,7 +3,7 @@
 Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", ACL workshop 2004.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -52,36 +52,20 @@ def rouge_l(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, " docume
 def _lcs_lengths(
     words: Sequence[Sequence[str]], captions: Int[np.ndarray, " pairs"], references: Int[np.ndarray, " pairs"]
 ) -> Int[np.ndarray, " pairs"]:
-    """Compute the length of the longest common subsequence of each pair; equal captions are adjacent."""
-    lengths, current, masks = [], -1, dict[str, int]()
-    for caption, reference in zip(captions.tolist(), references.tolist(), strict=True):
-        if caption != current:
-            current, masks = caption, _position_masks(words[caption])
-        lengths.append(_lcs_length(masks, len(words[caption]), words[reference]))
-    return np.array(lengths, np.int64)
-
-
-def _position_masks(words: Sequence[str]) -> dict[str, int]:
-    """Return the positions of each word as a bit mask: bit i is set if the word is at position i."""
-    masks = dict.fromkeys(words, 0)
-    for position, word in enumerate(words):
-        masks[word] |= 1 << position
-    return masks
-
-
-def _lcs_length(masks: Mapping[str, int], length: int, words: Sequence[str]) -> int:
-    """Compute the length of the longest common subsequence of two sentences.
+    """Compute the length of the longest common subsequence of each pair; equal captions are adjacent.
 
     A row of the usual table grows by 0 or 1 from cell to cell, so it fits in the bits of one integer (0 where it
     grows), and the next row follows by one addition: Hyyro, "Bit-parallel LCS-length computation revisited", 2004.
-
-    Args:
-        masks: `_position_masks` of the first sentence.
-        length: its number of words.
-        words: the second sentence.
     """
-    row = full = (1 << length) - 1
-    for mask in filter(None, map(masks.get, words)):
-        hits = row & mask
-        row = (row + hits) | (row - hits)
-    return length - (row & full).bit_count()
+    lengths, current, positions = [], -1, dict[str, int]()
+    for caption, reference in zip(captions.tolist(), references.tolist(), strict=True):
+        if caption != current:
+            current, positions = caption, dict.fromkeys(words[caption], 0)
+            for position, word in enumerate(words[caption]):
+                positions[word] |= 1 << position  # bit i is set if the word is at position i
+        row = full = (1 << len(words[caption])) - 1
+        for mask in filter(None, map(positions.get, words[reference])):
+            hits = row & mask
+            row = (row + hits) | (row - hits)
+        lengths.append(len(words[caption]) - (row & full).bit_count())
+    return np.array(lengths, np.int64)

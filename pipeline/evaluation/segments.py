@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pipeline.errors import PipelineError
-from pipeline.evaluation.matching import first_names
+from pipeline.evaluation.matching import abbreviate_names
 from pipeline.io.atomic import read_json
 
 TIOUS: Float[np.ndarray, " tious"] = np.linspace(0.5, 0.95, 10)
@@ -165,7 +165,7 @@ def match_videos(truth: GroundTruth, segments: ScoredSegments) -> tuple[Int[np.n
 def warn_names(text: str, names: Sequence[str]) -> None:
     """Warn if there are names; `text` has one placeholder for their number and one for the first three."""
     if names:
-        logging.warning(text, len(names), first_names(names))
+        logging.warning(text, len(names), abbreviate_names(names))
 
 
 def format_threshold_table(rows: Mapping[str, Mapping[str, float]]) -> str:

@@ -55,8 +55,9 @@ def soda_c(documents: Sequence[VideoDocument], meteor: MeteorScorer) -> Float[np
     pairs = [(references.sentences[j], captions.sentences[i]) for i, j in zip(caption, reference, strict=True)]
     gains = tiou * meteor.score(pairs)
     ends = np.searchsorted(caption, captions.offsets)
-    for index, (start, end) in enumerate(pairwise(ends)):
-        table = np.zeros((captions.counts[index], references.counts[index]))
+    shapes = zip(captions.counts, references.counts, strict=True)
+    for index, (shape, (start, end)) in enumerate(zip(shapes, pairwise(ends), strict=True)):
+        table = np.zeros(shape)
         rows, columns = caption[start:end] - captions.offsets[index], reference[start:end] - references.offsets[index]
         table[rows, columns] = gains[start:end]
         total = best_alignment(table)

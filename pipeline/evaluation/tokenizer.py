@@ -63,8 +63,8 @@ def tokenize_documents(documents: Sequence[Sequence[str]], timeout_s: float = 60
     lines, line_of = _arrange_lines(pairs)
     if not lines:
         return [[] for _ in documents]
-    output = _run_tokenizer(lines, timeout_s)
-    tokens = {pair: _drop_punctuation(output[line]) for pair, line in line_of.items()}
+    output = _drop_punctuation(_run_tokenizer(lines, timeout_s))
+    tokens = {pair: output[line] for pair, line in line_of.items()}
     return [[tokens[pair] for pair in document] for document in pairs]
 
 
@@ -96,6 +96,6 @@ def _run_tokenizer(lines: list[str], timeout_s: float) -> list[str]:
     return run_lines(JAR, program, lines, timeout_s)
 
 
-def _drop_punctuation(line: str) -> str:
-    """Drop the punctuation tokens of a line; split at spaces only, since `1 1/4` contains a no-break space."""
-    return " ".join(word for word in line.split(" ") if word and word not in PUNCTUATION)
+def _drop_punctuation(lines: Sequence[str]) -> list[str]:
+    """Drop the punctuation tokens of lines; split at spaces only, since `1 1/4` contains a no-break space."""
+    return [" ".join([word for word in line.split(" ") if word and word not in PUNCTUATION]) for line in lines]

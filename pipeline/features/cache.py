@@ -1,6 +1,6 @@
 """Feature rows for training: as tensors, cached in memory within a limit, and normalised."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import torch
@@ -12,10 +12,9 @@ from pipeline.features.combined import CombinedFeatures
 T = TypeVar("T")
 
 
-def batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
+def batches(items: Sequence[T], size: int) -> list[list[T]]:
     """Split items into batches of `size` in their order; the last batch may be smaller."""
-    for first in range(0, len(items), size):
-        yield list(items[first : first + size])
+    return [list(items[first : first + size]) for first in range(0, len(items), size)]
 
 
 class FeatureCache:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pipeline.config.combination import Align, Missing
+from pipeline.config.feature_combination import Align, Missing
 from pipeline.errors import PipelineError
 from pipeline.features.shard import SHARDS
 from pipeline.features.store import MAX_NAMED, FeatureStore

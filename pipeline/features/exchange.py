@@ -1,31 +1,30 @@
-"""Import and export of features in formats of other projects: HDF5 (TSP) and folders of .npy (PDVC, video_features)."""
+"""Import and export of features in formats of other projects: HDF5 (TSP, C3D), folders of .npy (PDVC) and of .pt."""
 
+import contextlib
 import logging
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import h5py
-import numpy as np
 import pyarrow as pa
 from numpy.lib import format as npy
 
+from pipeline.datasets.corpus import RejectedVideo
 from pipeline.datasets.video_ids import check_id
 from pipeline.errors import PipelineError
-from pipeline.features.external_files import NUMBER_KINDS, ArrayHeader, ExternalSource, open_source
-from pipeline.features.shard import Dtype, Item, check_existing, write_features
+from pipeline.features.external_array import ArraySelector
+from pipeline.features.external_files import ExternalSource, find_array_suffixes, open_source
+from pipeline.features.external_h5 import H5Source
+from pipeline.features.external_reader import FeatureReader
+from pipeline.features.shard import Dtype, check_existing, write_features
 from pipeline.features.store import MANIFEST, FeatureStore
 from pipeline.features.time_grid import ClipGrid
 from pipeline.io.atomic import replace_atomically
 from pipeline.io.tables import read_columns
 from pipeline.provenance.manifest import read_manifest
-
-NOT_IN_FILE = "not_in_file"
-NO_ROWS = "no_rows"
-TOLERANCE = 0.2
-"""Largest relative difference between the rows of all videos and the number that follows from their durations."""
 
 
 @dataclass(frozen=True)
@@ -86,58 +85,22 @@ class VideoSelection:
         return {video: duration for videos in self.shards.values() for video, duration in videos.items()}
 
 
-def iter_features(path: Path, videos: Mapping[str, float], suffix: str = "") -> Iterator[Item]:
-    """Read the features of videos from a file, as items for `write_features`.
+@contextlib.contextmanager
+def open_features(
+    path: Path, videos: Collection[str], selector: ArraySelector | None = None
+) -> Iterator[FeatureReader]:
+    """Open the features of selected videos.
 
     Args:
-        path: an HDF5 file, a folder of HDF5 files, or a folder of .npy files.
-        videos: id -> duration (seconds) of the videos to read.
-        suffix: part of the file name between the id and `.npy`.
-
-    Yields:
-        every video with its rows, or with a reason: `not_in_file`, `no_rows`.
+        path: as for `open_source`.
+        videos: ids of the videos.
+        selector: which array to read where a video has several.
 
     Raises:
-        PipelineError: the file has another format, an array is not [rows, channels] of numbers, or arrays differ in
-            their number of channels.
+        PipelineError: the file has another format, or its arrays do not fit each other (see `FeatureReader`).
     """
-    with open_source(path, suffix) as source:
-        _read_headers(source, videos)
-        for video, duration in videos.items():
-            yield video, duration, _read_rows(source, video)
-
-
-def num_channels(path: Path, suffix: str = "") -> int:
-    """Return the number of channels of the features in a file; arguments and errors as for `iter_features`."""
-    with open_source(path, suffix) as source:
-        return _first_header(source).shape[1]
-
-
-def check_grid(path: Path, videos: Mapping[str, float], grid: ClipGrid, suffix: str = "") -> None:
-    """Check that the number of feature rows agrees with the durations of the videos on a grid.
-
-    Args:
-        path: the file with the features.
-        videos: id -> duration (seconds).
-        grid: the grid that the rows should have.
-        suffix: part of the file name between the id and `.npy`.
-
-    Raises:
-        PipelineError: it does not, so the grid must be another one.
-    """
-    with open_source(path, suffix) as source:
-        _check_grid(path, _read_headers(source, videos), videos, grid)
-
-
-def _check_grid(path: Path, headers: Mapping[str, ArrayHeader], videos: Mapping[str, float], grid: ClipGrid) -> None:
-    row_counts = {video: headers[video].shape[0] for video in videos if video in headers and headers[video].shape[0]}
-    num_rows, expected = sum(row_counts.values()), sum(grid.num_clips(videos[video]) for video in row_counts)
-    if abs(num_rows - expected) > max(TOLERANCE * expected, len(row_counts)):
-        raise PipelineError(
-            f"{path}: has {num_rows} rows for {len(row_counts)} videos, but {grid.frames} frames every {grid.stride} "
-            f"frames at {grid.fps:g} fps give {expected} rows for their durations; give the fps, frames and stride of "
-            "these features (or the arrays are transposed)"
-        )
+    with open_source(path, selector) as source:
+        yield FeatureReader(source, videos)
 
 
 def import_features(
@@ -146,51 +109,65 @@ def import_features(
     grid: ClipGrid,
     *,
     selection: VideoSelection | None = None,
-    suffix: str = "",
+    selector: ArraySelector | None = None,
     dtype: Dtype = "float32",
     overwrite: bool = False,
-) -> None:
+) -> list[RejectedVideo]:
     """Import features from a file into the feature store.
 
     Args:
-        path: an HDF5 file, a folder of HDF5 files, or a folder of .npy files.
+        path: as for `open_source`.
         output: `results/{dataset}/features/{feature}`.
         grid: times of the rows.
         selection: the videos, their shards and durations. None imports all videos of the file into one shard, with the
             durations of their rows.
-        suffix: part of the file name between the id and `.npy`.
+        selector: which array to read where a video has several.
         dtype: type of the numbers on disk.
         overwrite: allow the replacement of another feature in `output`.
 
+    Returns:
+        the videos whose arrays are faulty. They have no features, as videos whose arrays are absent or empty.
+
     Raises:
-        PipelineError: the features cannot be read (see `iter_features`) or stored, the rows disagree with the
-            durations, or `output` holds another feature.
+        PipelineError: no array can be used or stored, the rows disagree with the durations, or `output` holds another
+            feature.
     """
-    with open_source(path, suffix) as source:
+    selector = selector or ArraySelector()
+    with open_source(path, selector) as source:
+        if selection is None:
+            _check_single_arrays(source, selector)
         selection = selection or VideoSelection({"0000": dict.fromkeys(source.videos)})
         videos = selection.durations()
-        headers = _read_headers(source, videos)
-        if not headers:
-            raise PipelineError(
-                f"{path}: has none of the {len(videos)} selected videos, such as {next(iter(videos), '(none)')}; it "
-                f"has videos such as {next(iter(source.videos))}"
-            )
-        _check_grid(path, headers, {video: seconds for video, seconds in videos.items() if seconds is not None}, grid)
-        names = {"feature": output.name, "imported_from": path.name}
-        feature = _Feature(_first_header(source).shape[1], grid, names, dtype)
+        reader = FeatureReader(source, videos)
+        reader.log_choices()
+        reader.check_any_usable()
+        reader.check_grid({video: seconds for video, seconds in videos.items() if seconds is not None}, grid)
+        feature = _Feature(reader.dim, grid, {"feature": output.name, "imported_from": path.name}, dtype)
         manifests = {shard: output / shard / MANIFEST for shard in selection.shards}
         _check_output(output, manifests.values(), feature, overwrite=overwrite)
         for shard, manifest in manifests.items():
             durations = {
-                video: grid.duration(_num_rows(headers, video)) if seconds is None else seconds
+                video: grid.duration(reader.num_rows(video)) if seconds is None else seconds
                 for video, seconds in selection.shards[shard].items()
             }
-            items = ((video, duration, _read_rows(source, video)) for video, duration in durations.items())
-            write_features(manifest, items, **vars(feature), shards=len(manifests))
-        num_missing = sum(_num_rows(headers, video) == 0 for video in videos)
-        logging.info("%s: %d videos, %d without features", output, len(videos), num_missing)
-        if unused := len(source.videos - videos.keys()):
-            logging.info("%s: ignored %d videos that are not selected", path, unused)
+            write_features(manifest, reader.items(durations, dtype), **vars(feature), shards=len(manifests))
+            reader.write_rejects(manifest, durations)
+        logging.info("%s: %d videos, %d without features", output, len(videos), len(reader.rejects))
+        reader.log_rejects()
+        if reader.unused:
+            logging.info("%s: ignored %d videos that are not selected", path, len(reader.unused))
+        return reader.faults
+
+
+def _check_single_arrays(source: ExternalSource, selector: ArraySelector) -> None:
+    """Check that the names of files, which become ids, do not look like those of several arrays per video."""
+    if isinstance(source, H5Source) or selector.suffix is not None:
+        return
+    if suffixes := find_array_suffixes(source.videos):
+        raise PipelineError(
+            f"{source.path}: seems to have several arrays of each video, {', '.join(suffixes)}; choose one by its "
+            "suffix (--suffix), or give --suffix '' if these names are whole ids"
+        )
 
 
 @dataclass(frozen=True)
@@ -209,10 +186,6 @@ def _check_output(output: Path, manifests: Collection[Path], feature: _Feature, 
             raise PipelineError(f"{manifest}: this shard is not part of the imported feature; remove {output} first")
     for manifest in manifests:
         check_existing(manifest, **vars(feature), overwrite=overwrite)
-
-
-def _num_rows(headers: Mapping[str, ArrayHeader], video: str) -> int:
-    return headers[video].shape[0] if video in headers else 0
 
 
 def export_h5(store: FeatureStore, output: Path) -> None:
@@ -248,52 +221,3 @@ def export_npy(store: FeatureStore, output: Path, suffix: str = "") -> None:
 def _check_absent(output: Path) -> None:
     if output.exists():
         raise PipelineError(f"{output}: already exists; remove it, or choose another output")
-
-
-def _read_rows(source: ExternalSource, video: str) -> np.ndarray | str:
-    if video not in source.videos:
-        return NOT_IN_FILE
-    rows = source.read(video)
-    return rows if len(rows) else NO_ROWS
-
-
-def _read_headers(source: ExternalSource, videos: Iterable[str]) -> dict[str, ArrayHeader]:
-    """Read the headers of those videos that the source has.
-
-    Raises:
-        PipelineError: an array is not [rows, channels] of numbers, or has another number of channels.
-    """
-    first_header = _first_header(source)
-    headers = {video: _read_header(source, video) for video in videos if video in source.videos}
-    for video, header in headers.items():
-        if header.shape[1] != first_header.shape[1]:
-            first = next(iter(source.videos))
-            raise PipelineError(
-                f"{source.path}: {video} is {list(header.shape)}, {first} is {list(first_header.shape)}: expected "
-                "[rows, channels] with the same number of channels"
-                f"{_hint_transposed(header.shape, first_header.shape)}"
-            )
-    return headers
-
-
-def _first_header(source: ExternalSource) -> ArrayHeader:
-    """Read the header of the first array, with which the others are compared."""
-    return _read_header(source, next(iter(source.videos)))
-
-
-def _read_header(source: ExternalSource, video: str) -> ArrayHeader:
-    header = source.header(video)
-    if header.dtype.kind not in NUMBER_KINDS:
-        raise PipelineError(f"{source.path}: {video} holds {header.dtype}, expected numbers")
-    if len(header.shape) != 2:
-        raise PipelineError(
-            f"{source.path}: {video} is {list(header.shape)}, expected [rows, channels]; if each video has several "
-            "arrays, choose one by its suffix"
-        )
-    return header
-
-
-def _hint_transposed(shape: tuple[int, ...], other: tuple[int, ...]) -> str:
-    if shape[0] == other[1] or shape[1] == other[0]:
-        return "; one of the two seems to be transposed"
-    return "; they seem to be transposed" if shape[0] == other[0] else ""

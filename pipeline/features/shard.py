@@ -179,20 +179,31 @@ def _index_items(
             raise ValueError(f"video {video} has neither feature rows nor a reason")
         with np.errstate(over="ignore"):  # too large numbers become infinite, which is checked below
             stored = rows.astype(dtype, copy=False)
-        _check_finite(stored, rows, video, manifest)
+        check_finite(stored, rows, video, manifest)
         is_padded = grid.is_padded(duration) if padded is None else video in padded
         index.append(IndexRow(video, first, len(rows), duration, is_padded, reason=None))
         first += len(rows)
         yield stored
 
 
-def _check_finite(stored: VideoRows, rows: VideoRows, video: str, manifest: Path) -> None:
+def check_finite(stored: VideoRows, rows: VideoRows, video: str, path: Path) -> None:
+    """Check that the rows of a video can be stored.
+
+    Args:
+        stored: the rows in the type of the numbers on disk.
+        rows: the rows.
+        video: its id, for the error.
+        path: the file that the error names.
+
+    Raises:
+        PipelineError: a number is not finite, or too large for the type.
+    """
     not_finite = np.argwhere(~np.isfinite(stored))
     if len(not_finite):
         row, channel = not_finite[0].tolist()
         reason = f" too large for {stored.dtype}" if np.isfinite(rows[row, channel]) else ""
         raise PipelineError(
-            f"{manifest}: features of video {video} cannot be stored: {rows[row, channel]}{reason} in row {row}, "
+            f"{path}: features of video {video} cannot be stored: {rows[row, channel]}{reason} in row {row}, "
             f"channel {channel}"
         )
 

@@ -22,11 +22,11 @@ class TimedRows(NamedTuple):
 
     Attributes:
         rows: feature rows, float32.
-        times: start and end of each row (seconds).
+        spans: start and end of each row (seconds).
     """
 
     rows: Float[np.ndarray, "rows dim"]
-    times: Float[np.ndarray, "rows 2"]
+    spans: Float[np.ndarray, "rows 2"]
 
 
 class FeatureStore:
@@ -83,7 +83,7 @@ class FeatureStore:
 
     def __getitem__(self, video: str) -> TimedRows:
         rows = self.read(video)
-        return TimedRows(rows, self.grid.times(len(rows)))
+        return TimedRows(rows, self.grid.spans(len(rows)))
 
     def __contains__(self, video: object) -> bool:
         return video in self.videos

@@ -37,7 +37,7 @@ class ClipGrid:
         """Return the centres of the first clips (seconds)."""
         return (np.arange(num_clips) * self.stride + self.frames / 2) / self.fps
 
-    def times(self, num_clips: int) -> Float[np.ndarray, "num_clips 2"]:
+    def spans(self, num_clips: int) -> Float[np.ndarray, "num_clips 2"]:
         """Return start and end of the first clips (seconds)."""
         starts = np.arange(num_clips) * self.stride
         return np.stack([starts, starts + self.frames], axis=1) / self.fps

@@ -97,6 +97,39 @@ def _reporting_os_errors(path: Path) -> Iterator[None]:
         raise PipelineError(f"{path}: cannot be written ({error.strerror or error}){remedy}") from None
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name by a hard link, or copy it. The time stamp becomes the present.
+
+    Args:
+        source: the file.
+        target: the second name; a file of this name is replaced atomically.
+
+    Raises:
+        PipelineError: the disk is full or read-only.
+    """
+    with replace_atomically(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:  # not every file system has hard links; what else is wrong fails again in the copy
+            shutil.copyfile(source, temporary)
+        os.utime(temporary)
+
+
+def flush(path: Path) -> None:
+    """Flush a file, and its name in its folder, to the disk.
+
+    Raises:
+        PipelineError: the disk is full or read-only.
+    """
+    with reporting_disk_errors(path):
+        for place in (path, path.parent):
+            descriptor = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write text atomically as UTF-8."""
     with replace_atomically(path) as temporary:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import reporting_disk_errors, sha256
+from pipeline.io.atomic import flush, reporting_disk_errors, sha256
 
 
 class Journal:
@@ -94,7 +94,7 @@ class Journal:
             "outcome": outcome,
         }
         if has_file:
-            _fsync(file)
+            flush(file)
         self._append(entry)
         self._finished[video] = entry
 
@@ -124,9 +124,3 @@ class Journal:
             self._file.write(json.dumps(entry).encode() + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
-
-
-def _fsync(path: Path) -> None:
-    """Flush a file to the disk before the journal lists it."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -52,7 +52,7 @@ def write_proposals(path: Path, proposals: Mapping[str, Sequence[Proposal]], ext
     Args:
         path: the file.
         proposals: by video.
-        external: statement on external data, see `external_data`.
+        external: statement on external data, see `external_data_statement`.
     """
     results = {
         video: [{"segment": [proposal.start, proposal.end], "score": proposal.score} for proposal in sorted(of_video)]
@@ -99,7 +99,7 @@ def _parse_proposal(path: Path, video: str, entry: Any) -> Proposal:
     return proposal
 
 
-def external_data(features: Sequence[Path]) -> dict[str, Any]:
+def external_data_statement(features: Sequence[Path]) -> dict[str, Any]:
     """Return ActivityNet's statement on external data, as far as the provenance of clip features is recorded.
 
     Args:

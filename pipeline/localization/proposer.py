@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from pipeline.config.proposers import ProposalSelection
 from pipeline.errors import PipelineError
 from pipeline.features.cache import FeatureCache, FeatureNorm, batches
+from pipeline.io.progress import Progress
 from pipeline.localization.nms import Candidates, select_proposals
 from pipeline.localization.proposals import Proposal
-from pipeline.training.log import Progress
 
 EventTimes = Sequence[tuple[float, float]]
 """Start and end of events, seconds."""

@@ -20,8 +20,8 @@ from pipeline.localization.proposals import Proposal
 from pipeline.localization.proposer import EventTimes, ProposerInputs, TrainableProposer, propose
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.device import resolve_device
-from pipeline.training.seeds import generator, seed_all
-from pipeline.training.training_loop import BestCheckpoint, Metrics, TrainingLoop, Validator, train_on_batches
+from pipeline.training.seeds import numpy_generator, seed_all
+from pipeline.training.training_loop import BestCheckpoint, Metrics, TrainingLoop, ValidationPlan, train_on_batches
 
 SEED_KEY = "propose_events"
 """First key of all seeds of the training. It is not the name of the stage: reported results were made with this key,
@@ -88,7 +88,7 @@ def fit_proposer(
     def train(epoch: int) -> Metrics:
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate(epoch)
-        videos = generator(SEED_KEY, settings.seed, epoch).permutation(sorted(train_events)).tolist()
+        videos = numpy_generator(SEED_KEY, settings.seed, epoch).permutation(sorted(train_events)).tolist()
         proposer.network.train()
 
         def step(batch: list[str]) -> tuple[Float[Tensor, ""], Mapping[str, float]]:
@@ -105,7 +105,7 @@ def fit_proposer(
         return precision_recall(proposals, val_events)
 
     loop = TrainingLoop(proposer.network, optimizer, store, metrics, (SEED_KEY, settings.seed))
-    checkpoint = loop.run(settings.epochs, train, Validator(validate) if val_events else None)
+    checkpoint = loop.run(settings.epochs, train, ValidationPlan(validate) if val_events else None)
     return proposer, checkpoint
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.dataset_names import base_of
+from pipeline.config.dataset_names import base_dataset
 from pipeline.errors import PipelineError
 
 
@@ -70,14 +70,16 @@ class Benchmarks:
         seconds = last_seconds(benchmark)
         if seconds is not None:
             return seconds
-        key = base_of(dataset), rule
+        key = base_dataset(dataset), rule
         if key not in self._medians:
             self._medians[key] = self._median(*key)
         return self._medians[key]
 
     def _median(self, base: str, rule: str) -> float | None:
         folders = [
-            folder for folder in sorted(self.results.glob(f"{base}*/benchmarks")) if base_of(folder.parent.name) == base
+            folder
+            for folder in sorted(self.results.glob(f"{base}*/benchmarks"))
+            if base_dataset(folder.parent.name) == base
         ]
         files = [path for folder in folders for path in (folder / f"{rule}.jsonl", *(folder / rule).rglob("*.jsonl"))]
         times = [seconds for path in files if (seconds := last_seconds(path)) is not None]

@@ -119,13 +119,13 @@ def write_stamp(stage: str, stamps: Path) -> str:
     """
     path = stamps / f"{stage}.txt"
     text = code_hash(f"{PACKAGE}.{stage}") + "\n"
-    record_modules(stage, stamps)
+    write_module_record(stage, stamps)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
     return path.as_posix()
 
 
-def record_modules(stage: str, stamps: Path) -> None:
+def write_module_record(stage: str, stamps: Path) -> None:
     """Write the record of the modules behind a stage's present code hash, unless the record exists.
 
     Args:
@@ -137,7 +137,7 @@ def record_modules(stage: str, stamps: Path) -> None:
         write_json(path, module_hashes(f"{PACKAGE}.{stage}"))
 
 
-def recorded_modules(digest: str, output: Path) -> dict[str, str] | None:
+def read_module_record(digest: str, output: Path) -> dict[str, str] | None:
     """Return the modules behind a code hash -> sha256, or None if no record exists.
 
     Args:
@@ -151,7 +151,7 @@ def recorded_modules(digest: str, output: Path) -> dict[str, str] | None:
     return modules if isinstance(modules, dict) else None
 
 
-def present_code(stage: str) -> tuple[str, dict[str, str]] | None:
+def current_code(stage: str) -> tuple[str, dict[str, str]] | None:
     """Return the present code hash and modules of a stage, or None if no such stage exists now."""
     module = f"{PACKAGE}.{stage}"
     return (code_hash(module), module_hashes(module)) if module_exists(module) else None

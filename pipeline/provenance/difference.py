@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.load import Config
-from pipeline.provenance.code_hash import describe_module_changes, recorded_modules
+from pipeline.provenance.code_hash import describe_module_changes, read_module_record
 from pipeline.provenance.record import Record
 from pipeline.provenance.settings import changed_keys, command_arguments, result_settings
-from pipeline.provenance.walk import SHORT, Node, Nodes
+from pipeline.provenance.trace import SHORT, TracedFile, TracedFiles
 
 EXTERNAL = "external file"
 """In place of a stage, for files that no stage made."""
@@ -37,11 +37,11 @@ class Difference:
     changes: list[str]
 
 
-def compare_results(first: Nodes, second: Nodes) -> list[Difference]:
+def compare_results(first: TracedFiles, second: TracedFiles) -> list[Difference]:
     """Return the differences of two results in the order of the data flow; none if their bytes are equal.
 
     Args:
-        first: files on the way to the first result, as `pipeline.provenance.walk.walk_back` returns them.
+        first: files on the way to the first result, as `pipeline.provenance.trace.trace_result` returns them.
         second: files on the way to the second.
     """
     roots = next(iter(first)), next(iter(second))
@@ -55,7 +55,7 @@ def compare_results(first: Nodes, second: Nodes) -> list[Difference]:
 class _Comparison:
     """Visits both graphs at once; inputs come before the files made from them."""
 
-    def __init__(self, first: Nodes, second: Nodes) -> None:
+    def __init__(self, first: TracedFiles, second: TracedFiles) -> None:
         self.first, self.second = first, second
         self.visited: set[tuple[Path, Path]] = set()
         self.changes: dict[tuple[str, tuple[str, ...]], list[tuple[str, str]]] = {}
@@ -84,8 +84,8 @@ class _Comparison:
         stale = []
         for a, b in different:
             self.visit(a, b)
-            for path, record, nodes in ((a, first, self.first), (b, second, self.second)):
-                if nodes[path].sha256 not in (None, record.inputs[path]):
+            for path, record, files in ((a, first, self.first), (b, second, self.second)):
+                if files[path].sha256 not in (None, record.inputs[path]):
                     stale.append(f"input {path} has changed since it was read; the newer file is compared")
         changes = [
             *_compare_records(first, second, paths),
@@ -98,8 +98,8 @@ class _Comparison:
         pythons = "" if first.python == second.python else f" (Python {first.python} and {second.python})"
         return [f"outputs differ although settings, code and inputs are equal{pythons}"]
 
-    def _stages(self, record: Record, nodes: Nodes) -> dict[Path, str]:
-        records = {path: nodes[path].record for path in record.inputs}
+    def _stages(self, record: Record, files: TracedFiles) -> dict[Path, str]:
+        records = {path: files[path].record for path in record.inputs}
         return {path: input_record.stage if input_record else EXTERNAL for path, input_record in records.items()}
 
 
@@ -117,17 +117,17 @@ def _compare_records(first: Record, second: Record, paths: tuple[Path, Path]) ->
     changes = [f"settings {change}" for change in changed_keys(before, after, first.stage)]
     changes += [f"argument {change}" for change in changed_keys(command_arguments(first), command_arguments(second))]
     if first.code != second.code:
-        modules = [recorded_modules(record.code, path) for record, path in zip((first, second), paths, strict=True)]
+        modules = [read_module_record(record.code, path) for record, path in zip((first, second), paths, strict=True)]
         changes.append(f"code {first.code} -> {second.code} ({describe_module_changes(modules[0], modules[1])})")
     return changes
 
 
-def _describe_external(first: Node, second: Node) -> str:
+def _describe_external(first: TracedFile, second: TracedFile) -> str:
     """Describe a pair of files of which at least one is external."""
     if first.record is None and second.record is None:
-        digests = [node.sha256[:SHORT] if node.sha256 else "missing" for node in (first, second)]
+        digests = [file.sha256[:SHORT] if file.sha256 else "missing" for file in (first, second)]
         return f"external files: sha256 {digests[0]} -> {digests[1]}"
-    origins = [f"made by {node.record.stage}" if node.record else EXTERNAL for node in (first, second)]
+    origins = [f"made by {file.record.stage}" if file.record else EXTERNAL for file in (first, second)]
     return f"{origins[0]} -> {origins[1]}"
 
 

@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.config.load import stages
 from pipeline.io.atomic import sha256
 from pipeline.provenance.benchmarks import last_run
-from pipeline.provenance.code_hash import STAMPS, describe_module_changes, present_code, recorded_modules
+from pipeline.provenance.code_hash import STAMPS, current_code, describe_module_changes, read_module_record
+from pipeline.provenance.computation import read_entry
 from pipeline.provenance.jobs import Job
 from pipeline.provenance.record import Record, read_record
 from pipeline.provenance.settings import changed_keys, result_settings
@@ -17,6 +19,9 @@ FILES = re.compile(
     "([^;]*)"
 )
 """The parts of snakemake's reason that list files."""
+
+FINISHED_BEFORE = ", but finished before"
+"""End of the kind of a reason if the job publishes its outputs again, instead of computing them."""
 
 
 class Reason(NamedTuple):
@@ -39,8 +44,9 @@ def find_reasons(job: Job, producers: dict[Path, str]) -> list[Reason]:
         producers: outputs of all jobs that would run -> their rules.
     """
     files = {kind: sorted(names.split(", ")) for kind, names in FILES.findall(job.reason)}
+    finished = FINISHED_BEFORE if _is_finished(job) else ""
     if missing := files.get("Missing output files"):
-        return [Reason("missing output", path) for path in missing]
+        return [Reason(f"missing output{finished}", path) for path in missing]
     record = read_record(job.output[0])
     updated = {Path(path) for path in files.get("Updated input files", []) if path}
     stamps = {path for path in updated if STAMPS in path.parts}
@@ -48,7 +54,7 @@ def find_reasons(job: Job, producers: dict[Path, str]) -> list[Reason]:
     # For a job that follows another, snakemake reports only that. The record shows the other reasons.
     changed = (updated - stamps) | (_changed_inputs(record, producers) if record else set())
     reasons = [
-        *(Reason("interrupted before", path) for path in files.get("Incomplete output files", [])),
+        *(Reason(f"interrupted before{finished}", path) for path in files.get("Incomplete output files", [])),
         *_changed_settings(job, record),
         *_changed_code(job, record, stamp_updated=bool(stamps)),
         *(Reason("changed input", str(path)) for path in sorted(changed)),
@@ -57,6 +63,15 @@ def find_reasons(job: Job, producers: dict[Path, str]) -> list[Reason]:
         *(Reason("runs after", rule) for rule in sorted(upstream)),
     ]
     return reasons or [Reason(job.reason, "")]
+
+
+def _is_finished(job: Job) -> bool:
+    """Return whether an earlier run finished the job with the present code and settings. Inputs are not compared."""
+    entry, current = read_entry(job.output[0]), current_code(job.rule)
+    if entry is None or current is None:
+        return False
+    section = stages()[job.rule].parse(job.settings(), job.rule)
+    return {"code": current[0], "settings": section.digest()}.items() <= entry["computation"].items()
 
 
 def _changed_settings(job: Job, record: Record | None) -> list[Reason]:
@@ -81,11 +96,11 @@ def _changed_code(job: Job, record: Record | None, *, stamp_updated: bool) -> li
         record: the record of its output.
         stamp_updated: whether snakemake reports that the stamp file is newer than the output.
     """
-    present = present_code(job.rule)
+    present = current_code(job.rule)
     if record is None or present is None:
         return [Reason("changed code", "")] if stamp_updated else []
     if record.code != present[0]:
-        modules = describe_module_changes(recorded_modules(record.code, job.output[0]), present[1])
+        modules = describe_module_changes(read_module_record(record.code, job.output[0]), present[1])
         return [Reason("code", modules)]
     return [Reason("stamp file newer than the output, with an equal code hash", "")] if stamp_updated else []
 

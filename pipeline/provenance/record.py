@@ -75,20 +75,28 @@ def write_record(
         tools: versions of the external programs that affect the result.
     """
     digests = inputs if isinstance(inputs, Mapping) else {path: sha256(path) for path in inputs}
-    write_json(
-        record_path(output),
-        {
-            "stage": stage,
-            "code": code_hash(f"pipeline.{stage}"),
-            "config": section.model_dump(mode="json"),
-            "config_digest": section.digest(),
-            "inputs": {os.path.relpath(path, output.parent): digests[path] for path in sorted(digests)},
-            "python": platform.python_version(),
-            **({"tools": tools} if tools else {}),
-            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        },
-    )
+    write_json(record_path(output), build_record(output, stage, section, digests, tools))
+
+
+def build_record(
+    output: Path,
+    stage: str,
+    section: Settings,
+    inputs: Mapping[Path, str],
+    tools: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the provenance record of a stage's declared output as plain data; see `write_record`."""
+    return {
+        "stage": stage,
+        "code": code_hash(f"pipeline.{stage}"),
+        "config": section.model_dump(mode="json"),
+        "config_digest": section.digest(),
+        "inputs": {os.path.relpath(path, output.parent): inputs[path] for path in sorted(inputs)},
+        "python": platform.python_version(),
+        **({"tools": tools} if tools else {}),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
 
 
 def read_record(output: Path) -> Record | None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pipeline.provenance.record import Record
 from pipeline.provenance.settings import command_arguments
-from pipeline.provenance.walk import SHORT, Node, Nodes, find_changes
+from pipeline.provenance.trace import SHORT, TracedFile, TracedFiles, find_changes
 
 SHARD = re.compile(r"/\d{4}(?=/)")
 
@@ -30,15 +30,15 @@ class ShardFiles(NamedTuple):
         return f"{self.paths[0]}{more}"
 
 
-def render_tree(nodes: Nodes) -> Iterator[str]:
+def render_tree(files: TracedFiles) -> Iterator[str]:
     """Yield the lines of the tree: each file above the files it was made from, then all changes since.
 
     Args:
-        nodes: as `walk_back` returns them; the result comes first.
+        files: as `trace_result` returns them; the result comes first.
     """
-    tree = _Tree(nodes)
-    root = next(iter(nodes))
-    yield from tree.render(ShardFiles((root,), _key(nodes[root])), "", "")
+    tree = _Tree(files)
+    root = next(iter(files))
+    yield from tree.render(ShardFiles((root,), _key(files[root])), "", "")
     yield ""
     if changes := list(dict.fromkeys(change for each in tree.changes.values() for change in each)):
         yield "Missing or changed since:"
@@ -50,9 +50,9 @@ def render_tree(nodes: Nodes) -> Iterator[str]:
 class _Tree:
     """Renders groups of files; a group that was shown before is only referred to."""
 
-    def __init__(self, nodes: Nodes) -> None:
-        self.nodes = nodes
-        self.changes = find_changes(nodes)
+    def __init__(self, files: TracedFiles) -> None:
+        self.files = files
+        self.changes = find_changes(files)
         self.shown: set[tuple[Path, ...]] = set()
 
     def render(self, group: ShardFiles, first_prefix: str, prefix: str) -> Iterator[str]:
@@ -63,10 +63,10 @@ class _Tree:
             first_prefix: text before the title.
             prefix: text before all lines below.
         """
-        node = self.nodes[group.paths[0]]
-        record = node.record
+        file = self.files[group.paths[0]]
+        record = file.record
         if record is None:
-            yield f"{first_prefix}{group.title}  {_describe_external(node)}"
+            yield f"{first_prefix}{group.title}  {_describe_external(file)}"
             return
         if group.paths in self.shown:
             yield f"{first_prefix}{group.title}  ({record.stage}, shown above)"
@@ -74,7 +74,7 @@ class _Tree:
         self.shown.add(group.paths)
         changed = any(self.changes[path] for path in group.paths)
         yield f"{first_prefix}{group.title}{'  [changed since]' if changed else ''}"
-        inputs = self._group({path for member in group.paths for path in _inputs(self.nodes[member])})
+        inputs = self._group({path for member in group.paths for path in _inputs(self.files[member])})
         bar = "|  " if inputs else "   "
         yield f"{prefix}{bar}{' '.join([record.stage, *self._common_arguments(group)])}"
         yield (
@@ -87,7 +87,7 @@ class _Tree:
 
     def _common_arguments(self, group: ShardFiles) -> list[str]:
         """Return the arguments that all files of a group were made with."""
-        records = [record for path in group.paths if (record := self.nodes[path].record)]
+        records = [record for path in group.paths if (record := self.files[path].record)]
         common = set.intersection(*(set(command_arguments(record).items()) for record in records))
         return [" ".join(pair).strip() for pair in sorted(common)]
 
@@ -96,36 +96,36 @@ class _Tree:
         groups: dict[tuple[str, tuple[str, str, str]], list[Path]] = {}
         for path in sorted(paths):
             # External files are shown one by one, because their digests differ.
-            pattern = SHARD.sub("/*", path.as_posix()) if self.nodes[path].record else path.as_posix()
-            groups.setdefault((pattern, _key(self.nodes[path])), []).append(path)
+            pattern = SHARD.sub("/*", path.as_posix()) if self.files[path].record else path.as_posix()
+            groups.setdefault((pattern, _key(self.files[path])), []).append(path)
         return [ShardFiles(tuple(members), key) for (_, key), members in groups.items()]
 
 
-def _describe_external(node: Node) -> str:
-    return f"(external, sha256 {node.sha256[:SHORT]})" if node.sha256 else "(missing, without a provenance record)"
+def _describe_external(file: TracedFile) -> str:
+    return f"(external, sha256 {file.sha256[:SHORT]})" if file.sha256 else "(missing, without a provenance record)"
 
 
-def _key(node: Node) -> tuple[str, str, str]:
-    record = node.record
+def _key(file: TracedFile) -> tuple[str, str, str]:
+    record = file.record
     return (record.stage, record.config_digest, record.code) if record else ("", "", "")
 
 
-def _inputs(node: Node) -> list[Path]:
-    return list(node.record.inputs) if node.record else []
+def _inputs(file: TracedFile) -> list[Path]:
+    return list(file.record.inputs) if file.record else []
 
 
-def tree_as_data(nodes: Nodes) -> dict[str, Any]:
+def tree_as_data(files: TracedFiles) -> dict[str, Any]:
     """Return the tree as plain data: the result, and the record, sha256 and changes of each file."""
-    changes = find_changes(nodes)
+    changes = find_changes(files)
     return {
-        "result": next(iter(nodes)).as_posix(),
+        "result": next(iter(files)).as_posix(),
         "files": {
             path.as_posix(): {
-                "sha256": node.sha256,
-                "made_by": _record_as_data(node.record) if node.record else None,
+                "sha256": file.sha256,
+                "made_by": _record_as_data(file.record) if file.record else None,
                 "changes": changes[path],
             }
-            for path, node in nodes.items()
+            for path, file in files.items()
         },
     }
 

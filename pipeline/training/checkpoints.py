@@ -18,7 +18,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import read_json, replace_atomically, reporting_disk_errors, sha256, write_json
+from pipeline.io.atomic import flush, read_json, replace_atomically, sha256, write_json
+from pipeline.provenance.computation import Computation
 
 NUM_KEPT = 2
 """Number of checkpoints kept: the newest, and one to fall back to."""
@@ -49,14 +50,14 @@ class CheckpointManager:
 
     Args:
         folder: the folder; created when first written.
-        fingerprint: what the run depends on (digest of the settings, code hash, sha256 of the inputs). Checkpoints
-            of a run with another fingerprint are removed, never resumed.
+        fingerprint: what the run depends on (`Computation.key`), as JSON data. Checkpoints of a run with another
+            fingerprint are removed, never resumed.
 
     Raises:
         PipelineError: the folder holds files that are no checkpoints, or another process trains with it.
     """
 
-    def __init__(self, folder: Path, fingerprint: dict[str, str]) -> None:
+    def __init__(self, folder: Path, fingerprint: dict[str, Any]) -> None:
         self.folder = folder
         fingerprint_file = folder / FINGERPRINT
         if not fingerprint_file.is_file() and any(not _FILES.fullmatch(name) for name in _names(folder)):
@@ -68,7 +69,7 @@ class CheckpointManager:
         if _read_fingerprint(fingerprint_file) != fingerprint:
             self._empty()
             write_json(fingerprint_file, fingerprint)
-            _flush(fingerprint_file)
+            flush(fingerprint_file)
         for number in self._numbers():
             if not self._is_valid(number):
                 self._remove(number)
@@ -96,11 +97,9 @@ class CheckpointManager:
         with replace_atomically(weights) as temporary:
             _write(state, temporary)
             checksum = sha256(temporary)
-        with reporting_disk_errors(weights):
-            _flush(weights)
+        flush(weights)
         write_json(digest, {"sha256": checksum})
-        with reporting_disk_errors(digest):
-            _flush(digest)
+        flush(digest)
         for old in numbers[: 1 - NUM_KEPT]:
             self._remove(old)
 
@@ -158,6 +157,31 @@ class ReadOnlyCheckpoints(CheckpointManager):
         """Do nothing; the first process clears."""
 
 
+def open_checkpoints(folder: Path, computation: Computation) -> CheckpointManager | None:
+    """Open the checkpoint folder of a training, unless the training was finished before.
+
+    Args:
+        folder: the folder.
+        computation: the training.
+
+    Returns:
+        the checkpoints; None if the outputs were published again.
+
+    Raises:
+        PipelineError: the folder holds files that are no checkpoints, or another process trains with it.
+    """
+    if computation.restore():
+        # A job that was killed after its outputs were safe left its checkpoints. Those of other settings stay.
+        if _read_fingerprint(folder / FINGERPRINT) == computation.key:
+            CheckpointManager(folder, computation.key).clear()
+        return None
+    checkpoints = CheckpointManager(folder, computation.key)
+    if computation.restore():  # a job that outlived its snakemake has finished since the first look
+        checkpoints.clear()
+        return None
+    return checkpoints
+
+
 def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
@@ -211,13 +235,3 @@ def _write(state: dict[str, Any], path: Path) -> None:
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
-
-
-def _flush(path: Path) -> None:
-    """Flush a file, and its name in its folder, to the disk."""
-    for place in (path, path.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

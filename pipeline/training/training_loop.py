@@ -3,12 +3,10 @@
 `TrainingLoop.run` is the loop over epochs; `train_on_batches` is the loop over the batches of one epoch.
 """
 
-import hashlib
-import itertools
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,11 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.config.base import Section
-from pipeline.io.atomic import sha256
-from pipeline.provenance.code_hash import code_hash
+from pipeline.io.progress import Progress
 from pipeline.training.checkpoints import CheckpointStore
-from pipeline.training.log import MetricsLog, Progress
+from pipeline.training.log import MetricsLog
 from pipeline.training.seeds import seed_all
 
 Metrics = Mapping[str, float]
@@ -45,7 +41,7 @@ class BestCheckpoint:
 
 
 @dataclass(frozen=True)
-class Validator:
+class ValidationPlan:
     """How a module is validated between epochs.
 
     Attributes:
@@ -61,22 +57,6 @@ class Validator:
     at_start: bool = False
 
 
-def run_fingerprint(stage: str, section: Section, inputs: list[Path], **extra: str | int) -> dict[str, str]:
-    """Return what the result of a training run depends on.
-
-    Args:
-        stage: name of the stage, whose code is hashed.
-        section: its settings.
-        inputs: its input files, whose contents are hashed.
-        extra: further values, such as a seed.
-    """
-    digest = hashlib.sha256("\n".join(sha256(path) for path in inputs).encode()).hexdigest()
-    code = code_hash(f"pipeline.{stage}")
-    return {"config": section.digest(), "code": code, "inputs": digest} | {
-        name: str(value) for name, value in extra.items()
-    }
-
-
 class MidEpochCheckpoint:
     """Saves the state inside an epoch, so that an interrupted long epoch loses steps, not the whole epoch.
 
@@ -89,7 +69,7 @@ class MidEpochCheckpoint:
     def __init__(self, loop: "TrainingLoop", epoch: int, epoch_state: dict[str, Any] | None) -> None:
         self._loop, self._epoch, self._epoch_state = loop, epoch, epoch_state
 
-    def load(self) -> dict[str, Any] | None:
+    def epoch_state(self) -> dict[str, Any] | None:
         """Return what `save` stored last in this epoch, None at its start.
 
         The module, the optimizer and torch's generator are already restored to that moment.
@@ -136,7 +116,9 @@ class TrainingLoop:
         self._interrupted: dict[str, Any] | None = None
         self._resume()
 
-    def run(self, epochs: int, train: Callable[[int], Metrics], validator: Validator | None = None) -> BestCheckpoint:
+    def run(
+        self, epochs: int, train: Callable[[int], Metrics], validation: ValidationPlan | None = None
+    ) -> BestCheckpoint:
         """Train up to `epochs` epochs.
 
         Args:
@@ -144,21 +126,21 @@ class TrainingLoop:
             train: trains the epoch of the given number and returns its metrics. Its randomness comes from torch's
                 global generator, or is derived from the epoch's number. A long epoch saves its state by `mid_epoch`
                 and starts from what that holds.
-            validator: computes validation metrics and selects the epoch.
+            validation: how validation metrics are computed and select the epoch; None: no validation.
 
         Returns:
             the selected checkpoint, or that of the last epoch.
         """
-        if validator and validator.at_start and self.best is None and self.num_epochs_done == 0:
-            self._end_epoch(0, {}, validator)
-        progress = Progress("epochs", epochs - self.num_epochs_done)
+        if validation and validation.at_start and self.best is None and self.num_epochs_done == 0:
+            self._end_epoch(0, {}, validation)
+        progress = Progress("epochs", epochs, self.num_epochs_done)
         for epoch in range(self.num_epochs_done + 1, epochs + 1):
             seed_all(*self.seed_keys, epoch)
             self.mid_epoch = MidEpochCheckpoint(self, epoch, self._restore_epoch())
             train_metrics = train(epoch)
-            is_due = validator and (epoch % validator.interval == 0 or epoch == epochs)
-            keep_last = not (validator and validator.metric)
-            self._end_epoch(epoch, train_metrics, validator if is_due else None, keep=keep_last)
+            is_due = validation and (epoch % validation.interval == 0 or epoch == epochs)
+            keep_last = not (validation and validation.metric)
+            self._end_epoch(epoch, train_metrics, validation if is_due else None, keep=keep_last)
             progress.step()
         assert self.best is not None
         return self.best
@@ -169,11 +151,11 @@ class TrainingLoop:
         return self._earlier_seconds + time.monotonic() - self._start_time
 
     def _end_epoch(
-        self, epoch: int, train_metrics: Metrics, validator: Validator | None, *, keep: bool = False
+        self, epoch: int, train_metrics: Metrics, validation: ValidationPlan | None, *, keep: bool = False
     ) -> None:
         """Validate, select, log and save."""
-        val_metrics = validator.run() if validator else {}
-        score = val_metrics[validator.metric] if validator and validator.metric else None
+        val_metrics = validation.run() if validation else {}
+        score = val_metrics[validation.metric] if validation and validation.metric else None
         if keep or (score is not None and self._is_better(score)):
             self.best = BestCheckpoint(epoch, score, cpu_state_dict(self.module))
         self.num_epochs_done = epoch
@@ -224,7 +206,7 @@ class TrainingLoop:
 
 
 def train_on_batches(
-    batches: Iterable[B],
+    batches: Sequence[B],
     step: Callable[[B], tuple[Float[Tensor, ""], Mapping[str, float]]],
     optimizer: torch.optim.Optimizer,
     *,
@@ -245,7 +227,9 @@ def train_on_batches(
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     values: dict[str, list[float]] = defaultdict(list)
-    for batch in itertools.islice(batches, max_steps):
+    batches = batches[:max_steps]
+    progress = Progress("steps", len(batches))
+    for batch in batches:
         loss, metrics = step(batch)
         optimizer.zero_grad()
         loss.backward()
@@ -254,6 +238,7 @@ def train_on_batches(
         optimizer.step()
         for name, value in metrics.items():
             values[name].append(value)
+        progress.step()
     return {name: sum(of_metric) / len(of_metric) for name, of_metric in values.items()}
 
 

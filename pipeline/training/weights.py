@@ -27,11 +27,11 @@ def load_weights(path: Path, module: torch.nn.Module) -> None:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise PipelineError(f"{path}: weights cannot be read ({error})") from None
-    check_fits(path, state, module)
+    check_state_dict(path, state, module)
     module.load_state_dict(state)
 
 
-def check_fits(path: Path, state: dict[str, torch.Tensor], module: torch.nn.Module) -> None:
+def check_state_dict(path: Path, state: dict[str, torch.Tensor], module: torch.nn.Module) -> None:
     """Compare the names and shapes of a state dict with those of a module.
 
     Raises:

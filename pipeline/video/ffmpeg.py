@@ -5,8 +5,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import imageio_ffmpeg
-
 from pipeline.errors import PipelineError
 
 
@@ -20,8 +18,10 @@ def find_ffmpeg() -> Path:
     if on_path:
         return Path(on_path)
     try:
+        import imageio_ffmpeg  # re-encoded videos are read without ffmpeg
+
         return Path(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError:
+    except (ImportError, RuntimeError):
         raise PipelineError("no ffmpeg: install it, or `pip install imageio-ffmpeg`, which contains one") from None
 
 

@@ -1,41 +1,60 @@
 """Streaming a video of any format from start to end: frames with their times, and audio samples.
 
-`pipeline.video.decode` reads re-encoded files by frame index; this module reads any file by time. It holds one frame at
-a time in memory.
+ffmpeg decodes, turns and converts the frames, and resamples the audio: what it shows of a file is what we see.
+`pipeline.video.decode` reads re-encoded files by frame index. One frame at a time is held in memory.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import math
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-import av
 import numpy as np
-from av.container import InputContainer
-from av.packet import Packet
-from av.video.reformatter import VideoReformatter
 from jaxtyping import Float
 
-from pipeline.video.decode import DecodeError, Frame, open_file, video_stream
+from pipeline.video.decode import Frame
+from pipeline.video.ffmpeg_pipe import DamagedError, FfmpegPipe
+from pipeline.video.media_streams import (
+    check_not_truncated,
+    choose_audio,
+    choose_video,
+    discard_arguments,
+    input_arguments,
+)
+from pipeline.video.pixel_format import PixelFormat, choose_pixel_format
 
 Samples = Float[np.ndarray, "samples"]
+T = TypeVar("T")
 
-MAX_MISSING_S = Fraction(6, 5)
-"""Largest inaccuracy of a declared duration (seconds); longer than any frame."""
-NO_DURATION_FORMATS = {"aac", "ac3", "mp3"}
-"""Formats that declare no duration: ffmpeg guesses one from the bit rate."""
-MAX_BACKWARD_S, MAX_FORWARD_S = Fraction(1), Fraction(600)
-"""Larger steps of the frame times (seconds) occur only in concatenated files."""
-MIN_GAP_S = Fraction(1, 20)
-"""Shorter gaps between audio frames (seconds) are rounding errors; longer ones are filled with silence."""
+MAX_FORWARD_S = Fraction(24 * 3600)
+"""Longest time for which a frame is shown (seconds): people record still screens for hours."""
+MAX_OFFSET_S = Fraction(1, 50)
+"""Largest difference of the time and the place of a sample (seconds). Beyond it, silence is inserted, or samples are
+dropped. Times in milliseconds cause smaller differences."""
+MAX_CHANNELS = 64
+"""Number of channels that are averaged; ffmpeg knows no more."""
+MAX_SILENCE = 2**16
+"""Number of samples of silence in one part."""
+
+_TIME_BASE = re.compile(r" config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
+_FRAME = re.compile(r" pts: *(-?\d+) .* s:(\d+)x(\d+) ")
+_DURATION = re.compile(r" duration: *(\d+) ")
+_SAMPLES = re.compile(r" pts:(-?\d+) .* nb_samples:(\d+) ")
 
 
-class DamagedError(DecodeError):
-    """A file that starts well but has errors or is truncated."""
+MAX_PIXELS = 2**27
+"""Largest frame: 8K has a quarter of it. A hostile file would fill the memory with one frame."""
+STRICT = ["-err_detect:v", "explode", "-err_detect:a", "explode", "-max_error_rate", "0"]
+"""Options of ffmpeg's input with which decoders refuse packets with errors, where they would conceal them."""
 
 
-class NoAudioError(DecodeError):
-    """A file without audio."""
+class _RefusedPacketError(Exception):
+    """A decoder refused a packet."""
 
 
 @dataclass(frozen=True)
@@ -45,148 +64,215 @@ class TimedFrame:
     Attributes:
         time: seconds from the start of the file, which is the start of its first stream.
         duration: seconds, as the file states it.
-        image: the frame before conversion; see `RgbConverter`.
+        to_rgb: returns the frame as RGB, upright.
     """
 
     time: Fraction
     duration: Fraction
-    image: av.VideoFrame
+    to_rgb: Callable[[], Frame]
 
 
-def iter_frames(
-    path: Path, *, threads: int = 1, is_needed: Callable[[Fraction], bool] | None = None
-) -> Iterator[TimedFrame]:
+def iter_frames(path: Path, *, threads: int = 1, timeout_s: float = math.inf) -> Iterator[TimedFrame]:
     """Yield the frames of any video in display order, with strictly increasing times.
 
-    Decoding is strict: it ends at the first error, where players would conceal it.
+    All frames have the size of the first one: ffmpeg scales the others. An error is never concealed.
 
     Args:
         path: any video.
         threads: number of decoder threads; has no influence on the frames.
-        is_needed: tells from its time (seconds) whether a frame is needed. Other frames are skipped if no frame is
-            predicted from them, which saves their decoding. None decodes all frames.
+        timeout_s: longest time to wait for a frame, seconds.
 
     Raises:
-        DecodeError: the file cannot be opened.
-        DamagedError: the file has an error, is truncated, or is a concatenation of files.
+        DecodeError: the file has no video or cannot be opened, or its decoder crashes or hangs.
+        DamagedError: the file has an error or is truncated.
     """
-    with open_file(path) as container:
-        stream = video_stream(container, path)
-        context = stream.codec_context
-        context.thread_count, context.thread_type = threads, "FRAME"
-        context.options = {"err_detect": "explode"}
-        origin = Fraction(container.start_time or 0, av.time_base)
-        frame_s = 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
-        base = stream.time_base or Fraction(1, av.time_base)
-        previous: Fraction | None = None
-        try:
-            for packet in _iter_packets(container, path):
-                if packet.stream_index != stream.index:
-                    continue
-                if is_needed is not None and packet.pts is not None:
-                    context.skip_frame = "DEFAULT" if is_needed(packet.pts * base - origin) else "NONREF"
-                for frame in packet.decode():
-                    assert isinstance(frame, av.VideoFrame)
-                    if frame.pts is None:  # containers of streams without timestamps
-                        time = Fraction(0) if previous is None else previous + frame_s
-                    else:
-                        time = frame.pts * base - origin
-                    if previous is not None and not -MAX_BACKWARD_S <= time - previous <= MAX_FORWARD_S:
-                        raise DamagedError(
-                            f"{path}: time jumps from {float(previous):.1f} s to {float(time):.1f} s; if it is a "
-                            "concatenation of files, re-encode it"
-                        )
-                    if previous is None or time > previous:  # players never show a frame that goes back in time
-                        previous = time
-                        yield TimedFrame(time, frame.duration * base if frame.duration else frame_s, frame)
-        except av.FFmpegError as error:
-            raise DamagedError(f"{path}: decoding failed ({error})") from None
+    stream = choose_video(path, timeout_s)
+    companion = discard_arguments(path, choose_audio, timeout_s)
+    pixels = choose_pixel_format(stream.frame_lines)
+
+    def decode(strict: bool) -> Iterator[TimedFrame]:
+        options = ["-filter_threads", "1", "-threads", str(threads), "-max_pixels", str(MAX_PIXELS)]
+        options += STRICT if strict else []
+        frames = ["-map", f"0:{stream.index}", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
+        output = ["-pix_fmt", pixels.name, "-f", "rawvideo", "pipe:1"]
+        arguments = [*options, *input_arguments(path), *frames, *output, *companion]
+        with FfmpegPipe(path, arguments, timeout_s=timeout_s, strict=strict) as pipe:
+            end = yield from _read_frames(path, pipe, pixels)
+            _check_end(path, pipe, "picture", end, strict, timeout_s)
+
+    return _decode_strictly(decode, partial(_check_harmless, path, stream.index, "picture", timeout_s))
 
 
-class RgbConverter:
-    """Converts the decoded frames of one video to RGB.
+def iter_audio(path: Path, rate: int, *, timeout_s: float = math.inf) -> Iterator[Samples]:
+    """Yield the audio of any file as samples of one channel, the mean of all.
 
-    Use one converter for all frames: creating one takes longer than a conversion.
-    """
-
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, image: av.VideoFrame) -> Frame:
-        """Convert a frame to RGB and apply the rotation that its metadata states.
-
-        Raises:
-            DamagedError: the frame cannot be converted.
-        """
-        try:
-            rgb: Frame = self._reformatter.reformat(image, format="rgb24", threads=1).to_ndarray()
-        except (av.FFmpegError, ValueError) as error:
-            raise DamagedError(f"a frame of format {image.format.name} cannot be converted to RGB ({error})") from None
-        quarter_turns = round(image.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
-
-
-def iter_audio(path: Path, rates: Sequence[int]) -> Iterator[tuple[int, Samples]]:
-    """Yield the audio of any video at several sample rates, in order: a rate and the next samples at this rate.
-
-    Channels are averaged to mono. Gaps, and the time before audio that starts after the video, are filled with silence.
+    Gaps, and the time before audio that starts after the video, are filled with silence. So a sample is never more than
+    `MAX_OFFSET_S` from its time, however small the gaps are.
 
     Args:
         path: any video or audio file.
-        rates: sample rates (samples/s).
+        rate: sample rate (samples/s).
+        timeout_s: longest time to wait for samples, seconds.
 
     Raises:
         NoAudioError: the file has no audio.
-        DecodeError: the file cannot be opened.
-        DamagedError: the file has an error or is truncated.
+        DecodeError: the file cannot be opened, or its decoder crashes or hangs.
+        DamagedError: the audio has an error, or the file is truncated.
     """
-    with open_file(path) as container:
-        if not container.streams.audio:
-            raise NoAudioError(f"{path}: has no audio stream")
-        stream = container.streams.audio[0]
-        origin = Fraction(container.start_time or 0, av.time_base)
-        resamplers = {rate: av.AudioResampler(format="fltp", rate=rate) for rate in rates}
-        has_started, end = False, Fraction(0)
-        try:
-            for packet in _iter_packets(container, path):
-                if packet.stream_index != stream.index:
-                    continue
-                for frame in packet.decode():
-                    assert isinstance(frame, av.AudioFrame)
-                    start = end if frame.pts is None else frame.pts * (frame.time_base or 0) - origin
-                    silence = start - end if start - end > (MIN_GAP_S if has_started else 0) else Fraction(0)
-                    end = max(end, start) + Fraction(frame.samples, frame.sample_rate)
-                    for rate, resampler in resamplers.items():
-                        if silence:
-                            yield rate, np.zeros(round(silence * rate), np.float32)
-                        yield from ((rate, _to_mono(resampled)) for resampled in resampler.resample(frame))
-                    has_started = True
-            if not has_started:
-                raise NoAudioError(f"{path}: its audio stream is empty")
-            for rate, resampler in resamplers.items():
-                yield from ((rate, _to_mono(resampled)) for resampled in resampler.resample(None))
-        except (av.FFmpegError, ValueError) as error:  # ValueError: the audio format changes
-            raise DamagedError(f"{path}: decoding the audio failed ({error})") from None
+    stream = choose_audio(path, timeout_s)
+    companion = discard_arguments(path, choose_video, timeout_s)
+    channels = "+".join(f"c{channel}" for channel in range(MAX_CHANNELS))
+
+    def decode(strict: bool) -> Iterator[Samples]:
+        options = ["-filter_threads", "1", "-threads", "1", *(STRICT if strict else [])]
+        # With `<`, the weights of the channels that exist are divided by their number.
+        samples = ["-map", f"0:{stream.index}", "-af", f"pan=mono|c0<{channels},aresample={rate},ashowinfo"]
+        output = ["-c:a", "pcm_f32le", "-f", "f32le", "pipe:1"]
+        arguments = [*options, *input_arguments(path), *samples, *output, *companion]
+        with FfmpegPipe(path, arguments, timeout_s=timeout_s, strict=strict) as pipe:
+            end = yield from _place_samples(_read_samples(pipe), rate)
+            _check_end(path, pipe, "sound", end, strict, timeout_s)
+
+    return _decode_strictly(decode, partial(_check_harmless, path, stream.index, "sound", timeout_s))
 
 
-def _to_mono(frame: av.AudioFrame) -> Samples:
-    samples: Samples = frame.to_ndarray().mean(axis=0, dtype=np.float32)
-    return samples
+def _read_frames(path: Path, pipe: FfmpegPipe, pixels: PixelFormat) -> Generator[TimedFrame, None, Fraction]:
+    """Yield the frames that ffmpeg sends; return the end of the last one, seconds."""
+    base = frame_s = Fraction(1, 25)
+    height = width = 0
+    previous: Fraction | None = None
+    end = Fraction(0)
+    while (line := pipe.next_frame_line()) is not None:
+        if match := _TIME_BASE.search(line):
+            base = Fraction(int(match[1]), int(match[2]))
+            frame_s = Fraction(int(match[4]), int(match[3])) if int(match[3]) else Fraction(1, 25)
+        elif match := _FRAME.search(line):
+            if previous is None:
+                width, height = int(match[2]), int(match[3])
+            data = np.empty(pixels.shape(height, width), np.uint8)
+            if not pipe.read_into(data.data.cast("B")):
+                break
+            time = int(match[1]) * base
+            stated = _DURATION.search(line)
+            duration = int(stated[1]) * base if stated and int(stated[1]) else frame_s
+            if previous is not None and time - previous > MAX_FORWARD_S:
+                raise DamagedError(f"{path}: the time jumps from {float(previous):.1f} s to {float(time):.1f} s")
+            if previous is None or time > previous:  # players never show a frame that goes back in time
+                previous, end = time, time + duration
+                yield TimedFrame(time, duration, partial(pixels.to_rgb, data))
+    pipe.check_no_output()
+    return end
 
 
-def _iter_packets(container: InputContainer, path: Path) -> Iterator[Packet]:
-    """Yield all packets of a file, then compare the time reached with the declared duration.
+def _read_samples(pipe: FfmpegPipe) -> Iterator[tuple[int, Samples]]:
+    """Yield the samples that ffmpeg sends, with the time of the first of each part [samples]."""
+    while (line := pipe.next_frame_line()) is not None:
+        if match := _SAMPLES.search(line):
+            samples = np.empty(int(match[2]), np.float32)
+            if not pipe.read_into(samples.data.cast("B")):
+                break
+            yield int(match[1]), samples
+    pipe.check_no_output()
+
+
+def _place_samples(parts: Iterable[tuple[int, Samples]], rate: int) -> Generator[Samples, None, Fraction]:
+    """Yield samples at their times, from time 0 on; return the end of the last one, seconds.
+
+    Args:
+        parts: samples, with the time of the first of each part [samples].
+        rate: sample rate (samples/s).
+    """
+    position = 0
+    for time, samples in parts:
+        offset = time - position
+        if position == 0 or abs(offset) > rate * MAX_OFFSET_S:
+            for first in range(0, offset, MAX_SILENCE):
+                yield np.zeros(min(MAX_SILENCE, offset - first), np.float32)
+            placed = samples[max(0, -offset) :]
+            position += max(0, offset) + len(placed)
+        else:
+            placed = samples
+            position += len(placed)
+        if len(placed):
+            yield placed
+    return Fraction(position, rate)
+
+
+def _check_end(path: Path, pipe: FfmpegPipe, medium: str, end: Fraction, strict: bool, timeout_s: float) -> None:
+    pipe.check_end(medium, end)
+    if strict and pipe.has_decoder_error:
+        raise _RefusedPacketError
+    check_not_truncated(path, pipe.header, end, timeout_s)
+
+
+def _decode_strictly(decode: Callable[[bool], Iterator[T]], check_harmless: Callable[[], None]) -> Iterator[T]:
+    """Yield what a strict decoder returns; if it refuses a packet and this is harmless, go on with a tolerant one.
+
+    Args:
+        decode: starts to decode, strictly or not.
+        check_harmless: raises an error if the strict decoder returns less than the tolerant one.
+    """
+    count = 0
+    try:
+        for item in decode(True):
+            count += 1
+            yield item
+    except _RefusedPacketError:
+        check_harmless()
+        yield from itertools.islice(decode(False), count, None)
+
+
+def _check_harmless(path: Path, index: int, medium: str, timeout_s: float) -> None:
+    """Check that a strict decoder refuses only packets that no player shows.
+
+    Recordings of broadcasts start within a group of pictures. Pictures before its first complete one cannot be decoded.
+    Likewise the last packet of their sound may be cut.
 
     Raises:
-        DamagedError: the file is truncated.
+        DamagedError: something is missing, or a tolerant decoder conceals an error.
     """
-    last = Fraction(0)
-    for packet in container.demux():
-        if packet.pts is not None and packet.time_base is not None:
-            last = max(last, (packet.pts + (packet.duration or 0)) * packet.time_base)
-        yield packet
-    # Some containers declare the duration from time 0, others from their start time: assume the shorter one.
-    begin, length = (Fraction(value or 0, av.time_base) for value in (container.start_time, container.duration))
-    missing = min(begin, Fraction(0)) + length - last
-    if missing > MAX_MISSING_S and container.format.name not in NO_DURATION_FORMATS:
-        raise DamagedError(f"{path}: truncated: its last {float(missing):.1f} s are missing")
+    tolerant, _ = _list_digests(path, index, [], timeout_s)
+    if tolerant:
+        margin = tolerant[0].duration / 2
+        unseen = f"lt(pts*tb,{float(tolerant[0].time - margin)})"
+        if medium == "sound":
+            unseen += f"+gt(pts*tb,{float(tolerant[-1].time + margin)})"
+        seen = [*STRICT, f"-bsf:{index}", f"noise=drop='{unseen}'"]
+        if _list_digests(path, index, seen, timeout_s) == (tolerant, False):
+            return
+    strict, _ = _list_digests(path, index, STRICT, timeout_s)
+    for frame, other in itertools.zip_longest(strict, tolerant):
+        if frame != other:
+            time = min(each.time for each in (frame, other) if each) - tolerant[0].time
+            raise DamagedError(f"{path}: its {medium} is damaged at {float(time):.1f} s")
+    raise DamagedError(f"{path}: its {medium} is damaged")
+
+
+@dataclass(frozen=True)
+class _Digest:
+    """The hash of a decoded frame.
+
+    Attributes:
+        time: seconds.
+        duration: seconds.
+        digest: hash.
+    """
+
+    time: Fraction
+    duration: Fraction
+    digest: str
+
+
+def _list_digests(path: Path, index: int, options: Sequence[str], timeout_s: float) -> tuple[list[_Digest], bool]:
+    """Decode a stream into hashes of its frames, with the times that the file states.
+
+    Returns:
+        the hashes; whether the decoder refused a packet.
+    """
+    exact = ["-copyts", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
+    digests = ["-map", f"0:{index}", *exact, "-f", "framemd5", "pipe:1"]
+    with FfmpegPipe(path, ["-threads", "1", *options, *input_arguments(path), *digests], timeout_s=timeout_s) as pipe:
+        lines = pipe.read_lines()
+    base = next((Fraction(line.split(" ")[-1]) for line in lines if line.startswith("#tb ")), Fraction(0))
+    rows = [line.replace(" ", "").split(",") for line in lines if line and not line.startswith("#")]
+    return [_Digest(int(row[2]) * base, int(row[3]) * base, row[-1]) for row in rows], pipe.has_decoder_error

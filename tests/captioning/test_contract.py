@@ -31,11 +31,10 @@ from hypothesis import strategies as st
 
 from pipeline.captioning.base import Captioner, DecodingStrategy
 from pipeline.captioning.bundle import METRICS, load_captioner, save_captioner
-from pipeline.captioning.captions import UNCONSTRAINED, DecodingConstraints, token_mask
+from pipeline.captioning.captions import UNCONSTRAINED, DecodingConstraints, cross_entropy, token_mask
 from pipeline.captioning.decoding import BeamSearch, Greedy, Sampling
 from pipeline.captioning.scst import scst_step
 from pipeline.captioning.streams import EventBatch
-from pipeline.captioning.trainer import cross_entropy
 from pipeline.config.captioners import CAPTIONERS
 from pipeline.datasets.vocabulary import EOS, UNK
 from pipeline.training.training_loop import BestCheckpoint, cpu_state_dict
@@ -242,12 +241,16 @@ def test_copies_of_a_batch_are_independent(case: Case) -> None:
 def test_cross_entropy_learns_one_video_by_heart(case: Case, sampling_prob: float) -> None:
     captioner, batch = case.build(hidden=32), case.batch([9], [[(0, 3), (3, 5), (5, 9)]])
     tokens = torch.tensor([[2, 3, 4, EOS, EOS], [5, 3, 2, 6, EOS], [7, EOS, EOS, EOS, EOS]])
+    captions = [[2, 3, 4], [5, 3, 2, 6], [7]]
     optimizer = torch.optim.Adam(captioner.parameters(), lr=0.01)
-    for _ in range(150):
-        optimizer.zero_grad()
-        cross_entropy(captioner(batch, tokens, sampling_prob), tokens).backward()
-        optimizer.step()
-    assert captioner.generate(batch, Greedy()).word_ids() == [[2, 3, 4], [5, 3, 2, 6], [7]]
+    for _ in range(15):
+        for _ in range(10):
+            optimizer.zero_grad()
+            cross_entropy(captioner(batch, tokens, sampling_prob), tokens).backward()
+            optimizer.step()
+        if captioner.generate(batch, Greedy()).word_ids() == captions:
+            return
+    pytest.fail("it does not learn the captions in 150 steps")
 
 
 SCHEMES = [{"baseline": "greedy"}, {"baseline": "samples", "num_samples": 4}]
@@ -274,6 +277,8 @@ def test_self_critical_training_raises_the_reward(case: Case, scheme: dict[str, 
         step.loss.backward()
         assert all(one.grad is None or one.grad.isfinite().all() for one in captioner.parameters())
         optimizer.step()
+        if sum(rewards[-5:]) / 5 > 0.9:
+            break
     assert sum(rewards[-5:]) / 5 > 0.9 > 0.7 > rewards[0], "the first reward is of the untrained captioner"
 
 

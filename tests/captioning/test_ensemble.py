@@ -108,10 +108,12 @@ def perturb_captions(predictions: Predictions, vocabulary: list[str], seed: int)
     return replace(predictions, results=results, external_data={"used": False, "details": ""})
 
 
-def test_select_captions_of_real_size_is_fast_and_deterministic(shared: Path) -> None:
+@pytest.mark.parametrize("num_videos", [600, pytest.param(4483, marks=pytest.mark.campaign)])
+def test_select_captions_of_real_captions_is_fast_and_deterministic(shared: Path, num_videos: int) -> None:
     real = read_predictions(shared / "data" / "predictions" / "bmt_val_1.json")
+    real = replace(real, results=dict(list(real.results.items())[:num_videos]))
     sentences = [caption["sentence"] for captions in real.results.values() for caption in captions]
-    assert len(sentences) > 10_000
+    assert len(sentences) > 3 * num_videos
     counts = Counter(word for sentence in sentences for word in set(split_words(sentence)))
     idf = {word: log(len(sentences) / count) for word, count in counts.items()}
     vocabulary = sorted(counts)
@@ -120,7 +122,7 @@ def test_select_captions_of_real_size_is_fast_and_deterministic(shared: Path) ->
     names = [f"m-{seed}" for seed in range(5)]
     start = time.process_time()  # of this process: what others do on the machine is not in it
     ensemble = select_captions(members, lexicon, names=names)
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < len(sentences) / 1500
     assert sum(ensemble.num_selected) == len(sentences)
     assert min(ensemble.num_selected) > 0
     assert sum(ensemble.num_empty) > 0

@@ -17,7 +17,7 @@ from helpers.captioners import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.captioning.captions import token_mask
+from pipeline.captioning.captions import cross_entropy, token_mask
 from pipeline.captioning.decoding import Greedy
 from pipeline.captioning.event_lstm import (
     EventLstmCaptioner,
@@ -25,7 +25,6 @@ from pipeline.captioning.event_lstm import (
     relative_positions,
     sinusoidal_encoding,
 )
-from pipeline.captioning.trainer import cross_entropy
 from pipeline.config.captioners import EventLstmSettings
 from pipeline.datasets.vocabulary import EOS, UNK
 from pipeline.errors import PipelineError

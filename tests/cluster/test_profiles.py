@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.workflow_sandbox import ROOT, link_clone, snakemake
+from helpers.fork_server import forked_snakemake
+from helpers.workflow_sandbox import ROOT, link_clone
 
 from workflow.scripts.rule_files import read_rules
 
@@ -37,7 +38,7 @@ def test_memory_and_time_of_every_rule_grow_with_the_attempt(clone: Path) -> Non
     amounts = []
     for attempt in ("1", "3"):
         words = ("-n", "--cores", "1", "--attempt", attempt, "results/demo/corpus/manifest.json")
-        output = snakemake(clone, *words).stdout
+        output = forked_snakemake(clone, *words).stdout
         [resources] = re.findall(r"^rule build_corpus:(?:\n .*)*\n    resources: (.*)", output, re.MULTILINE)
         amounts.append([int(amount) for amount in re.findall(r"\b(?:mem_mb|runtime)=(\d+)", resources)])
     assert len(amounts[0]) == 2
@@ -53,16 +54,16 @@ def test_rules_with_gpus_lease_them_and_only_pretraining_uses_torchrun() -> None
 
 def test_without_gpus_rules_run_on_the_cpu_unless_the_device_is_cuda(clone: Path) -> None:
     words = ("-n", "--cores", "1", "results/demo/captioners/sa_tsp/1/xe/manifest.json")
-    process = snakemake(clone, *words, "--resources", "gpu=0")
+    process = forked_snakemake(clone, *words, "--resources", "gpu=0")
     assert process.returncode == 0, process.stdout
     assert "gpu=0" in process.stdout
     assert "gpu=1" not in process.stdout
-    assert "gpu=1" in snakemake(clone, *words).stdout
+    assert "gpu=1" in forked_snakemake(clone, *words).stdout
     (clone / "cpu.yaml").write_text("train_captioner: {sa_tsp: {device: cpu}}")
-    output = snakemake(clone, *words, "--configfile", "cpu.yaml").stdout
+    output = forked_snakemake(clone, *words, "--configfile", "cpu.yaml").stdout
     assert re.search(r"^rule train_captioner:(?:\n .*)*\n    resources: .*\bgpu=0\b", output, re.MULTILINE)
     (clone / "cuda.yaml").write_text("train_captioner: {sa_tsp: {device: cuda}}")
-    process = snakemake(clone, *words, "--configfile", "cuda.yaml", "--resources", "gpu=0")
+    process = forked_snakemake(clone, *words, "--configfile", "cuda.yaml", "--resources", "gpu=0")
     assert process.returncode == 1
     error = process.stdout.splitlines()[-1]
     assert "config: train_captioner.sa_tsp.device = cuda, but --resources gpu=0 allows no GPU" in error
@@ -72,18 +73,18 @@ def test_without_gpus_rules_run_on_the_cpu_unless_the_device_is_cuda(clone: Path
 def test_fewer_gpus_than_processes_are_an_error_before_any_job(clone: Path) -> None:
     (clone / "two.yaml").write_text("pretrain_encoder: {sa_tsp: {accumulate_steps: 2, world_size: 2}}")
     words = ("-n", "--cores", "8", "results/demo/encoders/sa_tsp/manifest.json", "--configfile", "two.yaml")
-    process = snakemake(clone, *words, "--resources", "gpu=1")
+    process = forked_snakemake(clone, *words, "--resources", "gpu=1")
     assert process.returncode == 1
     error = process.stdout.splitlines()[-1]
     assert "config: pretrain_encoder.sa_tsp.world_size = 2 " in error
     assert "--resources gpu=1" in error
-    assert "gpu=2" in snakemake(clone, *words, "--resources", "gpu=2").stdout
+    assert "gpu=2" in forked_snakemake(clone, *words, "--resources", "gpu=2").stdout
 
 
 def test_an_unknown_key_of_a_profile_is_in_the_last_line(clone: Path) -> None:
     (clone / "mine").mkdir()
     (clone / "mine" / "profile.yaml").write_text("cores: 1\nretrys: 2\n")
-    process = snakemake(clone, "--profile", "mine", "-n")
+    process = forked_snakemake(clone, "--profile", "mine", "-n")
     assert process.returncode == 2
     assert process.stdout.splitlines()[-1].endswith("error: unrecognized arguments: --retrys=2")
 
@@ -92,7 +93,7 @@ def test_an_unknown_key_of_a_profile_is_in_the_last_line(clone: Path) -> None:
 def test_a_profile_that_names_an_unknown_rule_is_an_error(clone: Path, key: str) -> None:
     (clone / "mine").mkdir()
     (clone / "mine" / "profile.yaml").write_text(f"cores: 1\n{key}\n")
-    process = snakemake(clone, "--profile", "mine", "-n", "results/demo/corpus/manifest.json")
+    process = forked_snakemake(clone, "--profile", "mine", "-n", "results/demo/corpus/manifest.json")
     assert process.returncode == 1
     error = process.stdout.splitlines()[-1]
     assert error.startswith("error: set-resources or set-threads, in a profile")
@@ -103,7 +104,9 @@ def test_a_profile_that_names_an_unknown_rule_is_an_error(clone: Path, key: str)
 def test_snakemake_accepts_profiles(name: str, clone: Path) -> None:
     if name == "slurm" and not find_spec("snakemake_executor_plugin_slurm"):
         pytest.skip("snakemake's executor for Slurm is not installed: pip install 'sa-tsp[slurm]'")
-    process = snakemake(clone, "--profile", f"workflow/profiles/{name}", "-n", "results/demo/corpus/manifest.json")
+    process = forked_snakemake(
+        clone, "--profile", f"workflow/profiles/{name}", "-n", "results/demo/corpus/manifest.json"
+    )
     assert process.returncode == 0, process.stdout
 
 
@@ -134,13 +137,6 @@ def write_failing_config(clone: Path) -> list[str]:
     return ["--cores", "1", "results/anet/corpus/manifest.json", "--configfile", "mine.yaml"]
 
 
-def test_after_an_error_the_command_to_resume_is_printed(clone: Path) -> None:
-    words = write_failing_config(clone)
-    process = snakemake(clone, *words)
-    assert process.returncode == 1
-    assert f"To resume: {sys.executable} -m snakemake {' '.join(words)}\n" in process.stdout
-
-
 def interrupt(clone: Path, words: list[str]) -> tuple[int, str]:
     """Send Ctrl-C to snakemake when it starts its first job; return its status and output."""
     run = subprocess.Popen(
@@ -160,7 +156,9 @@ def interrupt(clone: Path, words: list[str]) -> tuple[int, str]:
     return run.returncode, output
 
 
-def test_a_stale_lock_is_an_error_and_the_documented_command_clears_it(clone: Path) -> None:
+def test_the_documented_command_clears_a_stale_lock_and_after_an_error_the_command_to_resume_is_printed(
+    clone: Path,
+) -> None:
     words = write_failing_config(clone)
     run = subprocess.Popen(
         [sys.executable, "-m", "snakemake", *words], cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -171,16 +169,18 @@ def test_a_stale_lock_is_an_error_and_the_documented_command_clears_it(clone: Pa
         assert line, "it ended before its first job"
     os.killpg(run.pid, signal.SIGKILL)  # and its job with it
     run.communicate()
-    refused = snakemake(clone, *words)
+    refused = forked_snakemake(clone, *words)
     assert refused.returncode == 1
     assert "Error: Directory cannot be locked" in refused.stdout
     assert "To resume" not in refused.stdout, "the same command would not help"
     page = (ROOT / "docs" / "clusters.md").read_text()
     [clear] = re.findall(r"^    snakemake (--unlock .*)$", page, re.MULTILINE)
-    assert snakemake(clone, *clear.split()).returncode == 0
-    again = snakemake(clone, *words)
+    assert forked_snakemake(clone, *clear.split()).returncode == 0
+    again = forked_snakemake(clone, *words)
     assert "Directory cannot be locked" not in again.stdout
     assert "error: none.json" in again.stdout, "the job's own error: it ran"
+    assert again.returncode == 1
+    assert f"To resume: {sys.executable} -m snakemake {' '.join(words)}\n" in again.stdout
 
 
 def test_after_an_interruption_the_command_to_resume_is_printed(clone: Path) -> None:

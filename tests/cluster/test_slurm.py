@@ -18,6 +18,7 @@ from helpers.workflow_sandbox import ROOT, link_clone
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.campaign,
     pytest.mark.skipif(bool(refusal(HERE)), reason=refusal(HERE) or "-"),
 ]
 LEASING = [

@@ -9,10 +9,10 @@ from helpers.provenance_tree import write_output, write_tree
 
 from pipeline.commands.explain import main
 from pipeline.config.evaluate import Evaluate
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.config.reencode import Reencode
 from pipeline.io.atomic import read_json, write_json
-from pipeline.provenance.code_hash import record_modules
+from pipeline.provenance.code_hash import write_module_record
 from pipeline.provenance.record import record_path
 
 
@@ -104,7 +104,7 @@ def explain_with_changed_code(scores: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_changed_code_is_named_by_module(scores: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "code of build_corpus has changed: 0000000000000000 -> " in explain_with_changed_code(scores, capsys)
-    record_modules("build_corpus", Path("results/.stamps"))
+    write_module_record("build_corpus", Path("results/.stamps"))
     [file] = Path("results/.stamps/modules").iterdir()
     modules = read_json(file)
     del modules["pipeline.datasets.assemble"]
@@ -121,7 +121,7 @@ def test_changed_code_is_named_by_module(scores: Path, capsys: pytest.CaptureFix
         ({"sentences": "a dog barks"}, "external file", "external files: sha256 "),
         ({"crf": 20}, "reencode", "settings reencode.crf: 16 -> 20"),
         (
-            {"encoder": PretrainEncoder(batch_size=16)},
+            {"encoder": EncoderEntry(batch_size=16)},
             "pretrain_encoder",
             "settings pretrain_encoder.batch_size: 32 -> 16",
         ),
@@ -142,7 +142,7 @@ def test_diff_names_the_first_stage_that_differs_and_its_change(
 
 
 def test_diff_shows_the_earlier_of_two_differences_first(scores: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    second = write_tree(Path("elsewhere/results/demo"), crf=20, encoder=PretrainEncoder(epochs=1))
+    second = write_tree(Path("elsewhere/results/demo"), crf=20, encoder=EncoderEntry(epochs=1))
     text = diff(capsys, scores, second)
     assert text.index("They first differ in reencode: ") < text.index("they also differ")
     assert text.index("they also differ") < text.index("pretrain_encoder.epochs")
@@ -158,10 +158,10 @@ def test_diff_of_equal_results_is_empty(scores: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_difference_that_led_to_equal_bytes_is_not_shown(scores: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    second = write_tree(Path("other/demo"), encoder=PretrainEncoder(epochs=1))
+    second = write_tree(Path("other/demo"), encoder=EncoderEntry(epochs=1))
     for folder in ("results/demo", "other/demo"):
         write_output(
-            Path(folder, "encoders/sa_tsp/manifest.json"), "pretrain_encoder", PretrainEncoder(), [], content="the same"
+            Path(folder, "encoders/sa_tsp/manifest.json"), "pretrain_encoder", EncoderEntry(), [], content="the same"
         )
     inputs = [Path("results/demo/encoders/sa_tsp/manifest.json"), Path("other/demo/encoders/sa_tsp/manifest.json")]
     write_output(scores, "evaluate", Evaluate(), inputs[:1])
@@ -172,7 +172,7 @@ def test_a_difference_that_led_to_equal_bytes_is_not_shown(scores: Path, capsys:
 
 
 def test_settings_of_the_machine_are_not_shown_as_differences(scores: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    second = write_tree(Path("other/demo"), encoder=PretrainEncoder(workers=7, device="cpu"), seed=1)
+    second = write_tree(Path("other/demo"), encoder=EncoderEntry(workers=7, device="cpu"), seed=1)
     text = diff(capsys, scores, second)
     assert "workers" not in text
     assert "device" not in text
@@ -195,7 +195,7 @@ def test_different_outputs_of_equal_inputs_are_reported(scores: Path, capsys: py
 
 def test_an_input_that_changed_after_it_was_read_is_reported(scores: Path, capsys: pytest.CaptureFixture[str]) -> None:
     second = write_tree(Path("other/demo"), seed=1)
-    write_output(Path("other/demo/encoders/sa_tsp/manifest.json"), "pretrain_encoder", PretrainEncoder(epochs=3), [])
+    write_output(Path("other/demo/encoders/sa_tsp/manifest.json"), "pretrain_encoder", EncoderEntry(epochs=3), [])
     assert "input other/demo/encoders/sa_tsp/manifest.json has changed since it was read" in diff(
         capsys, scores, second
     )

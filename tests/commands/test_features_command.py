@@ -12,8 +12,9 @@ from pipeline.features.store import FeatureStore
 from pipeline.provenance.manifest import read_manifest
 
 
-def test_a_hundred_broken_files_are_named_and_do_not_affect_the_others(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("num_broken", [20, pytest.param(100, marks=pytest.mark.campaign)])
+def test_broken_files_are_named_and_do_not_affect_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], num_broken: int
 ) -> None:
     folder, encoder = tmp_path / "videos", write_encoder(tmp_path / "encoder")
     good = write_video(tmp_path / "good.mp4", seconds=1, options=("-movflags", "+faststart"))
@@ -21,17 +22,17 @@ def test_a_hundred_broken_files_are_named_and_do_not_affect_the_others(
     damaged[-3000:-200:20] = bytes(range(1, 141))
     broken = [b"", b"hello", good.read_bytes()[:4000], bytes(damaged)]
     folder.mkdir()
-    for number in range(200):
+    for number in range(2 * num_broken):
         (folder / f"{number:03d}.mp4").write_bytes(broken[number // 2 % 4] if number % 2 else good.read_bytes())
     arguments = ["--features", "tiny", "--encoder", f"tiny={encoder}", "--videos", folder, "--output", tmp_path / "out"]
     assert run_command(*arguments) == 3
     reasons = read_reject_reasons(tmp_path / "out" / "tiny" / "0000" / "manifest.json")
-    assert sorted(reasons) == [f"{number:03d}" for number in range(1, 200, 2)]
+    assert sorted(reasons) == [f"{number:03d}" for number in range(1, 2 * num_broken, 2)]
     assert set(reasons.values()) == {"unreadable", "decode_error"}
     output = capsys.readouterr().out
-    assert output.startswith("100 ")
+    assert output.startswith(f"{num_broken} ")
     assert all(f"\n{video}\ttiny\t{reason}\t" in output for video, reason in reasons.items())
-    assert len(CombinedFeatures.open(tmp_path / "out", ["tiny"], 1).videos) == 100
+    assert len(CombinedFeatures.open(tmp_path / "out", ["tiny"], 1).videos) == num_broken
 
 
 def test_features_of_any_videos_are_extracted_skipped_and_overwritten(
@@ -118,7 +119,9 @@ def test_list_marks_the_extractors_whose_weight_file_is_present(
 ) -> None:
     (tmp_path / "rgb_imagenet.pt").touch()
     assert run_command("--list", "--folder", tmp_path) == 0
-    lines = capsys.readouterr().out.splitlines()[:-1]
+    heading, *lines, note = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["name", "modality", "channels", "network"]
+    assert note.startswith("* ")
     assert [line[2:].split()[0] for line in lines] == list(EXTRACTORS)
     assert [line.split()[1] for line in lines if line.startswith("*")] == ["i3d_rgb"]
 

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.workflow_sandbox import ROOT, link_clone, snakemake
+from helpers.fork_server import fork_environment, forked_snakemake
+from helpers.workflow_sandbox import ROOT, link_clone
 
 TARGET = "results/demo/concepts.json"
 FEW = """
-make_demo: {train_videos: 8, val_videos: 12, test_videos: 1, broken_videos: 0}
+make_demo: {train_videos: 4, val_videos: 5, test_videos: 1, broken_videos: 0}
 build_corpus: {fractions: {enlarged: 0.2, val: 0.3, test: 0.5}}
 """
 
@@ -34,10 +35,11 @@ def plan(folder: Path, *words: str) -> tuple[int, str]:
 def partial_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with its own copy of the code, in which a few videos were drawn and their concepts mined."""
     folder = link_clone(tmp_path_factory.mktemp("partial"))
-    shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "mine.yaml").write_text(FEW)
-    process = snakemake(folder, TARGET, "--cores", "2", "--configfile", "mine.yaml")
+    words = [TARGET, "--cores", "2", "--configfile", "mine.yaml"]
+    process = forked_snakemake(folder, *words, **fork_environment())
     assert process.returncode == 0, process.stdout
+    shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
@@ -52,7 +54,10 @@ def test_plan_of_a_fresh_clone_lists_all_jobs_without_times(clone: Path) -> None
         ("mine_concepts", "1"),
     ]
     assert "    missing output: results/demo/corpus/manifest.json\n" in output
-    assert "total: 3 jobs\ntime and GPU-hours unknown (no past run on this dataset): make_demo (1), " in output
+    assert (
+        "total: 3 jobs\ntime and GPU-hours unknown until a job of the rule has run on this dataset: make_demo (1), "
+        in output
+    )
     assert not (clone / "results" / "demo").exists(), "nothing is run"
 
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.config.command import Parser, add_config, build_parser, command, list_settings, read_config
+from pipeline.config.command import SettingsParser, add_config, build_parser, command, list_settings, read_config
 from pipeline.config.load import stages
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import replace_atomically
@@ -71,7 +71,7 @@ class Example(Section):
     clip: Clip = Field(Clip(), description="geometry")
 
 
-def example_parser() -> Parser:
+def example_parser() -> SettingsParser:
     arguments = build_parser("Do something.", prog="example")
     add_config(arguments, Example, "example")
     arguments.add_argument("--splits", help="an argument of the same name as a setting")

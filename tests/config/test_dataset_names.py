@@ -2,15 +2,15 @@
 
 import pytest
 
-from pipeline.config.dataset_names import base_of, dataset_of_result, split_seed
+from pipeline.config.dataset_names import base_dataset, dataset_of_result, parse_seeded_name
 
 
 def test_split_seed_and_base_of_split_names_with_a_seed_only() -> None:
-    seeded = split_seed("demo_s31")
+    seeded = parse_seeded_name("demo_s31")
     assert seeded is not None
     assert (seeded.base, seeded.seed) == ("demo", 31)
-    assert split_seed("demo_small") is None
-    assert (base_of("demo_s31"), base_of("demo_smoke")) == ("demo", "demo_smoke")
+    assert parse_seeded_name("demo_small") is None
+    assert (base_dataset("demo_s31"), base_dataset("demo_smoke")) == ("demo", "demo_smoke")
 
 
 @pytest.mark.parametrize(

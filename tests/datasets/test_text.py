@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from pipeline.config.build_corpus import SplitFractions
+from pipeline.config.build_corpus import ValidationSplitFractions
 from pipeline.datasets.splits import validation_split
 from pipeline.datasets.text import split_words
 
@@ -40,7 +40,7 @@ def test_split_words_of_the_training_sentences_give_the_documented_vocabulary_si
         for name in names:
             videos = json.loads((shared / "data" / "activitynet_captions" / f"{name}.json").read_text())
             for video, entry in videos.items():
-                if name == "train" or validation_split(video, SplitFractions()) == "enlarged":
+                if name == "train" or validation_split(video, ValidationSplitFractions()) == "enlarged":
                     counts.update(word for sentence in entry["sentences"] for word in split_words(sentence))
         sizes.append([sum(count >= min_count for count in counts.values()) for min_count in (4, 3, 2)])
     assert sizes == [[4418, 5225, 6605], [5518, 6508, 8160]]

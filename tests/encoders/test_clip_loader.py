@@ -139,8 +139,9 @@ def test_batches_have_the_global_feature_of_each_video(
     reader = ClipReader(videos.by_id, CLIP)
     reader.cache(videos.by_id, max_bytes=10**9, threads=1)
     loader = ClipLoader(reader, CLIP, CPU, 0, ["v_b", "v_a"], table)
+    without = build_loader(videos)
     monkeypatch.setattr("builtins.open", lambda *_, **__: pytest.fail("a file was opened"))
     monkeypatch.setattr(Path, "open", lambda *_, **__: pytest.fail("a file was opened"))
     features = [batch.global_features for batch in loader.batches(SAMPLES, 4)]
     assert torch.equal(torch.cat(features), table[torch.tensor([1, 0] * 5)])
-    assert all(batch.global_features is None for batch in build_loader(videos).batches(SAMPLES, 4))
+    assert all(batch.global_features is None for batch in without.batches(SAMPLES, 4))

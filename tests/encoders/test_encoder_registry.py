@@ -16,7 +16,7 @@ from pipeline.config.encoders import (
     PublishedWeights,
     initial_weights_path,
 )
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.encoders.r2plus1d import build_encoder
 from pipeline.errors import PipelineError
 
@@ -37,7 +37,7 @@ def test_published_weights_are_complete_and_consistent() -> None:
 
 
 def test_default_initial_weights_are_of_the_default_architecture() -> None:
-    default = PretrainEncoder()
+    default = EncoderEntry()
     published = PUBLISHED_WEIGHTS[str(default.initial_weights)]
     assert published.architecture == default.architecture
     assert published.sha256_prefix == "0aa0550b"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.datasets.concepts import read_concepts
 from pipeline.datasets.corpus import Corpus
 from pipeline.encoders.clip_loader import ClipLoader
@@ -31,11 +31,11 @@ from pipeline.video.shard import ReencodedVideos
 CPU = torch.device("cpu")
 
 
-def parse_config(**changes: object) -> PretrainEncoder:
-    return PretrainEncoder.parse({**SMALL, **changes}, "")
+def parse_config(**changes: object) -> EncoderEntry:
+    return EncoderEntry.parse({**SMALL, **changes}, "")
 
 
-def build_trainer(folder: Path, config: PretrainEncoder) -> tuple[EncoderTrainer, PretrainingData]:
+def build_trainer(folder: Path, config: EncoderEntry) -> tuple[EncoderTrainer, PretrainingData]:
     paths = write_video_corpus(folder, {"train": 2, "val": 2})
     concepts = read_concepts(paths.concepts) if config.learns_concepts else []
     data = build_pretraining_data(
@@ -50,13 +50,13 @@ def build_trainer(folder: Path, config: PretrainEncoder) -> tuple[EncoderTrainer
 
 def test_lr_factor_follows_the_published_schedule() -> None:
     """The starts of TSP's epochs on two GPUs: 2,437 steps per epoch, a peak rate of 2e-4."""
-    config, steps_per_epoch = PretrainEncoder(), 2437
+    config, steps_per_epoch = EncoderEntry(), 2437
     rates = [lr_factor(epoch * steps_per_epoch, steps_per_epoch, config) * 2e-4 for epoch in range(8)]
     assert rates == pytest.approx([2e-9, 1e-4, 2e-4, 2e-4, 2e-6, 2e-6, 2e-8, 2e-8], rel=1e-4)
 
 
 def test_lr_factor_without_warmup_starts_at_the_full_rate() -> None:
-    config = PretrainEncoder(warmup_epochs=0.0, milestones=[0.5, 0.25], decay=0.1)
+    config = EncoderEntry(warmup_epochs=0.0, milestones=[0.5, 0.25], decay=0.1)
     assert [lr_factor(step, 4, config) for step in range(4)] == pytest.approx([1, 0.1, 0.01, 0.01])
 
 
@@ -177,7 +177,7 @@ def test_track_bn_stats_does_not_change_the_output() -> None:
 
 
 def test_step_has_the_mean_gradient_of_its_microbatches_and_the_statistics_of_the_first(tmp_path: Path) -> None:
-    config = PretrainEncoder.parse(
+    config = EncoderEntry.parse(
         {**SMALL, "accumulate_steps": 2, "batch_size": 6, "momentum": 0.0, "weight_decay": 0.0}, ""
     )
     paths = write_video_corpus(tmp_path, {"train": 3})
@@ -186,7 +186,7 @@ def test_step_has_the_mean_gradient_of_its_microbatches_and_the_statistics_of_th
     samples = data.train_samples(1, config)
     assert len(samples) == 12
 
-    def train(samples: list, config: PretrainEncoder) -> dict[str, torch.Tensor]:
+    def train(samples: list, config: EncoderEntry) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
         model = PretrainingModel(config, data.num_labels)
         EncoderTrainer(model, build_optimizer(model, config, 0.05), config, loader, CPU).train_epoch(3, samples)

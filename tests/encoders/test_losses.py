@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.losses import LOSSES, build_losses
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.encoders.losses import (
     BatchLoss,
     Heads,
@@ -115,7 +115,7 @@ Logits = dict[str, torch.Tensor]
 
 def build_terms(num_concepts: int = 3, num_actions: int = 4, **weights: float) -> dict[str, LossTerm]:
     """Build the terms of the given weights; without any, those of the default configuration."""
-    config = PretrainEncoder(losses=build_losses(**weights)) if weights else PretrainEncoder()
+    config = EncoderEntry(losses=build_losses(**weights)) if weights else EncoderEntry()
     return build_loss_terms(config, NumLabels(num_actions, num_concepts))
 
 
@@ -163,7 +163,7 @@ def test_pretraining_loss_is_the_weighted_sum_of_its_terms() -> None:
 
 def test_concepts_term_uses_the_settings_of_its_section() -> None:
     section = {"losses": {"concepts": {"gamma_neg": 0.0, "gamma_pos": 0.0, "margin": 0.0}}}
-    terms = build_loss_terms(PretrainEncoder.parse(section, ""), NumLabels(4, 3))
+    terms = build_loss_terms(EncoderEntry.parse(section, ""), NumLabels(4, 3))
     logits, targets = draw_batch(terms, [0, 1], [True, True])
     expected = torch.nn.functional.binary_cross_entropy_with_logits(
         logits["concepts"], targets["concepts"]["concepts"], reduction="none"
@@ -295,7 +295,7 @@ def test_every_loss_term_trains_its_head_and_is_finite_without_foreground(name: 
 )
 def test_losses_section_names_the_key_of_an_error(losses: dict[str, object], key: str) -> None:
     with pytest.raises(PipelineError) as error:
-        PretrainEncoder.parse({"losses": losses}, "pretrain_encoder")
+        EncoderEntry.parse({"losses": losses}, "pretrain_encoder")
     assert f"pretrain_encoder.{key}" in str(error.value)
 
 

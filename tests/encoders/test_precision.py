@@ -8,7 +8,7 @@ import torch
 from helpers.video_corpus import SMALL, write_video_corpus
 from torch import nn
 
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.datasets.concepts import read_concepts
 from pipeline.datasets.corpus import Corpus
 from pipeline.encoders.clip_loader import ClipLoader
@@ -27,7 +27,7 @@ def test_bfloat16_is_used_and_learns_about_as_well_as_float32(tmp_path: Path) ->
     concepts = read_concepts(paths.concepts)
     metrics, dtypes = [], set[torch.dtype]()
     for precision in ("float32", "bfloat16"):
-        config = PretrainEncoder.parse({**SMALL, "precision": precision}, "")
+        config = EncoderEntry.parse({**SMALL, "precision": precision}, "")
         videos = ReencodedVideos.open(paths.videos, 2).by_id
         data = build_pretraining_data(Corpus.open(paths.corpus), videos, config, concepts)
         torch.manual_seed(0)

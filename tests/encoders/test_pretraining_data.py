@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.build_corpus import build
 from pipeline.config.build_corpus import BuildCorpus
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.datasets.annotations import read_captions
 from pipeline.datasets.corpus import Corpus
 from pipeline.encoders.pretraining_data import PretrainingData, build_pretraining_data
@@ -43,15 +43,16 @@ def build_data(tables: dict[str, Path], settings: dict[str, object], folder: Pat
     manifest = folder / "corpus" / "manifest.json"
     build(BuildCorpus.parse(section, "build_corpus"), manifest)
     corpus = Corpus.open(manifest)
-    return corpus, build_pretraining_data(corpus, rows, PretrainEncoder(balance=False), [])
+    return corpus, build_pretraining_data(corpus, rows, EncoderEntry(balance=False), [])
 
 
 def counts(data: PretrainingData) -> tuple[int, int, int, int]:
     """Return the numbers of segments and clips of training, and of segments and clips of validation."""
-    config = PretrainEncoder(balance=False)
+    config = EncoderEntry(balance=False)
     return len(data.train.all), len(data.train_samples(1, config)), len(data.val.all), len(data.val_samples(config))
 
 
+@pytest.mark.campaign
 def test_activitynet_tables_give_tsps_segments_and_all_captioned_videos(shared: Path, tmp_path: Path) -> None:
     folder = shared / "data" / "activitynet_tsp"
     captions = shared / "data" / "activitynet_captions"
@@ -72,7 +73,7 @@ def test_activitynet_tables_give_tsps_segments_and_all_captioned_videos(shared: 
     for names, expected in ((("train.json",), 10_009), (("val_1.json", "val_2.json"), 4_917)):
         captioned = set().union(*(read_captions(captions / name) for name in names))
         assert len(captioned) == len(captioned & with_actions) == expected
-    balanced = data.train_samples(1, PretrainEncoder())
+    balanced = data.train_samples(1, EncoderEntry())
     assert len(balanced) == 2 * 5 * 15_231
     assert sum(sample.action >= 0 for sample in balanced) == 5 * 15_231
 

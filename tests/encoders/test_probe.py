@@ -7,6 +7,7 @@ from pipeline.encoders.probe import (
     ProbeDataset,
     class_accuracy,
     concept_precisions,
+    draw_clips,
     fit_classes,
     fit_concepts,
     mean_precision,
@@ -141,3 +142,28 @@ def test_fit_concepts_gives_concepts_of_all_or_no_clips_no_weight() -> None:
     probe = fit_concepts(RNG.normal(size=(6, 2)), concepts, 0.1)
     assert (probe.weights[:, :2] == 0).all()
     assert (probe.weights[:, 2] != 0).all()
+
+
+def test_fit_concepts_does_not_depend_on_the_number_of_workers() -> None:
+    features, concepts = RNG.normal(size=(50, 4)), RNG.random((50, 6)) < 0.4
+    one, three = (fit_concepts(features, concepts, 0.1, workers) for workers in (1, 3))
+    assert np.array_equal(one.weights, three.weights)
+    assert np.array_equal(one.bias, three.bias)
+
+
+def test_draw_clips_keeps_labels_with_their_features_in_order() -> None:
+    index = np.arange(60)
+    dataset = ProbeDataset(index[:, None].astype(np.float32), index, -index, index[:, None] % 2 == 0, index % 3 == 0)
+    drawn = draw_clips(dataset, 20)
+    assert len(np.unique(drawn.action)) == 20
+    assert (np.diff(drawn.action) > 0).all()
+    for column, of_all in zip(vars(drawn).values(), vars(dataset).values(), strict=True):
+        assert np.array_equal(column, of_all[drawn.action])
+    other = ProbeDataset(-dataset.features, *list(vars(dataset).values())[1:])
+    assert np.array_equal(draw_clips(other, 20).action, drawn.action), "other features on the same time grid"
+
+
+@pytest.mark.parametrize("max_clips", [None, 60, 61])
+def test_draw_clips_returns_all_clips_if_there_are_no_more(max_clips: int | None) -> None:
+    dataset = draw_dataset(60)
+    assert draw_clips(dataset, max_clips) is dataset

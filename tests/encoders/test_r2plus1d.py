@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.config.encoders import ENCODERS
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.encoders.losses import NumLabels
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.r2plus1d import IG65M_34, ClipEncoder, build_encoder, r2plus1d
@@ -52,7 +52,7 @@ def test_build_encoder_sets_the_momentum_of_all_batch_norms(architecture: str) -
 
 
 def test_bn_momentum_is_the_weight_of_the_current_batch() -> None:
-    config = PretrainEncoder.parse({**SMALL, "bn_momentum": 0.9}, "")
+    config = EncoderEntry.parse({**SMALL, "bn_momentum": 0.9}, "")
     norm = batch_norms(PretrainingModel(config, NumLabels(actions=2, concepts=0)).encoder)[0]
     with torch.no_grad():
         norm.train()(torch.full((2, norm.num_features, 1, 1, 1), 10.0))

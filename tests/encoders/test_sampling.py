@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.clip_geometry import ClipGeometry
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.datasets.concepts import Concept, read_concepts
 from pipeline.datasets.corpus import ActionSegment, CaptionedEvent
 from pipeline.encoders.sampling import (
@@ -204,7 +204,7 @@ def test_segments_of_tsps_tables_have_the_published_numbers(shared: Path) -> Non
             if line["temporal-region-label"] == "Action":
                 annotations.append(annotation(line["video-name"], float(line["t-start"]), float(line["t-end"])))
     assert len(annotations) == 15_410
-    config = PretrainEncoder()
+    config = EncoderEntry()
     actions = action_segments(annotations, durations, ["run"])
     assert len(drop_short(actions, config.clip.seconds)) == 15_410 - 179
     background = background_segments(actions, durations, config.background_gap)

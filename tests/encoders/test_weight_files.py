@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.video_corpus import SMALL, VideoCorpus, write_video_corpus
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipeline.config.losses import build_losses
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.encoders.losses import Heads, NumLabels, build_loss_terms
 from pipeline.encoders.r2plus1d import ClipEncoder, build_encoder
 from pipeline.encoders.weight_files import load_initial_weights, read_encoder_weights
@@ -27,7 +28,7 @@ DIM = 128
 
 def build_heads(actions: int = ACTIONS, *, region: bool = True, concepts: int = 0) -> Heads:
     weights = {"action": 1.0, "region": float(region), "concepts": 1.0}
-    config = PretrainEncoder(losses=build_losses(**weights))
+    config = EncoderEntry(losses=build_losses(**weights))
     return Heads(build_loss_terms(config, NumLabels(actions, concepts)), DIM)
 
 
@@ -85,6 +86,59 @@ def test_read_encoder_weights_gives_the_same_weights_for_every_format(
     )
     assert weights.heads.keys() == expected.keys()
     assert all(torch.equal(weights.heads[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_read_encoder_weights_drops_the_prefix_of_data_parallel(
+    tmp_path: Path, trained: tuple[ClipEncoder, Heads], depth: int, zipped: bool
+) -> None:
+    checkpoint = tsp_checkpoint(*trained)
+    torch.save(checkpoint, tmp_path / "plain.pth")
+    checkpoint["model"] = {"module." * depth + name: tensor for name, tensor in checkpoint["model"].items()}
+    torch.save(checkpoint, tmp_path / "parallel.pth", _use_new_zipfile_serialization=zipped)
+    plain, parallel = (read_encoder_weights(tmp_path / name) for name in ("plain.pth", "parallel.pth"))
+    for part in ("encoder", "heads"):
+        expected, actual = getattr(plain, part), getattr(parallel, part)
+        assert actual.keys() == expected.keys()
+        assert all(torch.equal(actual[name], tensor) for name, tensor in expected.items())
+
+
+def test_read_encoder_weights_keeps_the_names_of_a_part_that_is_called_module(tmp_path: Path) -> None:
+    torch.save({"module.weight": torch.zeros(1), "stem.weight": torch.zeros(1)}, tmp_path / "w.pth")
+    assert read_encoder_weights(tmp_path / "w.pth").encoder.keys() == {"module.weight", "stem.weight"}
+
+
+NUMPY_SCALARS = [
+    np.float64(0.5), np.float32(0.5), np.float16(0.5), np.int64(3), np.int32(3), np.uint8(3), np.bool_(True)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("scalar", NUMPY_SCALARS, ids=lambda scalar: type(scalar).__name__)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_read_encoder_weights_ignores_a_numpy_scalar_beside_the_weights(
+    tmp_path: Path, scalar: np.generic, zipped: bool
+) -> None:
+    state = {"stem.weight": torch.ones(2)}
+    contents = {"in_checkpoint": {"state_dict": state, "best": scalar}, "in_state": {**state, "best": scalar}}
+    for name, content in contents.items():
+        torch.save(content, tmp_path / f"{name}.pth", _use_new_zipfile_serialization=zipped)
+        weights = read_encoder_weights(tmp_path / f"{name}.pth")
+        assert weights.encoder.keys() == {"stem.weight"}
+        assert torch.equal(weights.encoder["stem.weight"], torch.ones(2))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_read_encoder_weights_executes_nothing_inside_an_array_of_objects(
+    tmp_path: Path, zipped: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objects = np.array([_Bomb()], dtype=object)
+    for name, value in {"array": objects, "scalar": objects[:1].reshape(()), "bomb": [_Bomb()]}.items():
+        content = {"model": {"stem.weight": torch.ones(2)}, "best": value}
+        torch.save(content, tmp_path / f"{name}.pth", _use_new_zipfile_serialization=zipped)
+        with pytest.raises(PipelineError, match="cannot be read without executing code"):
+            read_encoder_weights(tmp_path / f"{name}.pth")
+    assert "executed" not in capsys.readouterr().out
 
 
 def test_read_encoder_weights_reads_the_files_of_write_model(

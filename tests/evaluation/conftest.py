@@ -1,15 +1,35 @@
-"""Java for the tests of the metrics: the real METEOR, started once, and faulty substitutes."""
+"""What the tests of the metrics share: one METEOR, real captions that are read once, and faulty substitutes of Java."""
 
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from pipeline.evaluation.meteor import JarMeteor, Meteor
+from pipeline.config.evaluate import Evaluate
+from pipeline.config.metrics import METRICS
+from pipeline.evaluation.evaluator import read_predicted_events, read_reference_events
+from pipeline.evaluation.matching import EventsByVideo
+from pipeline.evaluation.meteor import Meteor
+from pipeline.evaluation.metric import Metric, MetricContext, build_metrics
 
 FakeJava = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def read_predicted(shared: Path) -> Callable[[str], EventsByVideo]:
+    """Return a function that reads captions of `../shared`, each file once; tests must not change them."""
+    read = cache(read_predicted_events)
+    return lambda path: read((shared / path).resolve())
+
+
+@pytest.fixture(scope="session")
+def read_references(shared: Path) -> Callable[[str], EventsByVideo]:
+    """Return a function that reads references of `../shared`, each file once; tests must not change them."""
+    read = cache(read_reference_events)
+    return lambda path: read((shared / path).resolve())
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +38,10 @@ def meteor() -> Meteor:
 
 
 @pytest.fixture(scope="session")
-def jar() -> Iterator[JarMeteor]:
-    with JarMeteor(timeout_s=300.0) as running:
-        yield running
+def metrics() -> Iterator[dict[str, Metric]]:
+    """All metrics, which share one METEOR."""
+    with MetricContext(Evaluate(metrics=list(METRICS))) as context:
+        yield build_metrics(context)
 
 
 @pytest.fixture

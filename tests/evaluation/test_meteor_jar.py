@@ -98,9 +98,10 @@ def test_jar_meteor_without_java_names_the_remedy(monkeypatch: pytest.MonkeyPatc
         pass
 
 
-def test_jar_meteor_replaces_a_killed_java(caplog: pytest.LogCaptureFixture) -> None:
-    with JarMeteor(timeout_s=300.0) as meteor, caplog.at_level(logging.WARNING):
+def test_jar_meteor_replaces_a_killed_java(fake_java, caplog: pytest.LogCaptureFixture) -> None:
+    fake_java(FAKE.format(before=""))
+    with JarMeteor(timeout_s=60.0) as meteor, caplog.at_level(logging.WARNING):
         assert meteor._jar is not None
         meteor._jar.process.kill()
-        assert meteor.score([("a man runs", "a man runs")]) == [1]
+        np.testing.assert_array_equal(meteor.statistics(PAIRS)[:, :2], LENGTHS)
     assert "started once more" in caplog.text

@@ -78,6 +78,15 @@ def test_metric_identities_are_those_of_the_metrics_of_the_settings() -> None:
     assert "pycocoevalcap" in metric_libraries()
 
 
+def test_metric_identities_state_the_settings_of_metrics_that_are_no_defaults() -> None:
+    assert "metric_settings" not in metric_identities(Evaluate(metrics=["METEOR"]))
+    sections: list[dict[str, Any]] = [{"metrics": ["SODA_c"]}, {"metrics": ["CIDEr", "METEOR"]}]
+    for section in sections:
+        section["metric_settings"] = {"METEOR": {"backend": "jar"}}
+        identity = metric_identities(Evaluate.parse(section, "evaluate"))
+        assert identity["metric_settings"] == {"METEOR": {"backend": "jar"}}
+
+
 def test_an_unknown_metric_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(PipelineError, match=r"evaluate\.metrics\.0.*'CIDER'.*'CIDEr'"):
         Evaluate.parse({"metrics": ["CIDER"]}, "evaluate")

@@ -57,6 +57,17 @@ READERS = [
 ]
 """Data files, and a stage that reads each."""
 
+CLASSES = [
+    ("corpus/captions.parquet", "mine_concepts"),
+    ("video/0000/v_*.mp4", "extract_features"),
+    ("features/sa_tsp/0000/features.zarr/c/0/0", "train_captioner"),
+]
+"""One file for each class of readers: files of a manifest, videos, and chunks of a feature store."""
+
+DAMAGES = [(file, stage, flip) for file, stage in READERS]
+DAMAGES += [(file, stage, damage) for file, stage in CLASSES for damage in (truncate, delete, grow)]
+"""A flipped bit, which only a checksum finds, for every reader; other damages for every class of readers."""
+
 
 def run(case: Case) -> int:
     status: int = importlib.import_module(case.stage).main(case.words)
@@ -71,8 +82,9 @@ def module_copy(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
-@pytest.mark.parametrize("damage", [flip, truncate, delete, grow], ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize(("file", "stage"), READERS, ids=lambda value: value)
+@pytest.mark.parametrize(
+    ("file", "stage", "damage"), DAMAGES, ids=[f"{stage}-{file}-{damage.__name__}" for file, stage, damage in DAMAGES]
+)
 def test_a_reader_names_the_damaged_file_and_the_remedy(
     module_copy: Path,
     monkeypatch: pytest.MonkeyPatch,

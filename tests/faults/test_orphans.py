@@ -3,36 +3,26 @@
 import contextlib
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from helpers.kill_runner import Case, contents
+from helpers.processes import wait_for_end, wait_for_holder
 from helpers.stage_cases import STATE, case_of
 from helpers.workflow_sandbox import snakemake
 
 pytestmark = [
     pytest.mark.end_to_end,
+    pytest.mark.campaign,
     pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux's process handles"),
 ]
 
 LOCK = Path(f"{STATE}/train_captioner/sa_tsp-0/state.lock")
 LOG = Path("results/demo/logs/train_captioner/sa_tsp-0.log")
-
-
-def wait_for_holder(lock: Path, job: subprocess.Popen[bytes]) -> int:
-    """Return the process that trains, as soon as its lock names it."""
-    while job.poll() is None:
-        match = re.match(r"process (\d+) on ", lock.read_text()) if lock.is_file() else None
-        if match:
-            return int(match[1])
-        time.sleep(0.01)
-    raise ProcessLookupError("snakemake has ended")
 
 
 def start_and_stop_training(case: Case, words: list[str]) -> tuple[subprocess.Popen[bytes], int]:
@@ -51,16 +41,6 @@ def start_and_stop_training(case: Case, words: list[str]) -> tuple[subprocess.Po
             os.kill(job, signal.SIGCONT)
         first.wait()
     raise AssertionError("the training always ended before it could be stopped")
-
-
-def wait_for_end(process: int) -> None:
-    """Wait for a process that is no child of this process."""
-    try:
-        handle = os.pidfd_open(process)
-    except ProcessLookupError:
-        return
-    with os.fdopen(handle):
-        assert select.select([handle], [], [], 300)[0], f"process {process} does not end"
 
 
 def test_an_orphan_keeps_a_second_writer_out(finished_run: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from pipeline.datasets.video_ids import check_id
 from pipeline.errors import PipelineError
 from pipeline.features.external_files import open_source
 from pipeline.io.atomic import write_json
-from pipeline.localization.proposal_files import fit_to_videos, read_proposal_file
+from pipeline.localization.external_proposals import read_proposal_file, restrict_to_videos
 from pipeline.provenance.manifest import read_manifest
 from pipeline.write_submission import main as write_submission
 
@@ -106,7 +106,7 @@ READERS = [of_captions, of_activitynet, of_corpus, of_tsp, of_h5]
 UNREPRESENTABLE = {
     of_corpus: {"\ud800"},
     of_tsp: {"\ud800", "a\0b"},
-    of_h5: {"", ".", "\ud800", "a\0b", "..", "/etc/passwd"},
+    of_h5: {"", ".", "\ud800", "a\0b", "..", "/etc/passwd", "a/b", "a/../../b"},
 }
 """Names that the format of a file cannot represent."""
 
@@ -149,7 +149,7 @@ def test_read_manifest_refuses_other_structures(tmp_path: Path, files: Any) -> N
 def test_proposals_of_videos_with_unsafe_names_are_rejects(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     path = tmp_path_factory.mktemp("proposals") / "proposals.json"
     path.write_text(json.dumps({"results": {name: [{"segment": [0.0, 1.0], "score": 1.0}]}}))
-    proposals, rejects = fit_to_videos(read_proposal_file(path, "score"), {"v_known": 3.0}, path.name)
+    proposals, rejects = restrict_to_videos(read_proposal_file(path, "score"), {"v_known": 3.0}, path.name)
     assert not proposals
     assert {row.reason for row in rejects} == {"unknown_video", "no_proposals"}
 

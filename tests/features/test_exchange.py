@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from pipeline.commands.store import main
+from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
 from pipeline.features.combined import CombinedFeatures
-from pipeline.features.exchange import check_grid, iter_features, num_channels
+from pipeline.features.exchange import open_features
 from pipeline.features.shard import write_features
 from pipeline.features.store import FeatureStore
 from pipeline.features.time_grid import ClipGrid
-from pipeline.io.tables import write_rows
+from pipeline.io.tables import read_rows, write_rows
 from pipeline.provenance.manifest import read_manifest, write_manifest
 from pipeline.video.shard import ReencodedRow
 
@@ -57,6 +58,10 @@ def error_line(capsys: pytest.CaptureFixture[str], status: int) -> str:
     assert status == 2
     assert [line for line in lines if "Traceback" in line] == []
     return lines[-1]
+
+
+def read_rejects(feature: Path) -> list[RejectedVideo]:
+    return read_rows(feature / "0000" / "rejects.parquet", RejectedVideo)
 
 
 @pytest.mark.parametrize("kind", ["h5", "npy"])
@@ -192,20 +197,22 @@ def test_import_with_dtype_stores_half_precision(tmp_path: Path) -> None:
     np.testing.assert_array_equal(FeatureStore(tmp_path / "out")["v_a"].rows, random_features(3).astype(np.float16))
 
 
-def test_iter_features_yields_the_items_of_a_shard(tmp_path: Path) -> None:
+def test_open_features_yields_the_items_of_a_shard(tmp_path: Path) -> None:
     arrays = {"v_a": random_features(3), "v_none": np.zeros((0, 5), np.float32), "v_b": random_features(2)}
     source = write_npy(tmp_path / "npy", arrays)
     videos = {"v_a": 3.5, "v_x": 2.0, "v_none": 0.4}
-    items = {
-        video: (seconds, rows if isinstance(rows, str) else len(rows))
-        for video, seconds, rows in iter_features(source, videos)
-    }
-    assert items == {"v_a": (3.5, 3), "v_x": (2.0, "not_in_file"), "v_none": (0.4, "no_rows")}
     manifest = tmp_path / "features" / "manifest.json"
-    write_features(manifest, iter_features(source, videos), dim=num_channels(source), grid=GRID, metadata={})
+    with open_features(source, videos) as reader:
+        items = {
+            video: (seconds, rows if isinstance(rows, str) else len(rows))
+            for video, seconds, rows in reader.items(videos)
+        }
+        write_features(manifest, reader.items(videos), dim=reader.dim, grid=GRID, metadata={})
+    assert items == {"v_a": (3.5, 3), "v_x": (2.0, "not_in_file"), "v_none": (0.4, "no_rows")}
     assert FeatureStore(manifest.parent).absent == {"v_none": "no_rows", "v_x": "not_in_file"}
     # A shard whose videos are all missing has only reasons.
-    assert [rows for *_, rows in iter_features(source, {"v_y": 1.0})] == ["not_in_file"]
+    with open_features(source, ["v_y"]) as reader:
+        assert [rows for *_, rows in reader.items({"v_y": 1.0})] == ["not_in_file"]
 
 
 BAD = {
@@ -260,33 +267,45 @@ def test_import_executes_nothing_in_a_file(tmp_path: Path, capsys: pytest.Captur
 def test_import_names_damaged_files_and_other_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_npy(tmp_path / "npy", {"v_a": random_features(300), "v_b": random_features(300)})
     truncated = folder / "v_b.npy"
-    truncated.write_bytes(truncated.read_bytes()[:-7])
+    for content in (truncated.read_bytes()[:-7], b""):
+        truncated.write_bytes(content)
+        assert run_import(folder, tmp_path / "damaged") == 3
+        (reject,) = read_rejects(tmp_path / "damaged")
+        assert (reject.video, reject.reason) == ("v_b", "unreadable")
+        assert "npy/v_b.npy: not a readable .npy file" in reject.detail
+        assert reject.detail in capsys.readouterr().err
+        assert FeatureStore(tmp_path / "damaged").absent == {"v_b": "unreadable"}
+    (folder / "v_a.npy").unlink()
     assert "npy/v_b.npy: not a readable .npy file" in error_line(capsys, run_import(folder, tmp_path / "out"))
-    truncated.write_bytes(b"")
-    assert "npy/v_b.npy: not a readable .npy file" in error_line(capsys, run_import(folder, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
     file = write_h5(tmp_path / "tsp.h5", {"v_a": random_features(3000)})
     file.write_bytes(file.read_bytes()[:-2000])
     assert "tsp.h5: not a readable HDF5 file" in error_line(capsys, run_import(file, tmp_path / "out"))
     file.write_text("no")
     assert "tsp.h5: neither an HDF5 file nor" in error_line(capsys, run_import(file, tmp_path / "out"))
     assert "gone: no such file" in error_line(capsys, run_import(tmp_path / "gone", tmp_path / "out"))
-    assert "has no files *_rgb.npy; it has v_a.npy" in error_line(
+    assert "has no files *_rgb.npy or *_rgb.pt; it has v_b.npy" in error_line(
         capsys, run_import(folder, tmp_path / "out", "--suffix", "_rgb")
     )
 
 
-def test_iter_features_detects_a_flipped_bit_in_an_h5_file(tmp_path: Path) -> None:
+def test_open_features_detects_a_flipped_bit_in_an_h5_file(tmp_path: Path) -> None:
     path = write_h5(tmp_path / "tsp.h5", {"v_a": random_features(200)})
     content = path.read_bytes()
     path.write_bytes(content[:-300] + bytes([content[-300] ^ 8]) + content[-299:])
-    with pytest.raises(PipelineError, match=r"tsp\.h5: v_a is damaged"):
-        list(iter_features(path, {"v_a": 1.0}))
+    with (
+        open_features(path, ["v_a"]) as reader,
+        pytest.raises(PipelineError, match=r"tsp\.h5: v_a is damaged") as damage,
+    ):
+        reader.read("v_a")
+    assert damage.value.reason == "unreadable"
 
 
 def test_import_refuses_h5_files_of_another_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "has no datasets" in error_line(capsys, run_import(write_h5(tmp_path / "a.h5", {}), tmp_path / "out"))
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file.create_group("train")["v_a"] = random_features(3)
+        file["v_b"] = random_features(3)
     assert "'train' is not a dataset" in error_line(capsys, run_import(tmp_path / "b.h5", tmp_path / "out"))
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["v_a"] = h5py.ExternalLink("/etc/passwd", "/")
@@ -296,16 +315,16 @@ def test_import_refuses_h5_files_of_another_layout(tmp_path: Path, capsys: pytes
     assert "cannot be a video id" in error_line(capsys, run_import(tmp_path / "d.h5", tmp_path / "out"))
     with h5py.File(tmp_path / "e.h5", "w") as file:
         file["v_a"] = h5py.Empty("f4")
-    assert "v_a is [], expected" in error_line(capsys, run_import(tmp_path / "e.h5", tmp_path / "out"))
+    assert "v_a is empty" in error_line(capsys, run_import(tmp_path / "e.h5", tmp_path / "out"))
 
 
 def test_import_shows_ids_that_differ_from_those_of_the_corpus(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus = write_corpus(tmp_path / "corpus", [("v_abc", "train", True)])
-    source = write_h5(tmp_path / "a.h5", {"abc": random_features(3)})
+    source = write_h5(tmp_path / "a.h5", {"abc.mp4": random_features(3)})
     line = error_line(capsys, run_import(source, tmp_path / "out", "--corpus", str(corpus)))
-    assert "none of the 1 selected videos, such as v_abc; it has videos such as abc" in line
+    assert "none of the 1 selected videos, such as v_abc; it has videos such as abc.mp4" in line
 
 
 def test_import_refuses_a_grid_that_disagrees_with_the_durations(
@@ -318,8 +337,9 @@ def test_import_refuses_a_grid_that_disagrees_with_the_durations(
     line = error_line(capsys, run_import(source, tmp_path / "out", "--corpus", str(corpus)))
     assert "275 rows for 5 videos, but 16 frames every 16 frames at 15 fps give 140 rows" in line
     assert not (tmp_path / "out").exists()
-    check_grid(source, {video: 30.0 for video, *_ in videos}, ClipGrid(15.0, 16, 8))
-    check_grid(source, {video: 28.0 for video, *_ in videos}, ClipGrid(15.0, 16, 8))
+    with open_features(source, [video for video, *_ in videos]) as reader:
+        reader.check_grid({video: 30.0 for video, *_ in videos}, ClipGrid(15.0, 16, 8))
+        reader.check_grid({video: 28.0 for video, *_ in videos}, ClipGrid(15.0, 16, 8))
 
 
 @pytest.mark.parametrize("option", ["--fps", "--frames", "--stride"])
@@ -385,7 +405,8 @@ def test_check_grid_accepts_the_published_grid_for_real_durations(tmp_path: Path
     }
     arrays = {video: random_features((count - 16) // 16 + 1) for video, (_, count) in rows.items()}
     source = write_h5(tmp_path / "tsp.h5", arrays)
-    check_grid(source, {video: seconds for video, (seconds, _) in rows.items()}, GRID)
+    with open_features(source, rows) as reader:
+        reader.check_grid({video: seconds for video, (seconds, _) in rows.items()}, GRID)
     assert all(abs(GRID.num_clips(seconds) - ((count - 16) // 16 + 1)) <= 1 for seconds, count in rows.values())
 
 

@@ -48,7 +48,7 @@ def test_feature_store_does_not_depend_on_shards_and_order(
     assert list(store) == sorted(videos)
     for video, rows in videos.items():
         np.testing.assert_array_equal(store[video].rows, rows)
-        np.testing.assert_array_equal(store[video].times, GRID.times(len(rows)))
+        np.testing.assert_array_equal(store[video].spans, GRID.spans(len(rows)))
 
 
 def test_feature_store_lists_a_video_without_features_with_its_reason(tmp_path: Path) -> None:

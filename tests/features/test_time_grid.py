@@ -17,9 +17,9 @@ GRIDS = st.builds(
 
 def test_clip_grid_times_and_centres_of_overlapping_clips() -> None:
     grid = ClipGrid(fps=15.0, frames=16, stride=8)
-    np.testing.assert_allclose(grid.times(3), [[0, 16 / 15], [8 / 15, 24 / 15], [16 / 15, 32 / 15]], rtol=1e-12)
+    np.testing.assert_allclose(grid.spans(3), [[0, 16 / 15], [8 / 15, 24 / 15], [16 / 15, 32 / 15]], rtol=1e-12)
     np.testing.assert_allclose(grid.centres(2), [8 / 15, 16 / 15], rtol=1e-12)
-    assert grid.times(0).shape == (0, 2)
+    assert grid.spans(0).shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_num_clips_counts_complete_clips_as_tsp(frames: int, clips: int) -> None
 @given(grid=GRIDS, clips=st.integers(1, 1000))
 def test_num_clips_and_duration_are_inverse(grid: ClipGrid, clips: int) -> None:
     assert grid.num_clips(grid.duration(clips)) == clips
-    assert grid.times(clips)[-1, 1] == pytest.approx(grid.duration(clips))
+    assert grid.spans(clips)[-1, 1] == pytest.approx(grid.duration(clips))
     assert not grid.is_padded(grid.duration(clips))
 
 

@@ -1,7 +1,7 @@
 """Extractors without networks, a random encoder, and shortcuts to run the extraction of features."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from helpers.video_corpus import SMALL
 from pipeline.commands import features
 from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.config.extractors import EXTRACTORS
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.encoders.losses import NumLabels
 from pipeline.encoders.model import PretrainingModel, write_model
@@ -25,6 +25,7 @@ from pipeline.features.networks.base import Extractor, NetworkExtractor, build_e
 from pipeline.features.time_grid import ClipGrid
 from pipeline.io.tables import read_rows
 from pipeline.provenance.manifest import write_manifest
+from pipeline.video.reencoded_stream import iter_needed_frames
 from pipeline.video.stream import TimedFrame, iter_frames
 
 CPU = torch.device("cpu")
@@ -84,7 +85,7 @@ def build(name: str, weights: Path | str = "random", **settings: object) -> Netw
 
 def write_encoder(folder: Path, **clip: object) -> Path:
     """Write an encoder with random weights as pretraining writes one; return its manifest."""
-    config = PretrainEncoder.parse({**SMALL, "clip": {**SMALL["clip"], **clip}}, "")
+    config = EncoderEntry.parse({**SMALL, "clip": {**SMALL["clip"], **clip}}, "")
     torch.manual_seed(0)
     model = PretrainingModel(config, NumLabels(2, 0))
     files = write_model(folder, model, config, labels=["a", "b"], concepts=[])
@@ -128,9 +129,13 @@ def record_decoded_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that receives the name of each file that is decoded from now on."""
     names: list[str] = []
 
-    def recording(path: Path, **options: Any) -> Iterator[TimedFrame]:
-        names.append(path.name)
-        return iter_frames(path, **options)
+    def record(function: Callable[..., Iterator[TimedFrame]]) -> Callable[..., Iterator[TimedFrame]]:
+        def recording(path: Path, *arguments: Any, **options: Any) -> Iterator[TimedFrame]:
+            names.append(path.name)
+            return function(path, *arguments, **options)
 
-    monkeypatch.setattr("pipeline.features.extraction.windows.iter_frames", recording)
+        return recording
+
+    for function in (iter_frames, iter_needed_frames):
+        monkeypatch.setattr(f"pipeline.features.extraction.windows.{function.__name__}", record(function))
     return names

@@ -1,7 +1,7 @@
 """Runs stages again and again and kills them, for tests of kills. It is a process of its own, which can fork safely.
 
 Forked children need not import anything, so kills hit the work of a stage and not its start. Cases come as a JSON list
-on standard input (see `Case`). For each case a line of JSON is printed (see `kill_repeatedly`).
+on standard input (see `Case`). For each case a line of JSON is printed (see `Result`).
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import importlib
 import json
+import mmap
 import os
 import random
 import resource
@@ -21,7 +22,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 Main = Callable[[list[str]], int]
 
@@ -29,8 +30,14 @@ ATTEMPTS = 25
 """Attempts to land one kill."""
 SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of Linux's prctl: this process becomes the parent of orphans below it."""
-TIME_DEPENDENT = (".provenance.json", "card.md", "finished.jsonl")
+TIME_DEPENDENT = (".provenance.json", ".computation.json", "card.md", "finished.jsonl")
 """Ends of the names of files that contain times, speeds or numbers of runs."""
+
+
+COMMITTING = ("replace", "rename", "link", "fsync", "unlink")
+"""Functions of `os` that make a change of a file final."""
+TIMEOUT_S = 300.0
+"""When a run that should end is killed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +51,8 @@ class Case:
         leaves: all files and folders that the stage leaves, including its training state.
         kills: number of kills.
         seed: seed of the moments of the kills.
+        moments: `random`, or `commits`: just before and just after the stage commits a file, from the first to the
+            last time, evenly spaced.
     """
 
     stage: str
@@ -52,10 +61,80 @@ class Case:
     leaves: list[str]
     kills: int
     seed: int
+    moments: Literal["random", "commits"] = "random"
 
 
-def attempt(main: Main, words: list[str], seconds: float) -> int | None:
+class Result(TypedDict):
+    """What the kills of a case led to.
+
+    Attributes:
+        stage: module of the stage.
+        kills: number of kills.
+        moments: number of moments at which the stage could be killed, 0 for random moments.
+        ends: status and contents after each run that ended, the undisturbed run first.
+        before: the contents before it.
+        scratch: temporary files that the undisturbed run left.
+        seconds: time of the undisturbed run.
+        cpu_s: processor time of all runs.
+    """
+
+    stage: str
+    kills: int
+    moments: int
+    ends: list[tuple[int | None, dict[str, str]]]
+    before: dict[str, str]
+    scratch: list[str]
+    seconds: float
+    cpu_s: float
+
+
+class Commits:
+    """Counts the moments before and after the commits of a forked process, and kills it at one of them.
+
+    Args:
+        kill_at: number of the moment, from 1 on; 0 for none.
+    """
+
+    def __init__(self, kill_at: int) -> None:
+        self.kill_at = kill_at
+        self._memory = mmap.mmap(-1, 8)  # shared with the parent
+
+    @property
+    def count(self) -> int:
+        """Number of moments that have passed."""
+        return int.from_bytes(self._memory[:])
+
+    def watch(self) -> None:
+        """Count in this process from now on, and not in processes that it starts."""
+        process = os.getpid()
+
+        def pass_moment() -> None:
+            if os.getpid() == process:
+                self._memory[:] = (self.count + 1).to_bytes(8)
+                if self.count == self.kill_at:
+                    os.kill(process, signal.SIGKILL)
+
+        def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*arguments: Any, **options: Any) -> Any:
+                pass_moment()
+                result = function(*arguments, **options)
+                pass_moment()
+                return result
+
+            return call
+
+        for name in COMMITTING:
+            setattr(os, name, watched(getattr(os, name)))
+
+
+def attempt(main: Main, words: list[str], seconds: float, commits: Commits | None = None) -> int | None:
     """Run a stage, and kill it with all its processes after some seconds, unless it has ended.
+
+    Args:
+        main: the stage.
+        words: its command line.
+        seconds: time until the kill.
+        commits: counts the commits of the stage, and may kill it earlier.
 
     Returns:
         the status, or None if it was killed.
@@ -67,6 +146,8 @@ def attempt(main: Main, words: list[str], seconds: float) -> int | None:
             os.setpgrp()
             os.dup2(2, 1)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            if commits:
+                commits.watch()
             status = main(words)
         except BaseException:
             traceback.print_exc()
@@ -77,12 +158,13 @@ def attempt(main: Main, words: list[str], seconds: float) -> int | None:
         signal.sigtimedwait({signal.SIGCHLD}, left)
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            kill_children()
-            return os.waitstatus_to_exitcode(status)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+            break
+    else:
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
     kill_children()
-    return None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
+    code = os.waitstatus_to_exitcode(status)
+    return None if code == -signal.SIGKILL else code
 
 
 def kill_children() -> None:
@@ -107,52 +189,93 @@ def list_children() -> list[int]:
     return children
 
 
-def kill_repeatedly(case: Case) -> dict[str, Any]:
-    """Run a stage undisturbed, then kill it at random moments and run it again until it ends.
+def run_case(case: Case) -> Result:
+    """Run a stage undisturbed, then kill it and run it again until it ends, time after time.
 
     Before about half of the reruns the declared outputs are removed, as Snakemake does.
-
-    Returns:
-        `stage`; `kills`, the number of kills; `ends`, the status and the contents after each run that ended, the
-        undisturbed run first; `before`, the contents before it; `scratch`, temporary files that the undisturbed run
-        left; `seconds`, its time; `cpu_s`, the processor time of all runs.
     """
     main: Main = importlib.import_module(case.stage).main
-    draw = random.Random(f"{case.stage} {case.seed}")
     cpu = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     before = contents(case)
     set_aside(case.leaves)
     start = time.monotonic()
-    ends = [(attempt(main, case.words, 300.0), contents(case))]
-    duration = undisturbed = time.monotonic() - start
+    commits = Commits(0)
+    ends = [(attempt(main, case.words, TIMEOUT_S, commits), contents(case))]
+    seconds = time.monotonic() - start
     scratch = [path.name for path in scratch_files() if path.is_file() or any(path.rglob("*"))]
     remove(case.leaves)
+    if case.moments == "commits":
+        moments, kills = commits.count, kill_at_commits(case, main, commits.count, ends)
+    else:
+        moments, kills = 0, kill_at_random(case, main, seconds, ends)
+    put_back(case.leaves)
+    cpu = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - cpu
+    return Result(
+        stage=case.stage,
+        kills=kills,
+        moments=moments,
+        ends=ends,
+        before=before,
+        scratch=scratch,
+        seconds=seconds,
+        cpu_s=cpu,
+    )
+
+
+def kill_at_random(case: Case, main: Main, seconds: float, ends: list[tuple[int | None, dict[str, str]]]) -> int:
+    """Kill a stage at random moments, several times before a run ends.
+
+    Args:
+        case: the case.
+        main: the stage.
+        seconds: time of an undisturbed run.
+        ends: status and contents after each run that ends are appended.
+
+    Returns:
+        the number of kills.
+    """
+    draw = random.Random(f"{case.stage} {case.seed}")
     kills = 0
     for _ in range(ATTEMPTS * case.kills):
         if kills == case.kills:
             break
         start = time.monotonic()
-        status = attempt(main, case.words, draw.uniform(0.05, 0.9) * duration)
+        status = attempt(main, case.words, draw.uniform(0.05, 0.9) * seconds)
         if status is None:
             kills += 1
             if draw.random() < 0.5:
                 remove(case.declared)
         else:
-            duration = min(duration, time.monotonic() - start)
+            seconds = min(seconds, time.monotonic() - start)
             ends.append((status, contents(case)))
             remove(case.leaves)
     remove(scratch_files())
-    ends.append((attempt(main, case.words, 300.0), contents(case)))
-    put_back(case.leaves)
-    return {
-        "stage": case.stage,
-        "kills": kills,
-        "ends": ends,
-        "before": before,
-        "scratch": scratch,
-        "seconds": undisturbed,
-        "cpu_s": sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - cpu,
-    }
+    ends.append((attempt(main, case.words, TIMEOUT_S), contents(case)))
+    return kills
+
+
+def kill_at_commits(case: Case, main: Main, moments: int, ends: list[tuple[int | None, dict[str, str]]]) -> int:
+    """Kill a stage at some moments before or after its commits, and let the next run end.
+
+    Args:
+        case: the case.
+        main: the stage.
+        moments: number of moments of an undisturbed run.
+        ends: status and contents after each run that ends are appended.
+
+    Returns:
+        the number of kills.
+    """
+    chosen = sorted({1 + round(index * (moments - 1) / max(1, case.kills - 1)) for index in range(case.kills)})
+    kills = 0
+    for number, moment in enumerate(chosen):
+        kills += attempt(main, case.words, TIMEOUT_S, Commits(moment)) is None
+        if number % 2:
+            remove(case.declared)
+        remove(scratch_files())
+        ends.append((attempt(main, case.words, TIMEOUT_S), contents(case)))
+        remove(case.leaves)
+    return kills
 
 
 def scratch_files() -> list[Path]:
@@ -196,27 +319,49 @@ def contents(case: Case) -> dict[str, str]:
     return digests
 
 
-def kill_in_subprocess(case: Case, folder: Path) -> str:
-    """Kill a stage repeatedly in a process of its own, and check that every run ends as the undisturbed one.
+def kill_in_subprocess(cases: list[Case], folder: Path) -> tuple[list[Result], str]:
+    """Run cases in a process of its own.
+
+    Args:
+        cases: the cases.
+        folder: working folder; temporary files come into its folder `scratch`.
 
     Returns:
-        the standard error of all runs.
+        the result of each case, and the standard error of all runs.
     """
+    scratch = folder / "scratch"
+    scratch.mkdir(exist_ok=True)
     process = subprocess.run(
         [sys.executable, __file__],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        input=json.dumps([dataclasses.asdict(case)]),
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(scratch)},
+        input=json.dumps([dataclasses.asdict(case) for case in cases]),
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    result = json.loads(process.stdout)
-    assert result["kills"] == case.kills
-    assert {status for status, _ in result["ends"]} == {0}
-    undisturbed, *disturbed = (files for _, files in result["ends"])
-    assert all(files == undisturbed for files in disturbed)
-    return process.stderr
+    assert process.returncode == 0, process.stderr
+    return [json.loads(line) for line in process.stdout.splitlines()], process.stderr
+
+
+def check_result(result: Result, kills: int) -> None:
+    """Check that every run ended as the undisturbed one, and left no temporary file.
+
+    Args:
+        result: the result of a case.
+        kills: number of kills that the case has at least.
+    """
+    assert result["kills"] >= kills
+    undisturbed, *disturbed = result["ends"]
+    assert undisturbed[0] == 0
+    assert undisturbed[1], "the stage left files to compare"
+    assert disturbed
+    for status, files in disturbed:
+        assert status == 0
+        names = sorted({name for name, _ in files.items() ^ undisturbed[1].items()})
+        assert names == [], f"files that differ: {', '.join(names)}"
+    assert not [path for path in undisturbed[1] if ".tmp" in Path(path).name], "partial files"
+    assert result["scratch"] == [], "temporary files of a run that ended"
 
 
 def run(cases: list[Case]) -> None:
@@ -229,7 +374,7 @@ def run(cases: list[Case]) -> None:
     for case in cases:
         importlib.import_module(case.stage)
     for case in cases:
-        print(json.dumps(kill_repeatedly(case)), flush=True)
+        print(json.dumps(run_case(case)), flush=True)
 
 
 if __name__ == "__main__":

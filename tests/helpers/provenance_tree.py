@@ -8,7 +8,7 @@ from unittest import mock
 from pipeline.config.base import Settings
 from pipeline.config.build_corpus import BuildCorpus
 from pipeline.config.evaluate import Evaluate
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.config.reencode import Reencode
 from pipeline.io.atomic import sha256
 from pipeline.provenance.manifest import write_manifest
@@ -31,7 +31,7 @@ def write_output(
 
 
 def write_tree(
-    folder: Path, *, sentences: str = "a man runs", crf: int = 16, encoder: PretrainEncoder | None = None, seed: int = 0
+    folder: Path, *, sentences: str = "a man runs", crf: int = 16, encoder: EncoderEntry | None = None, seed: int = 0
 ) -> Path:
     """Write annotations, corpus, two shards of videos, an encoder and scores, and return the path of the scores.
 
@@ -55,7 +55,7 @@ def write_tree(
     weights = write_output(
         folder / "encoders" / "sa_tsp" / "manifest.json",
         "pretrain_encoder",
-        encoder or PretrainEncoder(),
+        encoder or EncoderEntry(),
         [corpus, *shards],
         "--seed",
         str(seed),

@@ -6,7 +6,9 @@ The cases are found in the provenance records of the run, so a new stage that th
 import json
 from pathlib import Path
 
-from helpers.kill_runner import Case
+from helpers.kill_runner import Case, Result
+from pipeline.config.load import stages
+from pipeline.provenance.computation import computation_path, finished_path
 from pipeline.provenance.record import record_path
 
 DEMO = "results/demo"
@@ -26,16 +28,10 @@ EXAMPLES = {
 OWN_FOLDER = ("manifest.json", "index.html")
 """Names of outputs whose folder holds only files of the stage."""
 
-KILLS = {
-    "make_demo": 2,
-    "propose_events": 2,
-    "evaluate": 2,
-    "write_report": 2,
-    "probe_encoder": 2,
-    "compare_systems": 2,
-}
-"""How often a stage is killed, where it is not the default: fewer if it cannot resume."""
-DEFAULT_KILLS = 3
+COMMIT_KILLS = 4
+"""How often a stage is killed around its commits."""
+RANDOM_KILLS = 17
+"""How often a stage is killed at random moments in the campaign."""
 
 
 def outputs_by_stage(run: Path) -> dict[str, list[str]]:
@@ -63,39 +59,72 @@ def make_case(run: Path, stage: str, output: str) -> Case:
     if Path(output).name in OWN_FOLDER:
         leaves = [str(Path(output).parent)]
     else:
-        leaves = [path for name in declared for path in (name, str(record_path(Path(name))))]
+        paths = [file for path in map(Path, declared) for file in (path, record_path(path), finished_path(path))]
+        leaves = [str(path) for path in (*paths, computation_path(Path(output)))]
     if "--state" in words:
         leaves.append(words[words.index("--state") + 1])
-    return Case(f"pipeline.{stage}", words, declared, leaves, KILLS.get(stage, DEFAULT_KILLS), 1)
+    return Case(f"pipeline.{stage}", words, declared, leaves, 0, 1)
 
 
 def small_demo() -> Case:
     """Return a case of `make_demo` with fewer videos than the run has."""
     settings = {"train_videos": 2, "val_videos": 3, "test_videos": 0, "broken_videos": 1}
     words = ["--config", json.dumps(settings), "--output", "results/small/manifest.json"]
-    return Case("pipeline.make_demo", words, [words[-1]], ["results/small"], KILLS["make_demo"], 1)
+    return Case("pipeline.make_demo", words, [words[-1]], ["results/small"], 0, 1)
 
 
 def small_comparison() -> Case:
     """Return a case of `compare_systems`, whose results are not part of the run."""
     settings = {"systems": [{"name": "single", "members": [{"captioner": "sa_tsp"}]}, {"name": "ensemble"}]}
     words = ["--config", json.dumps(settings), "--dataset", DEMO, "--output", "results/compared/comparison.json"]
-    kills = KILLS["compare_systems"]
-    return Case("pipeline.compare_systems", words, [words[-1]], ["results/compared"], kills, 1)
+    return Case("pipeline.compare_systems", words, [words[-1]], ["results/compared"], 0, 1)
 
 
-def cases(run: Path) -> list[Case]:
-    """Return the cases of a finished run, at least one for each stage."""
-    outputs = outputs_by_stage(run)
-    derived = [
-        make_case(run, stage, EXAMPLES.get(stage, min(paths)))
-        for stage, paths in outputs.items()
-        if stage not in ("make_demo", "compare_systems")
-    ]
-    ground_truth = make_case(run, "propose_events", f"{DEMO}/proposals/gt.json")
-    return [small_demo(), *derived, ground_truth, small_comparison()]
+CASES = (*stages(), "propose_events-gt")
+"""Names of the cases: the stages, and a second one of `propose_events`, which copies the annotations."""
 
 
-def case_of(run: Path, stage: str) -> Case:
-    """Return the first case of a stage."""
-    return next(case for case in cases(run) if case.stage == f"pipeline.{stage}")
+QUICK_CASES = (
+    "build_corpus",
+    "mine_concepts",
+    "pool_features",
+    "extract_features",
+    "probe_encoder",
+    "train_proposer",
+    "propose_events",
+    "propose_events-gt",
+    "generate_captions",
+    "select_captions",
+    "write_submission",
+)
+"""Cases that take a second. They write files as all stages do: whole, with a journal, and with checkpoints."""
+
+THREADED = ("pretrain_encoder", "extract_features", "finetune_scst")
+"""Stages whose sums over several threads come in another order under snakemake."""
+
+
+def case_of(run: Path, name: str) -> Case:
+    """Return a case of a finished run.
+
+    Args:
+        run: folder of the run.
+        name: one of `CASES`.
+    """
+    if name == "make_demo":
+        return small_demo()
+    if name == "compare_systems":
+        return small_comparison()
+    if name == "propose_events-gt":
+        return make_case(run, "propose_events", f"{DEMO}/proposals/gt.json")
+    return make_case(run, name, EXAMPLES.get(name, min(outputs_by_stage(run)[name])))
+
+
+def check_stage_alone(name: str, result: Result) -> None:
+    """Check that a stage that runs alone makes what snakemake made.
+
+    Args:
+        name: one of `CASES`.
+        result: the result of its kills.
+    """
+    if name not in (*THREADED, "make_demo", "compare_systems"):  # the run has no such results
+        assert result["before"] == result["ends"][0][1]

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import write_json
-from pipeline.localization.proposals import Proposal, external_data, read_proposals, write_proposals
+from pipeline.localization.proposals import Proposal, external_data_statement, read_proposals, write_proposals
 
 
 def test_read_proposals_gives_time_order(tmp_path: Path) -> None:
@@ -67,6 +67,9 @@ def test_external_data_names_the_initial_weights_of_encoders(tmp_path: Path) -> 
     features = features_from(tmp_path / "own", None)
     pretrained = features_from(tmp_path / "pretrained", "/weights/ig65m.pth")
     foreign = tmp_path / "foreign" / "i3d" / "0000" / "manifest.json"
-    assert external_data([features]) == {"used": False, "details": ""}
-    assert external_data([features, pretrained]) == {"used": True, "details": "an encoder started from ig65m.pth"}
-    assert external_data([foreign]) == {"used": True, "details": "clip features i3d, made elsewhere"}
+    assert external_data_statement([features]) == {"used": False, "details": ""}
+    assert external_data_statement([features, pretrained]) == {
+        "used": True,
+        "details": "an encoder started from ig65m.pth",
+    }
+    assert external_data_statement([foreign]) == {"used": True, "details": "clip features i3d, made elsewhere"}

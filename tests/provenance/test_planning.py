@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 from helpers.provenance_tree import write_tree
 
-from pipeline.commands.plan import format_duration, job_lines, total_lines
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.commands.plan import job_lines, total_lines
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.config.reencode import Reencode
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import read_json, write_json
 from pipeline.provenance.benchmarks import Benchmarks
-from pipeline.provenance.code_hash import ROOT, record_modules
+from pipeline.provenance.code_hash import ROOT, write_module_record
+from pipeline.provenance.computation import Computation
 from pipeline.provenance.jobs import Job, estimate_cost, sort_jobs
+from pipeline.provenance.manifest import write_manifest
 from pipeline.provenance.reasons import find_reasons
 from pipeline.provenance.record import record_path
 from pipeline.provenance.settings import changed_keys, datasets_of_targets, ineffective_overlays, overlay_changes
@@ -66,6 +68,19 @@ def test_a_missing_output_is_the_only_reason() -> None:
     assert reasons(job) == [f"missing output {VIDEO}"]
 
 
+def test_a_missing_output_that_was_finished_before_is_named_so() -> None:
+    write_manifest(Path(VIDEO), [], {})
+    Computation("reencode", Reencode(), [], [Path(VIDEO)]).finish()
+    missing = f"Missing output files: {VIDEO}"
+    assert reasons(make_job("reencode", VIDEO, missing, settings={})) == [
+        f"missing output, but finished before {VIDEO}"
+    ]
+    interrupted = make_job("reencode", VIDEO, f"Incomplete output files: {VIDEO}", settings={})
+    assert f"interrupted before, but finished before {VIDEO}" in reasons(interrupted)
+    changed = make_job("reencode", VIDEO, missing, settings={"crf": 3})
+    assert reasons(changed) == [f"missing output {VIDEO}"]
+
+
 def test_a_changed_setting_is_named_with_both_values() -> None:
     write_tree(Path("results/demo"))
     changed = settings(crf=20, preset="slow")
@@ -85,7 +100,7 @@ def test_changed_parameters_of_a_rule_are_shown_as_they_were() -> None:
 
 def test_a_changed_module_is_named() -> None:
     write_tree(Path("results/demo"))
-    record_modules("reencode", Path("results/.stamps"))
+    write_module_record("reencode", Path("results/.stamps"))
     record = read_json(record_path(Path(VIDEO)))
     modules = read_json(Path(f"results/.stamps/modules/{record['code']}.json"))
     write_json(Path("results/.stamps/modules/0123.json"), modules | {"pipeline.video.encode": "other"})
@@ -113,7 +128,7 @@ def test_other_changes_of_a_job_that_runs_after_another_are_named() -> None:
     encoder = "results/demo/encoders/sa_tsp/manifest.json"
     for shard in ("0000", "0001"):
         Path(f"results/demo/video/{shard}/manifest.json").write_text("{}")
-    changed = PretrainEncoder(batch_size=16).model_dump(mode="json")
+    changed = EncoderEntry(batch_size=16).model_dump(mode="json")
     job = make_job("pretrain_encoder", encoder, f"Input files updated by another job: {VIDEO}", settings=changed)
     assert reasons(job, **{VIDEO: "reencode"}) == [
         "setting pretrain_encoder.batch_size: 32 -> 16",
@@ -176,7 +191,7 @@ def test_estimate_cost_finds_the_critical_path_gpu_hours_and_unknown_times() -> 
     assert total_lines(jobs, estimate) == [
         "total: 4 jobs",
         "90.2 min one after another, 60.2 min with unlimited cores, 3 GPU-hours (from past runs on this dataset)",
-        "time and GPU-hours unknown (no past run on this dataset): reencode (1)",
+        "time and GPU-hours unknown until a job of the rule has run on this dataset: reencode (1)",
     ]
 
 
@@ -195,16 +210,6 @@ def test_common_reasons_of_jobs_are_shown_once() -> None:
         "    setting reencode.crf: 16 -> 20",
         "probe_encoder           5 jobs   time unknown",
         "    missing output: results/demo/p/a.json, results/demo/p/b.json, results/demo/p/c.json and 2 more",
-    ]
-
-
-def test_format_duration_chooses_the_unit() -> None:
-    assert [format_duration(seconds) for seconds in (0.4, 119, 120, 7199, 7200)] == [
-        "0 s",
-        "119 s",
-        "2.0 min",
-        "120.0 min",
-        "2.0 h",
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config.reencode import Reencode
 from pipeline.provenance.record import write_record
-from pipeline.provenance.walk import summarize_provenance
+from pipeline.provenance.trace import summarize_provenance
 
 
 def test_summarize_provenance_follows_records_to_the_external_files(

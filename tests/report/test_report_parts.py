@@ -17,6 +17,7 @@ from pipeline.report.page import evenly_spaced
 from pipeline.report.tables import score_rows, score_table_markdown
 from pipeline.report.video_files import draw_frame_strip, write_webvtt
 from pipeline.video.shard import ReencodedVideo
+from workflow.scripts import print_scores
 
 
 def test_score_rows_are_in_points_of_100() -> None:
@@ -88,3 +89,18 @@ def test_draw_frame_strip_covers_the_whole_video(tmp_path: Path, seconds: float)
     draw_frame_strip(ReencodedVideo("v", num_frames, 30.0, 96, 64, False, path=path), tmp_path / "s.png")
     height, width, _ = matplotlib.image.imread(tmp_path / "s.png").shape
     assert (height, width) == (64, 96 * min(8, num_frames))
+
+
+def test_the_short_table_has_the_scores_of_each_set_within_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "scores.json").write_text(json.dumps(example_scores()))
+    assert print_scores.main([str(tmp_path / "scores.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-4:] for line in lines[:3]] == [
+        ["METEOR", "CIDEr", "SODA_c", "recall"],
+        ["20.00", "40.00", "20.00", "100.00"],
+        ["20.00", "30.00", "10.00", "75.00"],
+    ]
+    assert lines[3].split()[-3:] == ["10.00", "10.00", "5.00"]
+    assert max(map(len, lines)) < 80

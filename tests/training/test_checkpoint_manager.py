@@ -3,13 +3,16 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from pipeline.config.reencode import Reencode
 from pipeline.errors import PipelineError
+from pipeline.provenance.computation import Computation
 from pipeline.training import checkpoints as module
-from pipeline.training.checkpoints import CheckpointManager, ReadOnlyCheckpoints
+from pipeline.training.checkpoints import CheckpointManager, ReadOnlyCheckpoints, open_checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = {"config": "a", "code": "b"}
@@ -103,7 +106,7 @@ def test_save_flushes_a_checkpoint_before_it_removes_the_oldest(
         flushed.append(path.name)
         assert "state-1.pt" in names(tmp_path)
 
-    monkeypatch.setattr(module, "_flush", flush)
+    monkeypatch.setattr(module, "flush", flush)
     manager.save({"epoch": 3})
     assert flushed == ["state-3.pt", "state-3.json"]
     assert "state-1.pt" not in names(tmp_path)
@@ -153,3 +156,50 @@ def test_read_only_checkpoints_read_and_never_write(tmp_path: Path) -> None:
     read_only.clear()
     assert read_only.load() == {"epoch": 1}
     assert names(tmp_path) == files_before
+
+
+def compute(folder: Path, **arguments: int) -> Computation:
+    return Computation("reencode", Reencode(), [], [folder / "scores.json"], **arguments)
+
+
+def finish(folder: Path, **arguments: int) -> None:
+    (folder / "scores.json").write_text("{}")
+    compute(folder, **arguments).finish()
+
+
+def test_open_checkpoints_opens_those_of_a_training_that_is_not_finished(tmp_path: Path) -> None:
+    manager = open_checkpoints(tmp_path / "state", compute(tmp_path))
+    assert manager is not None
+    manager.save({"epoch": 1})
+    again = open_checkpoints(tmp_path / "state", compute(tmp_path))
+    assert again is not None
+    assert again.load() == {"epoch": 1}
+    again.clear()
+
+
+def test_a_finished_training_is_published_and_only_its_own_checkpoints_are_removed(tmp_path: Path) -> None:
+    finish(tmp_path, seed=1)
+    (tmp_path / "scores.json").unlink()
+    CheckpointManager(tmp_path / "state", compute(tmp_path, seed=2).key).save({"epoch": 7})
+    assert open_checkpoints(tmp_path / "state", compute(tmp_path, seed=1)) is None
+    assert (tmp_path / "scores.json").is_file()
+    assert "state-1.pt" in names(tmp_path / "state"), "of another computation, which goes on later"
+    CheckpointManager(tmp_path / "state", compute(tmp_path, seed=1).key).save({"epoch": 9})
+    assert open_checkpoints(tmp_path / "state", compute(tmp_path, seed=1)) is None
+    assert not (tmp_path / "state").exists(), "killed between the last output and the removal"
+
+
+def test_a_training_that_another_process_has_just_finished_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = module.CheckpointManager.__init__
+
+    def finish_first(self: CheckpointManager, folder: Path, fingerprint: dict[str, Any]) -> None:
+        finish(tmp_path)
+        (tmp_path / "scores.json").unlink()
+        prepare(self, folder, fingerprint)
+
+    monkeypatch.setattr(module.CheckpointManager, "__init__", finish_first)
+    assert open_checkpoints(tmp_path / "state", compute(tmp_path)) is None
+    assert (tmp_path / "scores.json").is_file()
+    assert not (tmp_path / "state").exists()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -14,14 +15,42 @@ from helpers.video_corpus import CLIP, SMALL, VideoCorpus, write_video_corpus
 from safetensors.torch import load_file
 
 from pipeline.pretrain_encoder import main
+from pipeline.provenance.computation import computation_path
 from workflow.scripts.gpu_lease import distributed_command
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+TWO = {"accumulate_steps": 4, "world_size": 2, "save_every": 1}
+"""Settings of two processes."""
+
+
+class Training(NamedTuple):
+    """A pretraining by two processes.
+
+    Attributes:
+        corpus: its videos.
+        output: its manifest.
+        log: what it printed.
+    """
+
+    corpus: VideoCorpus
+    output: Path
+    log: str
+
+
 @pytest.fixture
 def corpus(tmp_path: Path) -> VideoCorpus:
     return write_video_corpus(tmp_path, {"train": 3, "val": 2})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Training:
+    corpus = write_video_corpus(tmp_path_factory.mktemp("two"), {"train": 3, "val": 2})
+    arguments, output = build_arguments(corpus, "undisturbed", **TWO)
+    status, log = run(arguments)
+    assert status == 0, log
+    return Training(corpus, output, log)
 
 
 def build_arguments(corpus: VideoCorpus, name: str, **changes: object) -> tuple[list[str], Path]:
@@ -45,12 +74,10 @@ def run(arguments: list[str]) -> tuple[int, str]:
     return job.returncode, log
 
 
-def test_two_processes_equal_one_process_with_accumulation(corpus: VideoCorpus) -> None:
+def test_two_processes_equal_one_process_with_accumulation(undisturbed: Training) -> None:
+    corpus, double, log = undisturbed
     arguments, single = build_arguments(corpus, "one", accumulate_steps=4)
     assert main(arguments) == 0
-    arguments, double = build_arguments(corpus, "two", accumulate_steps=4, world_size=2, save_every=1)
-    status, log = run(arguments)
-    assert status == 0, log
     assert log.count("epoch 2 train_loss") == 1, "only one process logs"
     expected, weights = (load_file(output.parent / "model.safetensors") for output in (single, double))
     assert expected.keys() == weights.keys()
@@ -64,19 +91,17 @@ def test_two_processes_equal_one_process_with_accumulation(corpus: VideoCorpus) 
     ]
     for row_single, row_double in zip(*rows, strict=True):
         assert row_single == pytest.approx(row_double, abs=1e-5)
-    assert not (double.parents[1] / "state" / "two").exists()
+    assert not (double.parents[1] / "state" / "undisturbed").exists()
 
 
-def test_killed_process_of_two_resumes_and_equals_an_uninterrupted_run(corpus: VideoCorpus) -> None:
-    changes = {"accumulate_steps": 2, "world_size": 2, "save_every": 1, "epochs": 6}
-    arguments, expected = build_arguments(corpus, "one", **changes)
-    assert run(arguments)[0] == 0
-    arguments, resumed = build_arguments(corpus, "two", **changes)
+def test_killed_process_of_two_resumes_and_equals_an_uninterrupted_run(undisturbed: Training) -> None:
+    corpus, expected, _ = undisturbed
+    arguments, resumed = build_arguments(corpus, "killed", **TWO)
     job = start(arguments)
     assert job.stderr
     while "epoch 1 train_loss" not in job.stderr.readline():
         assert job.poll() is None
-    first = re.match(r"process (\d+) ", (corpus.corpus.parents[1] / "state" / "two" / "state.lock").read_text())
+    first = re.match(r"process (\d+) ", (corpus.corpus.parents[1] / "state" / "killed" / "state.lock").read_text())
     assert first
     os.kill(int(first[1]), signal.SIGKILL)
     job.communicate(timeout=120)
@@ -86,6 +111,13 @@ def test_killed_process_of_two_resumes_and_equals_an_uninterrupted_run(corpus: V
     assert "resuming" in log
     for name in ("model.safetensors", "metrics.jsonl"):
         assert (resumed.parent / name).read_bytes() == (expected.parent / name).read_bytes()
+    manifest = resumed.read_bytes()
+    resumed.unlink()
+    status, log = run(arguments)
+    assert status == 0, log
+    assert "train_loss" not in log, "both processes end without training"
+    assert log.count(str(computation_path(resumed))) == 1, "one process publishes"
+    assert resumed.read_bytes() == manifest
 
 
 def test_world_size_must_divide_accumulate_steps(corpus: VideoCorpus) -> None:

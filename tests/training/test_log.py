@@ -1,6 +1,5 @@
-"""Tests of the output of training runs: metrics in a file and in TensorBoard, progress as a bar or as log lines."""
+"""Tests of the metrics of training runs, in a file and in TensorBoard."""
 
-import io
 import json
 import logging
 import sys
@@ -10,57 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.training import log
-from pipeline.training.log import MetricsLog, Progress
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The current time, seconds; tests set it."""
-    now = [100.0]
-    monkeypatch.setattr(log.time, "monotonic", lambda: now[0])
-    return now
-
-
-def test_progress_logs_at_most_one_line_a_minute_without_a_terminal(
-    clock: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    monkeypatch.setattr(logging.root, "handlers", [caplog.handler])  # no handler of an earlier test
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    progress = Progress("clips", 100)
-    for _ in range(10):
-        clock[0] += 25
-        progress.step(10)
-    assert caplog.messages == [
-        "clips: 30 of 100, about 175 s left",
-        "clips: 60 of 100, about 100 s left",
-        "clips: 90 of 100, about 25 s left",
-    ]
-    assert sys.stderr.getvalue() == ""
-
-
-def test_progress_shows_a_bar_on_a_terminal_and_erases_it_at_the_end(
-    clock: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    progress = Progress("clips", 10)
-    clock[0] += 5
-    progress.step(5)
-    assert terminal.getvalue() == f"\rclips [{'#' * 15}{'.' * 15}] 5 of 10, about 5 s left\033[K\r"
-    progress.step()
-    assert terminal.getvalue().count("clips") == 1, "no output before the interval has passed"
-    clock[0] += 5
-    progress.step(4)
-    assert terminal.getvalue().endswith("\r\033[K")
-    assert not caplog.messages
+from pipeline.training.log import MetricsLog
 
 
 def test_metrics_log_writes_to_tensorboard_where_it_is_installed(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.training.checkpoints import CheckpointManager
-from pipeline.training.training_loop import BestCheckpoint, TrainingLoop, Validator, train_on_batches
+from pipeline.training.training_loop import BestCheckpoint, TrainingLoop, ValidationPlan, train_on_batches
 
 
 class NoiseRun:
@@ -44,8 +44,8 @@ class NoiseRun:
 
     def run_with_scores(self, scores: list[float], interval: int = 1, *, at_start: bool = False) -> BestCheckpoint:
         values: Iterator[float] = iter(scores)
-        validator = Validator(lambda: {"score": next(values)}, interval, metric="score", at_start=at_start)
-        return self.loop.run(4, self.train, validator)
+        validation = ValidationPlan(lambda: {"score": next(values)}, interval, metric="score", at_start=at_start)
+        return self.loop.run(4, self.train, validation)
 
 
 def tensors(checkpoint: BestCheckpoint) -> list[Tensor]:
@@ -85,7 +85,7 @@ def train_in_steps(
     """Return an epoch of four steps that saves its state after each second one."""
 
     def train(epoch: int) -> dict[str, float]:
-        epoch_state = run.loop.mid_epoch.load() or {"step": 0, "loss": 0.0}
+        epoch_state = run.loop.mid_epoch.epoch_state() or {"step": 0, "loss": 0.0}
         loss = epoch_state["loss"]
         for step in range(epoch_state["step"], 4):
             if (epoch, step) == stop_at:

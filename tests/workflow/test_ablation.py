@@ -4,16 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.fork_server import fork_environment, forked_snakemake
 from helpers.workflow_sandbox import ROOT, link_clone, snakemake
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.campaign]
 
 
 def test_one_command_runs_the_ablation(tmp_path: Path) -> None:
     folder = link_clone(tmp_path)
     tiny = ROOT / "tests" / "workflow" / "tiny_ablation.yaml"
     arguments = ["results/demo_ablation.json", "--cores", "2", "--configfile", str(tiny)]
-    process = snakemake(folder, *arguments)
+    process = snakemake(folder, *arguments, **fork_environment())
     assert process.returncode == 0, process.stdout
     result = json.loads((folder / "results" / "demo_ablation.json").read_text())
     assert [row["name"] for row in result["systems"]] == ["combination", "enlarged", "scst", "both"]
@@ -40,4 +41,4 @@ def test_one_command_runs_the_ablation(tmp_path: Path) -> None:
     selected = json.loads((results / "captions" / "both-test-learned.json").read_text())["results"]
     names = {caption["explained"]["name"] for captions in selected.values() for caption in captions}
     assert names <= {"enlarged-0", "combined-0-xe"}
-    assert "Nothing to be done" in snakemake(folder, *arguments).stdout
+    assert "Nothing to be done" in forked_snakemake(folder, *arguments).stdout

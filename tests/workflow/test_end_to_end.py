@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.workflow_sandbox import TARGETS, snakemake
+from helpers.fork_server import forked_snakemake
+from helpers.workflow_sandbox import TARGETS
 
 pytestmark = pytest.mark.end_to_end
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return snakemake(folder, "--cores", "2", *TARGETS, *words)
+    return forked_snakemake(folder, "--cores", "2", *TARGETS, *words)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,10 @@ def test_a_second_run_has_nothing_to_do(finished_run: Path) -> None:
     [
         ("", set()),
         ("# a comment\n", set()),
-        ("select_captions: {criteria: [idf]}\n", {"select_captions", "evaluate", "write_submission", "write_report"}),
+        (
+            "select_captions: {<<: *two_captioners, criteria: [idf]}\n",
+            {"select_captions", "evaluate", "write_submission", "write_report"},
+        ),
         ("evaluate: {variant: '2018'}\n", {"evaluate", "write_report"}),
         ("write_submission: {details: nothing}\n", {"write_submission"}),
         (

@@ -1,9 +1,12 @@
 """Generated files and the skeleton of a new stage, in copies of the project."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 from helpers.workflow_sandbox import ROOT, copy_project, run_module
+
+from workflow.scripts import generate
 
 
 @pytest.fixture
@@ -37,12 +40,21 @@ def test_generate_check_names_a_file_that_is_not_up_to_date(project: Path, path:
     assert (path if "pipeline" not in path else "config/config.yaml") in process.stdout
 
 
+def test_generate_says_that_no_file_changed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(generate, "generated_files", lambda: [(ROOT / "Makefile", (ROOT / "Makefile").read_text())])
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0))
+    assert generate.main([]) == 0
+    assert capsys.readouterr().out == "all generated files were up to date\n"
+
+
 def test_generate_reports_an_unknown_marker(project: Path) -> None:
     page = project / "docs" / "architecture.md"
-    page.write_text(page.read_text().replace("generated: outputs", "generated: output"))
+    page.write_text(page.read_text().replace("generated: dag", "generated: dg"))
     process = run_module(project, "workflow.scripts.generate", "--check")
     assert (process.returncode, process.stdout.count("\n")) == (2, 1)
-    assert "docs/architecture.md: no generated part 'output'; did you mean 'outputs'?" in process.stdout
+    assert "docs/architecture.md: no generated part 'dg'; did you mean 'dag'?" in process.stdout
 
 
 @pytest.mark.parametrize(

@@ -167,17 +167,23 @@ def test_slurm_that_assigns_no_gpus_leaves_them_to_the_lease(tmp_path: Path, mon
 
 
 STARTER = """
-import os, sys
+import os, signal, sys
 from workflow.scripts.gpu_lease import main
-shell = 'echo holds $$ $CUDA_VISIBLE_DEVICES; exec sleep 60'
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
+shell = 'echo holds $$ $CUDA_VISIBLE_DEVICES; exec sleep 3600'
 for line in sys.stdin:
+    ready, go = os.pipe()
     pid = os.fork()
     if pid == 0:
+        os.close(go)
+        os.read(ready, 1)  # the start is reported before the lease
         try:
             main(['--gpus', line.strip(), '--table', sys.argv[1], '--', 'sh', '-c', shell])
         finally:
             os._exit(1)
     os.write(1, f'started {pid}\\n'.encode())
+    os.close(ready)
+    os.close(go)
 while True:
     try:
         os.wait()
@@ -201,10 +207,12 @@ def test_200_rounds_of_starts_and_kills_share_no_device_and_leak_none(tmp_path: 
 
     def read_line() -> int | None:
         """Read one line; return the job that was started, if the line reports a start."""
+        nonlocal leases
         assert starter.stdout
         what, pid, *names = starter.stdout.readline().split()
         if what == "holds" and int(pid) in requests:
             leased[int(pid)] = names[0].split(",")
+            leases += 1
             everything = [name for job in leased.values() for name in job]
             assert len(set(everything)) == len(everything), leased
             assert len(leased[int(pid)]) == requests[int(pid)]
@@ -228,9 +236,7 @@ def test_200_rounds_of_starts_and_kills_share_no_device_and_leak_none(tmp_path: 
         while sum(requests.values()) > len(devices) and chance.random() < 0.8:
             kill(chance.choice(list(requests)))
         while leased.keys() != requests.keys() and sum(requests.values()) <= len(devices):
-            before = len(leased)
             read_line()
-            leases += len(leased) > before
     for job in list(requests):
         kill(job)
     starter.communicate(timeout=60)

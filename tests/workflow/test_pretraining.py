@@ -4,16 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.fork_server import fork_environment, forked_snakemake
 from helpers.workflow_sandbox import ROOT, link_clone, snakemake
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.campaign]
 
 
 def test_one_command_compares_encoders_on_datasets_of_several_seeds(tmp_path: Path) -> None:
     folder = link_clone(tmp_path)
     tiny = ROOT / "tests" / "workflow" / "tiny.yaml"
     arguments = ["results/demo_pretraining.json", "--cores", "2", "--configfile", str(tiny)]
-    process = snakemake(folder, *arguments)
+    process = snakemake(folder, *arguments, **fork_environment())
     assert process.returncode == 0, process.stdout
     result = json.loads((folder / "results" / "demo_pretraining.json").read_text())
     systems = {row["name"]: row for row in result["systems"]}
@@ -35,4 +36,4 @@ def test_one_command_compares_encoders_on_datasets_of_several_seeds(tmp_path: Pa
     assert trained["results/demo_s6/encoders/sa_tsp/manifest.json"]["seed"] == 6
     assert trained["results/demo_s6/captioners/on_sa_tsp/0/xe/manifest.json"]["features"] == ["sa_tsp"]
     assert trained.keys() <= result["config_digests"].keys()
-    assert "Nothing to be done" in snakemake(folder, *arguments).stdout
+    assert "Nothing to be done" in forked_snakemake(folder, *arguments).stdout

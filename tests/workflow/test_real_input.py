@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers.workflow_sandbox import link_clone, snakemake
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.campaign]
 
 COMMAND = ("--cores", "2", "results/anet_test_meteor.json", "--configfile", "config/anet_mini.yaml")
 

@@ -1,8 +1,10 @@
 """A change reruns the rules that the table lists, for every setting and every module; snakemake agrees on a sample."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,8 @@ from helpers.rerun_table import (
 )
 from helpers.workflow_sandbox import ROOT, snakemake
 
-from pipeline.config.load import Config, merge_settings, stages
-from pipeline.provenance.jobs import dry_run
+from pipeline.config.load import Config, merge_settings
+from pipeline.provenance.jobs import Job, dry_run
 
 SAMPLE = (
     "make_demo.workers",
@@ -40,10 +42,10 @@ SAMPLE = (
 )
 """Settings of every kind: of results, of the machine, and settings that add jobs or inputs."""
 
-EDITED_MODULES = ("pipeline.datasets.tagger", "pipeline.captioning.scst", "pipeline.report.page")
-
-OPTIONAL = {name for name, model in stages().items() if model.TARGET}
-"""Rules that the default targets do not need."""
+EDITED_MODULES = (
+    "pipeline.captioning.scst",
+    *(pytest.param(f"pipeline.{name}", marks=pytest.mark.campaign) for name in ("datasets.tagger", "report.page")),
+)
 
 table: dict[str, dict[str, list[str]]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
 
@@ -65,61 +67,115 @@ def test_settings_of_the_machine_rerun_nothing() -> None:
     assert table["settings"]["reencode.timeout_s"] == ["reencode"], "videos that took too long are tried again"
 
 
-def finish(folder: Path, files: list[str]) -> None:
-    """Make snakemake believe that it has made files and everything they are made from."""
+def finish(folder: Path, files: list[str]) -> dict[str, set[str]]:
+    """Make snakemake believe that it has made files and everything they are made from; return dataset -> rules."""
     os.chdir(folder)
-    for job in dry_run(files, []):
-        for path in job.output:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("")
+    jobs = dry_run(files, [])
+    for path in [path for job in jobs for path in job.output]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
     process = snakemake(folder, "--touch", "--forceall", "--cores", "1", "--", *files)
     assert process.returncode == 0, process.stdout
+    return rules_by_dataset(jobs)
+
+
+def rules_by_dataset(jobs: list[Job]) -> dict[str, set[str]]:
+    """Return dataset, without the seed of its name -> rules of the jobs with a command."""
+    rules: dict[str, set[str]] = {}
+    for job in jobs:
+        if job.command:
+            rules.setdefault(re.sub(r"_s[0-9]+$", "", job.wildcards["dataset"]), set()).add(job.rule)
+    return rules
 
 
 def rules_planned(files: list[str]) -> dict[str, set[str]]:
     """Return dataset -> rules that snakemake would run."""
-    rules: dict[str, set[str]] = {}
-    for job in dry_run(files, []):
-        if job.command:
-            rules.setdefault(job.wildcards["dataset"], set()).add(job.rule)
-    return rules
+    return rules_by_dataset(dry_run(files, []))
 
 
-def test_snakemake_plans_what_the_table_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names = {f"s{index}": key for index, key in enumerate([*SAMPLE, "reordered", "touched"])}
-    write_sandbox(tmp_path, {name: base_config(name) for name in names})
-    files = [file for name in names for file in targets(name, "")]
-    finish(tmp_path, files)
-    for name, key in names.items():
-        config = tmp_path / "config" / "datasets" / f"{name}.yaml"
-        if key in SAMPLE:
-            present = Config.parse(merge_settings(DEFAULTS, base_config(name)), "").model_dump(mode="json")
-            config.write_text(yaml.safe_dump(change_setting(key, dict(leaf_settings(present))[key], name)))
-        elif key == "reordered":
-            backwards = {section: base_config(name)[section] for section in reversed(BASE)}
-            config.write_text("# a comment\n" + yaml.safe_dump(backwards, sort_keys=False))
-        else:
-            for path in [config, *(tmp_path / "results" / name).rglob("*.json")]:
-                path.touch()
-    planned = rules_planned(files)
-    for name, key in names.items():
-        expected = expand_row(key, table["settings"].get(key, []), table["follows"]) - OPTIONAL
-        assert planned.get(name, set()) == expected, f"after a change of {key}"
+@dataclass(frozen=True)
+class FinishedDatasets:
+    """Datasets whose results seem to be finished.
+
+    Attributes:
+        folder: a folder with its own copy of the code.
+        files: the targets.
+        rules: dataset -> rules that have finished.
+    """
+
+    folder: Path
+    files: list[str]
+    rules: dict[str, set[str]]
+
+    def rules_after(self, name: str, key: str) -> set[str]:
+        """Return the rules that run on a dataset after a change of a setting or module, according to the table."""
+        row = table["settings"].get(key, table["modules"].get(key, []))
+        return expand_row(key, row, table["follows"]) & self.rules[name]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with its own copy of the code, in which all results of the dataset `mine` seem to be finished."""
-    folder = tmp_path_factory.mktemp("finished")
-    write_sandbox(folder, {"mine": base_config("mine")})
+def finish_datasets(folder: Path, names: dict[str, str], files: list[str]) -> FinishedDatasets:
+    """Write a folder with its own copy of the code and some equal datasets, whose results seem to be finished."""
+    write_sandbox(folder, {name: base_config(name) for name in names})
     shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     before = Path.cwd()
     try:
-        finish(folder, targets("mine", ""))
+        return FinishedDatasets(folder, files, finish(folder, files))
     finally:
         os.chdir(before)
-    return folder
+
+
+SAMPLE_NAMES = {f"s{index}": key for index, key in enumerate([*SAMPLE, "reordered", "touched"])}
+"""Dataset -> the change that is made to it."""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedDatasets:
+    """The datasets of the sample, and the dataset `mine` for changes of the code."""
+    names = SAMPLE_NAMES | {"mine": ""}
+    files = [file for name in names for file in targets(name, "")]
+    return finish_datasets(tmp_path_factory.mktemp("finished"), names, files)
+
+
+def assert_plans(datasets: FinishedDatasets, names: dict[str, str]) -> None:
+    """Change a setting of each dataset, and assert that snakemake plans the rules that the table lists, and no others.
+
+    Args:
+        datasets: the datasets.
+        names: dataset -> its change: a setting, "reordered" or "touched".
+    """
+    for name, key in names.items():
+        config = datasets.folder / "config" / "datasets" / f"{name}.yaml"
+        if key == "reordered":
+            backwards = {section: base_config(name)[section] for section in reversed(BASE)}
+            config.write_text("# a comment\n" + yaml.safe_dump(backwards, sort_keys=False))
+        elif key == "touched":
+            for path in [config, *(datasets.folder / "results" / name).rglob("*.json")]:
+                path.touch()
+        else:
+            present = Config.parse(merge_settings(DEFAULTS, base_config(name)), "").model_dump(mode="json")
+            config.write_text(yaml.safe_dump(change_setting(key, dict(leaf_settings(present))[key], name)))
+    planned = rules_planned(datasets.files)
+    assert planned.keys() <= names.keys()
+    for name, key in names.items():
+        assert planned.get(name, set()) == datasets.rules_after(name, key), f"after a change of {key}"
+
+
+def test_snakemake_plans_what_the_table_lists(finished: FinishedDatasets, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(finished.folder)
+    assert_plans(finished, SAMPLE_NAMES)
+
+
+@pytest.mark.campaign
+def test_snakemake_plans_every_row_of_the_table_once_per_section(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {(key.partition(".")[0], *row): key for key, row in table["settings"].items()}
+    names = {f"s{index}": key for index, key in enumerate(settings.values())}
+    # Comparisons share datasets of other seeds, so all of them are finished where one is changed.
+    keys = {name: None if key.startswith("compare_systems") else key for name, key in names.items()}
+    files = [file for name, key in keys.items() for file in targets(name, key)]
+    assert_plans(finish_datasets(tmp_path, names, files), names)
 
 
 def rules_after_edit(modules: list[Path], edit: Callable[[str], str]) -> set[str]:
@@ -134,23 +190,24 @@ def rules_after_edit(modules: list[Path], edit: Callable[[str], str]) -> set[str
             path.write_text(text, encoding="utf-8")
 
 
-def test_edits_of_comments_and_docstrings_rerun_nothing(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(finished)
-    modules = sorted((finished / "pipeline").rglob("*.py"))
+def test_edits_of_comments_and_docstrings_rerun_nothing(
+    finished: FinishedDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished.folder)
+    modules = sorted((finished.folder / "pipeline").rglob("*.py"))
 
     def edit(text: str) -> str:
         return '"""Another docstring."""' + text.split('"""', 2)[2] + "\n# a comment\n"
 
     assert rules_after_edit(modules, edit) == set()
-    assert rules_after_edit(modules, str) == set(), "only touched"
+    assert rules_planned(targets("mine", "")) == {}, "all modules are touched, because the edit was undone"
 
 
 @pytest.mark.parametrize("module", EDITED_MODULES)
 def test_an_edit_of_code_reruns_the_rules_that_use_it(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, module: str
+    finished: FinishedDatasets, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
-    monkeypatch.chdir(finished)
-    path = finished.joinpath(*module.split(".")).with_suffix(".py")
-    expected = expand_row(module, table["modules"][module], table["follows"]) - OPTIONAL
-    assert rules_after_edit([path], lambda text: f"{text}\nADDED = 1\n") == expected
+    monkeypatch.chdir(finished.folder)
+    path = finished.folder.joinpath(*module.split(".")).with_suffix(".py")
+    assert rules_after_edit([path], lambda text: f"{text}\nADDED = 1\n") == finished.rules_after("mine", module)
     assert rules_planned(targets("mine", "")) == {}, "the edit was undone"

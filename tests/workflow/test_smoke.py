@@ -23,14 +23,14 @@ from pipeline import (
 )
 from pipeline.config.extractors import EXTRACTORS
 from pipeline.config.load import CONFIG, Config, load_config
-from pipeline.config.propose_events import LearnedProposals
+from pipeline.config.propose_events import LearnedProposalSettings
 from pipeline.datasets.corpus import Corpus
 from pipeline.features.shard import write_features
 from pipeline.features.time_grid import ClipGrid
 from pipeline.localization.proposals import read_proposals
 from pipeline.provenance.manifest import read_manifest
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.campaign]
 
 ROOT = Path(__file__).resolve().parents[2]
 SPLITS = ("train", "enlarged", "val", "test")
@@ -134,7 +134,9 @@ def proposals(rehearsal: Rehearsal, proposers: dict[str, Path]) -> dict[str, Pat
     files = {}
     for name in ("gt", "learned", rehearsal.config.finetune_scst.proposals):
         section = rehearsal.config.propose_events[name]
-        proposer = {"proposer": proposers[section.root.proposer]} if isinstance(section.root, LearnedProposals) else {}
+        proposer = (
+            {"proposer": proposers[section.root.proposer]} if isinstance(section.root, LearnedProposalSettings) else {}
+        )
         files[name] = rehearsal.run(propose_events, section.to_json(), f"proposals/{name}.json", **proposer)
     return files
 

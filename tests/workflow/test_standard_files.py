@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import yaml
-from helpers.workflow_sandbox import ROOT, snakemake
+from helpers.fork_server import forked_snakemake
+from helpers.workflow_sandbox import ROOT
 
 from pipeline.config.load import Config
 
@@ -64,7 +65,7 @@ def test_the_image_leaves_out_what_git_ignores() -> None:
 
 
 def test_snakemake_lint_has_no_complaint(clone: Path) -> None:
-    process = snakemake(clone, "--lint")
+    process = forked_snakemake(clone, "--lint")
     assert process.returncode == 0, process.stdout
     assert "Lints for" not in process.stdout
     assert "Congratulations" in process.stdout, "snakemake prints its lints in another form"
@@ -77,7 +78,7 @@ def test_jobs_run_in_the_container_with_apptainer(clone: Path) -> None:
     (clone / "few.yaml").write_text("make_demo: {train_videos: 2, val_videos: 3, test_videos: 0, broken_videos: 0}\n")
     path = f"{clone / 'bin'}{os.pathsep}{os.environ['PATH']}"
     words = ("--cores", "1", "results/demo/source/manifest.json", "--configfile", "few.yaml")
-    process = snakemake(clone, *words, "--software-deployment-method", "apptainer", PATH=path)
+    process = forked_snakemake(clone, *words, "--software-deployment-method", "apptainer", PATH=path)
     assert process.returncode == 0, process.stdout
     [call] = [line for line in (clone / "containers.txt").read_text().splitlines() if line.endswith(" bash")]
     assert re.search(rf"\bexec --home {re.escape(str(clone))} .*sa-tsp\.sif bash$", call)

@@ -29,12 +29,13 @@ rule train_captioner:
         config=config_params("train_captioner", "captioner"),
         tracked=tracked_params("train_captioner", "captioner"),
     shell:
-        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.train_captioner --config {params.config:q} --seed {wildcards.seed}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
         " --vocabulary {input.vocabulary:q}"
         " --state results/{wildcards.dataset}/state/train_captioner/{wildcards.captioner}-{wildcards.seed}"
-        " --output {output.manifest:q} > {log:q} 2>&1"
+        " --output {output.manifest:q}"
 
 
 rule finetune_scst:
@@ -63,12 +64,13 @@ rule finetune_scst:
             ["--proposals", *input.proposals] if input.proposals else []
         ),
     shell:
-        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.finetune_scst --config {params.config:q} --seed {wildcards.seed}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
         " --captioner {input.captioner:q} {params.proposals:q}"
         " --state results/{wildcards.dataset}/state/finetune_scst/{wildcards.captioner}-{wildcards.seed}"
-        " --output {output.manifest:q} > {log:q} 2>&1"
+        " --output {output.manifest:q}"
 
 
 rule generate_captions:
@@ -105,8 +107,9 @@ rule generate_captions:
             "--control" if wildcards.proposals == "control" else ""
         ),
     shell:
-        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.generate_captions --config {params.config:q} --corpus {input.corpus:q}"
         " --features results/{wildcards.dataset}/features --captioner {input.captioner:q}"
         " --proposals {input.proposals:q} --split {wildcards.split} {params.control}"
-        " --output {output.captions:q} > {log:q} 2>&1"
+        " --output {output.captions:q}"

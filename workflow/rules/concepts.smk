@@ -25,5 +25,6 @@ rule mine_concepts:
         config=config_params("mine_concepts"),
         tracked=tracked_params("mine_concepts"),
     shell:
-        "python -m pipeline.mine_concepts --config {params.config:q} --corpus {input.corpus:q}"
-        " --concepts {output.concepts:q} --vocabulary {output.vocabulary:q} --idf {output.idf:q} > {log:q} 2>&1"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.mine_concepts --config {params.config:q} --corpus {input.corpus:q}"
+        " --concepts {output.concepts:q} --vocabulary {output.vocabulary:q} --idf {output.idf:q}"

@@ -28,8 +28,9 @@ rule make_demo:
         config=config_params("make_demo"),
         tracked=tracked_params("make_demo"),
     shell:
-        "python -m pipeline.make_demo --config {params.config:q}"
-        " --output {output.manifest:q} > {log:q} 2>&1"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.make_demo --config {params.config:q}"
+        " --output {output.manifest:q}"
 
 
 rule build_corpus:
@@ -52,5 +53,6 @@ rule build_corpus:
         tracked=tracked_params("build_corpus"),
         present=present_videos,
     shell:
-        "python -m pipeline.build_corpus --config {params.config:q}"
-        " --output {output.manifest:q} > {log:q} 2>&1"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.build_corpus --config {params.config:q}"
+        " --output {output.manifest:q}"

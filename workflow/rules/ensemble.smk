@@ -26,5 +26,6 @@ rule select_captions:
         config=config_params("select_captions", changes=ensemble_members),
         tracked=tracked_params("select_captions", changes=ensemble_members),
     shell:
-        "python -m pipeline.select_captions --config {params.config:q} --concepts {input.concepts:q}"
-        " --idf {input.idf:q} --captions {input.captions:q} --output {output.captions:q} > {log:q} 2>&1"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.select_captions --config {params.config:q} --concepts {input.concepts:q}"
+        " --idf {input.idf:q} --captions {input.captions:q} --output {output.captions:q}"

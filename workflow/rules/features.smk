@@ -29,9 +29,10 @@ rule extract_features:
         config=config_params("extract_features", "feature"),
         tracked=tracked_params("extract_features", "feature"),
     shell:
-        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.extract_features --config {params.config:q} --encoder {input.encoder:q}"
-        " --videos {input.videos:q} --output {output.manifest:q} > {log:q} 2>&1"
+        " --videos {input.videos:q} --output {output.manifest:q}"
 
 
 rule pool_features:
@@ -55,6 +56,7 @@ rule pool_features:
         config=config_params("pool_features"),
         tracked=tracked_params("pool_features"),
     shell:
-        "python -m pipeline.pool_features --config {params.config:q} --feature {wildcards.feature}"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.pool_features --config {params.config:q} --feature {wildcards.feature}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
-        " --output {output.manifest:q} > {log:q} 2>&1"
+        " --output {output.manifest:q}"

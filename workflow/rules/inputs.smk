@@ -6,9 +6,9 @@ The functions come in the order of the data flow; `settings` is in common.smk.
 import hashlib
 import sys
 
-from pipeline.config.compare_systems import ENSEMBLE, ensembles
+from pipeline.config.compare_systems import ENSEMBLE, collect_ensembles
 from pipeline.config.encoders import initial_weights_path
-from pipeline.config.propose_events import FileProposals, LearnedProposals
+from pipeline.config.propose_events import FileProposalSettings, LearnedProposalSettings
 from pipeline.errors import nearest
 from pipeline.datasets.video_files import list_video_names
 
@@ -141,7 +141,7 @@ def proposer_features(wildcards):
 def trained_proposer(wildcards):
     """Return the manifest of the proposer of learned proposals; other proposals have none."""
     proposals = settings(wildcards.dataset).propose_events[wildcards.proposals].root
-    if not isinstance(proposals, LearnedProposals):
+    if not isinstance(proposals, LearnedProposalSettings):
         return []
     return [f"results/{wildcards.dataset}/proposers/{proposals.proposer}/manifest.json"]
 
@@ -150,7 +150,7 @@ def proposal_features(wildcards):
     """Return the feature shards that learned proposals are made from; other proposals need none."""
     configuration = settings(wildcards.dataset)
     proposals = configuration.propose_events[wildcards.proposals].root
-    if not isinstance(proposals, LearnedProposals):
+    if not isinstance(proposals, LearnedProposalSettings):
         return []
     proposer = configuration.train_proposer[proposals.proposer].root
     return feature_shards(wildcards.dataset, proposer.features)
@@ -159,7 +159,7 @@ def proposal_features(wildcards):
 def proposal_file(wildcards):
     """Return the file of proposals of kind `file`; other proposals have none."""
     proposals = settings(wildcards.dataset).propose_events[wildcards.proposals].root
-    return [proposals.path] if isinstance(proposals, FileProposals) else []
+    return [proposals.path] if isinstance(proposals, FileProposalSettings) else []
 
 
 def scst_proposals(wildcards) -> list[str]:
@@ -175,7 +175,9 @@ def ensemble_members(wildcards) -> dict[str, list]:
     configuration = settings(wildcards.dataset)
     if wildcards.ensemble == ENSEMBLE:
         return {"members": configuration.select_captions.members}
-    members = ensembles(configuration.compare_systems.values()).get(wildcards.ensemble)
+    members = collect_ensembles(configuration.compare_systems.values()).get(
+        wildcards.ensemble
+    )
     if members is None:
         sys.exit(
             f"error: compare_systems has no system {wildcards.ensemble!r} with several members"
@@ -206,7 +208,9 @@ def training_manifests(wildcards):
         )
     ]
     learned = configuration.propose_events["learned"].root
-    proposers = [learned.proposer] if isinstance(learned, LearnedProposals) else []
+    proposers = (
+        [learned.proposer] if isinstance(learned, LearnedProposalSettings) else []
+    )
     return [
         *(
             f"{folder}/encoders/{name}/manifest.json"

@@ -31,9 +31,10 @@ rule pretrain_encoder:
         tracked=tracked_params("pretrain_encoder", "encoder"),
         world_size=lambda wildcards, resources: world_size(wildcards),
     shell:
-        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --processes {params.world_size} --"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --processes {params.world_size} --"
         " python -m pipeline.pretrain_encoder --config {params.config:q} --name {wildcards.encoder}"
         " --corpus {input.corpus:q} --videos results/{wildcards.dataset}/video"
         " --concepts results/{wildcards.dataset}/concepts.json --video-features {input.video_features:q}"
         " --state results/{wildcards.dataset}/state/pretrain_encoder/{wildcards.encoder}"
-        " --output {output.manifest:q} > {log:q} 2>&1"
+        " --output {output.manifest:q}"

@@ -27,11 +27,12 @@ rule train_proposer:
         config=config_params("train_proposer", "proposer"),
         tracked=tracked_params("train_proposer", "proposer"),
     shell:
-        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.train_proposer --config {params.config:q} --corpus {input.corpus:q}"
         " --features results/{wildcards.dataset}/features"
         " --state results/{wildcards.dataset}/state/train_proposer/{wildcards.proposer}"
-        " --output {output.manifest:q} > {log:q} 2>&1"
+        " --output {output.manifest:q}"
 
 
 rule propose_events:
@@ -67,6 +68,7 @@ rule propose_events:
             else []
         ),
     shell:
-        "python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.propose_events --config {params.config:q} --corpus {input.corpus:q}"
-        " {params.proposer:q} --output {output.proposals:q} > {log:q} 2>&1"
+        " {params.proposer:q} --output {output.proposals:q}"

@@ -28,9 +28,10 @@ rule evaluate:
         config=config_params("evaluate"),
         tracked=tracked_params("evaluate"),
     shell:
-        "python -m pipeline.evaluate dataset --config {params.config:q} --corpus {input.corpus:q}"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.evaluate dataset --config {params.config:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --gt {input.gt:q} --learned {input.learned:q}"
-        " --control {input.control:q} --split {wildcards.split} --output {output.scores:q} > {log:q} 2>&1"
+        " --control {input.control:q} --split {wildcards.split} --output {output.scores:q}"
 
 
 rule write_submission:
@@ -53,8 +54,9 @@ rule write_submission:
         config=config_params("write_submission"),
         tracked=tracked_params("write_submission"),
     shell:
-        "python -m pipeline.write_submission --config {params.config:q} --corpus {input.corpus:q}"
-        " --videos results/{wildcards.dataset}/video --captions {input.captions:q} --output {output.submission:q} > {log:q} 2>&1"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.write_submission --config {params.config:q} --corpus {input.corpus:q}"
+        " --videos results/{wildcards.dataset}/video --captions {input.captions:q} --output {output.submission:q}"
 
 
 rule write_report:
@@ -80,6 +82,7 @@ rule write_report:
         config=config_params("write_report"),
         tracked=tracked_params("write_report"),
     shell:
-        "python -m pipeline.write_report --config {params.config:q} --scores {input.scores:q} --corpus {input.corpus:q}"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.write_report --config {params.config:q} --scores {input.scores:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --gt {input.gt:q} --learned {input.learned:q}"
-        " --trained {input.trained:q} --output {output.page:q} > {log:q} 2>&1"
+        " --trained {input.trained:q} --output {output.page:q}"

@@ -21,6 +21,7 @@ rule probe_encoder:
         "results/{dataset}/logs/probe_encoder/{feature}.log",
     benchmark:
         "results/{dataset}/benchmarks/probe_encoder/{feature}.jsonl"
+    threads: lambda wildcards: section_of(wildcards, "probe_encoder", None).workers
     resources:
         mem_mb=scale_with_attempt(32000),
         runtime=scale_with_attempt(240),
@@ -28,9 +29,10 @@ rule probe_encoder:
         config=config_params("probe_encoder"),
         tracked=tracked_params("probe_encoder"),
     shell:
-        "python -m pipeline.probe_encoder --config {params.config:q} --feature {wildcards.feature}"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.probe_encoder --config {params.config:q} --feature {wildcards.feature}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
-        " --concepts {input.concepts:q} --output {output.scores:q} > {log:q} 2>&1"
+        " --concepts {input.concepts:q} --output {output.scores:q}"
 
 
 rule compare_systems:
@@ -52,5 +54,6 @@ rule compare_systems:
         config=config_params("compare_systems", "comparison"),
         tracked=tracked_params("compare_systems", "comparison"),
     shell:
-        "python -m pipeline.compare_systems --config {params.config:q} --dataset results/{wildcards.dataset}"
-        " --output {output.comparison:q} > {log:q} 2>&1"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.compare_systems --config {params.config:q} --dataset results/{wildcards.dataset}"
+        " --output {output.comparison:q}"

@@ -24,5 +24,6 @@ rule reencode:
         config=config_params("reencode"),
         tracked=tracked_params("reencode"),
     shell:
-        "python -m pipeline.reencode --config {params.config:q} --corpus {input.corpus:q}"
-        " --shard {wildcards.shard} --output {output.manifest:q} > {log:q} 2>&1"
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.reencode --config {params.config:q} --corpus {input.corpus:q}"
+        " --shard {wildcards.shard} --output {output.manifest:q}"

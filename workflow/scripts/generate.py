@@ -1,6 +1,6 @@
 """Write every generated file anew, or check that none was forgotten or edited by hand.
 
-    make generate                                    # write all
+    make generate                                    # write all, and print which files changed
     python -m workflow.scripts.generate --check      # compare all but the table of reruns; fast, part of `make test`
 
 Generated are config/config.yaml and config/schema.json (from the typed sections), tests/workflow/reruns.yaml (which
@@ -29,6 +29,7 @@ from pipeline.io.atomic import write_text
 from pipeline.provenance.jobs import summarize_failure
 from workflow.scripts.rule_files import ROOT, entry_wildcards, read_rules
 
+RERUN_TABLE = ROOT / "tests" / "workflow" / "reruns.yaml"
 MARKED = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 DEFAULT_TARGETS = ("results/demo_test_meteor.json", "results/demo/report/index.html")
 
@@ -167,17 +168,43 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser(__doc__, prog="python -m workflow.scripts.generate")
     arguments.add_argument("--check", action="store_true", help="compare the files instead of writing them")
     args: argparse.Namespace = arguments.parse_args(argv)
+    if args.check:
+        check_files()
+        return 0
+    changed = write_files()
+    before = RERUN_TABLE.read_bytes() if RERUN_TABLE.is_file() else None
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    status = subprocess.run([sys.executable, "-m", "helpers.rerun_table"], env=environment, check=False).returncode
+    if status == 0 and RERUN_TABLE.read_bytes() != before:
+        changed.append(RERUN_TABLE)
+    for path in changed:
+        print(f"changed: {path.relative_to(ROOT)}")
+    if status == 0 and not changed:
+        print("all generated files were up to date")
+    return status
+
+
+def check_files() -> None:
+    """Compare the generated files except the table of reruns.
+
+    Raises:
+        PipelineError: a file is not up to date; names it.
+    """
     for path, text in generated_files():
-        if not args.check:
-            write_text(path, text)
-        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
             raise PipelineError(
                 f"{path.relative_to(ROOT)} is not up to date: run `make generate` and commit the result"
             )
-    if not args.check:
-        environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-        return subprocess.run([sys.executable, "-m", "helpers.rerun_table"], env=environment, check=False).returncode
-    return 0
+
+
+def write_files() -> list[Path]:
+    """Write the generated files except the table of reruns. Return those that changed."""
+    changed = []
+    for path, text in generated_files():
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+            changed.append(path)
+    return changed
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ never wait for each other. The command replaces this process and inherits the op
 process that holds it ends, by any signal. If a scheduler or the user has set CUDA_VISIBLE_DEVICES, only those devices
 are used. Without GPUs the command runs on the CPU; with `--gpus 0` it sees no GPU.
 
-With `--processes N` the command `python -m MODULE ...` is run by N processes of one group (torchrun).
+With `--processes N` the command `python -m MODULE ...` is run by N processes of one group (torchrun), which share the
+threads of the job.
 """
 
 import argparse
@@ -103,6 +104,19 @@ def distributed_command(command: list[str], processes: int) -> list[str]:
     return [python, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", *rest]
 
 
+def share_threads(environment: dict[str, str], processes: int) -> dict[str, str]:
+    """Return an environment in which each process of a job has its share of the job's threads, at least one.
+
+    Snakemake sets the number of threads of a job: OMP_NUM_THREADS and the like.
+
+    Args:
+        environment: environment of the job.
+        processes: number of processes.
+    """
+    counts = {name: value for name, value in environment.items() if name.endswith("_NUM_THREADS") and value.isdigit()}
+    return environment | {name: str(max(1, int(value) // processes)) for name, value in counts.items()}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Command line: `--gpus N -- COMMAND...`; ends with the command's status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -113,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     command = distributed_command(args.command[1:] if args.command[:1] == ["--"] else args.command, args.processes)
     devices = visible_devices() if args.gpus else []
-    environment = dict(os.environ)
+    environment = share_threads(dict(os.environ), args.processes)
     descriptors: list[int] = []
     if devices:
         available, needed = min(args.gpus, len(devices)), max(args.gpus, args.processes)

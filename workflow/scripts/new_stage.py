@@ -35,7 +35,7 @@ from pipeline.config.command import add_config, build_parser, command, read_conf
 from pipeline.config.{name} import {model}
 from pipeline.datasets.corpus import Corpus
 from pipeline.io.atomic import write_json
-from pipeline.provenance.record import write_record
+from pipeline.provenance.computation import Computation
 
 STAGE = "{name}"
 
@@ -50,8 +50,11 @@ def main(argv: list[str] | None = None) -> int:
     args = arguments.parse_args(argv)
     config = read_config(args.config, {model}, STAGE)
     corpus = Corpus.open(args.corpus)
+    computation = Computation(STAGE, config, [args.corpus], [args.output])
+    if computation.restore():
+        return 0
     write_json(args.output, {{config.title: len(corpus.videos)}})
-    write_record(args.output, STAGE, config, [args.corpus])
+    computation.finish()
     return 0
 
 
@@ -95,8 +98,9 @@ rule {name}:
         config=config_params("{name}"),
         tracked=tracked_params("{name}"),
     shell:
-        "python -m pipeline.{name} --config {{params.config:q}} --corpus {{input.corpus:q}}"
-        " --output {{output.result:q}} > {{log:q}} 2>&1"
+        "python -m workflow.scripts.run_job --log {{log:q}} --"
+        " python -m pipeline.{name} --config {{params.config:q}} --corpus {{input.corpus:q}}"
+        " --output {{output.result:q}}"
 '''
 
 TEST = '''\

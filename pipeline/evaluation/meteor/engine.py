@@ -1,8 +1,9 @@
 """METEOR 1.5 without its jar: the same 23 statistics of every pair, for many pairs at a time."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Int
@@ -13,6 +14,7 @@ from pipeline.evaluation.meteor.matchers import Sentences, TokenizedText, find_m
 from pipeline.evaluation.meteor.paraphrases import ParaphraseTable
 from pipeline.evaluation.meteor.words import WordKnowledge
 from pipeline.evaluation.ragged import chunk_by_weight, offsets_of
+from pipeline.io.progress import Progress
 
 MAX_CELLS = 300_000
 """Pairs form a batch until their tables of words by words have this many cells: about 100 MB."""
@@ -52,12 +54,11 @@ class Meteor(MeteorScorer):
         """Compute the 23 statistics of each (caption, reference); each distinct pair is computed once."""
         if not pairs:
             return np.empty((0, NUM_STATISTICS), np.float64)
-        sentence_ids: dict[str, int] = {}
-        pair_ids: dict[tuple[int, int], int] = {}
-        id_pairs = [(_id_of(caption, sentence_ids), _id_of(reference, sentence_ids)) for caption, reference in pairs]
-        rows = np.array([pair_ids.setdefault(pair, len(pair_ids)) for pair in id_pairs])
-        caption_ids, reference_ids = np.array(list(pair_ids), np.int64).T
-        sentences = Sentences.look_up([sanitize(sentence) for sentence in sentence_ids], *self._word_knowledge())
+        sentence_ids = {sentence: index for index, sentence in enumerate(dict.fromkeys(chain.from_iterable(pairs)))}
+        pair_ids = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
+        rows = np.array([pair_ids[pair] for pair in pairs])
+        caption_ids, reference_ids = (np.array([sentence_ids[pair[side]] for pair in pair_ids]) for side in (0, 1))
+        sentences = Sentences.look_up(sanitize(sentence_ids), *self._word_knowledge())
         lengths = sentences.text.lengths
         caption_lengths, reference_lengths = lengths[caption_ids], lengths[reference_ids]
         blocks = (np.maximum(caption_lengths, reference_lengths) + 63) // 64
@@ -70,17 +71,22 @@ class Meteor(MeteorScorer):
             return _align_batch(sentences, caption_ids[batch], reference_ids[batch])
 
         if min(self.workers, len(batches)) == 1:  # threads cost more than a few pairs
-            statistics = np.concatenate([work(batch) for batch in batches])
+            statistics = _concatenate(map(work, batches), len(pair_ids))
         else:
             with ThreadPoolExecutor(self.workers) as pool:
-                statistics = np.concatenate(list(pool.map(work, batches)))
+                statistics = _concatenate(pool.map(work, batches), len(pair_ids))
         in_order = np.empty_like(statistics)
         in_order[order] = statistics
         return in_order[rows]
 
 
-def _id_of(sentence: str, ids: dict[str, int]) -> int:
-    return ids.setdefault(sentence, len(ids))
+def _concatenate(parts: Iterable[Stats], num_pairs: int) -> Stats:
+    """Concatenate the statistics of batches as they are computed, and report the progress."""
+    progress, statistics = Progress("METEOR pairs", num_pairs), []
+    for part in parts:
+        statistics.append(part)
+        progress.step(len(part))
+    return np.concatenate(statistics)
 
 
 def _align_batch(

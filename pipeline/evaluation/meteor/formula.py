@@ -5,7 +5,7 @@ Denkowski and Lavie, "Meteor Universal", 2014, section 2.2.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -67,13 +67,13 @@ class MeteorScorer(ABC):
         return _score(np.array(sums, np.float64).reshape(-1, NUM_STATISTICS))
 
 
-def sanitize(text: str) -> str:
-    """Make text safe for METEOR's line protocol, and split into the same words by Java and by Python.
+def sanitize(texts: Iterable[str]) -> list[str]:
+    """Make texts safe for METEOR's line protocol, and split into the same words by Java and by Python.
 
-    The result is one line without field separators and lone surrogates; any white space or control character is a plain
-    space.
+    Each result is one line without field separators and lone surrogates; any white space or control character is a
+    plain space.
     """
-    return _SPACES.sub(" ", text.replace("|||", "")).encode("utf-8", "replace").decode()
+    return [_SPACES.sub(" ", text.replace("|||", "")).encode("utf-8", "replace").decode() for text in texts]
 
 
 def _without_complete_chunks(statistics: Stats) -> Stats:

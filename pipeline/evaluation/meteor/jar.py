@@ -13,7 +13,7 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.java import OPTIONS, find_jar, find_java
 from pipeline.evaluation.meteor.formula import NUM_STATISTICS, MeteorScorer, Pair, Stats, sanitize
 from pipeline.evaluation.meteor.words import JAR
-from pipeline.training.log import Progress
+from pipeline.io.progress import Progress
 
 FLAGS = ("-", "-", "-stdio", "-l", "en", "-norm")
 HEAP = "-Xmx1G"
@@ -50,8 +50,9 @@ class JarMeteor(MeteorScorer):
         """Compute the 23 statistics of each (caption, reference); each distinct pair is sent to Java once."""
         if not pairs:
             return np.empty((0, NUM_STATISTICS), np.float64)
+        captions, references = (sanitize(pair[side] for pair in pairs) for side in (0, 1))
         ids: dict[Pair, int] = {}
-        rows = np.array([ids.setdefault((sanitize(a), sanitize(b)), len(ids)) for a, b in pairs], np.int64)
+        rows = [ids.setdefault(pair, len(ids)) for pair in zip(captions, references, strict=True)]
         return self._score_distinct(list(ids))[rows]
 
     def _score_distinct(self, pairs: list[Pair]) -> Stats:

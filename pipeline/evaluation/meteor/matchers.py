@@ -40,7 +40,7 @@ class TokenizedText:
         return np.diff(self.offsets)
 
 
-class Relation:
+class PairSet:
     """A set of ordered pairs of integers, with fast look-up of millions of pairs of which few are in the set.
 
     Args:
@@ -89,14 +89,14 @@ class PhraseOccurrences:
         start: its first word in the sentence.
         length: its number of words.
         offsets: first occurrence of each sentence, and the number of all.
-        relation: (phrase, paraphrase), in the order of METEOR's table.
+        paraphrase_pairs: (phrase, paraphrase), in the order of METEOR's table.
     """
 
     phrase: Indices
     start: Indices
     length: Indices
     offsets: Int[np.ndarray, " offsets"]
-    relation: Relation
+    paraphrase_pairs: PairSet
 
     @classmethod
     def find(cls, text: TokenizedText, hashes: Hashes, table: ParaphraseTable) -> "PhraseOccurrences":
@@ -132,11 +132,11 @@ class PhraseOccurrences:
             begins[related] - text.offsets[sentence],
             lengths[related],
             np.searchsorted(sentence, np.arange(len(text.offsets))),
-            Relation(left, right, len(distinct)),
+            PairSet(left, right, len(distinct)),
         )
 
 
-def relate_synonyms(knowledge: WordKnowledge, used: Int[np.ndarray, " used"]) -> Relation:
+def synonym_pairs(knowledge: WordKnowledge, used: Int[np.ndarray, " used"]) -> PairSet:
     """Return the pairs of words that share a synset.
 
     Args:
@@ -149,7 +149,7 @@ def relate_synonyms(knowledge: WordKnowledge, used: Int[np.ndarray, " used"]) ->
     begin, end = np.searchsorted(synset, synset, "left"), np.searchsorted(synset, synset, "right")
     left, right = np.repeat(np.arange(len(word)), end - begin), concat_ranges(begin, end - begin)
     pairs = np.unique(np.stack([word[left], word[right]]), axis=1)
-    return Relation(pairs[0], pairs[1], len(knowledge.keys))
+    return PairSet(pairs[0], pairs[1], len(knowledge.keys))
 
 
 @dataclass(frozen=True)
@@ -165,14 +165,14 @@ class Sentences:
 
     text: TokenizedText
     knowledge: WordKnowledge
-    synonyms: Relation
+    synonyms: PairSet
     phrases: PhraseOccurrences
 
     @classmethod
     def look_up(cls, sentences: Sequence[str], knowledge: WordKnowledge, table: ParaphraseTable) -> "Sentences":
         """Look up words, synonyms and paraphrases of sentences."""
         text = TokenizedText.concatenate(knowledge.to_ids(sentences))
-        synonyms = relate_synonyms(knowledge, np.unique(text.words))
+        synonyms = synonym_pairs(knowledge, np.unique(text.words))
         return cls(text, knowledge, synonyms, PhraseOccurrences.find(text, knowledge.hashes[text.words], table))
 
 
@@ -249,12 +249,12 @@ def _match_paraphrases(
             np.full(len(cells), 3),
         )
 
-    cells, rank = phrases.relation.find(phrases.phrase[i], phrases.phrase[j])
+    cells, rank = phrases.paraphrase_pairs.find(phrases.phrase[i], phrases.phrase[j])
     forward = take(cells)
     forward = forward.take(
         np.lexsort((forward.caption_start, rank, forward.reference_length, forward.reference_start, forward.pair))
     )
-    cells, rank = phrases.relation.find(phrases.phrase[j], phrases.phrase[i])
+    cells, rank = phrases.paraphrase_pairs.find(phrases.phrase[j], phrases.phrase[i])
     backward = take(cells)
     backward = backward.take(
         np.lexsort((backward.reference_start, rank, backward.caption_length, backward.caption_start, backward.pair))

@@ -71,7 +71,10 @@ class WordKnowledge:
     def to_ids(self, sentences: Sequence[str]) -> list[list[int]]:
         """Return the ids of the words of each sentence, after METEOR's normalization."""
         self._normalize(sentences)
-        split = [(self._normal.get(sentence) or _split_clitics(sentence)).split() for sentence in sentences]
+        split = [
+            (self._normal.get(sentence) or (_split_clitics(sentence) if "'" in sentence else sentence)).split()
+            for sentence in sentences
+        ]
         self._add_words(dict.fromkeys(word for words in split for word in words if word not in self._ids))
         ids = self._ids
         return [[ids[word] for word in words] for words in split]
@@ -92,8 +95,8 @@ class WordKnowledge:
             return
         stems = run_lines(JAR, ("Stemmer", "en"), new, self.timeout_s)
         self._ids.update(zip(new, range(len(self._ids), len(self._ids) + len(new)), strict=True))
-        self.keys = np.concatenate([self.keys, [_hash_code(word) for word in new]])
-        self.stems = np.concatenate([self.stems, [_hash_code(stem) for stem in stems]])
+        self.keys = np.concatenate([self.keys, _hash_codes(new)])
+        self.stems = np.concatenate([self.stems, _hash_codes(stems)])
         self.is_function_word = np.concatenate([self.is_function_word, [word in self._function_words for word in new]])
         self.hashes = np.concatenate([self.hashes, word_hashes("\n".join(new).encode())])
         self.synsets += [self._synsets_of(word) for word in new]
@@ -119,7 +122,7 @@ class WordKnowledge:
 
 def _split_clitics(sentence: str) -> str:
     """Normalize a plain sentence: split off `'s` and `n't`."""
-    return re.sub(r"(?<![^ ])'", "' ", sentence).replace("n't", "n 't") if "'" in sentence else sentence
+    return re.sub(r"(?<![^ ])'", "' ", sentence).replace("n't", "n 't")
 
 
 def _read_lines(archive: zipfile.ZipFile, name: str) -> list[str]:
@@ -129,9 +132,12 @@ def _read_lines(archive: zipfile.ZipFile, name: str) -> list[str]:
         raise PipelineError(f"{archive.filename}: lacks {name}; expected the jar of METEOR 1.5") from None
 
 
-def _hash_code(word: str) -> int:
-    """Compute Java's `String.hashCode`, unsigned; METEOR accepts its collisions, and so does this."""
-    code = 0
-    for unit in np.frombuffer(word.encode("utf-16-le"), "<u2").tolist():
-        code = (31 * code + unit) & 0xFFFFFFFF
-    return code
+def _hash_codes(words: Sequence[str]) -> Int[np.ndarray, " words"]:
+    """Compute Java's `String.hashCode` of words, unsigned; METEOR accepts its collisions, and so does this."""
+    codes = np.zeros(len(words), np.int64)
+    for index, word in enumerate(words):
+        code = 0
+        for unit in np.frombuffer(word.encode("utf-16-le"), "<u2").tolist():
+            code = (31 * code + unit) & 0xFFFFFFFF
+        codes[index] = code
+    return codes

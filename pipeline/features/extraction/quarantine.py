@@ -1,7 +1,8 @@
-"""Videos that an earlier run died on: which video it was, and a check of it in a subprocess.
+"""Re-encoded videos that an earlier run died on: which video it was, and a check of it in a subprocess.
 
-A decoder that crashes takes its process with it. The id of the video that is being decoded is therefore always on disk.
-If it is still there at the start of the next run, that video is first decoded in a subprocess.
+Re-encoded videos are decoded in this process, and a decoder that crashes takes its process with it. The id of the video
+that is being decoded is therefore always on disk. If it is still there at the start of the next run, that video is
+first decoded in a subprocess. Raw videos need no check: ffmpeg decodes each in a process of its own.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.extraction.windows import Rejection
 from pipeline.io.worker import KILLED_STATUSES, CrashedError, SubprocessWorker
 from pipeline.video.decode import DecodeError
-from pipeline.video.stream import RgbConverter, iter_audio, iter_frames
+from pipeline.video.reencoded_stream import iter_needed_frames, iter_reencoded_audio
 
 MARKER = "reading.txt"
 """Name of the file with the id of the video that is being decoded."""
@@ -83,14 +84,12 @@ def check_in_subprocess(source: VideoSource, timeout_s: float) -> Rejection | No
 
 
 def decode_all(path: Path, timeout_s: float) -> None:
-    """Decode the frames and the sound of a video; SIGALRM ends the process if nothing comes for `timeout_s` seconds."""
+    """Decode the frames and the sound of a file; SIGALRM ends the process if nothing comes for `timeout_s` seconds."""
     signal.setitimer(signal.ITIMER_REAL, timeout_s)
     with contextlib.suppress(DecodeError):
-        to_rgb = RgbConverter()
-        for frame in iter_frames(path):
-            to_rgb(frame.image)
+        for _ in iter_needed_frames(path, lambda _: True):
             signal.setitimer(signal.ITIMER_REAL, timeout_s)
     with contextlib.suppress(DecodeError):
-        for _ in iter_audio(path, [_SAMPLE_RATE]):
+        for _ in iter_reencoded_audio(path, _SAMPLE_RATE):
             signal.setitimer(signal.ITIMER_REAL, timeout_s)
     signal.setitimer(signal.ITIMER_REAL, 0)

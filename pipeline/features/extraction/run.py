@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.base import Settings
-from pipeline.config.extract_features import EncoderFeature
-from pipeline.config.extractors import Extraction, PublishedFeature
+from pipeline.config.extract_features import EncoderFeatureSettings
+from pipeline.config.extractors import PassSettings, PublishedFeatureSettings
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.encoders.pretrained import read_encoder
 from pipeline.errors import PipelineError
@@ -19,6 +19,8 @@ from pipeline.features.extraction.quarantine import InProgressMarker, check_in_s
 from pipeline.features.extraction.sources import FileHashes, VideoSource, num_shards
 from pipeline.features.extraction.windows import NO_SOUND, Rejection
 from pipeline.features.extraction.writer import (
+    JOURNAL,
+    REJECTS,
     STAGE,
     FeatureWriter,
     check_up_to_date,
@@ -31,9 +33,10 @@ from pipeline.features.extraction.writer import (
 from pipeline.features.networks.base import Extractor, build_extractor
 from pipeline.features.networks.video_encoder import VideoEncoderExtractor
 from pipeline.features.shard import check_existing
-from pipeline.provenance.record import write_record
+from pipeline.io.progress import Progress
+from pipeline.provenance.computation import Computation, computation_path
+from pipeline.provenance.record import record_path
 from pipeline.training.device import resolve_device
-from pipeline.training.log import Progress
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class FeatureRequest:
 
 
 def request_encoder_feature(
-    section: Settings, settings: EncoderFeature, encoder: Path, manifest: Path
+    section: Settings, settings: EncoderFeatureSettings, encoder: Path, manifest: Path
 ) -> FeatureRequest:
     """Request the feature of an encoder that `pretrain_encoder` trained.
 
@@ -72,7 +75,7 @@ def request_encoder_feature(
     return FeatureRequest(section, extractor, [encoder], manifest)
 
 
-def request_published_feature(section: Settings, settings: PublishedFeature, manifest: Path) -> FeatureRequest:
+def request_published_feature(section: Settings, settings: PublishedFeatureSettings, manifest: Path) -> FeatureRequest:
     """Request the feature of a published network.
 
     Args:
@@ -91,7 +94,7 @@ def extract_requested(
     requests: Sequence[FeatureRequest],
     sources: Sequence[VideoSource],
     paths: Sequence[Path],
-    options: Extraction,
+    options: PassSettings,
     *,
     max_rejected: float,
     overwrite: bool,
@@ -132,7 +135,8 @@ def extract_requested(
             extraction.run(sources)
         for request, writer in zip(pending, writers, strict=True):
             writer.write(options.tail, num_shards(paths))
-            write_record(request.manifest, STAGE, request.section, hash_inputs(request))
+            computation = _computation(request, hash_inputs(request), options)
+            computation.finish([request.manifest.with_name(REJECTS)])
             remove_resume_files(request.manifest)
             rejects += [(request.extractor.name, reject) for reject in writer.rejects]
     _print_rejects(rejects)
@@ -149,14 +153,19 @@ def _hash_inputs(
     return inputs | {path: hashes.of_file(path) for path in listed}
 
 
+def _computation(request: FeatureRequest, inputs: dict[Path, str], options: PassSettings) -> Computation:
+    # More time for each video may save some that took too long, although it is a setting of the machine.
+    return Computation(STAGE, request.section, inputs, [request.manifest], timeout_s=options.timeout_s)
+
+
 def _is_up_to_date(
     request: FeatureRequest,
     hash_inputs: Callable[[FeatureRequest], dict[Path, str]],
-    options: Extraction,
+    options: PassSettings,
     *,
     overwrite: bool,
 ) -> bool:
-    """Return whether a feature exists and need not be extracted.
+    """Return whether a feature exists, or can be published again, and need not be extracted.
 
     Raises:
         PipelineError: it exists and was made in another way, and `overwrite` is false.
@@ -164,9 +173,18 @@ def _is_up_to_date(
     manifest, extractor = request.manifest, request.extractor
     metadata = feature_metadata(extractor, options.tail)
     check_existing(manifest, dim=extractor.dim, grid=extractor.grid, metadata=metadata, overwrite=overwrite)
-    if overwrite or not manifest.is_file():
+    if overwrite:
+        return False
+    # Without an earlier result, hashing all videos before the first is extracted would be for nothing.
+    if not manifest.is_file() and computation_path(manifest).is_file():
+        _computation(request, hash_inputs(request), options).restore()
+    # A run removes its journal last: one that was killed just before may not have written all the rest.
+    was_killed = (manifest.parent / JOURNAL).is_file()
+    if not manifest.is_file() or (was_killed and not record_path(manifest).is_file()):
         return False
     check_up_to_date(manifest, request.section, hash_inputs(request))
+    if was_killed:
+        _computation(request, hash_inputs(request), options).finish([manifest.with_name(REJECTS)])
     remove_resume_files(manifest)
     logging.info("%s: up to date, skipped", manifest)
     return True
@@ -192,7 +210,7 @@ class _Extraction:
 
     writers: Sequence[FeatureWriter]
     requests: Sequence[FeatureRequest]
-    options: Extraction
+    options: PassSettings
     max_rejected: float
     num_videos: int
     hashes: FileHashes
@@ -203,7 +221,7 @@ class _Extraction:
         pending = pending_groups(self.writers, sources, self.hashes)
         suspects = self.marker.leftovers()
         num_pending = sum(len(group) for groups in pending.values() for group in groups)
-        progress, start, seconds = Progress(f"{STAGE}, videos", num_pending), time.monotonic(), 0.0
+        progress, start, seconds = Progress("videos", num_pending), time.monotonic(), 0.0
         for indices, groups in pending.items():
             seconds += self._extract_groups(indices, groups, suspects, progress)
         elapsed, num_rows = time.monotonic() - start, sum(writer.num_rows for writer in self.writers)
@@ -221,7 +239,7 @@ class _Extraction:
         flush_after: set[str] = set()
         for group in groups:
             for source in group:
-                suspect = source.video in suspects
+                suspect = source.video in suspects and source.reencoded is not None
                 rejection = check_in_subprocess(source, self.options.timeout_s) if suspect else None
                 if rejection is None:
                     sources.append(source)

@@ -14,12 +14,14 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.config.extractors import Tail
-from pipeline.errors import PipelineError
 from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.networks.base import Extractor
 from pipeline.video.decode import DecodeError
+from pipeline.video.ffmpeg_pipe import CrashedDecoderError, DamagedError, KilledDecoderError, StalledDecoderError
+from pipeline.video.media_streams import NoAudioError
+from pipeline.video.reencoded_stream import iter_needed_frames, iter_reencoded_audio
 from pipeline.video.shard import ReencodedVideo
-from pipeline.video.stream import DamagedError, NoAudioError, RgbConverter, TimedFrame, iter_audio, iter_frames
+from pipeline.video.stream import TimedFrame, iter_audio, iter_frames
 
 Chunk = Shaped[np.ndarray, "_ ..."]
 """Consecutive frames or samples along the first axis."""
@@ -28,6 +30,14 @@ END_TOLERANCE = Fraction(1, 10)
 """Tolerance at the end of a video, in durations of a frame."""
 NO_SOUND = "no_sound"
 """Reason of a video without sound, which is no fault of the file."""
+REASONS: dict[type[DecodeError], str] = {
+    NoAudioError: NO_SOUND,
+    DamagedError: "decode_error",
+    StalledDecoderError: "timeout",
+    CrashedDecoderError: "crash",
+    KilledDecoderError: "killed",
+}
+"""Reasons of errors; that of all others is `unreadable`."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +135,14 @@ class WindowCutter:
         """Add a chunk; yield the windows that it completes.
 
         Raises:
-            PipelineError: the shape of the frames changes within the stream.
+            DamagedError: the shape of the frames changes within the stream.
         """
         if self.skip(len(chunk)):
             return
         self.length += len(chunk)
         num_skipped, self._num_to_skip = self._num_to_skip, 0
         if self._chunks and self._chunks[0].shape[1:] != chunk.shape[1:]:
-            raise PipelineError("the frame size changes within the file; re-encode it")
+            raise DamagedError("the frame size changes within the file; re-encode it")
         self._chunks.append(chunk[num_skipped:])
         self._num_buffered += len(chunk) - num_skipped
         while self._num_buffered >= self._size:
@@ -168,7 +178,7 @@ def _split(chunks: list[Chunk], count: int) -> tuple[list[Chunk], list[Chunk]]:
     return head, []
 
 
-def exact_rate(rate: float) -> Fraction:
+def rate_as_fraction(rate: float) -> Fraction:
     """Return a rate as the fraction that it approximates: 29.97... is 30000 / 1001."""
     return Fraction(rate).limit_denominator(1001)
 
@@ -178,7 +188,7 @@ def num_sample_times(end: Fraction, frame_s: Fraction, rate: Fraction) -> int:
 
     Args:
         end: end of its last frame, seconds.
-        frame_s: duration of its last frame, seconds.
+        frame_s: usual duration of its frames, seconds.
         rate: samples per second.
     """
     return max(0, math.ceil((end - END_TOLERANCE * frame_s) * rate))
@@ -196,6 +206,7 @@ def nearest_frames(frames: Iterable[TimedFrame], rates: Sequence[Fraction]) -> I
     """
     totals = [0] * len(rates)
     previous: TimedFrame | None = None
+    interval = Fraction(0)
 
     def advance(new_totals: list[int]) -> list[int]:
         counts = [max(0, new - old) for new, old in zip(new_totals, totals, strict=True)]
@@ -204,6 +215,7 @@ def nearest_frames(frames: Iterable[TimedFrame], rates: Sequence[Fraction]) -> I
 
     for frame in frames:
         if previous is not None:
+            interval = frame.time - previous.time
             middle = (previous.time + frame.time) / 2
             counts = advance([math.floor(middle * rate) + 1 for rate in rates])
             if any(counts):
@@ -211,7 +223,9 @@ def nearest_frames(frames: Iterable[TimedFrame], rates: Sequence[Fraction]) -> I
         previous = frame
     if previous is not None:
         end = previous.time + previous.duration
-        counts = advance([num_sample_times(end, previous.duration, rate) for rate in rates])
+        # The last frame may be shown for seconds, which says nothing about the precision of the times.
+        frame_s = min(previous.duration, interval or previous.duration)
+        counts = advance([num_sample_times(end, frame_s, rate) for rate in rates])
         if any(counts):
             yield previous, counts
 
@@ -245,6 +259,7 @@ def read_windows(
     extractors: Sequence[Extractor],
     tail: Tail,
     threads: int,
+    timeout_s: float,
     on_video: Callable[[int], None],
     first: int = 0,
 ) -> Iterator[Window | EndOfVideo]:
@@ -255,6 +270,7 @@ def read_windows(
         extractors: receivers of the windows.
         tail: `drop` the end that fills no window, or `pad` it.
         threads: threads of the decoder.
+        timeout_s: longest time to wait for a frame of a raw video, seconds.
         on_video: called with the index of each video before the video is opened.
         first: index of the video to begin with.
     """
@@ -267,7 +283,8 @@ def read_windows(
                 if extractor.modality == modality
             }
             if streams:
-                yield from _windows_of_video(video_index, read(source, list(streams.values()), threads), streams)
+                windows = read(source, list(streams.values()), threads, timeout_s)
+                yield from _windows_of_video(video_index, windows, streams)
 
 
 WindowGenerator = Generator[Window, None, float]
@@ -280,7 +297,7 @@ class _WindowStream:
     def __init__(self, video_index: int, extractor_index: int, extractor: Extractor, tail: Tail) -> None:
         grid = extractor.grid
         self._video_index, self._extractor_index = video_index, extractor_index
-        self.rate, stride = exact_rate(grid.fps), grid.stride
+        self.rate, stride = rate_as_fraction(grid.fps), grid.stride
         if grid.frames == 1:  # do not even sample the frames between single-frame windows
             self.rate, stride = self.rate / stride, 1
         self.cutter = WindowCutter(grid.frames, stride, tail, silence=extractor.modality == "sound")
@@ -299,7 +316,7 @@ def _windows_of_video(
     duration, rejection = 0.0, None
     try:
         duration = yield from windows
-    except (PipelineError, OSError) as error:
+    except (DecodeError, OSError) as error:
         rejection = Rejection(_reason(error), str(error))
     for index, stream in streams.items():
         cutter = stream.cutter
@@ -307,54 +324,65 @@ def _windows_of_video(
         yield EndOfVideo(video_index, index, cutter.num_windows, duration, cutter.padded, rejection or empty)
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, NoAudioError):
-        return NO_SOUND
-    return "decode_error" if isinstance(error, DamagedError) or not isinstance(error, DecodeError) else "unreadable"
+def _reason(error: DecodeError | OSError) -> str:
+    return next((reason for kind, reason in REASONS.items() if isinstance(error, kind)), "unreadable")
 
 
-def _frame_windows(source: VideoSource, streams: Sequence[_WindowStream], threads: int) -> WindowGenerator:
-    reencoded, to_rgb = source.reencoded, RgbConverter()
+def _decode(source: VideoSource, rates: Sequence[Fraction], threads: int, timeout_s: float) -> Iterator[TimedFrame]:
+    reencoded = source.reencoded
+    if reencoded is None:
+        return iter_frames(source.path, threads=threads, timeout_s=timeout_s)
+    is_needed = frame_filter(rate_as_fraction(reencoded.fps), reencoded.frames, rates)
+    return iter_needed_frames(source.path, is_needed, threads=threads)
+
+
+def _frame_windows(
+    source: VideoSource, streams: Sequence[_WindowStream], threads: int, timeout_s: float
+) -> WindowGenerator:
     rates = sorted({stream.rate for stream in streams})
-    last: TimedFrame | None = None
+    end = Fraction(0)
 
-    def decode() -> Iterator[TimedFrame]:
-        nonlocal last
-        is_needed = frame_filter(exact_rate(reencoded.fps), reencoded.frames, rates) if reencoded else None
-        for frame in iter_frames(source.path, threads=threads, is_needed=is_needed):
-            last = frame
+    def frames() -> Iterator[TimedFrame]:
+        nonlocal end
+        for frame in _decode(source, rates, threads, timeout_s):
+            end = frame.time + frame.duration
             yield frame
 
-    for frame, counts in nearest_frames(decode(), rates):
+    for frame, counts in nearest_frames(frames(), rates):
         chunk: Chunk | None = None
         for stream in streams:
             for _ in range(counts[rates.index(stream.rate)]):
                 if not stream.cutter.skip(1):
-                    chunk = to_rgb(frame.image)[None] if chunk is None else chunk
+                    chunk = frame.to_rgb()[None] if chunk is None else chunk
                     yield from stream.push(chunk)
-    if last is None:
+    if not end:
         raise DecodeError(f"{source.path}: has no video frames")
-    if reencoded is not None:
-        _check_length(reencoded, streams)
+    if source.reencoded is not None:
+        _check_length(source.reencoded, streams)
     for stream in streams:
         yield from stream.finish()
-    return float(last.time + last.duration) if reencoded is None else reencoded.duration
+    return float(end) if source.reencoded is None else source.reencoded.duration
 
 
 def _check_length(video: ReencodedVideo, streams: Sequence[_WindowStream]) -> None:
     """Reject a re-encoded file that ends too early; otherwise it would only give fewer windows."""
-    fps = exact_rate(video.fps)
+    fps = rate_as_fraction(video.fps)
     for stream in streams:
         length, expected = stream.cutter.length, num_sample_times(video.frames / fps, 1 / fps, stream.rate)
         if length != expected:
             raise DamagedError(f"{video.path}: {length} frames decoded, expected {expected}; re-encode the video")
 
 
-def _sound_windows(source: VideoSource, streams: Sequence[_WindowStream], _: int) -> WindowGenerator:
-    for rate, samples in iter_audio(source.path, sorted({round(stream.rate) for stream in streams})):
-        for stream in streams:
-            if round(stream.rate) == rate:
-                yield from stream.push(samples)
+def _sound_windows(source: VideoSource, streams: Sequence[_WindowStream], _: int, timeout_s: float) -> WindowGenerator:
+    for rate in sorted({round(stream.rate) for stream in streams}):
+        if source.reencoded is None:
+            parts = iter_audio(source.path, rate, timeout_s=timeout_s)
+        else:
+            parts = iter_reencoded_audio(source.path, rate)
+        for samples in parts:
+            for stream in streams:
+                if round(stream.rate) == rate:
+                    yield from stream.push(samples)
     for stream in streams:
         yield from stream.finish()
     return float(streams[0].cutter.length / streams[0].rate)

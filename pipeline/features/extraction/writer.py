@@ -17,6 +17,7 @@ from pipeline.config.extractors import Tail
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
 from pipeline.features.extraction.extractor_pass import ExtractedRows
+from pipeline.features.extraction.quarantine import MARKER
 from pipeline.features.extraction.sources import FileHashes, VideoSource
 from pipeline.features.extraction.windows import Rejection
 from pipeline.features.networks.base import Extractor
@@ -32,7 +33,7 @@ REJECTS = "rejects.parquet"
 JOURNAL, BUFFER = "finished.jsonl", "finished.rows"
 GROUP_SIZE = 8
 """Videos whose windows share batches. A run that was stopped has finished all videos of a group, or none."""
-TRANSIENT_REASONS = ("timeout",)
+TRANSIENT_REASONS = ("timeout", "killed")
 """Reasons that depend on the machine: such videos are tried again in the next run."""
 
 
@@ -190,8 +191,8 @@ class FeatureWriter:
 
 
 def remove_resume_files(manifest: Path) -> None:
-    """Remove the journal and the buffer file beside a manifest; a finished feature needs neither."""
-    for name in (JOURNAL, BUFFER):
+    """Remove the journal, the buffer file and the marker beside a manifest; a finished feature needs none of them."""
+    for name in (JOURNAL, BUFFER, MARKER):
         (manifest.parent / name).unlink(missing_ok=True)
 
 

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.config.extractors import EXTRACTORS, RANDOM, Modality, PublishedFeature, WeightFile
+from pipeline.config.extractors import EXTRACTORS, RANDOM, Modality, PublishedFeatureSettings, WeightFile
 from pipeline.features.networks.weights import Rename, WeightSource
 from pipeline.features.time_grid import ClipGrid
 
-S = TypeVar("S", bound=PublishedFeature)
+S = TypeVar("S", bound=PublishedFeatureSettings)
 
 Transform = Callable[[Tensor], Tensor]
 """Turn one window into the network's input."""
@@ -92,7 +92,7 @@ class BuildContext(Generic[S]):
     settings: S
     device: torch.device
 
-    def load(self, network: nn.Module, rename: Rename) -> dict[str, Any]:
+    def load_weights(self, network: nn.Module, rename: Rename) -> dict[str, Any]:
         """Load the main weight file into a network, or keep its random weights; return metadata about the weights."""
         return self.source.load(network, self.weights, rename)
 
@@ -135,7 +135,7 @@ class NetworkExtractor:
         return features.float()
 
 
-def build_extractor(settings: PublishedFeature, device: torch.device) -> NetworkExtractor:
+def build_extractor(settings: PublishedFeatureSettings, device: torch.device) -> NetworkExtractor:
     """Build an extractor of the registry.
 
     Args:
@@ -154,7 +154,7 @@ def build_extractor(settings: PublishedFeature, device: torch.device) -> Network
     spec = EXTRACTORS[name]
     source = WeightSource(name, "random" if settings.weights == RANDOM else Path(settings.weights))
     if settings.weights != RANDOM:
-        source.find(spec.weights)  # report a missing file before building a network
+        source.require_file(spec.weights)  # report a missing file before building a network
     build: Callable[..., BuiltExtractor] = spec.load()
     built = build(BuildContext(source, spec.weights, settings, device), **spec.arguments)
     grid = ClipGrid(**asdict(spec.grid))

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.config.extractors import FlowFeature, PublishedFeature
+from pipeline.config.extractors import FlowFeatureSettings, PublishedFeatureSettings
 from pipeline.features.networks import flow
 from pipeline.features.networks.base import BuildContext, BuiltExtractor
 from pipeline.features.networks.image_transforms import CAFFE, SHORT_256, image_input
@@ -117,20 +117,20 @@ class BNInception(nn.Module):
         return out.relu_()
 
 
-def build_rgb(context: BuildContext[PublishedFeature]) -> BuiltExtractor:
+def build_rgb(context: BuildContext[PublishedFeatureSettings]) -> BuiltExtractor:
     """Build the RGB stream. It sees the first frame of a window, as temporal segment networks do in testing."""
     with context.source.seeded_init():
         network = BNInception(3)
-    metadata = context.load(network, drop_prefixes("fc."))
+    metadata = context.load_weights(network, drop_prefixes("fc."))
     transform = partial(image_input, SHORT_256, CAFFE)
     return BuiltExtractor(network, transform, {**metadata, "geometry": SHORT_256.metadata})
 
 
-def build_flow(context: BuildContext[FlowFeature]) -> BuiltExtractor:
+def build_flow(context: BuildContext[FlowFeatureSettings]) -> BuiltExtractor:
     """Build the flow stream. It sees the five flows of a window of six frames, stacked along channels."""
     with context.source.seeded_init():
         network = BNInception(2 * FLOWS)
-    metadata = context.load(network, drop_prefixes("fc."))
+    metadata = context.load_weights(network, drop_prefixes("fc."))
     compute_flow, flow_metadata = flow.build_flow_method(context.settings.flow, context.source, context.device)
 
     def transform(window: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.config.extractors import FlowFeature, PublishedFeature
+from pipeline.config.extractors import FlowFeatureSettings, PublishedFeatureSettings
 from pipeline.features.networks import flow
 from pipeline.features.networks.base import BuildContext, BuiltExtractor
 from pipeline.features.networks.image_transforms import SHORT_256, SYMMETRIC, clip_input
@@ -142,14 +142,14 @@ def rename_tensor(name: str) -> str | None:
     return "layers." + name.replace(".batch3d.", ".bn.")
 
 
-def build_rgb(context: BuildContext[PublishedFeature]) -> BuiltExtractor:
+def build_rgb(context: BuildContext[PublishedFeatureSettings]) -> BuiltExtractor:
     """Build the RGB stream.
 
     It sees all frames of a window but the last, which only the flow stream needs: both streams cover the same time.
     """
     with context.source.seeded_init():
         network = I3D(3)
-    metadata = context.load(network, rename_tensor)
+    metadata = context.load_weights(network, rename_tensor)
 
     def transform(window: Tensor) -> Tensor:
         return clip_input(SHORT_256, SYMMETRIC, window[:-1])
@@ -157,11 +157,11 @@ def build_rgb(context: BuildContext[PublishedFeature]) -> BuiltExtractor:
     return BuiltExtractor(network, transform, {**metadata, "geometry": SHORT_256.metadata})
 
 
-def build_flow(context: BuildContext[FlowFeature]) -> BuiltExtractor:
+def build_flow(context: BuildContext[FlowFeatureSettings]) -> BuiltExtractor:
     """Build the flow stream. It sees the flow between consecutive frames of a window."""
     with context.source.seeded_init():
         network = I3D(2)
-    metadata = context.load(network, rename_tensor)
+    metadata = context.load_weights(network, rename_tensor)
     compute_flow, flow_metadata = flow.build_flow_method(context.settings.flow, context.source, context.device)
 
     def transform(window: Tensor) -> Tensor:

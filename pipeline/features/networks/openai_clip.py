@@ -3,14 +3,14 @@
 import importlib
 from functools import partial
 
-from pipeline.config.extractors import PublishedFeature
+from pipeline.config.extractors import PublishedFeatureSettings
 from pipeline.encoders.torchvision_shim import import_torchvision
 from pipeline.errors import PipelineError
 from pipeline.features.networks.base import BuildContext, BuiltExtractor
 from pipeline.features.networks.image_transforms import CLIP, CLIP_224, image_input
 
 
-def build(context: BuildContext[PublishedFeature], model: str) -> BuiltExtractor:
+def build(context: BuildContext[PublishedFeatureSettings], model: str) -> BuiltExtractor:
     """Build the image encoder of a CLIP model. It sees the first frame of a window.
 
     Args:
@@ -30,7 +30,7 @@ def build(context: BuildContext[PublishedFeature], model: str) -> BuiltExtractor
         ) from None
     with context.source.seeded_init():
         network = open_clip.create_model(model, pretrained=None).visual
-    metadata = context.load(network, rename_tensor)
+    metadata = context.load_weights(network, rename_tensor)
     transform = partial(image_input, CLIP_224, CLIP)
     return BuiltExtractor(network, transform, {**metadata, "geometry": CLIP_224.metadata, "model": model})
 

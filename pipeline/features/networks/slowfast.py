@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.config.extractors import PublishedFeature
+from pipeline.config.extractors import PublishedFeatureSettings
 from pipeline.features.networks.base import BuildContext, BuiltExtractor
 from pipeline.features.networks.image_transforms import PLAIN_256, SLOWFAST, clip_input
 from pipeline.features.networks.weights import drop_prefixes, init_weights
@@ -174,10 +174,10 @@ class Bottleneck(nn.Module):
         return result
 
 
-def build(context: BuildContext[PublishedFeature]) -> BuiltExtractor:
+def build(context: BuildContext[PublishedFeatureSettings]) -> BuiltExtractor:
     """Build SlowFast. The fast pathway sees all frames of a window; the network selects those of the slow pathway."""
     with context.source.seeded_init():
         network = SlowFast()
-    metadata = context.load(network, drop_prefixes(f"blocks.{len(network.blocks) + 1}."))
+    metadata = context.load_weights(network, drop_prefixes(f"blocks.{len(network.blocks) + 1}."))
     transform = partial(clip_input, PLAIN_256, SLOWFAST)
     return BuiltExtractor(network, transform, {**metadata, "geometry": PLAIN_256.metadata})

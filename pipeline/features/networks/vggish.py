@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.config.extractors import VGGISH_PCA, VggishFeature
+from pipeline.config.extractors import VGGISH_PCA, VggishFeatureSettings
 from pipeline.features.networks.base import BuildContext, BuiltExtractor
 from pipeline.features.networks.log_mel import log_mel
 from pipeline.features.networks.weights import drop_prefixes, init_weights
@@ -73,12 +73,12 @@ class PCA(nn.Module):
         return ((whitened.clamp(-_CLIP_TO, _CLIP_TO) + _CLIP_TO) * (255 / (2 * _CLIP_TO))).round()
 
 
-def build(context: BuildContext[VggishFeature]) -> BuiltExtractor:
+def build(context: BuildContext[VggishFeatureSettings]) -> BuiltExtractor:
     """Build VGGish. It sees one log-mel spectrogram of 96 spectra per window."""
     with context.source.seeded_init():
         network = VGGish(relu=context.settings.relu)
         pca = PCA()
-    metadata: dict[str, Any] = context.load(network, drop_prefixes())
+    metadata: dict[str, Any] = context.load_weights(network, drop_prefixes())
     metadata |= {"relu": context.settings.relu, "pca": None}
     if context.settings.pca:
         metadata["pca"] = context.source.load(pca, VGGISH_PCA, drop_prefixes(), main=False)

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pipeline.config.clip_geometry import ClipGeometry
-from pipeline.config.extractors import Modality, PublishedFeature
+from pipeline.config.extractors import Modality, PublishedFeatureSettings
 from pipeline.encoders.clip_transforms import central_crop, stack_clips, transform_clip
 from pipeline.encoders.pretrained import PretrainedEncoder
 from pipeline.encoders.r2plus1d import build_encoder
@@ -70,7 +70,7 @@ def transform_window(
     return torch.cat(prepared) if len(prepared) > 1 else prepared[0]
 
 
-def build(context: BuildContext[PublishedFeature], architecture: str) -> BuiltExtractor:
+def build(context: BuildContext[PublishedFeatureSettings], architecture: str) -> BuiltExtractor:
     """Build a published encoder, with TSP's geometry of clips.
 
     Args:
@@ -82,7 +82,7 @@ def build(context: BuildContext[PublishedFeature], architecture: str) -> BuiltEx
         encoder = build_encoder(architecture)
     metadata: dict[str, Any] = {"weights": "random", "weights_sha256": None}
     if context.source.location != "random":
-        path = context.source.find(context.weights)
+        path = context.source.require_file(context.weights)
         metadata = {"weights": path.name, "weights_sha256": load_initial_weights(path, encoder).sha256}
     metadata |= {"architecture": architecture, "clip": clip.model_dump(mode="json")}
     encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

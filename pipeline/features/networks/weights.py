@@ -12,8 +12,8 @@ from torch import nn
 from pipeline.config.extractors import WeightFile
 from pipeline.encoders.weight_files import read_state_dict
 from pipeline.errors import PipelineError
-from pipeline.training.seeds import derive
-from pipeline.training.weights import check_fits
+from pipeline.training.seeds import derive_seed
+from pipeline.training.weights import check_state_dict
 
 Rename = Callable[[str], str | None]
 """Map a tensor name of the file to the network's name; None for tensors the network lacks (a classification head)."""
@@ -41,10 +41,10 @@ class WeightSource:
         The seed depends on the extractor's name only. The state of the global generator is restored afterwards.
         """
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive("extractors", self.extractor))
+            torch.manual_seed(derive_seed("extractors", self.extractor))
             yield
 
-    def find(self, weights: WeightFile, *, main: bool = True) -> Path:
+    def require_file(self, weights: WeightFile, *, main: bool = True) -> Path:
         """Return the path of a weight file and note it in `files`. `location` must not be `random`.
 
         Raises:
@@ -76,7 +76,7 @@ class WeightSource:
         """
         if self.location == "random":
             return {"weights": "random", "weights_sha256": None}
-        path = self.find(weights, main=main)
+        path = self.require_file(weights, main=main)
         return {"weights": path.name, "weights_sha256": load_published_weights(path, network, rename)}
 
 
@@ -96,7 +96,7 @@ def load_published_weights(path: Path, network: nn.Module, rename: Rename) -> st
             state.setdefault(name, tensor)
         elif name in state and state[name].shape == (1, *tensor.shape):  # batch normalisation converted from Caffe
             state[name] = state[name][0]
-    check_fits(path, state, network)
+    check_state_dict(path, state, network)
     network.load_state_dict(state)
     return digest
 

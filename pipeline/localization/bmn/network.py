@@ -4,7 +4,7 @@ The boundary-matching layer samples features at fixed places of every possible p
 a proposal (start, end), start <= end, covers both positions and all between. It is extended by half of (its length + 1)
 to either side, and `num_samples` samples are spread over that, each the mean of three linear interpolations. The
 published layer is a product with a dense matrix [positions, samples * positions^2], of which at most 1.5 % is not zero.
-Here the matrix is sparse: each row is a bag of weighted positions, and the transposed matrix gives the gradient.
+Here the matrix is sparse: each row lists a few weighted positions, and the transposed matrix gives the gradient.
 """
 
 import math
@@ -26,32 +26,32 @@ GROUPS = 4
 """Groups of the convolutions over time."""
 
 
-class Bags(NamedTuple):
+class SparseRows(NamedTuple):
     """The rows of a sparse matrix: each one is a weighted sum of rows of the matrix it is multiplied with.
 
     Attributes:
-        members: indices of the summed rows, bag by bag.
-        offsets: where each bag begins in `members`, and where the last one ends.
+        members: indices of the summed rows, row by row of the matrix.
+        offsets: where each row of the matrix begins in `members`, and where the last one ends.
         weights: of the members.
     """
 
     members: Int64[Tensor, " entries"]
-    offsets: Int64[Tensor, " bags_and_end"]
+    offsets: Int64[Tensor, " outputs_and_end"]
     weights: Float[Tensor, " entries"]
 
-    def sum_rows(self, rows: Float[Tensor, "rows width"]) -> Float[Tensor, "bags width"]:
-        """Compute the weighted sums; an empty bag gives zeros."""
+    def sum_rows(self, rows: Float[Tensor, "rows width"]) -> Float[Tensor, "outputs width"]:
+        """Compute the weighted sums; an empty row of the matrix gives zeros."""
         weights = self.weights.to(rows.dtype)
         return F.embedding_bag(
             self.members, rows, self.offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
         )
 
 
-def to_bags(matrix: Tensor) -> Bags:
-    """Convert a coalesced sparse matrix."""
+def to_sparse_rows(matrix: Tensor) -> SparseRows:
+    """Convert a coalesced sparse matrix to its rows."""
     row, column = matrix.indices()
     ends = torch.bincount(row, minlength=matrix.shape[0]).cumsum(0)
-    return Bags(column, torch.cat([ends.new_zeros(1), ends]), matrix.values().float())
+    return SparseRows(column, torch.cat([ends.new_zeros(1), ends]), matrix.values().float())
 
 
 def sampling_matrix(positions: int, num_samples: int) -> Tensor:
@@ -89,16 +89,18 @@ def sampling_matrix(positions: int, num_samples: int) -> Tensor:
 
 
 class _SparseProduct(torch.autograd.Function):
-    """Sparse matrix times rows; the backward pass multiplies with the bags of the transposed matrix."""
+    """Sparse matrix times rows; the backward pass multiplies with the transposed matrix."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor, matrix: Bags, transposed: Bags) -> Tensor:
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, rows: Tensor, matrix: SparseRows, transposed: SparseRows
+    ) -> Tensor:
         ctx.transposed = transposed  # type: ignore[attr-defined]
         return matrix.sum_rows(rows)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        transposed: Bags = ctx.transposed  # type: ignore[attr-defined]
+        transposed: SparseRows = ctx.transposed  # type: ignore[attr-defined]
         return transposed.sum_rows(gradient.contiguous()), None, None
 
 
@@ -120,8 +122,11 @@ class BoundaryMatching(nn.Module):
         super().__init__()
         self.combine = nn.Conv3d(channels, width, (num_samples, 1, 1))
         matrix = sampling_matrix(positions, num_samples)
-        for name, bags in (("matrix", to_bags(matrix)), ("transposed", to_bags(matrix.t().coalesce()))):
-            for field, values in bags._asdict().items():
+        for name, sparse_rows in (
+            ("matrix", to_sparse_rows(matrix)),
+            ("transposed", to_sparse_rows(matrix.t().coalesce())),
+        ):
+            for field, values in sparse_rows._asdict().items():
                 self.register_buffer(f"{name}_{field}", values, persistent=False)
 
     def forward(self, x: Float[Tensor, "videos channels positions"]) -> Float[Tensor, "videos width start end"]:
@@ -130,7 +135,8 @@ class BoundaryMatching(nn.Module):
         kernel = self.combine.weight[..., 0, 0]
         weighted = torch.einsum("vcp,wcs->spvw", x, kernel)
         matrix, transposed = (
-            Bags(*(getattr(self, f"{name}_{field}") for field in Bags._fields)) for name in ("matrix", "transposed")
+            SparseRows(*(getattr(self, f"{name}_{field}") for field in SparseRows._fields))
+            for name in ("matrix", "transposed")
         )
         maps: Tensor = _SparseProduct.apply(weighted.flatten(0, 1).flatten(1), matrix, transposed)
         assert self.combine.bias is not None

@@ -33,7 +33,7 @@ from pipeline.features.store import FeatureStore
 from pipeline.video.encode import reencode_video
 from pipeline.video.ffmpeg import find_ffmpeg
 from pipeline.video.shard import ReencodedVideo, ReencodedVideos
-from pipeline.video.stream import RgbConverter, iter_frames
+from pipeline.video.stream import iter_frames
 
 
 @pytest.fixture
@@ -133,8 +133,7 @@ def test_rotated_videos_are_decoded_upright(tmp_path: Path) -> None:
         [*ffmpeg, "-i", str(tmp_path / "rotated.mp4"), "-crf", "0", str(tmp_path / "upright.mp4")], check=True
     )
     rotated, upright = (
-        [RgbConverter()(frame.image) for frame in iter_frames(tmp_path / name)]
-        for name in ("rotated.mp4", "upright.mp4")
+        [frame.to_rgb() for frame in iter_frames(tmp_path / name)] for name in ("rotated.mp4", "upright.mp4")
     )
     assert rotated[0].shape == (96, 64, 3)
     np.testing.assert_allclose(rotated[5].astype(int), upright[5].astype(int), atol=12)

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 
-import av
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.features.extraction.windows import exact_rate, frame_filter, nearest_frames, num_sample_times
+from pipeline.features.extraction.windows import frame_filter, nearest_frames, num_sample_times, rate_as_fraction
 from pipeline.video.stream import TimedFrame
 
 RATES = st.sampled_from([1.0, 7.5, 12.0, 15.0, 24.0, 25.0, 29.97002997, 30.0, 50.0])
@@ -19,8 +19,8 @@ def frames_at(times: list[Fraction]) -> list[TimedFrame]:
     """Frames that last until the next one; the last frame lasts as long as the one before it."""
     durations = [after - time for time, after in pairwise(times)]
     durations += durations[-1:] or [Fraction(1, 30)]
-    image = av.VideoFrame(2, 2, "gray")
-    return [TimedFrame(time, duration, image) for time, duration in zip(times, durations, strict=True)]
+    image = np.zeros((2, 2, 3), np.uint8)
+    return [TimedFrame(time, duration, lambda: image) for time, duration in zip(times, durations, strict=True)]
 
 
 def sampled_times(frames: list[TimedFrame], rate: Fraction) -> list[Fraction]:
@@ -28,9 +28,9 @@ def sampled_times(frames: list[TimedFrame], rate: Fraction) -> list[Fraction]:
     return [frame.time for frame, [count] in nearest_frames(frames, [rate]) for _ in range(count)]
 
 
-def test_exact_rate_recovers_ntsc_rates_from_decimals() -> None:
-    assert exact_rate(29.97002997) == Fraction(30000, 1001)
-    assert exact_rate(7.5) == Fraction(15, 2)
+def test_rate_as_fraction_recovers_ntsc_rates_from_decimals() -> None:
+    assert rate_as_fraction(29.97002997) == Fraction(30000, 1001)
+    assert rate_as_fraction(7.5) == Fraction(15, 2)
 
 
 @given(frames=st.integers(1, 200), step=st.integers(1, 10))
@@ -41,20 +41,20 @@ def test_nearest_frames_of_a_divisor_rate_are_every_nth_frame(frames: int, step:
 
 @given(frames=st.integers(1, 90), fps=RATES, rate=RATES)
 def test_nearest_frames_covers_each_sample_time_before_the_end(frames: int, fps: float, rate: float) -> None:
-    times = [index / exact_rate(fps) for index in range(frames)]
-    end = (frames - Fraction(1, 10)) / exact_rate(fps) if frames > 1 else Fraction(1, 30) * Fraction(9, 10)
-    sample_times = (index / exact_rate(rate) for index in range(frames * 51))
+    times = [index / rate_as_fraction(fps) for index in range(frames)]
+    end = (frames - Fraction(1, 10)) / rate_as_fraction(fps) if frames > 1 else Fraction(1, 30) * Fraction(9, 10)
+    sample_times = (index / rate_as_fraction(rate) for index in range(frames * 51))
     expected = [min(times, key=lambda time: (abs(time - sample), time)) for sample in sample_times if sample < end]
-    assert sampled_times(frames_at(times), exact_rate(rate)) == expected
+    assert sampled_times(frames_at(times), rate_as_fraction(rate)) == expected
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=60), RATES)
 def test_nearest_frames_of_variable_rate_videos(gaps: list[int], rate: float) -> None:
     times = [Fraction(sum(gaps[:index]), 1000) for index in range(len(gaps))]
     frames = frames_at(times)
-    count = num_sample_times(frames[-1].time + frames[-1].duration, frames[-1].duration, exact_rate(rate))
-    expected = [min(times, key=lambda time: (abs(time - k / exact_rate(rate)), time)) for k in range(count)]
-    assert sampled_times(frames, exact_rate(rate)) == expected
+    count = num_sample_times(frames[-1].time + frames[-1].duration, frames[-1].duration, rate_as_fraction(rate))
+    expected = [min(times, key=lambda time: (abs(time - k / rate_as_fraction(rate)), time)) for k in range(count)]
+    assert sampled_times(frames, rate_as_fraction(rate)) == expected
 
 
 def test_times_in_milliseconds_give_no_extra_sample() -> None:
@@ -71,9 +71,9 @@ def test_a_late_first_frame_serves_the_samples_before_it() -> None:
 
 @given(frames=st.integers(1, 90), fps=RATES, rates=st.lists(RATES, min_size=1, max_size=3, unique=True))
 def test_frame_filter_predicts_nearest_frames_of_a_constant_rate(frames: int, fps: float, rates: list[float]) -> None:
-    video_rate, sample_rates = exact_rate(fps), [exact_rate(rate) for rate in rates]
-    image = av.VideoFrame(2, 2, "gray")
-    all_frames = [TimedFrame(index / video_rate, 1 / video_rate, image) for index in range(frames)]
+    video_rate, sample_rates = rate_as_fraction(fps), [rate_as_fraction(rate) for rate in rates]
+    image = np.zeros((2, 2, 3), np.uint8)
+    all_frames = [TimedFrame(index / video_rate, 1 / video_rate, lambda: image) for index in range(frames)]
     expected = [(frame.time, counts) for frame, counts in nearest_frames(all_frames, sample_rates)]
     is_frame_needed = frame_filter(video_rate, frames, sample_rates)
     needed = [frame for frame in all_frames if is_frame_needed(frame.time)]
@@ -91,5 +91,5 @@ def test_nearest_frames_yields_a_frame_as_soon_as_the_next_is_known(rate: float)
             num_read += 1
             yield frame
 
-    next(nearest_frames(counted(), [exact_rate(rate)]))
+    next(nearest_frames(counted(), [rate_as_fraction(rate)]))
     assert num_read == 2

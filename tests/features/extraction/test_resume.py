@@ -19,7 +19,7 @@ from helpers.extraction import (
     run_command,
     write_encoder,
 )
-from helpers.video_corpus import counting_frames, write_h264
+from helpers.video_corpus import counting_frames, write_h264, write_video_shard
 
 from pipeline.features.extraction.extractor_pass import ExtractedRows
 from pipeline.features.extraction.quarantine import MARKER, InProgressMarker, check_in_subprocess
@@ -29,7 +29,9 @@ from pipeline.features.store import FeatureStore
 from pipeline.io.atomic import sha256
 from pipeline.io.worker import CrashedError
 from pipeline.provenance.manifest import read_manifest
-from pipeline.video.stream import TimedFrame, iter_frames
+from pipeline.video.ffmpeg import find_ffmpeg
+from pipeline.video.reencoded_stream import iter_needed_frames
+from pipeline.video.stream import TimedFrame
 
 
 class Killed(BaseException):
@@ -86,6 +88,30 @@ def test_a_stopped_run_resumes_with_the_missing_videos(
     assert not {JOURNAL, BUFFER, MARKER} & {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.provenance.json", "manifest.computation.json"])
+def test_a_run_that_is_killed_at_its_end_decodes_nothing_again(
+    tmp_path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    words, rename = command_line(tmp_path, videos, "e"), Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if target.name == name:
+            raise Killed
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        with pytest.raises(Killed):
+            run_command(*words)
+    decoded = record_decoded_files(monkeypatch)
+    manifest = tmp_path / "out" / "e" / "0000" / "manifest.json"
+    for _ in range(2):
+        assert run_command(*words) == 0
+        assert decoded == []
+        assert not {JOURNAL, BUFFER, MARKER} & {path.name for path in manifest.parent.iterdir()}
+        manifest.unlink()  # as Snakemake does
+
+
 @pytest.mark.parametrize("change", ["file", "stride"])
 def test_results_of_other_files_or_settings_are_not_resumed(
     tmp_path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch, change: str
@@ -130,11 +156,18 @@ def test_a_file_whose_hash_cannot_be_read_is_left_out_alone(
         assert {Path(path).name for path in inputs} == {"f0.mp4", "f2.mp4", "f3.mp4", "manifest.json"}
 
 
-def test_a_decoder_that_hangs_rejects_its_video_alone(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def shard(tmp_path: Path) -> Path:
+    return write_video_shard(tmp_path / "0000", {f"f{number}": counting_frames(20 + 5 * number) for number in range(4)})
+
+
+def test_a_decoder_in_this_process_that_hangs_rejects_its_video_alone(
+    shard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hanging, released = threading.Event(), threading.Event()
 
-    def stuck(path: Path, **options: Any) -> Iterator[TimedFrame]:
-        for index, frame in enumerate(iter_frames(path, **options)):
+    def stuck(path: Path, *arguments: Any, **options: Any) -> Iterator[TimedFrame]:
+        for index, frame in enumerate(iter_needed_frames(path, *arguments, **options)):
             if path.name == "f1.mp4" and index == 10:
                 hanging.set()
                 released.wait()
@@ -149,17 +182,17 @@ def test_a_decoder_that_hangs_rejects_its_video_alone(videos: Path, monkeypatch:
         hanging.clear() if not predicate() else None
         return predicate()
 
-    monkeypatch.setattr("pipeline.features.extraction.windows.iter_frames", stuck)
+    monkeypatch.setattr("pipeline.features.extraction.windows.iter_needed_frames", stuck)
     monkeypatch.setattr("pipeline.features.extraction.prefetch.wait_for", wait_for)
     extractors = [Brightness("a", 30.0, 3, 3), Brightness("b", 15.0, 2, 2)]
     try:
-        results = extract_all(extractors, find_sources([videos]), timeout_s=7.0)
+        results = extract_all(extractors, find_sources([shard]), timeout_s=7.0)
     finally:
         released.set()
     assert list(results) == ["f0", "f1", "f2", "f3"]
     for rejection in results.pop("f1"):
         assert rejection.reason == "timeout"
-        assert rejection.detail.startswith(f"{videos / 'f1.mp4'}: ")
+        assert rejection.detail.startswith(f"{shard.parent / 'f1.mp4'}: ")
         assert "7 s" in rejection.detail
     assert all(isinstance(result, ExtractedRows) for pair in results.values() for result in pair)
 
@@ -172,30 +205,55 @@ def crash(path: Path, timeout_s: float) -> None:
         os.kill(os.getpid(), signal.SIGALRM)
 
 
-def test_a_video_that_crashed_an_earlier_run_is_rejected(
-    tmp_path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_reencoded_video_that_crashed_an_earlier_run_is_rejected(
+    tmp_path: Path, shard: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "out" / "e" / "0000"
     folder.mkdir(parents=True)
     with pytest.raises(CrashedError), InProgressMarker([folder]) as marker:
-        marker.set(VideoSource("f2", videos / "f2.mp4"))
+        marker.set(VideoSource("f2", shard.parent / "f2.mp4"))
         text = (folder / MARKER).read_text()
         raise CrashedError(-11)
     assert not (folder / MARKER).exists(), "removed after an exception; only a killed run leaves it"
     (folder / MARKER).write_text(text)
     monkeypatch.setattr("pipeline.features.extraction.quarantine.decode_all", crash)
     decoded = record_decoded_files(monkeypatch)
-    assert run_command(*command_line(tmp_path, videos, "e")) == 3
+    assert run_command(*command_line(tmp_path, shard, "e")) == 3
     assert "f2.mp4" not in decoded
     assert read_reject_reasons(folder / "manifest.json") == {"f2": "crash"}
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("f2\t")]
     assert "f2.mp4" in line
     assert "SIGSEGV" in line
     assert read_manifest(folder / "manifest.json").metadata["videos"] == 3
-    rejection = check_in_subprocess(VideoSource("f3", videos / "f3.mp4"), 5.0)
+    rejection = check_in_subprocess(VideoSource("f3", shard.parent / "f3.mp4"), 5.0)
     assert rejection is not None
     assert rejection.reason == "timeout"
 
 
 def test_a_good_video_passes_check_in_subprocess(videos: Path) -> None:
     assert check_in_subprocess(VideoSource("f0", videos / "f0.mp4"), 600.0) is None
+
+
+BAD_FFMPEG = """#!/bin/sh
+case "$*" in
+    *f1.mp4*) kill -SEGV $$ ;;
+    *f2.mp4*) exec tail -f /dev/null ;;
+    *f3.mp4*) kill -KILL $$ ;;
+    *) exec {ffmpeg} "$@" ;;
+esac
+"""
+"""Stands for an ffmpeg that crashes on f1, hangs on f2, and is killed by the system on f3."""
+
+
+def test_a_crash_or_hang_of_ffmpeg_costs_its_video_alone(
+    tmp_path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "ffmpeg"
+    script.write_text(BAD_FFMPEG.format(ffmpeg=find_ffmpeg()))
+    script.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.video.ffmpeg_pipe.find_ffmpeg", lambda: script)
+        assert run_command(*command_line(tmp_path, videos, "e"), "--timeout-s", 5) == 3
+    manifest = tmp_path / "out" / "e" / "0000" / "manifest.json"
+    assert read_reject_reasons(manifest) == {"f1": "crash", "f2": "timeout", "f3": "killed"}
+    assert set(FeatureStore(tmp_path / "out" / "e")) == {"f0"}

@@ -10,7 +10,7 @@ import pytest
 from helpers.extraction import build
 
 from pipeline.config.encoders import PUBLISHED_WEIGHTS
-from pipeline.config.extractors import EXTRACTORS, PublishedFeature
+from pipeline.config.extractors import EXTRACTORS, PublishedFeatureSettings
 from pipeline.errors import PipelineError
 from pipeline.features.networks.base import BuiltExtractor
 from pipeline.features.networks.table import extractors_table, weights_table
@@ -43,7 +43,7 @@ def test_extractors_of_the_papers_and_published_encoders_are_registered() -> Non
 def test_every_extractor_has_a_builder_settings_and_well_formed_weight_files(name: str) -> None:
     spec = EXTRACTORS[name]
     assert spec.load().__annotations__["return"] is BuiltExtractor
-    assert issubclass(spec.settings, PublishedFeature)
+    assert issubclass(spec.settings, PublishedFeatureSettings)
     assert spec.modality in ("frames", "sound")
     for file in (spec.weights, *spec.extra_weights):
         assert file.licence
@@ -74,7 +74,7 @@ def test_streams_that_are_combined_have_the_same_windows() -> None:
 
 def test_an_unknown_extractor_names_the_nearest_one() -> None:
     with pytest.raises(PipelineError, match="i3d_rgb"):
-        PublishedFeature.parse({"extractor": "i3d_rbg", "weights": "random"}, "extract_features.i3d")
+        PublishedFeatureSettings.parse({"extractor": "i3d_rbg", "weights": "random"}, "extract_features.i3d")
 
 
 def test_clip_without_open_clip_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.config.extractors import RAFT, WeightFile
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.encoders.losses import NumLabels
 from pipeline.encoders.model import PretrainingModel, write_model
 from pipeline.encoders.pretrained import read_encoder
@@ -306,7 +306,7 @@ def test_damaged_files_and_files_with_objects_are_refused(tmp_path: Path) -> Non
 def test_a_trained_encoder_brings_its_own_geometry(tmp_path: Path) -> None:
     torch.manual_seed(2)
     clip = {"frames": 8, "fps": 10.0, "height": 40, "width": 60, "crop": 32}
-    config = PretrainEncoder.parse({"architecture": "r2plus1d_narrow", "clip": clip}, "pretrain_encoder")
+    config = EncoderEntry.parse({"architecture": "r2plus1d_narrow", "clip": clip}, "pretrain_encoder")
     model = PretrainingModel(config, NumLabels(5, 7))
     write_manifest(
         tmp_path / "m.json", write_model(tmp_path, model, config, labels=list("abcde"), concepts=list("abcdefg")), {}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
-from pipeline.localization.proposal_files import fit_to_videos, read_proposal_file
+from pipeline.localization.external_proposals import read_proposal_file, restrict_to_videos
 from pipeline.localization.proposals import Proposal
 
 NAN = math.nan
@@ -25,7 +25,7 @@ def reasons(rejects: list[RejectedVideo]) -> dict[str, int]:
 def fit_one(start: float, end: float, score: float = 0.5) -> tuple[list[Proposal], list[RejectedVideo]]:
     """Fit one proposal to a video of 10 s that has a valid proposal too."""
     valid = ("v_a", Proposal(1.0, 2.0, 0.9))
-    proposals, rejects = fit_to_videos([("v_a", Proposal(start, end, score)), valid], {"v_a": 10.0}, "p.json")
+    proposals, rejects = restrict_to_videos([("v_a", Proposal(start, end, score)), valid], {"v_a": 10.0}, "p.json")
     return [proposal for proposal in proposals["v_a"] if proposal != valid[1]], rejects
 
 
@@ -63,7 +63,7 @@ def test_fit_to_videos_drops_a_score_that_is_nan() -> None:
 
 def test_fit_to_videos_keeps_the_best_of_duplicates_after_clipping() -> None:
     candidates = [Proposal(3.0, 11.0, 0.2), Proposal(3.0, 10.0, 0.7), Proposal(3.0, 10.0, 0.4)]
-    proposals, rejects = fit_to_videos([("v_a", proposal) for proposal in candidates], {"v_a": 10.0}, "p.json")
+    proposals, rejects = restrict_to_videos([("v_a", proposal) for proposal in candidates], {"v_a": 10.0}, "p.json")
     assert proposals == {"v_a": [Proposal(3.0, 10.0, 0.7)]}
     assert reasons(rejects) == {"clipped": 1, "duplicate": 2}
     assert [row.detail[-3:] for row in rejects if row.reason == "duplicate"] == ["0.2", "0.4"]
@@ -72,7 +72,7 @@ def test_fit_to_videos_keeps_the_best_of_duplicates_after_clipping() -> None:
 def test_fit_to_videos_matches_ids_with_and_without_prefix() -> None:
     durations = {"v_a": 10.0, "b": None, "v_c": 10.0}
     proposal = Proposal(1.0, 200.0, 0.5)
-    proposals, rejects = fit_to_videos(
+    proposals, rejects = restrict_to_videos(
         [("a", proposal), ("b", proposal), ("z", proposal), ("z", proposal)], durations, "p.json"
     )
     assert proposals == {"b": [proposal], "v_a": [Proposal(1.0, 10.0, 0.5)]}
@@ -89,7 +89,9 @@ anything = st.floats(-20, 30) | st.sampled_from([NAN, math.inf, 0.0, 10.0])
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "v_a", "z"]), anything, anything, anything), max_size=8))
 def test_fit_to_videos_accounts_for_every_proposal(rows: list[tuple[str, float, float, float]]) -> None:
-    proposals, rejects = fit_to_videos(((video, Proposal(*rest)) for video, *rest in rows), {"v_a": 10.0}, "p.json")
+    proposals, rejects = restrict_to_videos(
+        ((video, Proposal(*rest)) for video, *rest in rows), {"v_a": 10.0}, "p.json"
+    )
     clipped = proposals.get("v_a", [])
     counts = reasons(rejects)
     unknown = sum(int(row.detail.split()[0]) for row in rejects if row.reason == "unknown_video")
@@ -106,13 +108,13 @@ def test_fit_to_videos_on_the_published_proposals(shared: Path) -> None:
     with (data / "activitynet_tsp" / "activitynet_v1-3_test_metadata.csv").open(newline="") as file:
         durations = {row["filename"][:-4]: float(row["video-duration"]) for row in csv.DictReader(file)}
     path = data / "proposals" / "tsn_dbg_esgn_testset_num5044.json"
-    proposals, rejects = fit_to_videos(read_proposal_file(path, "score"), durations, path.name)
+    proposals, rejects = restrict_to_videos(read_proposal_file(path, "score"), durations, path.name)
     assert len(proposals) == 5044
     assert reasons(rejects) == {"clipped": 1499, "duplicate": 4412}
     assert sum(map(len, proposals.values())) == 8031 == 12_443 - 4412
     for video, of_video in proposals.items():
         assert all(0 <= proposal.start < proposal.end <= durations[video] for proposal in of_video)
-    by_esgn, _ = fit_to_videos(read_proposal_file(path, "esgn_score"), durations, path.name)
+    by_esgn, _ = restrict_to_videos(read_proposal_file(path, "esgn_score"), durations, path.name)
     assert by_esgn["v_ajSnAVhwWww"][0].score == pytest.approx(0.4404016137)
 
 

@@ -35,7 +35,7 @@ FileProposal = tuple[str, Proposal]
 """A video id and a proposal as the file states them; not checked."""
 
 
-class ProposalEntry(NamedTuple):
+class UnparsedProposal(NamedTuple):
     """One proposal of a file, before its numbers are parsed.
 
     Attributes:
@@ -75,7 +75,7 @@ def read_proposal_file(path: Path, score: str) -> Iterator[FileProposal]:
             raise PipelineError(f"{path}: {entry.place}: start, end or {score!r} is not a number") from None
 
 
-def fit_to_videos(
+def restrict_to_videos(
     file_proposals: Iterable[FileProposal], durations: Mapping[str, float | None], source: str
 ) -> tuple[dict[str, list[Proposal]], list[RejectedVideo]]:
     """Fit proposals to the videos of the corpus.
@@ -136,7 +136,7 @@ def _describe(proposal: Proposal) -> str:
     return f"{proposal.start:g} to {proposal.end:g} s, score {proposal.score:g}"
 
 
-def _read_json(path: Path, score: str) -> Iterator[ProposalEntry]:
+def _read_json(path: Path, score: str) -> Iterator[UnparsedProposal]:
     for video, entries in read_unchecked_results(path).items():
         for number, entry in enumerate(entries, 1):
             place = f"video {video}: proposal {number}"
@@ -146,10 +146,10 @@ def _read_json(path: Path, score: str) -> Iterator[ProposalEntry]:
                 raise PipelineError(
                     f'{path}: {place}: expected {{"segment": [start, end], ...}}, not {entry!r}'
                 ) from None
-            yield ProposalEntry(place, video, start, end, entry.get(score))
+            yield UnparsedProposal(place, video, start, end, entry.get(score))
 
 
-def _read_table(path: Path, score: str) -> Iterator[ProposalEntry]:
+def _read_table(path: Path, score: str) -> Iterator[UnparsedProposal]:
     if not path.is_file():
         raise PipelineError(f"{path}: no such proposals")
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
@@ -165,4 +165,4 @@ def _read_table(path: Path, score: str) -> Iterator[ProposalEntry]:
             video, start, end = (row[name] for name in columns)
             if not video:
                 raise PipelineError(f"{path}: line {reader.line_num} names no video")
-            yield ProposalEntry(f"line {reader.line_num}", video, start, end, row.get(score) or None)
+            yield UnparsedProposal(f"line {reader.line_num}", video, start, end, row.get(score) or None)

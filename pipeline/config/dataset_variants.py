@@ -14,7 +14,7 @@ REHEARSAL_SIZE = 2
 """Number of training steps, of videos in each split, and of shards in a rehearsal."""
 
 
-def reseed(config: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
+def reseeded_config(config: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
     """Return the configuration of `<base>_s<seed>`: own results, another corpus, other random numbers in pretraining.
 
     Args:
@@ -38,7 +38,7 @@ def reseed(config: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
     return seeded
 
 
-def rehearse(config: dict[str, Any], base: str) -> dict[str, Any]:
+def rehearsal_config(config: dict[str, Any], base: str) -> dict[str, Any]:
     """Return the configuration of `<base>_smoke`: own results, a few videos, and two steps per training.
 
     Settings that decide which jobs run, which networks they build and how much memory they need stay unchanged. Missing

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.confidence import (
+from pipeline.evaluation.confidence_intervals import (
     difference_by_seed,
     draw_bootstrap_weights,
     mean_by_seed,

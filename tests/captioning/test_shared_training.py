@@ -9,9 +9,10 @@ from helpers.caption_corpus import fake_tokenize, write_caption_corpus
 from helpers.captioners import event_lstm
 
 from pipeline.captioning.caption_scorer import CaptionScorer
-from pipeline.captioning.data import annotated_sequences, encode_sentences, sentences_of
+from pipeline.captioning.captions import cross_entropy
+from pipeline.captioning.event_sequences import annotated_sequences, encode_sentences, sentences_of
+from pipeline.captioning.shared_training import bad_ending_share, validate
 from pipeline.captioning.streams import StreamCache
-from pipeline.captioning.trainer import bad_ending_share, cross_entropy, validate
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import EOS, UNK, Vocabulary
 from pipeline.evaluation.meteor import Meteor

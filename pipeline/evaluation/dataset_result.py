@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.evaluate import Evaluate
-from pipeline.datasets.corpus import Corpus
+from pipeline.datasets.corpus import Corpus, PartialVideo, RejectedVideo
 from pipeline.errors import PipelineError
 from pipeline.evaluation.evaluator import (
     describe_evaluator,
@@ -23,7 +23,7 @@ from pipeline.evaluation.matching import EventsByVideo
 from pipeline.evaluation.metric import metric_libraries
 from pipeline.provenance.code_hash import code_hash
 from pipeline.provenance.manifest import read_manifest
-from pipeline.provenance.walk import summarize_provenance
+from pipeline.provenance.trace import summarize_provenance
 from pipeline.video.shard import shard_manifest
 
 STAGE = "evaluate"
@@ -68,7 +68,7 @@ def score_dataset(
     corpus = Corpus.open(corpus_manifest)
     files = corpus.references(split)
     annotations = [read_reference_events(path) for path in files]
-    present = {row.video for row in corpus.of_splits(split)}
+    present = {row.video for row in corpus.videos_of_splits(split)}
     references = [
         {video: events for video, events in annotator.items() if video in present} for annotator in annotations
     ]
@@ -77,16 +77,20 @@ def score_dataset(
             f"{corpus_manifest}: no video of split {split} has a file and reference captions; nothing to score"
         )
     captions = {name: read_predicted_events(path) for name, path in sets.items()}
+    # Before minutes of scoring: a shard may be missing.
+    rejected, partial = corpus.reencoding_rejects(videos), corpus.partial_videos(videos)
     scores = evaluate_caption_sets(captions, references, settings)
     summaries = {name: set_scores.summary() for name, set_scores in scores.items()}
     print(format_caption_scores(summaries))
     names = [name for name, value in summaries["gt"].items() if name == "F1" or isinstance(value, dict)]
     # Precision and Recall of the control are those of its proposals, which are the ground truth's.
     control_names = [name for name in names if name not in ("Precision", "Recall", "F1", "diversity")]
+    notes = {key: summary["notes"] for key, summary in summaries.items() if "notes" in summary}
     return {
         **{name: {key: summaries[key][name] for key in summaries if key != "control"} for name in names},
         "control": {name: {"gt": summaries["control"][name]} for name in control_names},
-        "counts": _count(corpus, videos, annotations, references, summaries),
+        **({"notes": notes} if notes else {}),
+        "counts": _count(corpus, rejected, partial, annotations, references, summaries),
         "evaluator": describe_evaluator(settings, files),
         "provenance": trace_provenance(settings, result_inputs(corpus_manifest, videos, sets)),
         "per_video": {name: set_scores.per_video_table() for name, set_scores in scores.items()},
@@ -101,7 +105,8 @@ def result_inputs(corpus_manifest: Path, videos: Path, sets: Mapping[str, Path])
 
 def _count(
     corpus: Corpus,
-    videos: Path,
+    rejected: Sequence[RejectedVideo],
+    partial: Sequence[PartialVideo],
     annotations: Sequence[EventsByVideo],
     references: Sequence[EventsByVideo],
     summaries: Mapping[str, Mapping[str, Any]],
@@ -110,12 +115,12 @@ def _count(
 
     Args:
         corpus: the corpus.
-        videos: folder of the re-encoded shards.
+        rejected: videos that could not be re-encoded.
+        partial: videos that were re-encoded in part.
         annotations: references of the split, by annotator.
         references: those of them whose video has a file.
         summaries: summary of each caption file.
     """
-    rejected, partial = corpus.rejected(videos), corpus.partial(videos)
     listed, scored = set().union(*annotations), set().union(*references)
     return {
         "videos": {

@@ -1,5 +1,7 @@
-"""The walk back from a result over its recorded inputs, and what has changed since the result was made."""
+"""Trace a result back to all files it was made from, and find what has changed since it was made."""
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import sha256
-from pipeline.provenance.code_hash import describe_module_changes, present_code, recorded_modules
+from pipeline.provenance.code_hash import current_code, describe_module_changes, read_module_record
 from pipeline.provenance.manifest import MANIFEST, read_manifest
 from pipeline.provenance.record import Record, read_record, record_path
 
@@ -17,7 +19,7 @@ SHORT = 12
 
 
 @dataclass(frozen=True)
-class Node:
+class TracedFile:
     """A file on the way to a result.
 
     Attributes:
@@ -31,27 +33,48 @@ class Node:
     record: Record | None
 
 
-Nodes = dict[Path, Node]
+TracedFiles = dict[Path, TracedFile]
 
 
-def walk(outputs: Iterable[Path]) -> Nodes:
+def trace_outputs(outputs: Iterable[Path]) -> TracedFiles:
     """Return all files on the way to some outputs, each before the files it was made from.
 
     Args:
         outputs: outputs of stages.
     """
-    nodes: Nodes = {}
+    records = _read_records(outputs)
+    return {
+        path: TracedFile(path, sha256(path) if path.is_file() else None, record) for path, record in records.items()
+    }
+
+
+def provenance_digest(outputs: Iterable[Path]) -> str:
+    """Compute a digest of how some outputs were made, from the first stage on: stages, code, settings, files.
+
+    Args:
+        outputs: outputs of stages.
+    """
+    records = {path: record for path, record in sorted(_read_records(outputs).items()) if record}
+    origins = [
+        [path.as_posix(), record.stage, record.code, record.config_digest, sorted(record.inputs.values())]
+        for path, record in records.items()
+    ]
+    return hashlib.sha256(json.dumps(origins).encode()).hexdigest()[:16]
+
+
+def _read_records(outputs: Iterable[Path]) -> dict[Path, Record | None]:
+    """Return the record of each file on the way to some outputs; None for an external file."""
+    records: dict[Path, Record | None] = {}
     pending = [Path(os.path.normpath(output)) for output in outputs][::-1]
     while pending:
         path = pending.pop()
-        if path not in nodes:
-            record = read_record(path)
-            nodes[path] = Node(path, sha256(path) if path.is_file() else None, record)
+        if path not in records:
+            record = records[path] = read_record(path)
             pending.extend(sorted(record.inputs, reverse=True) if record else ())
-    return nodes
+    return records
 
 
-def walk_back(result: Path) -> Nodes:
+def trace_result(result: Path) -> TracedFiles:
     """Return all files on the way to one result. The result comes first.
 
     Raises:
@@ -62,7 +85,7 @@ def walk_back(result: Path) -> Nodes:
         raise PipelineError(f"{start}: no such file")
     if not record_path(start).is_file():
         raise PipelineError(f"{start}: no provenance record ({record_path(start).name}); was it made by a stage here?")
-    return walk([start])
+    return trace_outputs([start])
 
 
 def summarize_provenance(outputs: Iterable[Path]) -> dict[str, dict[str, Any]]:
@@ -76,35 +99,35 @@ def summarize_provenance(outputs: Iterable[Path]) -> dict[str, dict[str, Any]]:
         sha256. `inputs_changed_since` lists the inputs that have changed since the stage read them: the summary then
         describes the newer files.
     """
-    nodes = walk(outputs)
-    return {path.as_posix(): _summary(node, nodes) for path, node in sorted(nodes.items())}
+    files = trace_outputs(outputs)
+    return {path.as_posix(): _summary(file, files) for path, file in sorted(files.items())}
 
 
-def _summary(node: Node, nodes: Nodes) -> dict[str, Any]:
-    record = node.record
+def _summary(file: TracedFile, files: TracedFiles) -> dict[str, Any]:
+    record = file.record
     if record is None:
-        return {"sha256": node.sha256}
+        return {"sha256": file.sha256}
     summary: dict[str, Any] = {name: getattr(record, name) for name in ("stage", "code", "config_digest", "config")}
-    changed = [path.as_posix() for path, digest in record.inputs.items() if nodes[path].sha256 != digest]
+    changed = [path.as_posix() for path, digest in record.inputs.items() if files[path].sha256 != digest]
     return summary | ({"inputs_changed_since": changed} if changed else {})
 
 
-def find_changes(nodes: Nodes) -> dict[Path, list[str]]:
+def find_changes(files: TracedFiles) -> dict[Path, list[str]]:
     """Return what is missing or has changed since each file was made: path -> one sentence for each change."""
-    return {path: _changes(node, nodes) for path, node in nodes.items()}
+    return {path: _changes(file, files) for path, file in files.items()}
 
 
-def _changes(node: Node, nodes: Nodes) -> list[str]:
-    if node.record is None:
+def _changes(file: TracedFile, files: TracedFiles) -> list[str]:
+    if file.record is None:
         return []
-    changed = [*_changed_files(node.path), *_changed_code(node.path, node.record)] if node.sha256 else []
-    return changed + _changed_inputs(node.record, nodes)
+    changed = [*_changed_files(file.path), *_changed_code(file.path, file.record)] if file.sha256 else []
+    return changed + _changed_inputs(file.record, files)
 
 
-def _changed_inputs(record: Record, nodes: Nodes) -> list[str]:
+def _changed_inputs(record: Record, files: TracedFiles) -> list[str]:
     changed = []
     for path, before in sorted(record.inputs.items()):
-        now = nodes[path].sha256
+        now = files[path].sha256
         if now is None:
             changed.append(f"input {path} is missing")
         elif now != before:
@@ -127,10 +150,10 @@ def _changed_files(path: Path) -> list[str]:
 
 
 def _changed_code(path: Path, record: Record) -> list[str]:
-    present = present_code(record.stage)
+    present = current_code(record.stage)
     if present is None:
         return [f"stage {record.stage} no longer exists"]
     if present[0] == record.code:
         return []
-    modules = describe_module_changes(recorded_modules(record.code, path), present[1])
+    modules = describe_module_changes(read_module_record(record.code, path), present[1])
     return [f"code of {record.stage} has changed: {record.code} -> {present[0]} ({modules})"]

@@ -3,21 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
 
 from pipeline.captioning.base import Captioner
 from pipeline.captioning.caption_scorer import CaptionScorer
-from pipeline.captioning.captions import token_mask
-from pipeline.captioning.data import annotated_sequences, sentences_of
 from pipeline.captioning.decoding import Greedy
+from pipeline.captioning.event_sequences import annotated_sequences, sentences_of
 from pipeline.captioning.streams import EventBatch, EventSequence, FeatureStreams, StreamCache
 from pipeline.config.training import CaptionerTrainingSettings
 from pipeline.datasets.corpus import Corpus
-from pipeline.datasets.vocabulary import UNK, Vocabulary
+from pipeline.datasets.vocabulary import Vocabulary
 from pipeline.errors import PipelineError
 from pipeline.evaluation.diversity import BAD_ENDINGS
 from pipeline.features.cache import batches
+from pipeline.io.progress import Progress
 from pipeline.training.training_loop import train_on_batches
 
 TrainStep = Callable[[EventBatch, list[str]], tuple[Tensor, Mapping[str, float]]]
@@ -73,15 +72,6 @@ class CaptionerTrainer:
         )
 
 
-def cross_entropy(
-    log_probs: Float[Tensor, "events words ids"], tokens: Int64[Tensor, "events words"]
-) -> Float[Tensor, ""]:
-    """Return the mean negative log-probability of the words and the EOS of captions; unknown words do not count."""
-    mask = token_mask(tokens) & (tokens != UNK)
-    of_tokens = log_probs.gather(2, tokens[..., None]).squeeze(2)
-    return -of_tokens[mask].mean()
-
-
 def training_sequences(corpus: Corpus, splits: Sequence[str], features: FeatureStreams) -> list[EventSequence]:
     """Return the annotated sequences of the given splits.
 
@@ -127,8 +117,10 @@ def validate(
     """
     device = next(captioner.parameters()).device
     captions: list[list[int]] = []
+    progress = Progress("validation videos", len(sequences))
     for group in batches(sequences, VALIDATION_BATCH):
         captions += captioner.generate(cache.collate(group).to(device), Greedy()).word_ids()
+        progress.step(len(group))
     scores = scorer(captions, sentences_of(sequences))
     return {"meteor": sum(scores) / len(scores), "bad_endings": bad_ending_share(captions, vocabulary)}
 

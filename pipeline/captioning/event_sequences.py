@@ -15,7 +15,7 @@ from pipeline.datasets.corpus import CaptionedEvent, Corpus
 from pipeline.datasets.vocabulary import EOS, PAD, UNK, Vocabulary
 from pipeline.errors import PipelineError
 from pipeline.localization.proposals import Proposal
-from pipeline.training.seeds import generator
+from pipeline.training.seeds import numpy_generator
 
 MAX_LISTED = 3
 """Number of videos that a log line names."""
@@ -67,7 +67,7 @@ def encode_sentences(sentences: Sequence[str], vocabulary: Vocabulary, max_words
     return pad_sequence(rows, batch_first=True, padding_value=PAD)
 
 
-def check_proposal_times(
+def check_proposal_ends(
     proposals: Mapping[str, Sequence[Proposal]], corpus: Corpus, durations: Mapping[str, float], path: Path
 ) -> None:
     """Check that proposals end within their videos.
@@ -110,7 +110,7 @@ def draw_derangement(videos: Sequence[str], others: Sequence[str], seed: int) ->
     Raises:
         PipelineError: there is no second video.
     """
-    draw = generator("control", seed)
+    draw = numpy_generator("control", seed)
     if len(videos) > 1:
         cycle = [videos[index] for index in draw.permutation(len(videos))]
         return dict(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
@@ -120,7 +120,7 @@ def draw_derangement(videos: Sequence[str], others: Sequence[str], seed: int) ->
     return {video: candidates[int(draw.integers(len(candidates)))] for video in videos}
 
 
-def with_features_of(sequence: EventSequence, source_video: str, durations: Mapping[str, float]) -> EventSequence:
+def move_to_video(sequence: EventSequence, source_video: str, durations: Mapping[str, float]) -> EventSequence:
     """Move a sequence to another video; its events keep their position relative to the duration."""
     factor = durations[source_video] / durations[sequence.video]
     return EventSequence(source_video, tuple((start * factor, end * factor) for start, end in sequence.times))

@@ -10,12 +10,12 @@ from helpers.captioners import event_lstm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.captioning.data import (
+from pipeline.captioning.event_sequences import (
     annotated_sequences,
     draw_derangement,
     encode_sentences,
+    move_to_video,
     sentences_of,
-    with_features_of,
 )
 from pipeline.captioning.streams import EventSequence, FeatureStreams, StreamCache, gather_event_rows
 from pipeline.datasets.corpus import Corpus
@@ -124,5 +124,5 @@ def test_with_features_of_keeps_relative_times(tmp_path: Path) -> None:
     durations = write_caption_corpus(tmp_path, {"test": 3}).open_features().videos
     video, source = "v_test0", "v_test2"
     assert (durations[video], durations[source]) == (8.0, 10.0)
-    moved = with_features_of(EventSequence(video, ((0.0, 4.0), (4.0, 8.0))), source, durations)
+    moved = move_to_video(EventSequence(video, ((0.0, 4.0), (4.0, 8.0))), source, durations)
     assert moved == EventSequence(source, ((0.0, 5.0), (5.0, 10.0)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.clip_geometry import ClipGeometry
-from pipeline.config.pretrain_encoder import PretrainEncoder
+from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.encoders.pretraining_data import PretrainingData, SplitSegments
 
@@ -29,7 +29,7 @@ class TrainingSummary:
 
 def build_card(
     name: str,
-    config: PretrainEncoder,
+    config: EncoderEntry,
     data: PretrainingData,
     metadata: dict[str, Any],
     digest: str,
@@ -105,7 +105,7 @@ def _describe_unused(unused: list[RejectedVideo]) -> str:
     return f"{len(unused)} ({reasons}), listed in `dropped.parquet`" if unused else "none"
 
 
-def _describe_global_feature(config: PretrainEncoder) -> str:
+def _describe_global_feature(config: EncoderEntry) -> str:
     if not config.learns_regions:
         return "none; there is no region head"
     if config.global_feature is None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.io.atomic import sha256
+
 import torch
 from gpu_common import Row, Setting, continue_after_crash
 from torch import distributed
-
-from pipeline.io.atomic import sha256
 
 SECTION = "resume"
 ROOT = Path(__file__).resolve().parents[1]

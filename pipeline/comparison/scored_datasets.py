@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.config.compare_systems import Comparison
+from pipeline.config.compare_systems import ComparisonEntry
 from pipeline.config.evaluate import Evaluate
 from pipeline.config.metrics import METRICS
 from pipeline.datasets.corpus import Corpus
@@ -16,6 +16,7 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.captions import CaptionEvaluation
 from pipeline.evaluation.evaluator import evaluate_caption_sets, read_predicted_events, read_reference_events
 from pipeline.io.atomic import read_json
+from pipeline.io.progress import Progress
 
 VideoScores = Float[np.ndarray, " videos"]
 
@@ -38,28 +39,22 @@ class CaptionScores:
 
 
 @dataclass(frozen=True)
-class DatasetRun:
+class ComparedDataset:
     """One dataset of a comparison.
 
     Attributes:
         folder: `results/<dataset>`.
         captions: system -> proposals -> caption file.
         probes: system -> content of its probe file; only systems with a feature.
-        probe_files: the probe files that were read.
+        inputs: the outputs of earlier stages that were read, each once.
         scores: of all caption files; `video_scores` reads them.
     """
 
     folder: Path
     captions: dict[str, dict[str, Path]]
     probes: dict[str, dict[str, Any]]
-    probe_files: list[Path]
+    inputs: list[Path]
     scores: CaptionScores
-
-    @property
-    def inputs(self) -> list[Path]:
-        """The outputs of earlier stages that were read, each once."""
-        captions = dict.fromkeys(path for files in self.captions.values() for path in files.values())
-        return [corpus_manifest(self.folder), *dict.fromkeys(self.probe_files), *captions]
 
     @property
     def metrics(self) -> list[str]:
@@ -71,10 +66,10 @@ class DatasetRun:
         return self.scores.values[metric][_set_name(system, proposals)]
 
 
-Runs = Sequence[DatasetRun]
+ComparedDatasets = Sequence[ComparedDataset]
 
 
-def read_runs(results: Path, config: Comparison) -> list[DatasetRun]:
+def score_datasets(results: Path, config: ComparisonEntry) -> list[ComparedDataset]:
     """Read and score the caption files of all datasets of a comparison.
 
     Args:
@@ -84,7 +79,24 @@ def read_runs(results: Path, config: Comparison) -> list[DatasetRun]:
     Raises:
         PipelineError: an input is missing, or there are no videos to score.
     """
-    return [_read_run(results.with_name(dataset), config) for dataset in config.datasets(results.name)]
+    names = config.datasets(results.name)
+    progress = Progress("datasets", len(names))
+    datasets = []
+    for name in names:
+        datasets.append(_score_dataset(results.with_name(name), config))
+        progress.step()
+    return datasets
+
+
+def list_inputs(results: Path, config: ComparisonEntry) -> list[Path]:
+    """Return the outputs of earlier stages that a comparison reads, without reading them.
+
+    Args:
+        results: `results/<dataset>`; the results of other seeds are folders beside it.
+        config: the comparison.
+    """
+    folders = [results.with_name(dataset) for dataset in config.datasets(results.name)]
+    return [path for folder in folders for path in _inputs(folder, config)]
 
 
 def score_caption_files(folder: Path, captions: Mapping[str, Path], split: str, settings: Evaluate) -> CaptionScores:
@@ -101,7 +113,7 @@ def score_caption_files(folder: Path, captions: Mapping[str, Path], split: str, 
     """
     corpus = Corpus.open(corpus_manifest(folder))
     files = corpus.references(split)
-    present = {video.video for video in corpus.of_splits(split)}
+    present = {video.video for video in corpus.videos_of_splits(split)}
     references = [
         {video: events for video, events in read_reference_events(path).items() if video in present} for path in files
     ]
@@ -120,24 +132,37 @@ def corpus_manifest(folder: Path) -> Path:
     return folder / "corpus" / "manifest.json"
 
 
-def _read_run(folder: Path, config: Comparison) -> DatasetRun:
-    captions = {
+def _caption_files(folder: Path, config: ComparisonEntry) -> dict[str, dict[str, Path]]:
+    return {
         system: {proposals: folder / "captions" / name for proposals, name in files.items()}
         for system, files in config.caption_files().items()
     }
-    probe_files = {
+
+
+def _probe_files(folder: Path, config: ComparisonEntry) -> dict[str, Path]:
+    return {
         system.name: folder / "probes" / f"{system.feature}.json"
         for system in config.systems
         if system.feature is not None
     }
+
+
+def _inputs(folder: Path, config: ComparisonEntry) -> list[Path]:
+    captions = (path for files in _caption_files(folder, config).values() for path in files.values())
+    probes = _probe_files(folder, config).values()
+    return [corpus_manifest(folder), *dict.fromkeys(probes), *dict.fromkeys(captions)]
+
+
+def _score_dataset(folder: Path, config: ComparisonEntry) -> ComparedDataset:
+    captions = _caption_files(folder, config)
     sets = {
         _set_name(system, proposals): path for system, files in captions.items() for proposals, path in files.items()
     }
-    return DatasetRun(
+    return ComparedDataset(
         folder,
         captions,
-        {system: read_json(path, "probes") for system, path in probe_files.items()},
-        list(probe_files.values()),
+        {system: read_json(path, "probes") for system, path in _probe_files(folder, config).items()},
+        _inputs(folder, config),
         score_caption_files(folder, sets, config.split, config.scores),
     )
 
@@ -148,6 +173,6 @@ def _set_name(system: str, proposals: str) -> str:
 
 def _reported_scores(evaluation: CaptionEvaluation) -> dict[str, VideoScores]:
     """Return the score of each video by metric: means over thresholds, for video metrics over annotators."""
-    reported = {spec.values[-1] if spec.kind == "pair" else name for name, spec in METRICS.items()}
+    reported = {spec.headline if spec.kind == "pair" else name for name, spec in METRICS.items()}
     scores = evaluation.per_video()
     return {name: np.nan_to_num(values, nan=0.0) for name, values in scores.items() if name in reported}

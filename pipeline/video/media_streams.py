@@ -1,0 +1,250 @@
+"""The streams of a file that are read: the video and the audio stream that ffmpeg chooses, and their declared end.
+
+ffmpeg chooses the largest video, and the audio with most channels. Subtitles, data, attachments, time codes and
+chapters are ignored.
+"""
+
+import contextlib
+import itertools
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from pipeline.video.decode import DecodeError, NoVideoError
+from pipeline.video.ffmpeg_pipe import DamagedError, FfmpegPipe
+
+MAX_MISSING_S = Fraction(6, 5)
+"""Largest inaccuracy of a declared duration (seconds); longer than any frame."""
+NULL_OUTPUT = ["-sn", "-dn", "-f", "null", "-"]
+VIDEO_START = ["-an", "-vf", "showinfo=checksum=0", "-frames:v", "2", *NULL_OUTPUT]
+AUDIO_START = ["-vn", "-af", "ashowinfo", "-frames:a", "1", *NULL_OUTPUT]
+"""Outputs of ffmpeg that decode only the start of a stream, and print a line per frame."""
+
+_DURATION = re.compile(r" *Duration: (\d+):(\d+):([\d.]+)(?:, start: (-?[\d.]+))?")
+_STREAM = re.compile(r" *Stream #0:(\d+)\b.*?: (Video|Audio): (.*)")
+_CHOICE = re.compile(r" *Stream #0:(\d+) -> #")
+_PARAMETERS = {"Video": re.compile(r", [1-9]\d*x[1-9]\d*[ ,]"), "Audio": re.compile(r", [1-9]\d* Hz, ")}
+_GUESSED_DURATION = "Estimating duration from bitrate"
+
+
+class NoAudioError(DecodeError):
+    """A file without audio."""
+
+
+@dataclass(frozen=True)
+class MediaStream:
+    """A stream of a file that is read.
+
+    Attributes:
+        index: of the stream in the file.
+        frame_lines: what ffmpeg prints about its first frames.
+        can_be_copied: whether its parameters (the size of the video, the rate of the audio) stand at the start of the
+            file; without them, ffmpeg decodes it, but copies it to no other file.
+    """
+
+    index: int
+    frame_lines: Sequence[str]
+    can_be_copied: bool
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames that were decoded at the start."""
+        return _count_frames(self.frame_lines)
+
+
+def input_arguments(path: Path) -> list[str]:
+    """Return ffmpeg's arguments for an input file.
+
+    With the protocol "file:", no part of a name is taken for a protocol or an option.
+
+    Raises:
+        DecodeError: the file does not exist or is empty.
+    """
+    if not path.is_file():
+        raise DecodeError(f"{path}: no such video")
+    if not path.stat().st_size:
+        raise DecodeError(f"{path}: the file is empty")
+    return ["-i", f"file:{path}"]
+
+
+def choose_video(path: Path, timeout_s: float = math.inf) -> MediaStream:
+    """Return the video stream of a file that is read.
+
+    A stream of one frame, for example the still in an animated AVIF, is chosen only if no stream has more.
+
+    Args:
+        path: any file.
+        timeout_s: longest time to wait for output of ffmpeg, seconds.
+
+    Raises:
+        NoVideoError: the file has no video, or only cover art.
+        DecodeError: the file cannot be opened or decoded.
+    """
+    probe = _probe(path, VIDEO_START, timeout_s)
+    video = _find_stream(path, probe, "Video")
+    if video.num_frames == 1:
+        for index in sorted(probe.films - {video.index}):
+            other = _probe(path, ["-map", f"0:{index}", *VIDEO_START], timeout_s)
+            if other.num_frames > 1:
+                return _find_stream(path, other, "Video")
+    return video
+
+
+def choose_audio(path: Path, timeout_s: float = math.inf) -> MediaStream:
+    """Return the audio stream of a file that is read.
+
+    Args:
+        path: any file.
+        timeout_s: longest time to wait for output of ffmpeg, seconds.
+
+    Raises:
+        NoAudioError: the file has no audio, or only an empty stream.
+        DecodeError: the file cannot be opened or decoded.
+    """
+    return _find_stream(path, _probe(path, AUDIO_START, timeout_s), "Audio")
+
+
+def discard_arguments(path: Path, choose: Callable[[Path, float], MediaStream], timeout_s: float) -> list[str]:
+    """Return ffmpeg's arguments to read another stream together with the one that is decoded, and to discard it.
+
+    ffmpeg takes the earliest start of the streams that are read for time 0, and corrects jumps of their times together
+    (in concatenated transport streams). So frames and audio keep their times only if both are always read.
+
+    Args:
+        path: the file.
+        choose: `choose_video` or `choose_audio`.
+        timeout_s: longest time to wait for output of ffmpeg, seconds.
+    """
+    with contextlib.suppress(DecodeError):  # without the other stream there is nothing to keep in time
+        stream = choose(path, timeout_s)
+        if stream.can_be_copied:
+            return ["-map", f"0:{stream.index}", "-c", "copy", "-f", "null", "-"]
+    return []
+
+
+def check_not_truncated(path: Path, header: Sequence[str], end: Fraction, timeout_s: float) -> None:
+    """Compare the end of a stream, or else of the last packet of any stream, with the declared end.
+
+    Args:
+        path: the file.
+        header: ffmpeg's lines about the file.
+        end: of the stream that was read, seconds from the start of the file.
+        timeout_s: longest time to wait for output of ffmpeg, seconds.
+
+    Raises:
+        DamagedError: the file is truncated.
+    """
+    declared_end = _find_declared_end(header)
+    if declared_end is None or declared_end - end <= MAX_MISSING_S:
+        return
+    missing = declared_end - max(end, _read_last_end(path, header, timeout_s))
+    if missing > MAX_MISSING_S:
+        raise DamagedError(f"{path}: truncated: its last {float(missing):.1f} s are missing")
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """What ffmpeg prints about a file and its start.
+
+    Attributes:
+        choices: indices of the streams that it decoded.
+        streams: medium and description of each video and audio stream, by index.
+        frame_lines: what it prints about the first frames.
+        problem: what is wrong, if it decoded nothing.
+    """
+
+    choices: Sequence[int]
+    streams: dict[int, tuple[str, str]]
+    frame_lines: Sequence[str]
+    problem: str
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames that were decoded."""
+        return _count_frames(self.frame_lines)
+
+    @property
+    def films(self) -> set[int]:
+        """Indices of the video streams that are not cover art."""
+        streams = self.streams.items()
+        return {index for index, (medium, text) in streams if medium == "Video" and "(attached pic)" not in text}
+
+
+def _probe(path: Path, outputs: list[str], timeout_s: float) -> _Probe:
+    """Decode the start of a file.
+
+    Raises:
+        DecodeError: the file cannot be opened, or its decoder crashes or hangs.
+    """
+    with FfmpegPipe(path, [*input_arguments(path), *outputs], timeout_s=timeout_s) as pipe:
+        frame_lines = list(iter(pipe.next_frame_line, None))
+        with contextlib.suppress(DamagedError):  # found when the file is read
+            pipe.check_end("start", Fraction(0))
+        problem = pipe.describe_error()
+        if not any(line.startswith("Input #0") for line in pipe.header):
+            raise DecodeError(f"{path}: not a readable video ({problem})")
+        choices = [int(match[1]) for line in pipe.header if (match := _CHOICE.match(line))]
+        return _Probe(choices, _parse_streams(pipe.header), frame_lines, problem)
+
+
+def _find_stream(path: Path, probe: _Probe, medium: Literal["Video", "Audio"]) -> MediaStream:
+    """Return the stream of a medium that ffmpeg decoded.
+
+    Raises:
+        DecodeError: there is none, or nothing of it can be decoded.
+    """
+    kind = NoVideoError if medium == "Video" else NoAudioError
+    index = next((index for index in probe.choices if probe.streams[index][0] == medium), None)
+    exists = probe.films if medium == "Video" else any(medium == other for other, _ in probe.streams.values())
+    if not exists or (medium == "Video" and index is not None and index not in probe.films):
+        raise kind(f"{path}: has no {medium.lower()} stream")
+    if index is None:
+        raise DecodeError(f"{path}: its {medium.lower()} cannot be decoded ({probe.problem})")
+    if not probe.num_frames:
+        raise kind(f"{path}: nothing of its {medium.lower()} stream can be decoded")
+    return MediaStream(index, probe.frame_lines, _can_be_copied(*probe.streams[index]))
+
+
+def _count_frames(frame_lines: Sequence[str]) -> int:
+    return sum(" pts_time:" in line for line in frame_lines)
+
+
+def _find_declared_end(header: Sequence[str]) -> Fraction | None:
+    """Return the end that a file declares, seconds from its start; None if it declares none."""
+    if any(_GUESSED_DURATION in line for line in header):
+        return None
+    for line in header:
+        if match := _DURATION.match(line):
+            hours, minutes, seconds, start = match.groups()
+            duration = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
+            # Some containers declare the duration from time 0, others from their start: assume the shorter one.
+            return duration - max(Fraction(0), Fraction(start or 0))
+    return None
+
+
+def _read_last_end(path: Path, header: Sequence[str], timeout_s: float) -> Fraction:
+    """Return the end of the last packet of a file, seconds from its start; 0 if it has none."""
+    others = [index for index, (medium, text) in _parse_streams(header).items() if not _can_be_copied(medium, text)]
+    maps = ["-map", "0", *(word for index in others for word in ("-map", f"-0:{index}"))]
+    with FfmpegPipe(
+        path, [*input_arguments(path), *maps, "-c", "copy", "-f", "framecrc", "pipe:1"], timeout_s=timeout_s
+    ) as pipe:
+        lines = pipe.read_lines()
+    bases = dict(re.findall(r"#tb (\d+): (\S+)", "\n".join(lines)))
+    packets = (line.split(",") for line in lines if line and not line.startswith("#"))
+    ends = ((int(packet[2]) + int(packet[3])) * Fraction(bases[packet[0].strip()]) for packet in packets)
+    return max(ends, default=Fraction(0))
+
+
+def _parse_streams(header: Sequence[str]) -> dict[int, tuple[str, str]]:
+    """Return the medium and the description of each video and audio stream of the input, by index."""
+    header = list(itertools.takewhile(lambda line: not line.startswith(("Stream mapping", "Output #")), header))
+    return {int(match[1]): (match[2], match[3]) for line in header if (match := _STREAM.match(line))}
+
+
+def _can_be_copied(medium: str, description: str) -> bool:
+    return bool(_PARAMETERS[medium].search(description))

@@ -1,0 +1,204 @@
+"""Runs modules in forks of one process that has imported what they import.
+
+A new process needs 2 s to import PyTorch or snakemake, and a small test needs nothing else. A fork has its own folder,
+command line, environment and output. It then runs what `python -m MODULE` runs. Two ways lead to the server:
+
+    forked_snakemake    runs snakemake itself
+    fork_environment    lets the jobs of any snakemake run in forks: fork_site/sitecustomize.py hands them over
+
+Forks cannot be killed through the process that asked for them, and do not use the time of that process. Tests of kills
+and of benchmarks start processes of their own.
+"""
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from helpers.fork_site.fork_client import SERVER, run_in_fork
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = Path(__file__).parent / "fork_site"
+
+
+def forked_snakemake(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run snakemake in a folder that has no code of its own.
+
+    Args:
+        folder: the folder.
+        words: the command line.
+        environment: environment variables to set.
+
+    Returns:
+        status and output; `stdout` holds all output.
+    """
+    assert not (folder / "pipeline").exists(), "a fork runs the code that the server has imported"
+    with tempfile.TemporaryFile("w+") as output, Path(os.devnull).open() as nothing:
+        streams = [nothing.fileno(), output.fileno(), output.fileno()]
+        variables = {**os.environ, **environment}
+        status = run_in_fork(
+            start_server(), "snakemake", list(words), folder=str(folder), environment=variables, streams=streams
+        )
+        output.seek(0)
+        return subprocess.CompletedProcess(words, status, output.read())
+
+
+def fork_environment() -> dict[str, str]:
+    """Return the variables that let stages, started as `python -m pipeline.STAGE`, run in forks."""
+    path = os.pathsep.join(filter(None, [str(SITE), os.environ.get("PYTHONPATH")]))
+    return {SERVER: start_server(), "PYTHONPATH": path}
+
+
+@cache
+def start_server() -> str:
+    """Start a server that ends with this process, and return the path of its socket."""
+    folder = tempfile.TemporaryDirectory(prefix="forks")
+    path = f"{folder.name}/socket"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "helpers.fork_server", path],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [ROOT, ROOT / "tests"]))},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    atexit.register(folder.cleanup)
+    atexit.register(server.communicate)
+    assert server.stdout
+    server.stdout.readline()  # it listens
+    return path
+
+
+@cache
+def preload(kind: str) -> None:
+    """Import what a module imports, and hash the code of all stages, which snakemake and every stage do.
+
+    Args:
+        kind: "snakemake" or "stages".
+    """
+    from pipeline.config.load import stages
+    from pipeline.provenance.code_hash import code_hash
+
+    for stage in stages():
+        code_hash(f"pipeline.{stage}")
+    if kind == "snakemake":
+        importlib.import_module("pipeline.monitor.handler")
+        importlib.import_module("snakemake.cli").get_argument_parser()  # imports the plugins
+    else:
+        for stage in stages():
+            with contextlib.suppress(Exception):  # an error in its code; it appears when the stage runs
+                importlib.import_module(f"pipeline.{stage}")
+    gc.freeze()  # memory that the garbage collector does not visit is not copied in forks
+
+
+class Request(NamedTuple):
+    """What a fork runs.
+
+    Attributes:
+        streams: descriptors of standard input, output and error.
+        module: the module.
+        words: its command line.
+        folder: working folder.
+        environment: environment variables.
+    """
+
+    streams: list[int]
+    module: str
+    words: list[str]
+    folder: str
+    environment: dict[str, str]
+
+
+def receive(connection: socket.socket) -> Request:
+    """Receive the request of a client."""
+    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+    with connection.makefile() as file:
+        return Request(streams, *json.loads(file.read()))
+
+
+def serve(path: str) -> None:
+    """Answer requests until standard input ends; returns in a fork when its module has ended."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        print("listening", flush=True)
+        while listener in select.select([listener, sys.stdin], [], [])[0]:
+            connection, _ = listener.accept()
+            with connection:
+                request = receive(connection)
+                preload("snakemake" if request.module == "snakemake" else "stages")
+                if os.fork() == 0:
+                    listener.close()
+                    return answer(connection, request)
+                for stream in request.streams:
+                    os.close(stream)
+            reap(os.WNOHANG)
+    reap()
+    return None
+
+
+def reap(options: int = 0) -> None:
+    """Wait for the forks that have ended, or for all; the processor time of forks is then counted as this process's."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, options)[0]:
+            pass
+
+
+def answer(connection: socket.socket, request: Request) -> None:
+    """Run a module in a fork of this process, and send its status; returns in the fork when the module has ended."""
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        return run(request)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    connection.sendall(str(status).encode())
+    os._exit(0)
+
+
+def run(request: Request) -> None:
+    """Turn this process into one that was started as `python -m module words`."""
+    for descriptor, stream in enumerate(request.streams):
+        os.dup2(stream, descriptor)
+        os.close(stream)
+    os.chdir(request.folder)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    if "torch" in sys.modules and "OMP_NUM_THREADS" in os.environ:
+        import torch
+
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    # The first folder is that in which the server was started; `python -m` has the working folder there.
+    sys.path[:1] = [request.folder, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    sys.argv[1:] = request.words
+    if request.module != "snakemake":
+        del os.environ[SERVER]  # what the stage starts are processes
+        sys.modules.pop(request.module, None)  # the stage itself runs as `__main__`
+    end = {"status": 1}
+    atexit.register(lambda: leave(end["status"]))
+    try:
+        runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+        end["status"] = 0
+    except SystemExit as error:
+        end["status"] = error.code if isinstance(error.code, int) else int(error.code is not None)
+        raise
+
+
+def leave(status: int) -> None:
+    """End this process after everything else that runs at its end, but free no memory: it would be copied first."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
