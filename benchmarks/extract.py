@@ -37,8 +37,8 @@ from pipeline.encoders.losses import NumLabels
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.pretrained import PretrainedEncoder
 from pipeline.features.extraction.extractor_pass import ExtractedRows, extract_features
+from pipeline.features.extraction.frame_sampling import frame_filter, rate_as_fraction
 from pipeline.features.extraction.sources import VideoSource
-from pipeline.features.extraction.windows import frame_filter, rate_as_fraction
 from pipeline.features.networks.base import Extractor
 from pipeline.features.networks.video_encoder import VideoEncoderExtractor
 from pipeline.features.time_grid import ClipGrid

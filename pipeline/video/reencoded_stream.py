@@ -78,7 +78,8 @@ def iter_reencoded_audio(path: Path, rate: int) -> Iterator[Samples]:
             raise NoAudioError(f"{path}: has no audio stream")
         stream = container.streams.audio[0]
         origin = Fraction(container.start_time or 0, av.time_base)
-        resampler = av.AudioResampler(format="fltp", rate=rate)
+        # PyAV cannot return frames of the planar format if they have 8 channels or more: it crashes.
+        resampler = av.AudioResampler(format="flt", rate=rate)
         has_started, end = False, Fraction(0)
         try:
             for packet in container.demux(stream):
@@ -103,5 +104,6 @@ def _to_rgb(converter: VideoReformatter, frame: av.VideoFrame) -> Frame:
 
 
 def _to_mono(frame: av.AudioFrame) -> Samples:
-    samples: Samples = frame.to_ndarray().mean(axis=0, dtype=np.float32)
+    channels = frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T
+    samples: Samples = np.ascontiguousarray(channels).mean(axis=0, dtype=np.float32)
     return samples

@@ -32,7 +32,8 @@ Samples = Float[np.ndarray, "samples"]
 T = TypeVar("T")
 
 MAX_FORWARD_S = Fraction(24 * 3600)
-"""Longest time for which a frame is shown (seconds): people record still screens for hours."""
+"""Longest time for which a frame is shown, or for which there is no sound (seconds): people record still screens for
+hours."""
 MAX_OFFSET_S = Fraction(1, 50)
 """Largest difference of the time and the place of a sample (seconds). Beyond it, silence is inserted, or samples are
 dropped. Times in milliseconds cause smaller differences."""
@@ -40,17 +41,15 @@ MAX_CHANNELS = 64
 """Number of channels that are averaged; ffmpeg knows no more."""
 MAX_SILENCE = 2**16
 """Number of samples of silence in one part."""
+MAX_PIXELS = 2**27
+"""Largest frame: 8K has a quarter of it. A hostile file would fill the memory with one frame."""
+STRICT = ["-err_detect:v", "explode", "-err_detect:a", "explode", "-max_error_rate", "0"]
+"""Options of ffmpeg's input with which decoders refuse packets with errors, where they would conceal them."""
 
 _TIME_BASE = re.compile(r" config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
 _FRAME = re.compile(r" pts: *(-?\d+) .* s:(\d+)x(\d+) ")
 _DURATION = re.compile(r" duration: *(\d+) ")
 _SAMPLES = re.compile(r" pts:(-?\d+) .* nb_samples:(\d+) ")
-
-
-MAX_PIXELS = 2**27
-"""Largest frame: 8K has a quarter of it. A hostile file would fill the memory with one frame."""
-STRICT = ["-err_detect:v", "explode", "-err_detect:a", "explode", "-max_error_rate", "0"]
-"""Options of ffmpeg's input with which decoders refuse packets with errors, where they would conceal them."""
 
 
 class _RefusedPacketError(Exception):
@@ -73,9 +72,10 @@ class TimedFrame:
 
 
 def iter_frames(path: Path, *, threads: int = 1, timeout_s: float = math.inf) -> Iterator[TimedFrame]:
-    """Yield the frames of any video in display order, with strictly increasing times.
+    """Yield the frames of any video in the order in which ffmpeg shows them.
 
-    All frames have the size of the first one: ffmpeg scales the others. An error is never concealed.
+    Their times increase, except where the file is wrong. All frames have the size of the first one: ffmpeg scales the
+    others. An error is never concealed.
 
     Args:
         path: any video.
@@ -130,7 +130,7 @@ def iter_audio(path: Path, rate: int, *, timeout_s: float = math.inf) -> Iterato
         output = ["-c:a", "pcm_f32le", "-f", "f32le", "pipe:1"]
         arguments = [*options, *input_arguments(path), *samples, *output, *companion]
         with FfmpegPipe(path, arguments, timeout_s=timeout_s, strict=strict) as pipe:
-            end = yield from _place_samples(_read_samples(pipe), rate)
+            end = yield from _place_samples(path, _read_samples(pipe), rate)
             _check_end(path, pipe, "sound", end, strict, timeout_s)
 
     return _decode_strictly(decode, partial(_check_harmless, path, stream.index, "sound", timeout_s))
@@ -157,9 +157,8 @@ def _read_frames(path: Path, pipe: FfmpegPipe, pixels: PixelFormat) -> Generator
             duration = int(stated[1]) * base if stated and int(stated[1]) else frame_s
             if previous is not None and time - previous > MAX_FORWARD_S:
                 raise DamagedError(f"{path}: the time jumps from {float(previous):.1f} s to {float(time):.1f} s")
-            if previous is None or time > previous:  # players never show a frame that goes back in time
-                previous, end = time, time + duration
-                yield TimedFrame(time, duration, partial(pixels.to_rgb, data))
+            previous, end = time, max(end, time + duration)
+            yield TimedFrame(time, duration, partial(pixels.to_rgb, data))
     pipe.check_no_output()
     return end
 
@@ -175,16 +174,19 @@ def _read_samples(pipe: FfmpegPipe) -> Iterator[tuple[int, Samples]]:
     pipe.check_no_output()
 
 
-def _place_samples(parts: Iterable[tuple[int, Samples]], rate: int) -> Generator[Samples, None, Fraction]:
+def _place_samples(path: Path, parts: Iterable[tuple[int, Samples]], rate: int) -> Generator[Samples, None, Fraction]:
     """Yield samples at their times, from time 0 on; return the end of the last one, seconds.
 
     Args:
+        path: the file, for messages.
         parts: samples, with the time of the first of each part [samples].
         rate: sample rate (samples/s).
     """
     position = 0
     for time, samples in parts:
         offset = time - position
+        if offset > rate * MAX_FORWARD_S:
+            raise DamagedError(f"{path}: the sound jumps from {position / rate:.1f} s to {time / rate:.1f} s")
         if position == 0 or abs(offset) > rate * MAX_OFFSET_S:
             for first in range(0, offset, MAX_SILENCE):
                 yield np.zeros(min(MAX_SILENCE, offset - first), np.float32)

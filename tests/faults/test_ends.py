@@ -109,8 +109,8 @@ def logged_epochs() -> list[int]:
     return [int(epoch) for epoch in re.findall(r" epoch (\d+) loss", log.read_text())] if log.is_file() else []
 
 
-QUICK_ENDS = ("SIGTERM to snakemake", "SIGKILL of snakemake, the job goes on")
-"""Ends outside of the campaign: a job that snakemake ends, and one that it does not end."""
+QUICK_ENDS = ("SIGINT to snakemake", "SIGKILL of snakemake, the job goes on")
+"""Ends outside of the campaign: snakemake marks the output of the finished job as incomplete, and deletes it then."""
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helpers.fork_server import fork_environment
+from helpers.fork_server import fork_environment, forked_snakemake
 from pipeline.config.load import stages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,10 +79,10 @@ def snakemake(folder: Path, *words: str, **environment: str) -> subprocess.Compl
 def run_pipeline(folder: Path) -> Path:
     """Run the full pipeline in a folder with the small settings of `tiny.yaml`, which is copied there.
 
-    Snakemake is a process of its own. Its jobs are forks: new processes would need most of their time for imports.
+    Snakemake and its jobs are forks: new processes would need most of their time for imports.
     """
     (folder / "tiny.yaml").write_text((ROOT / "tests" / "workflow" / "tiny.yaml").read_text())
     words = ["--cores", "2", *TARGETS, "--configfile", "tiny.yaml"]
-    process = snakemake(folder, *words, **fork_environment())
+    process = forked_snakemake(folder, *words, **fork_environment())
     assert process.returncode == 0, process.stdout
     return folder

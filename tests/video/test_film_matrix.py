@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +30,10 @@ MAX_OFFSET_S = 0.05
 def compare_frames(case: FilmCase, path: Path, threads: int) -> Iterator[str | None]:
     """Compare the frames that we see with those of ffmpeg, and with what was drawn; None stands for an equality."""
     frames = list(iter_frames(path, threads=threads))
-    displayed: list[tuple[Fraction, str]] = []
-    for judged in judge_frames(path, *case.mapping):
-        if not displayed or judged.time > displayed[-1][0]:  # players never show a frame that goes back in time
-            displayed.append((judged.time, judged.digest))
-    ours = [(frame.time, digest_image(frame.to_rgb())) for frame in frames]
+    displayed = [(frame.time, frame.digest) for frame in judge_frames(path, *case.mapping)]
+    # ffmpeg writes no time that goes back: there it repeats the time before.
+    times = itertools.accumulate((frame.time for frame in frames), max)
+    ours = [(time, digest_image(frame.to_rgb())) for time, frame in zip(times, frames, strict=True)]
     for frame, other in itertools.zip_longest(ours, displayed):
         is_same = frame == other or (not case.exact and frame and other and frame[0] == other[0])
         yield None if is_same else f"frame {frame}, not {other}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers.fork_server import fork_environment, forked_snakemake
-from helpers.workflow_sandbox import ROOT, link_clone, snakemake
+from helpers.workflow_sandbox import ROOT, link_clone
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.campaign]
 
@@ -14,7 +14,7 @@ def test_one_command_runs_the_ablation(tmp_path: Path) -> None:
     folder = link_clone(tmp_path)
     tiny = ROOT / "tests" / "workflow" / "tiny_ablation.yaml"
     arguments = ["results/demo_ablation.json", "--cores", "2", "--configfile", str(tiny)]
-    process = snakemake(folder, *arguments, **fork_environment())
+    process = forked_snakemake(folder, *arguments, **fork_environment())
     assert process.returncode == 0, process.stdout
     result = json.loads((folder / "results" / "demo_ablation.json").read_text())
     assert [row["name"] for row in result["systems"]] == ["combination", "enlarged", "scst", "both"]

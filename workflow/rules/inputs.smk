@@ -175,9 +175,8 @@ def ensemble_members(wildcards) -> dict[str, list]:
     configuration = settings(wildcards.dataset)
     if wildcards.ensemble == ENSEMBLE:
         return {"members": configuration.select_captions.members}
-    members = collect_ensembles(configuration.compare_systems.values()).get(
-        wildcards.ensemble
-    )
+    ensembles = collect_ensembles(configuration.compare_systems.values())
+    members = ensembles.get(wildcards.ensemble)
     if members is None:
         sys.exit(
             f"error: compare_systems has no system {wildcards.ensemble!r} with several members"
@@ -208,9 +207,8 @@ def training_manifests(wildcards):
         )
     ]
     learned = configuration.propose_events["learned"].root
-    proposers = (
-        [learned.proposer] if isinstance(learned, LearnedProposalSettings) else []
-    )
+    is_learned = isinstance(learned, LearnedProposalSettings)
+    proposers = [learned.proposer] if is_learned else []
     return [
         *(
             f"{folder}/encoders/{name}/manifest.json"

@@ -79,8 +79,6 @@ def extract_features(
         flush_after: ids of videos after which a batch is not filled up with windows of the next video.
     """
     queues = [_BatchQueue(extractor, batch_size) for extractor in extractors]
-    # ffmpeg decodes raw videos in processes of their own, and its time is limited there.
-    stall_s = timeout_s if any(source.reencoded for source in sources) else math.inf
     ends: dict[int, dict[int, EndOfVideo]] = {}
     num_yielded = 0
 
@@ -96,7 +94,7 @@ def extract_features(
 
     def read(first: int, on_index: Callable[[int], None]) -> Iterator[Window | EndOfVideo]:
         windows = read_windows(sources, extractors, tail, threads, timeout_s, on_index, first)
-        return prefetch(windows, _nbytes, MAX_WINDOW_BYTES, stall_s)
+        return prefetch(windows, _nbytes, MAX_WINDOW_BYTES, timeout_s)
 
     windows = _skip_stalled(read, sources, len(extractors), timeout_s, on_video)
     for item in prefetch(_prepare_windows(windows, extractors, device), _nbytes, MAX_PREPARED_BYTES):

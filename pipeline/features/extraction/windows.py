@@ -1,12 +1,7 @@
-"""From videos to windows: each video is decoded once, in order, for all extractors.
+"""From videos to windows: each video is decoded once, in order, for all extractors."""
 
-Frames are sampled at the rate of each extractor: the frames nearest in time to 0, 1 / rate, 2 / rate, ... seconds. Of
-two frames that are equally near, the earlier one is used. A video has a sample at time k / rate if this time is before
-the end of the video by more than a tenth of a frame: containers that count in milliseconds are that imprecise.
-"""
-
-import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,6 +9,15 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pipeline.config.extractors import Tail
+from pipeline.errors import PipelineError
+from pipeline.features.extraction.frame_sampling import (
+    REENCODED_FPS,
+    frame_filter,
+    hold_frames,
+    nearest_frames,
+    num_sample_times,
+    rate_as_fraction,
+)
 from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.networks.base import Extractor
 from pipeline.video.decode import DecodeError
@@ -26,8 +30,6 @@ from pipeline.video.stream import TimedFrame, iter_audio, iter_frames
 Chunk = Shaped[np.ndarray, "_ ..."]
 """Consecutive frames or samples along the first axis."""
 
-END_TOLERANCE = Fraction(1, 10)
-"""Tolerance at the end of a video, in durations of a frame."""
 NO_SOUND = "no_sound"
 """Reason of a video without sound, which is no fault of the file."""
 REASONS: dict[type[DecodeError], str] = {
@@ -178,82 +180,6 @@ def _split(chunks: list[Chunk], count: int) -> tuple[list[Chunk], list[Chunk]]:
     return head, []
 
 
-def rate_as_fraction(rate: float) -> Fraction:
-    """Return a rate as the fraction that it approximates: 29.97... is 30000 / 1001."""
-    return Fraction(rate).limit_denominator(1001)
-
-
-def num_sample_times(end: Fraction, frame_s: Fraction, rate: Fraction) -> int:
-    """Return how many samples a video has at a rate.
-
-    Args:
-        end: end of its last frame, seconds.
-        frame_s: usual duration of its frames, seconds.
-        rate: samples per second.
-    """
-    return max(0, math.ceil((end - END_TOLERANCE * frame_s) * rate))
-
-
-def nearest_frames(frames: Iterable[TimedFrame], rates: Sequence[Fraction]) -> Iterator[tuple[TimedFrame, list[int]]]:
-    """Select the frames that are nearest to a sample time of any rate, while they stream.
-
-    Args:
-        frames: of one video, with increasing times.
-        rates: samples per second.
-
-    Yields:
-        a frame, and for each rate the number of samples that it is nearest to: 0, 1, or several if frames are rarer.
-    """
-    totals = [0] * len(rates)
-    previous: TimedFrame | None = None
-    interval = Fraction(0)
-
-    def advance(new_totals: list[int]) -> list[int]:
-        counts = [max(0, new - old) for new, old in zip(new_totals, totals, strict=True)]
-        totals[:] = [old + count for old, count in zip(totals, counts, strict=True)]
-        return counts
-
-    for frame in frames:
-        if previous is not None:
-            interval = frame.time - previous.time
-            middle = (previous.time + frame.time) / 2
-            counts = advance([math.floor(middle * rate) + 1 for rate in rates])
-            if any(counts):
-                yield previous, counts
-        previous = frame
-    if previous is not None:
-        end = previous.time + previous.duration
-        # The last frame may be shown for seconds, which says nothing about the precision of the times.
-        frame_s = min(previous.duration, interval or previous.duration)
-        counts = advance([num_sample_times(end, frame_s, rate) for rate in rates])
-        if any(counts):
-            yield previous, counts
-
-
-def frame_filter(fps: Fraction, num_frames: int, rates: Sequence[Fraction]) -> Callable[[Fraction], bool]:
-    """Return a function that tells from a frame's time whether `nearest_frames` will select the frame.
-
-    Args:
-        fps: constant frame rate of the video.
-        num_frames: frames of the video.
-        rates: samples per second.
-    """
-
-    def samples_before(index: int, rate: Fraction) -> int:
-        """Count the samples of the frames before this one."""
-        if index <= 0:
-            return 0
-        if index >= num_frames:
-            return num_sample_times(num_frames / fps, 1 / fps, rate)
-        return math.floor((2 * index - 1) / (2 * fps) * rate) + 1
-
-    def is_frame_needed(time: Fraction) -> bool:
-        index = round(time * fps)
-        return any(samples_before(index + 1, rate) > samples_before(index, rate) for rate in rates)
-
-    return is_frame_needed
-
-
 def read_windows(
     sources: Sequence[VideoSource],
     extractors: Sequence[Extractor],
@@ -312,12 +238,21 @@ class _WindowStream:
 def _windows_of_video(
     video_index: int, windows: WindowGenerator, streams: dict[int, _WindowStream]
 ) -> Iterator[Window | EndOfVideo]:
-    """Yield the windows of one video, then how it ended. An error rejects this video only."""
+    """Yield the windows of one video, then how it ended. Whatever its decoder raises rejects this video only.
+
+    Raises:
+        PipelineError: no video can be read, because ffmpeg is too old.
+    """
     duration, rejection = 0.0, None
     try:
         duration = yield from windows
     except (DecodeError, OSError) as error:
         rejection = Rejection(_reason(error), str(error))
+    except PipelineError:
+        raise
+    except Exception as error:
+        logging.debug("unexpected error of a decoder", exc_info=True)
+        rejection = Rejection("decode_error", f"the decoder failed ({type(error).__name__}: {error})")
     for index, stream in streams.items():
         cutter = stream.cutter
         empty = None if cutter.num_windows else Rejection("unreadable", "no frame or sample could be decoded")
@@ -331,7 +266,7 @@ def _reason(error: DecodeError | OSError) -> str:
 def _decode(source: VideoSource, rates: Sequence[Fraction], threads: int, timeout_s: float) -> Iterator[TimedFrame]:
     reencoded = source.reencoded
     if reencoded is None:
-        return iter_frames(source.path, threads=threads, timeout_s=timeout_s)
+        return hold_frames(iter_frames(source.path, threads=threads, timeout_s=timeout_s), REENCODED_FPS)
     is_needed = frame_filter(rate_as_fraction(reencoded.fps), reencoded.frames, rates)
     return iter_needed_frames(source.path, is_needed, threads=threads)
 

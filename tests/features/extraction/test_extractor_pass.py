@@ -1,8 +1,9 @@
 """One pass gives every extractor the windows that it would get alone, whatever the batches and the format."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from helpers.extraction import (
     record_decoded_files,
     write_encoder,
 )
+from helpers.films import write_film
 from helpers.video_corpus import counting_frames, write_h264, write_video_shard
 from helpers.video_files import write_video
 
@@ -33,7 +35,7 @@ from pipeline.features.store import FeatureStore
 from pipeline.video.encode import reencode_video
 from pipeline.video.ffmpeg import find_ffmpeg
 from pipeline.video.shard import ReencodedVideo, ReencodedVideos
-from pipeline.video.stream import iter_frames
+from pipeline.video.stream import TimedFrame, iter_frames
 
 
 @pytest.fixture
@@ -152,6 +154,31 @@ def test_sound_is_cut_into_windows(tmp_path: Path) -> None:
         assert sound.duration == pytest.approx(3, abs=0.1)
         np.testing.assert_allclose(sound.rows[:4], 1 / 128, rtol=0.1)  # ffmpeg's sine has an amplitude of 1/8
     assert results["loud"][0].rows.shape == results["mute"][0].rows.shape == (6, 5)
+
+
+def test_damaged_sound_costs_no_feature_of_the_frames(tmp_path: Path) -> None:
+    write_film(tmp_path / "v.mkv", audio=("-c:a", "flac"), options=("-bsf:a", "noise=50"))
+    frames, sound = extract_all([Brightness("b", 10.0, 5, 5), Loudness()], [VideoSource("v", tmp_path / "v.mkv")])["v"]
+    assert frames.rows.shape == (4, 5)
+    assert sound.reason == "decode_error"
+    assert "v.mkv" in sound.detail
+
+
+def test_whatever_a_decoder_raises_costs_its_video_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        write_film(tmp_path / f"{name}.mkv")
+
+    def failing(path: Path, **options: Any) -> Iterator[TimedFrame]:
+        for index, frame in enumerate(iter_frames(path, **options)):
+            if path.stem == "a" and index == 20:
+                raise ZeroDivisionError("of the decoder")
+            yield frame
+
+    monkeypatch.setattr("pipeline.features.extraction.windows.iter_frames", failing)
+    results = extract_all([Brightness("b", 10.0, 5, 5)], find_sources([tmp_path]))
+    assert results["a"][0].reason == "decode_error"
+    assert "ZeroDivisionError" in results["a"][0].detail
+    assert results["b"][0].rows.shape == (4, 5)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Frames are sampled by time: the nearest one to each sample time, while the frames stream."""
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,18 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.features.extraction.windows import frame_filter, nearest_frames, num_sample_times, rate_as_fraction
+from pipeline.features.extraction.frame_sampling import (
+    frame_filter,
+    hold_frames,
+    nearest_frames,
+    num_sample_times,
+    rate_as_fraction,
+)
 from pipeline.video.stream import TimedFrame
 
 RATES = st.sampled_from([1.0, 7.5, 12.0, 15.0, 24.0, 25.0, 29.97002997, 30.0, 50.0])
 
 
 def frames_at(times: list[Fraction]) -> list[TimedFrame]:
-    """Frames that last until the next one; the last frame lasts as long as the one before it."""
+    """Frames that show their number and last until the next one; the last one lasts as long as the one before it."""
     durations = [after - time for time, after in pairwise(times)]
     durations += durations[-1:] or [Fraction(1, 30)]
-    image = np.zeros((2, 2, 3), np.uint8)
-    return [TimedFrame(time, duration, lambda: image) for time, duration in zip(times, durations, strict=True)]
+    return [
+        TimedFrame(time, duration, partial(np.full, (2, 2, 3), number, np.uint8))
+        for number, (time, duration) in enumerate(zip(times, durations, strict=True))
+    ]
 
 
 def sampled_times(frames: list[TimedFrame], rate: Fraction) -> list[Fraction]:
@@ -55,6 +65,25 @@ def test_nearest_frames_of_variable_rate_videos(gaps: list[int], rate: float) ->
     count = num_sample_times(frames[-1].time + frames[-1].duration, frames[-1].duration, rate_as_fraction(rate))
     expected = [min(times, key=lambda time: (abs(time - k / rate_as_fraction(rate)), time)) for k in range(count)]
     assert sampled_times(frames, rate_as_fraction(rate)) == expected
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=40), st.sampled_from([24, 25, 30]))
+def test_hold_frames_rounds_times_and_repeats_frames_as_reencoding_does(gaps: list[int], rate: int) -> None:
+    times = [Fraction(sum(gaps[:index]), 1000) for index in range(1, len(gaps) + 1)]
+    frames, fps = frames_at(times), Fraction(rate)
+    starts = [math.floor(time * fps + Fraction(1, 2)) for time in times]
+    count = max(1, math.floor((frames[-1].time + frames[-1].duration) * fps + Fraction(1, 2)))
+    held = list(hold_frames(frames, fps))
+    assert [frame.time for frame in held] == [index / fps for index in range(count)]
+    assert {frame.duration for frame in held} == {1 / fps}
+    for index, frame in enumerate(held):
+        expected = max((number for number, start in enumerate(starts) if start <= index), default=0)
+        assert int(frame.to_rgb()[0, 0, 0]) == expected
+
+
+def test_a_frame_that_goes_back_in_time_replaces_the_one_before_it() -> None:
+    frames = frames_at([Fraction(number, 30) for number in (0, 1, 2, 3, 2, 3, 4)])
+    assert [int(frame.to_rgb()[0, 0, 0]) for frame in hold_frames(frames, Fraction(30))] == [0, 1, 2, 5, 6]
 
 
 def test_times_in_milliseconds_give_no_extra_sample() -> None:
