@@ -36,7 +36,7 @@ from pipeline.encoders.clip_reader import num_clip_frames
 from pipeline.encoders.losses import NumLabels
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.pretrained import PretrainedEncoder
-from pipeline.features.extraction.extractor_pass import ExtractedRows, extract_features
+from pipeline.features.extraction.extractor_pass import ExtractedVideoFeature, extract_features
 from pipeline.features.extraction.frame_sampling import frame_filter, rate_as_fraction
 from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.networks.base import Extractor
@@ -126,7 +126,7 @@ def extract_in_one_pass(
     """Extract the features of all videos in one pass, as re-encoded or as raw videos."""
     sources = [VideoSource(video.video, video.path, None if raw else video) for video in videos]
     results = extract_features(sources, [extractor], batch_size=BATCH, device=resolve_device("auto"), threads=threads)
-    return [features.rows for _, [features] in results if isinstance(features, ExtractedRows)]
+    return [features.rows for _, [features] in results if isinstance(features, ExtractedVideoFeature)]
 
 
 def count_rows(features: Features) -> int:
@@ -178,7 +178,7 @@ def print_peak_memory(path: Path, threads: int) -> None:
         [VideoSource("hour", path)], [extractor], batch_size=BATCH, device=device, threads=threads
     )
     [(_, [features])] = results
-    if not isinstance(features, ExtractedRows):
+    if not isinstance(features, ExtractedVideoFeature):
         raise SystemExit(f"{path}: {features}")
     # Linux counts in units of 1024 bytes.
     print(len(features.rows), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)

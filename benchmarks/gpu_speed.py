@@ -23,7 +23,7 @@ from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.r2plus1d import build_encoder
 from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
-from pipeline.features.extraction.extractor_pass import ExtractedRows, extract_features
+from pipeline.features.extraction.extractor_pass import ExtractedVideoFeature, extract_features
 from pipeline.features.extraction.sources import VideoSource, find_sources
 from pipeline.features.networks.base import Extractor
 from pipeline.training.precision import autocast, to_device_inplace
@@ -264,7 +264,7 @@ def _copies(path: Path, num_frames: int, count: int) -> list[VideoSource]:
 def _run_pass(sources: Sequence[VideoSource], extractor: Extractor, device: torch.device, threads: int) -> int:
     """Extract the features of all videos; return the number of feature rows."""
     results = extract_features(sources, [extractor], batch_size=32, device=device, threads=threads)
-    return sum(len(item.rows) for _, items in results for item in items if isinstance(item, ExtractedRows))
+    return sum(len(item.rows) for _, items in results for item in items if isinstance(item, ExtractedVideoFeature))
 
 
 def _extractor_rows(setting: Setting, name: str, spec: ExtractorSpec) -> Iterator[Row]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.encoders.clip_loader import ClipLoader
 from pipeline.encoders.clip_reader import ClipReader
-from pipeline.encoders.clip_transforms import MEAN, STD, central_crop
+from pipeline.encoders.clip_transforms import MEAN, STD, central_crop_offset
 from pipeline.encoders.sampling import ClipSample
 from pipeline.training.device import resolve_device
 from pipeline.video.shard import ReencodedVideo
@@ -101,7 +101,7 @@ class TspDataset(Dataset[torch.Tensor]):
         video = functional.interpolate(video, size=(clip.height, clip.width), mode="bilinear", align_corners=False)
         video = video.flip(3) if self.flip and index % 2 else video
         mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-        top, left = central_crop(clip, (clip.height, clip.width))
+        top, left = central_crop_offset(clip, (clip.height, clip.width))
         return ((video - mean) / std)[:, :, top : top + clip.crop, left : left + clip.crop].permute(1, 0, 2, 3)
 
     def _read(self, start: float, end: float) -> np.ndarray:
@@ -132,7 +132,7 @@ def loader_run(path: Path, frames: int, size: tuple[int, int], starts: list[int]
     device = resolve_device("auto")
     video = ReencodedVideo(path.stem, frames, float(FPS), size[1], size[0], False, path=path)
     loader = ClipLoader(ClipReader({video.video: video}, CLIP), CLIP, device, workers)
-    top, left = central_crop(CLIP, CLIP.resized(*size))
+    top, left = central_crop_offset(CLIP, CLIP.resized(*size))
     samples = [ClipSample(video.video, start, 0, None, top, left, index % 2 == 1) for index, start in enumerate(starts)]
 
     def run() -> int:

@@ -74,7 +74,7 @@ class Clock:
         return time.perf_counter()
 
 
-class RecordingMeteor(MeteorScorer):
+class PairRecordingMeteor(MeteorScorer):
     """Records the pairs that METEOR scores.
 
     Args:
@@ -147,8 +147,8 @@ def main() -> None:
     clock = Clock(device)
 
     with Meteor() as meteor, JarMeteor() as jar:
-        tokenizer = RewardTokenizer.comparing_words(CaptionScorer(meteor.score, tokenize, vocabulary, sentences))
-        recorder = RecordingMeteor(meteor)
+        tokenizer = RewardTokenizer.from_words(CaptionScorer(meteor.score, tokenize, vocabulary, sentences))
+        recorder = PairRecordingMeteor(meteor)
         reward = RewardFunction(tokenizer, RewardWeights(), recorder, sentences)
         jar.score([("a", "a")])
         difference = 0.0

@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     draw_comparison(result, args.output.with_suffix(".png"))
     write_json(args.output, {**result, **describe_origins(datasets, config)})
-    computation.finish()
+    computation.keep_outputs()
     print(comparison_markdown(result))
     log.info("%s: %d systems, %d datasets", args.output, len(result["systems"]), len(datasets))
     return 0

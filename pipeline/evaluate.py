@@ -196,7 +196,7 @@ def evaluate_dataset(
     if computation.restore():
         return
     write_result(output, score_dataset(settings, corpus, videos, sets, split))
-    computation.finish()
+    computation.keep_outputs()
 
 
 @dataclass(frozen=True)

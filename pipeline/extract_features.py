@@ -105,7 +105,7 @@ def import_shard(
     if raw_videos:
         raise PipelineError(
             f"--videos {raw_videos[0]}: importing a file needs the manifest of a re-encoded shard (manifest.json); for "
-            "other videos use sa-tsp store import"
+            "other videos use sa-tsp exchange import"
         )
     path, grid = Path(settings.file), ClipGrid(settings.fps, settings.frames, settings.stride)
     is_file = path.is_file()
@@ -132,7 +132,7 @@ def import_shard(
         logging.info("%s: %d videos, %d of them without features", path, len(durations), len(reader.rejects))
         write_features(manifest, items, dim=dim, grid=grid, metadata=metadata, shards=num_shards(videos))
         reader.write_rejects(manifest, durations)
-    computation.finish()
+    computation.keep_outputs()
 
 
 if __name__ == "__main__":

@@ -149,8 +149,8 @@ def reward_tokenizer(
         sentences: the sentences of all training events.
     """
     if config.reward_strings == "words":
-        return RewardTokenizer.comparing_words(scorer)
-    return RewardTokenizer.comparing_ids(bundle.vocabulary, sentences, bundle.captioner.sizes.max_words)
+        return RewardTokenizer.from_words(scorer)
+    return RewardTokenizer.from_ids(bundle.vocabulary, sentences, bundle.captioner.sizes.max_words)
 
 
 @command
@@ -195,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
         **rehearsal_note(config.steps_per_epoch),
     }
     save_captioner(args.output, bundle.captioner, bundle.vocabulary_path, selected, metadata)
-    computation.finish()
+    computation.keep_outputs()
     checkpoints.clear()
     return 0
 

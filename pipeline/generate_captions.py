@@ -178,7 +178,7 @@ def main(argv: list[str] | None = None) -> int:
             "external_data": external_data_statement(features.manifests),
         },
     )
-    computation.finish()
+    computation.keep_outputs()
     return 0
 
 

@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     if computation.restore():
         return 0
     make_demo(config, args.output)
-    computation.finish()
+    computation.keep_outputs()
     return 0
 
 

@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
         write_json(args.vocabulary, {"min_count": config.min_count, "words": vocabulary})
     if args.idf:
         write_json(args.idf, {"sentences": len(sentences), "idf": inverse_document_frequency(sentences)})
-    computation.finish()
+    computation.keep_outputs()
     kinds = Counter(concept["pos"] for concept in concepts)
     summary = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
     logging.info("%d sentences, %d concepts: %s", len(sentences), len(concepts), summary)

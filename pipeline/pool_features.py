@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     if computation.restore():
         return 0
     write_pooled(args.output, pool_videos(features, config), {"feature": args.feature})
-    computation.finish()
+    computation.keep_outputs()
     logging.info("%s: %d videos", STAGE, len(features.videos))
     return 0
 

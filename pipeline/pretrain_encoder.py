@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     machine = device_summary(device, group.world_size)
     summary = TrainingSummary(seconds, machine, [*data.unused, *loader.rejects()])
     write_encoder(args.output, args.name, model, config, data, best, summary)
-    computation.finish()
+    computation.keep_outputs()
     checkpoints.clear()
     return 0
 

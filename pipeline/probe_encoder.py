@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         **score_probes(train, test, len(corpus.labels), concepts, config),
     }
     write_json(args.output, scores)
-    computation.finish()
+    computation.keep_outputs()
     logging.info("%s action: %s", args.feature, scores["action"])
     logging.info("%s region: %s", args.feature, scores["region"])
     logging.info("%s concepts: %s", args.feature, scores["concepts"]["all"])

@@ -48,7 +48,7 @@ def write_ground_truth(settings: GroundTruthProposalSettings, corpus_manifest: P
     if not proposals:
         raise PipelineError(f"{corpus_manifest}: no video that has a file has captions; there are no events to propose")
     write_proposals(output, proposals, {"used": False, "details": ""})
-    computation.finish()
+    computation.keep_outputs()
 
 
 def write_from_file(settings: FileProposalSettings, corpus_manifest: Path, output: Path) -> None:
@@ -70,7 +70,7 @@ def write_from_file(settings: FileProposalSettings, corpus_manifest: Path, outpu
     table = output.with_name(f"{output.stem}.rejects.parquet")
     write_rows(table, rejects, RejectedVideo)
     write_proposals(output, proposals, {"used": True, "details": f"proposals {path.name}, made elsewhere"})
-    computation.finish([table])
+    computation.keep_outputs([table])
 
 
 def write_learned(
@@ -95,7 +95,7 @@ def write_learned(
     inputs = ProposerInputs(FeatureCache(features, limit_gb=0.0))
     proposals = propose(bundle.proposer, inputs, sorted(features.videos), settings, bundle.settings.batch_size)
     write_proposals(output, proposals, external_data_statement(features.manifests))
-    computation.finish()
+    computation.keep_outputs()
 
 
 @command

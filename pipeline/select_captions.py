@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     lexicon = ConceptLexicon.read(args.concepts, args.idf)
     ensemble = select_captions(members, lexicon, config.criteria, names=names if config.explain else None)
     write_json(args.output, ensemble.submission)
-    computation.finish()
+    computation.keep_outputs()
     log_selection(ensemble, names)
     return 0
 

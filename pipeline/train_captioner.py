@@ -163,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
         **rehearsal_note(entry.steps_per_epoch),
     }
     save_captioner(args.output, captioner, args.vocabulary, selected, metadata)
-    computation.finish()
+    computation.keep_outputs()
     checkpoints.clear()
     return 0
 

@@ -50,7 +50,7 @@ def train(settings: ProposerSettings, corpus_manifest: Path, folder: Path, state
     cache = FeatureCache(features, settings.cache_gb)
     proposer, checkpoint = fit_proposer(settings, corpus, cache, checkpoints, output.with_name(METRICS))
     save_proposer(output, proposer, settings, features, checkpoint)
-    computation.finish()
+    computation.keep_outputs()
     checkpoints.clear()
     logging.info("%s: %s, epoch %d", output, settings.kind, checkpoint.epoch)
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.demo.motions import MOTIONS
 from pipeline.make_demo import main
-from pipeline.provenance.computation import FINISHED
+from pipeline.provenance.computation import KEPT_FOLDER
 from pipeline.provenance.manifest import Manifest, read_manifest
 from pipeline.video.decode import read_contents
 
@@ -39,7 +39,7 @@ def test_make_demo_lists_every_file_in_the_manifest(demo: Manifest) -> None:
         demo.file(name)
     assert {path.name for path in folder.iterdir()} == {
         *files,
-        FINISHED,
+        KEPT_FOLDER,
         "videos",
         "manifest.json",
         *(f"{name}.provenance.json" for name in ("manifest", "activity_net.v1-3", "train", "val_1", "val_2")),

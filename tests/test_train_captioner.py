@@ -23,7 +23,7 @@ from pipeline.captioning.decoding import Greedy
 from pipeline.captioning.event_sequences import annotated_sequences, sentences_of
 from pipeline.captioning.shared_training import CaptionerTrainer
 from pipeline.captioning.streams import StreamCache
-from pipeline.commands.store import main as exchange
+from pipeline.commands.exchange import main as exchange
 from pipeline.config.captioners import CAPTIONERS, EventLstmSettings
 from pipeline.config.train_captioner import CaptionerEntry
 from pipeline.datasets.corpus import Corpus

@@ -33,13 +33,13 @@ class RewardTokenizer:
     references: Mapping[str, str]
 
     @classmethod
-    def comparing_words(cls, scorer: CaptionScorer) -> "RewardTokenizer":
+    def from_words(cls, scorer: CaptionScorer) -> "RewardTokenizer":
         """Use the words, tokenized as the official evaluator does."""
         references = {sentence: f"{tokens} {EOS_TOKEN}".strip() for sentence, tokens in scorer.references.items()}
         return cls((EOS_TOKEN, *[""] * (NUM_SPECIAL - 1), *scorer.words), references)
 
     @classmethod
-    def comparing_ids(cls, vocabulary: Vocabulary, sentences: Sequence[str], max_words: int) -> "RewardTokenizer":
+    def from_ids(cls, vocabulary: Vocabulary, sentences: Sequence[str], max_words: int) -> "RewardTokenizer":
         """Use the ids as numbers, EOS as 0, sentences truncated to `max_words` words: only equal words match.
 
         The reference implementation of Wang et al. (2020) rewards such texts.

@@ -113,7 +113,7 @@ def stack_clips(clips: Sequence[Float[Tensor, "frames crop crop 3"]]) -> Float[T
     return torch.stack(list(clips)).permute(0, 4, 1, 2, 3)
 
 
-def central_crop(clip: ClipGeometry, size: tuple[int, int]) -> tuple[int, int]:
+def central_crop_offset(clip: ClipGeometry, size: tuple[int, int]) -> tuple[int, int]:
     """Return the first row and column of the central crop; halves are rounded as in torchvision's CenterCrop.
 
     Args:

@@ -14,7 +14,7 @@ from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.datasets.concepts import Concept
 from pipeline.datasets.corpus import ActionSegment, CaptionedEvent
 from pipeline.datasets.text import split_words
-from pipeline.encoders.clip_transforms import central_crop
+from pipeline.encoders.clip_transforms import central_crop_offset
 
 BACKGROUND, FOREGROUND = 0, 1
 """Temporal regions, numbered as in TSP (Section 3.3)."""
@@ -225,7 +225,9 @@ class ClipSampler:
         """Return clips with central crops, evenly spaced from each segment's start to its end (one: its middle)."""
         positions = np.linspace(0.0, 1.0, per_segment) if per_segment > 1 else np.array([0.5])
         return [
-            self._sample(segment, float(position), *central_crop(self.clip, self.sizes[segment.video]), flip=False)
+            self._sample(
+                segment, float(position), *central_crop_offset(self.clip, self.sizes[segment.video]), flip=False
+            )
             for segment in segments
             for position in positions
         ]

@@ -161,7 +161,7 @@ class EncoderTrainer:
             self.optimizer.zero_grad(set_to_none=True)
             for index, batch in enumerate(itertools.islice(batches, len(of_rank[number]))):
                 self._accumulate_gradients(batch, metrics, len(microbatches), update_bn=self._is_first(index))
-            self.group.all_reduce_gradients(self.model.parameters())
+            self.group.sum_gradients(self.model.parameters())
             self.optimizer.step()
             progress.step()
             if mid_epoch and (number + 1) % config.save_every == 0:

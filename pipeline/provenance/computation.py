@@ -1,7 +1,7 @@
 """Computations: what a stage has finished is published again, not computed again.
 
 Snakemake deletes the declared outputs of a job before it runs the job again: after an interrupted run, with
-`--forcerun`, after a touched file. So a stage keeps each declared output a second time, in the folder `.finished`
+`--forcerun`, after a touched file. So a stage keeps each declared output a second time, in the folder `.kept`
 beside it, which no rule declares. There, `<stem>.computation.json` holds what decides the result: stage, code hash,
 settings, inputs, arguments. A stage that starts with the same restores its outputs, and ends.
 
@@ -22,7 +22,7 @@ from pipeline.provenance.code_hash import code_hash
 from pipeline.provenance.manifest import MANIFEST, read_manifest
 from pipeline.provenance.record import build_record, record_path
 
-FINISHED = ".finished"
+KEPT_FOLDER = ".kept"
 """Folder of the kept outputs, beside the outputs."""
 
 
@@ -80,7 +80,7 @@ class Computation:
         if publish:
             for output in self._outputs:
                 write_json(record_path(output), entry["records"][self._name(output)])
-                link_or_copy(finished_path(output), output)
+                link_or_copy(kept_output_path(output), output)
             finished = entry["records"][self._name(self._outputs[0])]["finished"]
             logging.info(
                 "%s: finished at %s; published again; to compute it again, delete %s",
@@ -88,7 +88,7 @@ class Computation:
             )
         return True
 
-    def finish(self, files: Sequence[Path] = ()) -> None:
+    def keep_outputs(self, files: Sequence[Path] = ()) -> None:
         """Write the provenance records, and keep the outputs, which must be written before.
 
         Args:
@@ -102,9 +102,9 @@ class Computation:
         for output in self._outputs:
             record = build_record(output, self._stage, self._section, self._inputs)
             write_json(record_path(output), record)
-            link_or_copy(output, finished_path(output))
+            link_or_copy(output, kept_output_path(output))
             records[self._name(output)] = record
-            digests[finished_path(output)] = sha256(output)
+            digests[kept_output_path(output)] = sha256(output)
             if output.name == MANIFEST:
                 listed = read_manifest(output).files
                 digests |= {output.parent / name: file["sha256"] for name, file in listed.items()}
@@ -124,11 +124,11 @@ class Computation:
 
 def computation_path(output: Path) -> Path:
     """Return the path of the file that says which computation an output was kept for."""
-    return output.parent / FINISHED / f"{output.stem}.computation.json"
+    return output.parent / KEPT_FOLDER / f"{output.stem}.computation.json"
 
 
 def read_entry(output: Path) -> dict[str, Any] | None:
-    """Return what `Computation.finish` wrote beside an output; None if it did not, or if the file is damaged.
+    """Return what `Computation.keep_outputs` wrote beside an output; None if it did not, or if the file is damaged.
 
     Args:
         output: the first output of a computation.
@@ -151,9 +151,9 @@ def read_entry(output: Path) -> dict[str, Any] | None:
     return entry
 
 
-def finished_path(output: Path) -> Path:
+def kept_output_path(output: Path) -> Path:
     """Return the path under which a finished output is kept."""
-    return output.parent / FINISHED / output.name
+    return output.parent / KEPT_FOLDER / output.name
 
 
 def _hash_input(path: Path) -> str:

@@ -32,7 +32,7 @@ class ProcessGroup:
         """Whether this process is the one that writes."""
         return self.rank == 0
 
-    def all_reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Sum the gradients over all processes, in one flat buffer; a missing gradient counts as zero."""
         if self.world_size == 1:
             return

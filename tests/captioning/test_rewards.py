@@ -25,9 +25,7 @@ def meteor() -> Iterator[Meteor]:
 
 
 def word_tokenizer() -> RewardTokenizer:
-    return RewardTokenizer.comparing_words(
-        CaptionScorer(FakeMeteor().score, fake_tokenize, VOCABULARY, [SENTENCE, OTHER])
-    )
+    return RewardTokenizer.from_words(CaptionScorer(FakeMeteor().score, fake_tokenize, VOCABULARY, [SENTENCE, OTHER]))
 
 
 def test_reward_tokenizer_comparing_words_adds_a_token_for_eos() -> None:
@@ -41,11 +39,11 @@ def test_reward_tokenizer_leaves_no_gap_for_a_word_without_tokens() -> None:
     scorer = CaptionScorer(
         FakeMeteor().score, lambda texts: ["" if text == "(" else text for text in texts], VOCABULARY, [SENTENCE]
     )
-    assert RewardTokenizer.comparing_words(scorer).caption_text([A, BRACKET, BALL, EOS]) == f"a ball {EOS_TOKEN}"
+    assert RewardTokenizer.from_words(scorer).caption_text([A, BRACKET, BALL, EOS]) == f"a ball {EOS_TOKEN}"
 
 
 def test_reward_tokenizer_comparing_ids_is_that_of_the_reference_implementation() -> None:
-    tokenizer = RewardTokenizer.comparing_ids(VOCABULARY, [SENTENCE, OTHER], 2)
+    tokenizer = RewardTokenizer.from_ids(VOCABULARY, [SENTENCE, OTHER], 2)
     assert tokenizer.caption_text([A, ROLLS, EOS]) == "2 4 0"
     assert tokenizer.references == {SENTENCE: "2 3 0", OTHER: "2 1 0"}, "truncated to two words; 1 is the unknown word"
 
@@ -68,7 +66,7 @@ def test_reward_of_words_knows_stems_and_that_of_indices_does_not(meteor: Meteor
     captions = [[A, BALL, word, EOS] for word in (ROLLS, ROLL, WITH)]
     same, stem, other = rewards(word_tokenizer(), RewardWeights(), meteor, *captions)
     assert same > stem > other
-    tokenizer = RewardTokenizer.comparing_ids(VOCABULARY, [SENTENCE], 9)
+    tokenizer = RewardTokenizer.from_ids(VOCABULARY, [SENTENCE], 9)
     same, stem, other = rewards(tokenizer, RewardWeights(), meteor, *captions)
     assert same > stem == other
 

@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from pipeline.config.clip_geometry import ClipGeometry
-from pipeline.encoders.clip_transforms import MEAN, STD, central_crop, stack_clips, transform_batch, transform_clip
+from pipeline.encoders.clip_transforms import (
+    MEAN,
+    STD,
+    central_crop_offset,
+    stack_clips,
+    transform_batch,
+    transform_clip,
+)
 from pipeline.encoders.torchvision_shim import import_torchvision
 
 CLIP = ClipGeometry()
@@ -26,7 +33,7 @@ def test_transform_clip_equals_tsps_sequence_of_transforms(height: int, width: i
     video = torch.nn.functional.interpolate(video, (128, 171), mode="bilinear", align_corners=False)
     video = transforms.center_crop(transforms.normalize(video, MEAN, STD), [112, 112])
     expected = (video.flip(3) if flip else video).permute(0, 2, 3, 1)
-    pixels = transform_clip(frames, CLIP, central_crop(CLIP, (128, 171)), flip=flip)
+    pixels = transform_clip(frames, CLIP, central_crop_offset(CLIP, (128, 171)), flip=flip)
     torch.testing.assert_close(pixels, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -38,7 +45,7 @@ def test_transform_clip_crops_at_the_given_position() -> None:
 
 
 def test_central_crop_of_the_published_geometry() -> None:
-    assert central_crop(CLIP, CLIP.resized(240, 320)) == (8, 30)
+    assert central_crop_offset(CLIP, CLIP.resized(240, 320)) == (8, 30)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +62,7 @@ def test_central_crop_of_the_published_geometry() -> None:
 def test_short_side_keeps_the_aspect_ratio_as_in_the_paper(size: tuple, resized: tuple, crop: tuple) -> None:
     clip = ClipGeometry(resize="short_side")
     assert clip.resized(*size) == resized
-    assert central_crop(clip, resized) == crop
+    assert central_crop_offset(clip, resized) == crop
     transforms = import_torchvision("torchvision.transforms.functional")
     frames = noise(*size)
     planes = frames.permute(0, 3, 1, 2).float()

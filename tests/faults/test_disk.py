@@ -10,7 +10,7 @@ from helpers.kill_runner import Case, contents
 from helpers.stage_cases import case_of
 
 from pipeline.errors import PipelineError
-from pipeline.provenance.computation import FINISHED
+from pipeline.provenance.computation import KEPT_FOLDER
 from pipeline.training.checkpoints import CheckpointManager
 
 WRITING = [
@@ -52,7 +52,7 @@ def test_a_full_or_read_only_disk_is_an_error_and_the_rerun_succeeds(
     case = case_of(run_copy, stage)
     roomy, small = move_outputs(case, "roomy"), move_outputs(case, "small")
     assert run(roomy) == 0
-    files = (path for path in Path("roomy").rglob("*") if path.is_file() and FINISHED not in path.parts)
+    files = (path for path in Path("roomy").rglob("*") if path.is_file() and KEPT_FOLDER not in path.parts)
     needed = sum(path.stat().st_size for path in files)
     capsys.readouterr()
     with mount_small_disk(Path("small"), 4096, "ro"):

@@ -17,7 +17,7 @@ from helpers.kill_runner import Case
 from helpers.measurements import Measurements
 from helpers.stage_cases import CASES, case_of
 
-from pipeline.provenance.computation import FINISHED
+from pipeline.provenance.computation import KEPT_FOLDER
 from pipeline.provenance.record import read_record
 from pipeline.provenance.settings import command_arguments
 
@@ -174,7 +174,7 @@ def test_a_deleted_output_is_published_again_and_nothing_is_computed(
 
 
 def test_arguments_that_decide_a_result_belong_to_the_computation(finished_run: Path) -> None:
-    files = sorted((finished_run / "results").rglob(f"{FINISHED}/*.computation.json"))
+    files = sorted((finished_run / "results").rglob(f"{KEPT_FOLDER}/*.computation.json"))
     assert len(files) > 10
     for file in files:
         output = file.parent.parent / file.name.replace(".computation.json", ".json")

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from pipeline.commands.store import main
+from pipeline.commands.exchange import main
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
 from pipeline.features.combined import CombinedFeatures

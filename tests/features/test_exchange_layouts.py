@@ -12,7 +12,7 @@ from helpers.feature_files import GRID, random_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.commands.store import main
+from pipeline.commands.exchange import main
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.features.store import FeatureStore
 from pipeline.io.tables import read_rows

@@ -19,7 +19,7 @@ from pipeline.datasets.corpus import RejectedVideo
 from pipeline.encoders.losses import NumLabels
 from pipeline.encoders.model import PretrainingModel, write_model
 from pipeline.extract_features import main
-from pipeline.features.extraction.extractor_pass import ExtractedRows, extract_features
+from pipeline.features.extraction.extractor_pass import ExtractedVideoFeature, extract_features
 from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.networks.base import Extractor, NetworkExtractor, build_extractor
 from pipeline.features.time_grid import ClipGrid
@@ -104,7 +104,7 @@ def extract_all(
 def extract_rows(extractor: Extractor, sources: Sequence[VideoSource], **options: Any) -> dict[str, np.ndarray]:
     """Return the feature rows of each video; no video may be rejected."""
     results = {video: result for video, [result] in extract_all([extractor], sources, **options).items()}
-    assert all(isinstance(result, ExtractedRows) for result in results.values()), results
+    assert all(isinstance(result, ExtractedVideoFeature) for result in results.values()), results
     return {video: result.rows for video, result in results.items()}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from helpers.kill_runner import Case, Result
 from pipeline.config.load import stages
-from pipeline.provenance.computation import computation_path, finished_path
+from pipeline.provenance.computation import computation_path, kept_output_path
 from pipeline.provenance.record import record_path
 
 DEMO = "results/demo"
@@ -59,7 +59,7 @@ def make_case(run: Path, stage: str, output: str) -> Case:
     if Path(output).name in OWN_FOLDER:
         leaves = [str(Path(output).parent)]
     else:
-        paths = [file for path in map(Path, declared) for file in (path, record_path(path), finished_path(path))]
+        paths = [file for path in map(Path, declared) for file in (path, record_path(path), kept_output_path(path))]
         leaves = [str(path) for path in (*paths, computation_path(Path(output)))]
     if "--state" in words:
         leaves.append(words[words.index("--state") + 1])

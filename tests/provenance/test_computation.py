@@ -13,7 +13,7 @@ import pytest
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.config.reencode import Reencode
 from pipeline.provenance import computation as module
-from pipeline.provenance.computation import FINISHED, Computation, computation_path, finished_path
+from pipeline.provenance.computation import KEPT_FOLDER, Computation, computation_path, kept_output_path
 from pipeline.provenance.manifest import write_manifest
 from pipeline.provenance.record import read_record, record_path
 
@@ -42,7 +42,7 @@ def finish(text: str = "weights", **arguments: str | int | bool) -> bytes:
     """Finish a computation whose data file has some text, and return the bytes of its manifest."""
     write(OUTPUT.with_name("model.bin"), text)
     write_manifest(OUTPUT, [OUTPUT.with_name("model.bin")], {"text": text})
-    compute(**arguments).finish()
+    compute(**arguments).keep_outputs()
     return OUTPUT.read_bytes()
 
 
@@ -67,7 +67,7 @@ def test_a_deleted_output_is_published_again(caplog: pytest.LogCaptureFixture) -
 def test_settings_of_the_machine_decide_nothing() -> None:
     finished = Computation("generate_captions", GenerateCaptions(device="auto"), INPUTS, [OUTPUT])
     write_manifest(OUTPUT, [], {})
-    finished.finish()
+    finished.keep_outputs()
     assert Computation("generate_captions", GenerateCaptions(device="cpu"), INPUTS, [OUTPUT]).restore()
     assert not Computation("generate_captions", GenerateCaptions(beam=3), INPUTS, [OUTPUT]).restore()
 
@@ -111,7 +111,7 @@ def test_a_stage_reports_a_missing_input_itself() -> None:
 
 DAMAGED = {
     "data file": OUTPUT.with_name("model.bin"),
-    "kept output": finished_path(OUTPUT),
+    "kept output": kept_output_path(OUTPUT),
     "computation": computation_path(OUTPUT),
 }
 
@@ -136,7 +136,7 @@ def test_without_hard_links_the_output_is_copied(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os, "link", refuse)
     before = finish()
-    assert finished_path(OUTPUT).stat().st_nlink == 1
+    assert kept_output_path(OUTPUT).stat().st_nlink == 1
     OUTPUT.unlink()
     assert compute().restore()
     assert OUTPUT.read_bytes() == before
@@ -156,7 +156,7 @@ def test_several_outputs_and_unlisted_files_belong_together() -> None:
     extra = Path("a/rejects.parquet")
     for path in (*outputs, extra):
         write(path, f"text of {path}")
-    Computation("reencode", Reencode(), INPUTS, outputs).finish([extra])
+    Computation("reencode", Reencode(), INPUTS, outputs).keep_outputs([extra])
     for path in outputs:
         path.unlink()
     assert Computation("reencode", Reencode(), INPUTS, outputs).restore()
@@ -229,7 +229,7 @@ def test_everything_is_flushed_before_the_computation_counts(monkeypatch: pytest
 
     monkeypatch.setattr(module, "flush", flush)
     finish()
-    names = (OUTPUT.parent / FINISHED).iterdir()
+    names = (OUTPUT.parent / KEPT_FOLDER).iterdir()
     assert set(flushed) == {OUTPUT.with_name("model.bin"), record_path(OUTPUT), *names}
     assert flushed[-1] == computation_path(OUTPUT)
 

@@ -70,7 +70,7 @@ def test_a_missing_output_is_the_only_reason() -> None:
 
 def test_a_missing_output_that_was_finished_before_is_named_so() -> None:
     write_manifest(Path(VIDEO), [], {})
-    Computation("reencode", Reencode(), [], [Path(VIDEO)]).finish()
+    Computation("reencode", Reencode(), [], [Path(VIDEO)]).keep_outputs()
     missing = f"Missing output files: {VIDEO}"
     assert reasons(make_job("reencode", VIDEO, missing, settings={})) == [
         f"missing output, but finished before {VIDEO}"

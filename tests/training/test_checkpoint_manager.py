@@ -164,7 +164,7 @@ def compute(folder: Path, **arguments: int) -> Computation:
 
 def finish(folder: Path, **arguments: int) -> None:
     (folder / "scores.json").write_text("{}")
-    compute(folder, **arguments).finish()
+    compute(folder, **arguments).keep_outputs()
 
 
 def test_open_checkpoints_opens_those_of_a_training_that_is_not_finished(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ FeatureRows = Float[np.ndarray, "_ dim"]
 
 
 @dataclass(frozen=True)
-class ExtractedRows:
+class ExtractedVideoFeature:
     """One feature of one video.
 
     Attributes:
@@ -46,7 +46,7 @@ class ExtractedRows:
     padded: bool = False
 
 
-Result = tuple[VideoSource, list[ExtractedRows | Rejection]]
+Result = tuple[VideoSource, list[ExtractedVideoFeature | Rejection]]
 """A video and, for each extractor in order, its features or why it has none."""
 
 
@@ -216,7 +216,7 @@ class _BatchQueue:
         """Return whether all rows of a video are computed, or the video is rejected."""
         return end.rejection is not None or len(self._rows.get(end.video_index, ())) == end.num_windows
 
-    def pop(self, end: EndOfVideo) -> ExtractedRows | Rejection:
+    def pop(self, end: EndOfVideo) -> ExtractedVideoFeature | Rejection:
         """Return the rows of a video and forget them; forget the windows of a rejected video."""
         rows = self._rows.pop(end.video_index, [])
         if end.rejection is not None:
@@ -224,7 +224,7 @@ class _BatchQueue:
             self._waiting = [(index, window) for index, window in self._waiting if index != end.video_index]
             self._waiting_bytes = sum(window.nbytes for _, window in self._waiting)
             return end.rejection
-        return ExtractedRows(end.duration, np.stack(rows), end.padded)
+        return ExtractedVideoFeature(end.duration, np.stack(rows), end.padded)
 
     def _run_batch(self) -> None:
         try:

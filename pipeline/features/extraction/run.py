@@ -14,7 +14,7 @@ from pipeline.config.extractors import PassSettings, PublishedFeatureSettings
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.encoders.pretrained import read_encoder
 from pipeline.errors import PipelineError
-from pipeline.features.extraction.extractor_pass import ExtractedRows, extract_features
+from pipeline.features.extraction.extractor_pass import ExtractedVideoFeature, extract_features
 from pipeline.features.extraction.quarantine import InProgressMarker, check_in_subprocess
 from pipeline.features.extraction.sources import FileHashes, VideoSource, num_shards
 from pipeline.features.extraction.windows import NO_SOUND, Rejection
@@ -136,7 +136,7 @@ def extract_requested(
         for request, writer in zip(pending, writers, strict=True):
             writer.write(options.tail, num_shards(paths))
             computation = _computation(request, hash_inputs(request), options)
-            computation.finish([request.manifest.with_name(REJECTS)])
+            computation.keep_outputs([request.manifest.with_name(REJECTS)])
             remove_resume_files(request.manifest)
             rejects += [(request.extractor.name, reject) for reject in writer.rejects]
     _print_rejects(rejects)
@@ -184,7 +184,7 @@ def _is_up_to_date(
         return False
     check_up_to_date(manifest, request.section, hash_inputs(request))
     if was_killed:
-        _computation(request, hash_inputs(request), options).finish([manifest.with_name(REJECTS)])
+        _computation(request, hash_inputs(request), options).keep_outputs([manifest.with_name(REJECTS)])
     remove_resume_files(manifest)
     logging.info("%s: up to date, skipped", manifest)
     return True
@@ -264,10 +264,10 @@ class _Extraction:
             digest = self.hashes.of_video(source)
             for writer, result in zip(writers, video_results, strict=True):
                 # Features are useless if the hash of their video, for the provenance, cannot be read.
-                unreadable = isinstance(result, ExtractedRows) and digest is None
+                unreadable = isinstance(result, ExtractedVideoFeature) and digest is None
                 final = Rejection("unreadable", self.hashes.read_error(source)) if unreadable else result
                 writer.add(source, final, digest)
-            durations = (result.duration for result in video_results if isinstance(result, ExtractedRows))
+            durations = (result.duration for result in video_results if isinstance(result, ExtractedVideoFeature))
             seconds += max(durations, default=0.0)
             self._check_rejects(writers)
             progress.step()

@@ -16,7 +16,7 @@ from pipeline.config.base import Settings
 from pipeline.config.extractors import Tail
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
-from pipeline.features.extraction.extractor_pass import ExtractedRows
+from pipeline.features.extraction.extractor_pass import ExtractedVideoFeature
 from pipeline.features.extraction.quarantine import MARKER
 from pipeline.features.extraction.sources import FileHashes, VideoSource
 from pipeline.features.extraction.windows import Rejection
@@ -126,7 +126,7 @@ class FeatureWriter:
         self._entries |= entries
         return True
 
-    def add(self, source: VideoSource, result: ExtractedRows | Rejection, digest: str | None) -> None:
+    def add(self, source: VideoSource, result: ExtractedVideoFeature | Rejection, digest: str | None) -> None:
         """Add the result of one video. NaN or infinite features reject the video.
 
         Args:
@@ -134,7 +134,7 @@ class FeatureWriter:
             result: its features, or why it has none.
             digest: sha256 of its file; None if the file cannot be read.
         """
-        if isinstance(result, ExtractedRows) and not np.isfinite(result.rows).all():
+        if isinstance(result, ExtractedVideoFeature) and not np.isfinite(result.rows).all():
             result = Rejection("not_finite", f"{source.path}: the network returns NaN or infinite features")
         if isinstance(result, Rejection):
             # The duration of a raw video that cannot be read is not known.

@@ -154,7 +154,7 @@ def build_extractor(settings: PublishedFeatureSettings, device: torch.device) ->
     spec = EXTRACTORS[name]
     source = WeightSource(name, "random" if settings.weights == RANDOM else Path(settings.weights))
     if settings.weights != RANDOM:
-        source.require_file(spec.weights)  # report a missing file before building a network
+        source.find_file(spec.weights)  # report a missing file before building a network
     build: Callable[..., BuiltExtractor] = spec.load()
     built = build(BuildContext(source, spec.weights, settings, device), **spec.arguments)
     grid = ClipGrid(**asdict(spec.grid))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.config.extractors import Modality, PublishedFeatureSettings
-from pipeline.encoders.clip_transforms import central_crop, stack_clips, transform_clip
+from pipeline.encoders.clip_transforms import central_crop_offset, stack_clips, transform_clip
 from pipeline.encoders.pretrained import PretrainedEncoder
 from pipeline.encoders.r2plus1d import build_encoder
 from pipeline.encoders.weight_files import load_initial_weights
@@ -64,7 +64,7 @@ def transform_window(
 ) -> Float[Tensor, "frames crop crop 3"]:
     """Resize, centre-crop and normalise a clip, as in validation; large frames a few at a time."""
     height, width = window.shape[1:3]
-    crop = central_crop(clip, clip.resized(height, width))
+    crop = central_crop_offset(clip, clip.resized(height, width))
     chunks = window.split(frames_per_resize(height, width))
     prepared = [transform_clip(chunk, clip, crop, flip=False) for chunk in chunks]
     return torch.cat(prepared) if len(prepared) > 1 else prepared[0]
@@ -82,7 +82,7 @@ def build(context: BuildContext[PublishedFeatureSettings], architecture: str) ->
         encoder = build_encoder(architecture)
     metadata: dict[str, Any] = {"weights": "random", "weights_sha256": None}
     if context.source.location != "random":
-        path = context.source.require_file(context.weights)
+        path = context.source.find_file(context.weights)
         metadata = {"weights": path.name, "weights_sha256": load_initial_weights(path, encoder).sha256}
     metadata |= {"architecture": architecture, "clip": clip.model_dump(mode="json")}
     encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

@@ -44,7 +44,7 @@ class WeightSource:
             torch.manual_seed(derive_seed("extractors", self.extractor))
             yield
 
-    def require_file(self, weights: WeightFile, *, main: bool = True) -> Path:
+    def find_file(self, weights: WeightFile, *, main: bool = True) -> Path:
         """Return the path of a weight file and note it in `files`. `location` must not be `random`.
 
         Raises:
@@ -76,7 +76,7 @@ class WeightSource:
         """
         if self.location == "random":
             return {"weights": "random", "weights_sha256": None}
-        path = self.require_file(weights, main=main)
+        path = self.find_file(weights, main=main)
         return {"weights": path.name, "weights_sha256": load_published_weights(path, network, rename)}
 
 

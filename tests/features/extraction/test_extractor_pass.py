@@ -25,7 +25,7 @@ from helpers.video_files import write_video
 from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.config.reencode import Reencode
 from pipeline.encoders.clip_reader import ClipReader
-from pipeline.encoders.clip_transforms import central_crop, stack_clips, transform_clip
+from pipeline.encoders.clip_transforms import central_crop_offset, stack_clips, transform_clip
 from pipeline.encoders.pretrained import read_encoder
 from pipeline.features.extraction.extractor_pass import extract_features
 from pipeline.features.extraction.sources import VideoSource, find_sources
@@ -51,7 +51,7 @@ def test_rows_are_the_encoders_features_of_the_clips(tmp_path: Path, shard: Path
     clip, videos = pretrained.clip, ReencodedVideos.read([shard]).by_id
     extractor = VideoEncoderExtractor("tiny", pretrained, 3, CPU)
     rows = extract_rows(extractor, find_sources([shard]), batch_size=batch_size)
-    reader, crop = ClipReader(videos, clip), central_crop(clip, (clip.height, clip.width))
+    reader, crop = ClipReader(videos, clip), central_crop_offset(clip, (clip.height, clip.width))
     clips = [
         transform_clip(torch.from_numpy(reader.read("v_b", start)), clip, crop, flip=False)
         for start in range(0, 18 - 4 + 1, 3)

@@ -21,7 +21,7 @@ from helpers.extraction import (
 )
 from helpers.video_corpus import counting_frames, write_h264, write_video_shard
 
-from pipeline.features.extraction.extractor_pass import ExtractedRows
+from pipeline.features.extraction.extractor_pass import ExtractedVideoFeature
 from pipeline.features.extraction.quarantine import MARKER, InProgressMarker, check_in_subprocess
 from pipeline.features.extraction.sources import VideoSource, find_sources
 from pipeline.features.extraction.writer import BUFFER, JOURNAL
@@ -194,7 +194,7 @@ def test_a_decoder_in_this_process_that_hangs_rejects_its_video_alone(
         assert rejection.reason == "timeout"
         assert rejection.detail.startswith(f"{shard.parent / 'f1.mp4'}: ")
         assert "7 s" in rejection.detail
-    assert all(isinstance(result, ExtractedRows) for pair in results.values() for result in pair)
+    assert all(isinstance(result, ExtractedVideoFeature) for pair in results.values() for result in pair)
 
 
 def crash(path: Path, timeout_s: float) -> None:

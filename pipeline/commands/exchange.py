@@ -1,13 +1,13 @@
 r"""Import and export features in formats of other projects: HDF5 (TSP, C3D, MDVC), folders of .npy (PDVC) and of .pt.
 
-    sa-tsp store import downloaded/tsp/ --fps 15 --frames 16 --stride 16 \
+    sa-tsp exchange import downloaded/tsp/ --fps 15 --frames 16 --stride 16 \
         --corpus results/anet/corpus/manifest.json --output results/anet/features/tsp
-    sa-tsp store import downloaded/i3d/ --suffix _rgb --fps 25 --frames 64 --stride 64 \
+    sa-tsp exchange import downloaded/i3d/ --suffix _rgb --fps 25 --frames 64 --stride 64 \
         --videos results/mine/video --output results/mine/features/i3d_rgb
-    sa-tsp store import mdvc.hdf5 --key i3d_features/rgb --fps 25 --frames 64 --stride 64 \
+    sa-tsp exchange import mdvc.hdf5 --key i3d_features/rgb --fps 25 --frames 64 --stride 64 \
         --corpus results/anet/corpus/manifest.json --output results/anet/features/i3d_rgb
-    sa-tsp store export results/anet/features/tsp --output tsp.h5
-    sa-tsp store export results/anet/features/tsp --output tsp/ --suffix _tsp
+    sa-tsp exchange export results/anet/features/tsp --output tsp.h5
+    sa-tsp exchange export results/anet/features/tsp --output tsp/ --suffix _tsp
 
 Arrays are [rows, channels]; row i of a video lasts from i * stride / fps to (i * stride + frames) / fps seconds.
 See docs/exchange.md.
@@ -39,7 +39,7 @@ SOME_REJECTED = 3
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the command."""
-    arguments = build_parser(__doc__, prog="sa-tsp store")
+    arguments = build_parser(__doc__, prog="sa-tsp exchange")
     commands = arguments.add_subparsers(dest="command", required=True)
     _add_import(commands.add_parser("import", help="import features from files into the store"))
     exporting = commands.add_parser("export", help="export features of the store to a file")
