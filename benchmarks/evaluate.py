@@ -191,9 +191,9 @@ def main() -> None:
         ]
         pipeline_usage = run([sys.executable, "-m", "pipeline.evaluate", "captions", *options])
         print("                         time  of processors  memory")
-        print_usage("pipeline.evaluate", pipeline_usage)
+        print_usage_row("pipeline.evaluate", pipeline_usage)
         official_usage = run([sys.executable, __file__, *files, *tious, "--official-scores", str(official_file)])
-        print_usage("official algorithm", official_usage)
+        print_usage_row("official algorithm", official_usage)
         ratio = official_usage.seconds / pipeline_usage.seconds
         print(f"ratio                {ratio:8.1f}       {official_usage.cpu_seconds / pipeline_usage.cpu_seconds:8.1f}")
         scores, official_scores = json.loads(pipeline_file.read_text()), json.loads(official_file.read_text())
@@ -205,7 +205,7 @@ def main() -> None:
         raise SystemExit("the scores differ")
 
 
-def print_usage(side: str, usage: Usage) -> None:
+def print_usage_row(side: str, usage: Usage) -> None:
     """Print one line of the table."""
     memory = usage.peak_bytes / 1e9
     print(f"{side:20} {usage.seconds:8.1f} s     {usage.cpu_seconds:8.1f} s {memory:5.2f} GB", flush=True)

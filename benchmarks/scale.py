@@ -80,7 +80,7 @@ def keep_one_per_prefix(captions: dict[str, Any]) -> dict[str, Any]:
     return {video: captions[video] for video in by_prefix.values()}
 
 
-def sort_times(captions: dict[str, Any]) -> dict[str, Any]:
+def order_start_and_end(captions: dict[str, Any]) -> dict[str, Any]:
     """Return the captions with start and end of each event in order."""
     return {
         video: entry | {"timestamps": [sorted(segment) for segment in entry["timestamps"]]}
@@ -93,7 +93,7 @@ def write_inputs(folder: Path, captions_folder: Path, times: int) -> None:
     rng = random.Random(0)
     captions = {
         name: repeat_videos(
-            keep_one_per_prefix(sort_times(json.loads((captions_folder / f"{name}.json").read_text()))), times
+            keep_one_per_prefix(order_start_and_end(json.loads((captions_folder / f"{name}.json").read_text()))), times
         )
         for name in CAPTION_FILES
     }
@@ -139,7 +139,7 @@ def draw_actions(captions: dict[str, dict[str, Any]], times: int, rng: random.Ra
 def write_store(folder: Path, videos: list[str]) -> None:
     """Write features of few channels: only the index grows with the corpus."""
     from pipeline.datasets.splits import shard_of
-    from pipeline.features.shard import write_features
+    from pipeline.features.shard import write_shard
     from pipeline.features.time_grid import ClipGrid
 
     grid = ClipGrid(fps=15.0, frames=16, stride=16)
@@ -149,7 +149,7 @@ def write_store(folder: Path, videos: list[str]) -> None:
         videos_by_shard.setdefault(shard_of(video, NUM_SHARDS), []).append(video)
     for shard, videos_of_shard in sorted(videos_by_shard.items()):
         items = ((video, grid.duration(ROWS_PER_VIDEO), rows) for video in sorted(videos_of_shard))
-        write_features(folder / "features" / f"{shard:04d}" / "manifest.json", items, dim=4, grid=grid, metadata={})
+        write_shard(folder / "features" / f"{shard:04d}" / "manifest.json", items, dim=4, grid=grid, metadata={})
 
 
 def look_up(folder: Path) -> None:

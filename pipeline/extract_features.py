@@ -40,7 +40,7 @@ from pipeline.features.extraction.run import (
 )
 from pipeline.features.extraction.sources import VideoSource, find_sources, num_shards
 from pipeline.features.extraction.writer import STAGE
-from pipeline.features.shard import check_existing, write_features
+from pipeline.features.shard import check_existing, write_shard
 from pipeline.features.time_grid import ClipGrid
 from pipeline.provenance.computation import Computation
 
@@ -130,7 +130,7 @@ def import_shard(
                 f"max_rejected = {settings.max_rejected:g} allows: {'; '.join(row.detail for row in faults[:3])}"
             )
         logging.info("%s: %d videos, %d of them without features", path, len(durations), len(reader.rejects))
-        write_features(manifest, items, dim=dim, grid=grid, metadata=metadata, shards=num_shards(videos))
+        write_shard(manifest, items, dim=dim, grid=grid, metadata=metadata, num_shards=num_shards(videos))
         reader.write_rejects(manifest, durations)
     computation.keep_outputs()
 

@@ -49,7 +49,7 @@ def test_evaluate_agrees_with_the_official_algorithm(tmp_path: Path) -> None:
 
 
 def test_pretrain_reads_all_clips_with_every_side() -> None:
-    process = run("pretrain.py", "--clips", 2, "--rounds", 1, "--seconds", 3)
+    process = run("pretraining_input.py", "--clips", 2, "--rounds", 1, "--seconds", 3)
     assert_measured(process)
     assert all(f"{side} " in process.stdout for side in ("TSP's access pattern, GOP 250", "loader, GOP 30"))
 

@@ -7,7 +7,7 @@ import pytest
 from helpers.evaluation_files import write_corpus
 
 from pipeline.features.pooled import PooledVideoFeatures
-from pipeline.features.shard import write_features
+from pipeline.features.shard import write_shard
 from pipeline.features.time_grid import ClipGrid
 from pipeline.pool_features import main
 
@@ -21,7 +21,7 @@ def pool(folder: Path, shards: int, config: str = "{}") -> tuple[int, Path]:
     for shard in range(shards):
         items = [(video, 9.0, rows) for number, (video, rows) in enumerate(ROWS.items()) if number % shards == shard]
         manifest = folder / "features" / "toy" / f"{shard:04d}" / "manifest.json"
-        write_features(manifest, items, dim=4, grid=ClipGrid(15.0, 16, 16), metadata={})
+        write_shard(manifest, items, dim=4, grid=ClipGrid(15.0, 16, 16), metadata={})
     output = folder / "video_features" / "manifest.json"
     arguments = ["--config", config, "--feature", "toy", "--corpus", str(corpus)]
     return main([*arguments, "--features", str(folder / "features"), "--output", str(output)]), output

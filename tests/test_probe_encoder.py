@@ -16,7 +16,7 @@ from pipeline.demo.annotations import caption_annotations, select_subset
 from pipeline.demo.plan import plan_videos
 from pipeline.encoders.probe import build_probe_dataset
 from pipeline.features.combined import CombinedFeatures
-from pipeline.features.shard import write_features
+from pipeline.features.shard import write_shard
 from pipeline.features.time_grid import ClipGrid
 from pipeline.probe_encoder import main
 
@@ -58,7 +58,7 @@ def write(folder: Path, *, informative: bool = True) -> tuple[Path, Path, Path]:
     corpus = folder / "corpus" / "manifest.json"
     write_corpus_tables(corpus, videos, segments, captions, metadata={"shards": 1})
     metadata = {"encoder": "toy", "weights_sha256": "abc"}
-    write_features(folder / "features" / "toy" / "0000" / "manifest.json", items, dim=4, grid=GRID, metadata=metadata)
+    write_shard(folder / "features" / "toy" / "0000" / "manifest.json", items, dim=4, grid=GRID, metadata=metadata)
     concepts = folder / "concepts.json"
     concepts.write_text(json.dumps([{"word": w, "pos": pos, "forms": forms} for w, (pos, forms) in WORDS.items()]))
     return corpus, folder / "features", concepts

@@ -80,7 +80,7 @@ class ConceptLexicon:
 
 
 @dataclass(frozen=True)
-class SelectedCaption:
+class Selection:
     """The selected caption of one proposal.
 
     Attributes:
@@ -155,9 +155,7 @@ class Ensemble:
     all_empty: list[tuple[str, int]]
 
 
-def select_caption(
-    sentences: Sequence[str], lexicon: ConceptLexicon, criteria: Sequence[str] = CRITERIA
-) -> SelectedCaption:
+def select_caption(sentences: Sequence[str], lexicon: ConceptLexicon, criteria: Sequence[str] = CRITERIA) -> Selection:
     """Select one of the members' captions of a proposal.
 
     Args:
@@ -171,7 +169,7 @@ def select_caption(
     others = keys[:member] + keys[member + 1 :]
     compared = zip(("words", *criteria), keys[member], max(others, default=keys[member]), strict=True)
     decided_by = next((name for name, value, other in compared if value > other), "order")
-    return SelectedCaption(member, scores, decided_by)
+    return Selection(member, scores, decided_by)
 
 
 def select_captions(

@@ -169,7 +169,7 @@ class EventLstmCaptioner(Captioner):
         if self.relations is not None:
             related = self.relations(event[order.index], batch.relative_times[order.index], order.mask)
             parts = [order.unpad(related), event]
-        context = torch.cat([self.dropout(torch.cat(parts, 1)), position_bins(batch.relative_times)], 1)
+        context = torch.cat([self.dropout(torch.cat(parts, 1)), position_mask(batch.relative_times)], 1)
         return EncodedEvents(AttentionMemory(values, self.word_lstm.key(values), mask), context, order)
 
     def start(self, memory: EncodedEvents) -> WordState:
@@ -240,7 +240,7 @@ def sort_by_time(batch: EventBatch) -> EventOrder:
     return EventOrder(torch.tensor(padded, device=device), torch.tensor(mask, device=device))
 
 
-def position_bins(relative_times: Float[Tensor, "events 3"]) -> Float[Tensor, "events bins"]:
+def position_mask(relative_times: Float[Tensor, "events 3"]) -> Float[Tensor, "events bins"]:
     """Encode which hundredths of its video an event covers: ones for these, zeros for the others."""
     first, last = (relative_times[:, :2] * (NUM_POSITION_BINS - 1)).floor().T
     bins = torch.arange(NUM_POSITION_BINS, device=relative_times.device)

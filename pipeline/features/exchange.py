@@ -19,7 +19,7 @@ from pipeline.features.external_array import ArraySelector
 from pipeline.features.external_files import ExternalSource, find_array_suffixes, open_source
 from pipeline.features.external_h5 import H5Source
 from pipeline.features.external_reader import FeatureReader
-from pipeline.features.shard import Dtype, check_existing, write_features
+from pipeline.features.shard import Dtype, check_existing, write_shard
 from pipeline.features.store import MANIFEST, FeatureStore
 from pipeline.features.time_grid import ClipGrid
 from pipeline.io.atomic import replace_atomically
@@ -150,7 +150,7 @@ def import_features(
                 video: grid.duration(reader.num_rows(video)) if seconds is None else seconds
                 for video, seconds in selection.shards[shard].items()
             }
-            write_features(manifest, reader.items(durations, dtype), **vars(feature), shards=len(manifests))
+            write_shard(manifest, reader.items(durations, dtype), **vars(feature), num_shards=len(manifests))
             reader.write_rejects(manifest, durations)
         logging.info("%s: %d videos, %d without features", output, len(videos), len(reader.rejects))
         reader.log_rejects()
@@ -172,7 +172,7 @@ def _check_single_arrays(source: ExternalSource, selector: ArraySelector) -> Non
 
 @dataclass(frozen=True)
 class _Feature:
-    """Arguments that `write_features` and `check_existing` share."""
+    """Arguments that `write_shard` and `check_existing` share."""
 
     dim: int
     grid: ClipGrid

@@ -91,7 +91,7 @@ class FeatureReader:
         return rows
 
     def items(self, durations: Mapping[str, float], dtype: Dtype = "float32") -> Iterator[Item]:
-        """Read selected videos as items for `write_features`; note in `rejects` those without features.
+        """Read selected videos as items for `write_shard`; note in `rejects` those without features.
 
         Args:
             durations: id -> duration (seconds) of the videos to read.

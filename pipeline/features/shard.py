@@ -66,7 +66,7 @@ Item = tuple[str, float, VideoRows | str]
 Dtype = Literal["float16", "float32"]
 
 
-def write_features(
+def write_shard(
     manifest: Path,
     items: Iterable[Item],
     *,
@@ -75,7 +75,7 @@ def write_features(
     metadata: dict[str, Any],
     dtype: Dtype = "float32",
     padded: Collection[str] | None = None,
-    shards: int | None = None,
+    num_shards: int | None = None,
 ) -> None:
     """Write one shard: features.zarr, index.parquet and, last, the manifest that lists them.
 
@@ -89,12 +89,12 @@ def write_features(
         metadata: description of the feature, equal in all shards (name, sha256 of the weights, frame geometry).
         dtype: type of the numbers on disk. float16 halves the size and keeps three digits.
         padded: videos that are shorter than one clip; None computes them from the durations.
-        shards: number of shards of the feature, with which readers detect a lost one; None if unknown.
+        num_shards: number of shards of the feature, with which readers detect a lost one; None if unknown.
 
     Raises:
         PipelineError: a feature is not finite or too large for `dtype`; names the video.
     """
-    description = _describe(dim, grid, metadata, dtype) | ({} if shards is None else {SHARDS: shards})
+    description = _describe(dim, grid, metadata, dtype) | ({} if num_shards is None else {SHARDS: num_shards})
     final = manifest.parent / ARRAY
     temporary = temporary_path(final)
     index: list[IndexRow] = []
@@ -123,7 +123,7 @@ def check_existing(
     dtype: Dtype = "float32",
     overwrite: bool = False,
 ) -> None:
-    """Check that `write_features` would not replace another feature.
+    """Check that `write_shard` would not replace another feature.
 
     Args:
         manifest: the manifest that would be written.

@@ -78,11 +78,11 @@ def result_settings(stage: str, config: Any) -> Any:
     try:
         return stages()[stage].parse(config, stage).result_settings()
     except PipelineError:
-        return {name: value for name, value in config.items() if name not in machine_settings()}
+        return {name: value for name, value in config.items() if name not in machine_setting_names()}
 
 
 @cache
-def machine_settings() -> frozenset[str]:
+def machine_setting_names() -> frozenset[str]:
     """Return the names of all settings, of any section, that only describe the use of the machine."""
     models = Config.model_json_schema()["$defs"].values()
     mark = dict(MACHINE).items()
@@ -108,7 +108,7 @@ def command_arguments(record: Record) -> dict[str, str]:
             arguments[option] = []
         else:
             arguments.setdefault(option, []).append(word)
-    ignored = machine_settings() | {"config"}
+    ignored = machine_setting_names() | {"config"}
     return {
         option: " ".join(words)
         for option, words in arguments.items()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -20,15 +20,17 @@ from jaxtyping import Float
 from pipeline.video.decode import Frame
 from pipeline.video.ffmpeg_pipe import DamagedError, FfmpegPipe
 from pipeline.video.media_streams import (
+    MediaStream,
     check_not_truncated,
     choose_audio,
     choose_video,
     discard_arguments,
     input_arguments,
 )
-from pipeline.video.pixel_format import PixelFormat, choose_pixel_format
+from pipeline.video.pixel_format import PixelFormat, Pixels, choose_pixel_format
 
 Samples = Float[np.ndarray, "samples"]
+ChannelSamples = Float[np.ndarray, "samples channels"]
 T = TypeVar("T")
 
 MAX_FORWARD_S = Fraction(24 * 3600)
@@ -71,6 +73,21 @@ class TimedFrame:
     to_rgb: Callable[[], Frame]
 
 
+@dataclass(frozen=True)
+class TimedPixels:
+    """A frame as ffmpeg sends it, and its display time.
+
+    Attributes:
+        time: seconds from the start of the file, which is the start of its first stream.
+        duration: seconds, as the file states it.
+        pixels: the frame.
+    """
+
+    time: Fraction
+    duration: Fraction
+    pixels: Pixels
+
+
 def iter_frames(path: Path, *, threads: int = 1, timeout_s: float = math.inf) -> Iterator[TimedFrame]:
     """Yield the frames of any video in the order in which ffmpeg shows them.
 
@@ -87,19 +104,52 @@ def iter_frames(path: Path, *, threads: int = 1, timeout_s: float = math.inf) ->
         DamagedError: the file has an error or is truncated.
     """
     stream = choose_video(path, timeout_s)
-    companion = discard_arguments(path, choose_audio, timeout_s)
-    pixels = choose_pixel_format(stream.frame_lines)
+    pixel_format = choose_pixel_format(stream.frame_lines)
+    frames = iter_pixels(path, stream, pixel_format, threads=threads, timeout_s=timeout_s)
+    return (TimedFrame(frame.time, frame.duration, partial(pixel_format.to_rgb, frame.pixels)) for frame in frames)
 
-    def decode(strict: bool) -> Iterator[TimedFrame]:
+
+def iter_pixels(
+    path: Path,
+    stream: MediaStream,
+    pixel_format: PixelFormat,
+    *,
+    filters: Sequence[str] = (),
+    tolerant: bool = False,
+    threads: int = 1,
+    timeout_s: float = math.inf,
+) -> Iterator[TimedPixels]:
+    """Yield the frames of a video stream as ffmpeg sends them; see `iter_frames`.
+
+    Args:
+        path: any video.
+        stream: the video stream.
+        pixel_format: format in which ffmpeg sends the frames.
+        filters: filters of ffmpeg through which the frames pass.
+        tolerant: conceal errors.
+        threads: number of decoder threads; has no influence on the frames.
+        timeout_s: longest time to wait for a frame, seconds.
+
+    Raises:
+        DecodeError: the decoder crashes or hangs.
+        DamagedError: the file has an error or is truncated, and `tolerant` is false.
+    """
+    companion = discard_arguments(path, choose_audio, timeout_s)
+
+    def decode(strict: bool) -> Iterator[TimedPixels]:
         options = ["-filter_threads", "1", "-threads", str(threads), "-max_pixels", str(MAX_PIXELS)]
         options += STRICT if strict else []
-        frames = ["-map", f"0:{stream.index}", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
-        output = ["-pix_fmt", pixels.name, "-f", "rawvideo", "pipe:1"]
+        chain = ",".join([*filters, "showinfo=checksum=0"])
+        frames = ["-map", f"0:{stream.index}", "-vf", chain, "-fps_mode", "passthrough"]
+        output = ["-pix_fmt", pixel_format.name, "-f", "rawvideo", "pipe:1"]
         arguments = [*options, *input_arguments(path), *frames, *output, *companion]
         with FfmpegPipe(path, arguments, timeout_s=timeout_s, strict=strict) as pipe:
-            end = yield from _read_frames(path, pipe, pixels)
-            _check_end(path, pipe, "picture", end, strict, timeout_s)
+            end = yield from _read_frames(path, pipe, pixel_format)
+            if not tolerant:
+                _check_end(path, pipe, "picture", end, strict, timeout_s)
 
+    if tolerant:
+        return decode(False)
     return _decode_strictly(decode, partial(_check_harmless, path, stream.index, "picture", timeout_s))
 
 
@@ -120,23 +170,53 @@ def iter_audio(path: Path, rate: int, *, timeout_s: float = math.inf) -> Iterato
         DamagedError: the audio has an error, or the file is truncated.
     """
     stream = choose_audio(path, timeout_s)
-    companion = discard_arguments(path, choose_video, timeout_s)
-    channels = "+".join(f"c{channel}" for channel in range(MAX_CHANNELS))
+    return (samples[:, 0] for samples in iter_channels(path, stream, rate, channels=1, timeout_s=timeout_s))
 
-    def decode(strict: bool) -> Iterator[Samples]:
+
+def iter_channels(
+    path: Path,
+    stream: MediaStream,
+    rate: int,
+    *,
+    channels: Literal[1, 2],
+    tolerant: bool = False,
+    timeout_s: float = math.inf,
+) -> Iterator[ChannelSamples]:
+    """Yield the samples of an audio stream at their times; see `iter_audio`.
+
+    Args:
+        path: any video or audio file.
+        stream: the audio stream.
+        rate: sample rate (samples/s).
+        channels: number of channels: 1 for the mean of all, 2 for stereo.
+        tolerant: leave out what has errors, so that there is silence.
+        timeout_s: longest time to wait for samples, seconds.
+
+    Raises:
+        DecodeError: the decoder crashes or hangs.
+        DamagedError: the audio has an error, or the file is truncated, and `tolerant` is false.
+    """
+    companion = discard_arguments(path, choose_video, timeout_s)
+    # With `<`, the weights of the channels that exist are divided by their number.
+    mean = f"pan=mono|c0<{'+'.join(f'c{channel}' for channel in range(MAX_CHANNELS))}"
+    mix = mean if channels == 1 else "aformat=channel_layouts=stereo"
+
+    def decode(strict: bool) -> Iterator[ChannelSamples]:
         options = ["-filter_threads", "1", "-threads", "1", *(STRICT if strict else [])]
-        # With `<`, the weights of the channels that exist are divided by their number.
-        samples = ["-map", f"0:{stream.index}", "-af", f"pan=mono|c0<{channels},aresample={rate},ashowinfo"]
+        samples = ["-map", f"0:{stream.index}", "-af", f"{mix},aresample={rate},ashowinfo"]
         output = ["-c:a", "pcm_f32le", "-f", "f32le", "pipe:1"]
         arguments = [*options, *input_arguments(path), *samples, *output, *companion]
         with FfmpegPipe(path, arguments, timeout_s=timeout_s, strict=strict) as pipe:
-            end = yield from _place_samples(path, _read_samples(pipe), rate)
-            _check_end(path, pipe, "sound", end, strict, timeout_s)
+            end = yield from _place_samples(path, _read_samples(pipe, channels), rate)
+            if not tolerant:
+                _check_end(path, pipe, "sound", end, strict, timeout_s)
 
+    if tolerant:
+        return decode(False)
     return _decode_strictly(decode, partial(_check_harmless, path, stream.index, "sound", timeout_s))
 
 
-def _read_frames(path: Path, pipe: FfmpegPipe, pixels: PixelFormat) -> Generator[TimedFrame, None, Fraction]:
+def _read_frames(path: Path, pipe: FfmpegPipe, pixel_format: PixelFormat) -> Generator[TimedPixels, None, Fraction]:
     """Yield the frames that ffmpeg sends; return the end of the last one, seconds."""
     base = frame_s = Fraction(1, 25)
     height = width = 0
@@ -149,7 +229,7 @@ def _read_frames(path: Path, pipe: FfmpegPipe, pixels: PixelFormat) -> Generator
         elif match := _FRAME.search(line):
             if previous is None:
                 width, height = int(match[2]), int(match[3])
-            data = np.empty(pixels.shape(height, width), np.uint8)
+            data = np.empty(pixel_format.shape(height, width), np.uint8)
             if not pipe.read_into(data.data.cast("B")):
                 break
             time = int(match[1]) * base
@@ -158,23 +238,25 @@ def _read_frames(path: Path, pipe: FfmpegPipe, pixels: PixelFormat) -> Generator
             if previous is not None and time - previous > MAX_FORWARD_S:
                 raise DamagedError(f"{path}: the time jumps from {float(previous):.1f} s to {float(time):.1f} s")
             previous, end = time, max(end, time + duration)
-            yield TimedFrame(time, duration, partial(pixels.to_rgb, data))
+            yield TimedPixels(time, duration, data)
     pipe.check_no_output()
     return end
 
 
-def _read_samples(pipe: FfmpegPipe) -> Iterator[tuple[int, Samples]]:
+def _read_samples(pipe: FfmpegPipe, channels: int) -> Iterator[tuple[int, ChannelSamples]]:
     """Yield the samples that ffmpeg sends, with the time of the first of each part [samples]."""
     while (line := pipe.next_frame_line()) is not None:
         if match := _SAMPLES.search(line):
-            samples = np.empty(int(match[2]), np.float32)
+            samples = np.empty((int(match[2]), channels), np.float32)
             if not pipe.read_into(samples.data.cast("B")):
                 break
             yield int(match[1]), samples
     pipe.check_no_output()
 
 
-def _place_samples(path: Path, parts: Iterable[tuple[int, Samples]], rate: int) -> Generator[Samples, None, Fraction]:
+def _place_samples(
+    path: Path, parts: Iterable[tuple[int, ChannelSamples]], rate: int
+) -> Generator[ChannelSamples, None, Fraction]:
     """Yield samples at their times, from time 0 on; return the end of the last one, seconds.
 
     Args:
@@ -189,7 +271,7 @@ def _place_samples(path: Path, parts: Iterable[tuple[int, Samples]], rate: int) 
             raise DamagedError(f"{path}: the sound jumps from {position / rate:.1f} s to {time / rate:.1f} s")
         if position == 0 or abs(offset) > rate * MAX_OFFSET_S:
             for first in range(0, offset, MAX_SILENCE):
-                yield np.zeros(min(MAX_SILENCE, offset - first), np.float32)
+                yield np.zeros((min(MAX_SILENCE, offset - first), samples.shape[1]), np.float32)
             placed = samples[max(0, -offset) :]
             position += max(0, offset) + len(placed)
         else:

@@ -21,7 +21,7 @@ from pipeline.captioning.captions import cross_entropy, token_mask
 from pipeline.captioning.decoding import Greedy
 from pipeline.captioning.event_lstm import (
     EventLstmCaptioner,
-    position_bins,
+    position_mask,
     relative_positions,
     sinusoidal_encoding,
 )
@@ -102,7 +102,7 @@ def test_tokens_depend_on_earlier_tokens_alone() -> None:
 
 
 def test_position_bins_are_the_hundredths_that_an_event_covers() -> None:
-    bins = position_bins(torch.tensor([[0.0, 1.0, 1.0], [0.5, 0.5, 0.01], [0.0, 0.011, 0.011]]))
+    bins = position_mask(torch.tensor([[0.0, 1.0, 1.0], [0.5, 0.5, 0.01], [0.0, 0.011, 0.011]]))
     assert bins.sum(1).tolist() == [100, 1, 2]
     assert bins[1, 49] == 1
 

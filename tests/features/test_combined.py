@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
 from pipeline.features.combined import CombinedFeatures
-from pipeline.features.shard import write_features
+from pipeline.features.shard import write_shard
 from pipeline.features.time_grid import ClipGrid
 
 DENSE = ClipGrid(15.0, 16, 8)
@@ -130,7 +130,7 @@ def test_the_duration_of_a_video_comes_from_the_features_that_it_has(tmp_path: P
         ("audio", AUDIO, ("v_a", 0.0, "no_sound")),
         ("rgb", GRID, ("v_a", 11.0, random_features(10))),
     ):
-        write_features(tmp_path / name / "0000" / "manifest.json", [item], dim=DIM, grid=grid, metadata={})
+        write_shard(tmp_path / name / "0000" / "manifest.json", [item], dim=DIM, grid=grid, metadata={})
     features = CombinedFeatures.open(tmp_path, ["audio", "rgb"], 1, missing="zeros")
     assert features.num_rows("v_a") == 11
     assert (features.read("v_a")[:, -2:] == [0, 1]).all()

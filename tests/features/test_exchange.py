@@ -20,7 +20,7 @@ from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
 from pipeline.features.combined import CombinedFeatures
 from pipeline.features.exchange import open_features
-from pipeline.features.shard import write_features
+from pipeline.features.shard import write_shard
 from pipeline.features.store import FeatureStore
 from pipeline.features.time_grid import ClipGrid
 from pipeline.io.tables import read_rows, write_rows
@@ -207,7 +207,7 @@ def test_open_features_yields_the_items_of_a_shard(tmp_path: Path) -> None:
             video: (seconds, rows if isinstance(rows, str) else len(rows))
             for video, seconds, rows in reader.items(videos)
         }
-        write_features(manifest, reader.items(videos), dim=reader.dim, grid=GRID, metadata={})
+        write_shard(manifest, reader.items(videos), dim=reader.dim, grid=GRID, metadata={})
     assert items == {"v_a": (3.5, 3), "v_x": (2.0, "not_in_file"), "v_none": (0.4, "no_rows")}
     assert FeatureStore(manifest.parent).absent == {"v_none": "no_rows", "v_x": "not_in_file"}
     # A shard whose videos are all missing has only reasons.

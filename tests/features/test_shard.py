@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
 from pipeline.features.combined import CombinedFeatures
-from pipeline.features.shard import ROWS_PER_FILE, TIMES, IndexRow, write_features
+from pipeline.features.shard import ROWS_PER_FILE, TIMES, IndexRow, write_shard
 from pipeline.features.store import FeatureStore
 from pipeline.features.time_grid import ClipGrid
 from pipeline.io.tables import read_rows
@@ -46,7 +46,7 @@ def test_features_of_several_shards_are_read_as_written(tmp_path: Path) -> None:
         np.testing.assert_array_equal(stored, rows)
 
 
-def test_write_features_divides_many_rows_among_several_files(tmp_path: Path) -> None:
+def test_write_shard_divides_many_rows_among_several_files(tmp_path: Path) -> None:
     videos = {f"v_{i}": random_features(ROWS_PER_FILE // 2 + 7, i) for i in range(5)}
     manifest = write_feature_shard(tmp_path, videos)
     assert len(list((manifest.parent / "features.zarr" / "c").iterdir())) == 3
@@ -55,7 +55,7 @@ def test_write_features_divides_many_rows_among_several_files(tmp_path: Path) ->
         np.testing.assert_array_equal(features.read(video), rows)
 
 
-def test_write_features_stores_zeros_in_files_whose_loss_is_detected(tmp_path: Path) -> None:
+def test_write_shard_stores_zeros_in_files_whose_loss_is_detected(tmp_path: Path) -> None:
     manifest = write_feature_shard(tmp_path, {"v_a": np.zeros((3, DIM), np.float32)})
     assert (open_features(tmp_path).read("v_a") == 0).all()
     array_file(manifest).unlink()
@@ -63,7 +63,7 @@ def test_write_features_stores_zeros_in_files_whose_loss_is_detected(tmp_path: P
         open_features(tmp_path)
 
 
-def test_write_features_accepts_a_shard_without_videos(tmp_path: Path) -> None:
+def test_write_shard_accepts_a_shard_without_videos(tmp_path: Path) -> None:
     write_feature_shard(tmp_path, {}, 0)
     write_feature_shard(tmp_path, {"v_a": random_features(2)}, 1)
     features = open_features(tmp_path, shards=2)
@@ -71,7 +71,7 @@ def test_write_features_accepts_a_shard_without_videos(tmp_path: Path) -> None:
     np.testing.assert_array_equal(features.read("v_a"), random_features(2))
 
 
-def test_write_features_gives_equal_manifests_for_equal_features(tmp_path: Path) -> None:
+def test_write_shard_gives_equal_manifests_for_equal_features(tmp_path: Path) -> None:
     first = write_feature_shard(tmp_path / "one", {"v_a": random_features(5)})
     second = write_feature_shard(tmp_path / "two", {"v_a": random_features(5)})
     assert first.read_text() == second.read_text()
@@ -79,7 +79,7 @@ def test_write_features_gives_equal_manifests_for_equal_features(tmp_path: Path)
     assert first.read_text() != second.read_text()
 
 
-def test_write_features_lists_every_file_and_describes_the_array(tmp_path: Path) -> None:
+def test_write_shard_lists_every_file_and_describes_the_array(tmp_path: Path) -> None:
     manifest = write_feature_shard(tmp_path, {"v_a": random_features(5)})
     content = read_manifest(manifest)
     assert set(content.files) == {"features.zarr/zarr.json", "features.zarr/c/0/0", "index.parquet"}
@@ -90,17 +90,17 @@ def test_write_features_lists_every_file_and_describes_the_array(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("frames", "padded"), [(29, True), (30, True), (31, False), (60, False)])
-def test_write_features_marks_a_video_that_is_shorter_than_a_clip(tmp_path: Path, frames: int, padded: bool) -> None:
+def test_write_shard_marks_a_video_that_is_shorter_than_a_clip(tmp_path: Path, frames: int, padded: bool) -> None:
     manifest = tmp_path / "rgb" / "0000" / "manifest.json"
-    write_features(manifest, [("v_a", frames / 30, random_features(1))], dim=DIM, grid=GRID, metadata={})
+    write_shard(manifest, [("v_a", frames / 30, random_features(1))], dim=DIM, grid=GRID, metadata={})
     assert [row.padded for row in read_rows(manifest.parent / "index.parquet", IndexRow)] == [padded]
 
 
-def test_write_features_marks_the_given_videos_as_padded(tmp_path: Path) -> None:
+def test_write_shard_marks_the_given_videos_as_padded(tmp_path: Path) -> None:
     # 30 frames at 29.97 fps last 15.015 sampling times at 15 fps, of which 15 have a frame.
     items = [("v_a", 30 * 1.001 / 30, random_features(1)), ("v_b", 30 * 1.001 / 30, random_features(1))]
     manifest = tmp_path / "manifest.json"
-    write_features(manifest, items, dim=DIM, grid=GRID, metadata={}, padded={"v_a"})
+    write_shard(manifest, items, dim=DIM, grid=GRID, metadata={}, padded={"v_a"})
     assert [row.padded for row in read_rows(tmp_path / "index.parquet", IndexRow)] == [True, False]
 
 
@@ -147,7 +147,7 @@ def test_open_names_an_absent_shard_and_read_an_absent_video(tmp_path: Path) -> 
 def test_open_names_a_lost_last_shard(tmp_path: Path) -> None:
     for number in range(3):
         manifest = tmp_path / "rgb" / f"{number:04d}" / "manifest.json"
-        write_features(manifest, [(f"v_{number}", 2.0, random_features(1))], dim=DIM, grid=GRID, metadata={}, shards=3)
+        write_shard(manifest, [(f"v_{number}", 2.0, random_features(1))], dim=DIM, grid=GRID, metadata={}, num_shards=3)
     assert sorted(FeatureStore(tmp_path / "rgb")) == ["v_0", "v_1", "v_2"]
     assert list(FeatureStore(tmp_path / "rgb" / "0001")) == ["v_1"]
     with pytest.raises(PipelineError, match=r"0000/manifest\.json: one of 3 shards, but 2 are expected"):
@@ -187,17 +187,17 @@ def test_event_rows_are_never_empty_and_inside_the_video(tmp_path: Path, start: 
         assert (first, last) == (inside[0], inside[-1] + 1)
 
 
-def test_write_features_leaves_no_file_if_an_item_fails(tmp_path: Path) -> None:
+def test_write_shard_leaves_no_file_if_an_item_fails(tmp_path: Path) -> None:
     def items():
         yield "v_a", 3.0, random_features(2)
         raise PipelineError("a video failed")
 
     manifest = tmp_path / "manifest.json"
     with pytest.raises(PipelineError, match="a video failed"):
-        write_features(manifest, items(), dim=DIM, grid=GRID, metadata={})
+        write_shard(manifest, items(), dim=DIM, grid=GRID, metadata={})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_write_features_writes_plain_json(tmp_path: Path) -> None:
+def test_write_shard_writes_plain_json(tmp_path: Path) -> None:
     metadata = json.loads(write_feature_shard(tmp_path, {"v_a": random_features(2)}).read_text())["metadata"]
     assert metadata["clips"] == 2

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
-from pipeline.features.shard import check_existing, write_features
+from pipeline.features.shard import check_existing, write_shard
 from pipeline.features.store import FeatureStore
 from pipeline.features.time_grid import ClipGrid
 from pipeline.provenance.manifest import read_manifest
@@ -100,12 +100,12 @@ def test_feature_store_compares_the_expected_metadata(tmp_path: Path) -> None:
             FeatureStore(tmp_path / "rgb", expected={**expected, key: value})
 
 
-def test_write_features_in_half_precision_takes_half_the_space(tmp_path: Path) -> None:
+def test_write_shard_in_half_precision_takes_half_the_space(tmp_path: Path) -> None:
     rows = random_features(512, dim=64)
     sizes = {}
     for dtype in ("float16", "float32"):
         manifest = tmp_path / dtype / "manifest.json"
-        write_features(manifest, [("v_a", 600.0, rows)], dim=64, grid=GRID, metadata={}, dtype=dtype)
+        write_shard(manifest, [("v_a", 600.0, rows)], dim=64, grid=GRID, metadata={}, dtype=dtype)
         sizes[dtype] = sum(entry["bytes"] for entry in read_manifest(manifest).files.values())
         stored = FeatureStore(manifest.parent)["v_a"].rows
         assert stored.dtype == np.float32
@@ -121,18 +121,18 @@ def test_write_features_in_half_precision_takes_half_the_space(tmp_path: Path) -
         (7e4, "float16", "too large for fl"),
     ],
 )
-def test_write_features_refuses_numbers_that_cannot_be_stored_and_leaves_no_file(
+def test_write_shard_refuses_numbers_that_cannot_be_stored_and_leaves_no_file(
     tmp_path: Path, value: float, dtype, message: str
 ) -> None:
     rows = random_features(3)
     rows[1, 2] = value
     manifest = tmp_path / "manifest.json"
     with pytest.raises(PipelineError, match=f"features of video v_a cannot be stored: .*{message}"):
-        write_features(manifest, [("v_a", 3.0, rows)], dim=DIM, grid=GRID, metadata={}, dtype=dtype)
+        write_shard(manifest, [("v_a", 3.0, rows)], dim=DIM, grid=GRID, metadata={}, dtype=dtype)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_write_features_leaves_no_manifest_if_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_shard_leaves_no_manifest_if_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = write_feature_shard(tmp_path, {"v_a": random_features(3)})
 
     def interrupt(*_: object) -> None:

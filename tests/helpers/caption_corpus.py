@@ -16,7 +16,7 @@ from helpers.feature_files import random_features, write_feature_shard
 from pipeline.captioning.streams import FeatureStreams
 from pipeline.datasets.corpus import CaptionedEvent, CorpusVideo
 from pipeline.features.combined import CombinedFeatures
-from pipeline.features.shard import write_features
+from pipeline.features.shard import write_shard
 from pipeline.features.time_grid import ClipGrid
 
 DIM = 6
@@ -95,7 +95,7 @@ def _write(folder: Path, videos: list, captions: list, items: list) -> CaptionCo
     write_corpus_tables(manifest, videos, captions=captions, metadata={"shards": 1, "counts": {}})
     features = folder / "features"
     (features / "toy" / "0000").mkdir(parents=True)
-    write_features(features / "toy" / "0000" / "manifest.json", items, dim=DIM, grid=GRID, metadata={})
+    write_shard(features / "toy" / "0000" / "manifest.json", items, dim=DIM, grid=GRID, metadata={})
     vocabulary = folder / "vocabulary.json"
     vocabulary.write_text(json.dumps({"min_count": 1, "words": list(WORDS)}))
     return CaptionCorpus(manifest, features, vocabulary)

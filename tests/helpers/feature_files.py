@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.features.shard import write_features
+from pipeline.features.shard import write_shard
 from pipeline.features.time_grid import ClipGrid
 from pipeline.io.atomic import sha256
 
@@ -37,7 +37,7 @@ def write_feature_shard(
         seconds = 3.0 if isinstance(rows, str) else 0.5 + grid.duration(len(rows))
         dim = dim if isinstance(rows, str) else rows.shape[1]
         items.append((video, seconds if duration is None else duration, rows))
-    write_features(manifest, items, dim=dim, grid=grid, metadata={"encoder": "tiny", **metadata})
+    write_shard(manifest, items, dim=dim, grid=grid, metadata={"encoder": "tiny", **metadata})
     return manifest
 
 

@@ -25,7 +25,7 @@ from pipeline.config.extractors import EXTRACTORS
 from pipeline.config.load import CONFIG, Config, load_config
 from pipeline.config.propose_events import LearnedProposalSettings
 from pipeline.datasets.corpus import Corpus
-from pipeline.features.shard import write_features
+from pipeline.features.shard import write_shard
 from pipeline.features.time_grid import ClipGrid
 from pipeline.localization.proposals import read_proposals
 from pipeline.provenance.manifest import read_manifest
@@ -110,7 +110,7 @@ def write_random_features(rehearsal: Rehearsal) -> None:
             silent = name == "vggish" and row == used[0]
             items.append((row.video, row.duration, "no_audio" if silent else rows))
         manifest = rehearsal.folder / "features" / name / "0000" / "manifest.json"
-        write_features(manifest, items, dim=spec.dim, grid=ClipGrid(grid.fps, grid.frames, grid.stride), metadata={})
+        write_shard(manifest, items, dim=spec.dim, grid=ClipGrid(grid.fps, grid.frames, grid.stride), metadata={})
 
 
 def members(rehearsal: Rehearsal) -> list[tuple[str, int]]:

@@ -21,7 +21,7 @@ from pipeline.features.extraction.quarantine import MARKER
 from pipeline.features.extraction.sources import FileHashes, VideoSource
 from pipeline.features.extraction.windows import Rejection
 from pipeline.features.networks.base import Extractor
-from pipeline.features.shard import Item, write_features
+from pipeline.features.shard import Item, write_shard
 from pipeline.io.atomic import reporting_disk_errors
 from pipeline.io.journal import Journal
 from pipeline.io.tables import read_rows, write_rows
@@ -158,14 +158,14 @@ class FeatureWriter:
         self._entries = dict(sorted(self._entries.items()))
         write_rows(self.manifest.parent / REJECTS, self.rejects, RejectedVideo)
         record_path(self.manifest).unlink(missing_ok=True)  # a kill must not leave the old record beside the new shard
-        write_features(
+        write_shard(
             self.manifest,
             self._items(),
             dim=self._extractor.dim,
             grid=self._extractor.grid,
             metadata=feature_metadata(self._extractor, tail),
             padded={video for video, entry in self._entries.items() if entry.padded},
-            shards=shards,
+            num_shards=shards,
         )
 
     def _append(self, rows: Float[np.ndarray, "rows dim"]) -> int:

@@ -7,7 +7,7 @@ floats, in the process that reads. The pipeline's side is `pipeline.encoders.cli
 with short GOPs, at full size and with a short side of 128. The script draws the video. Without a GPU, the CPU does the
 resizing and normalising of the pipeline's side, and that time counts.
 
-    python benchmarks/pretrain.py --clips 128 --workers 2
+    python benchmarks/pretraining_input.py --clips 128 --workers 2
 """
 
 import argparse
