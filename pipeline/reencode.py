@@ -41,7 +41,7 @@ STAGE = "reencode"
 GRACE_S = 10.0
 """Seconds beyond the time limit of ffmpeg for checking its output."""
 
-_TEMPORARY = re.compile(r"\..+\.\d+\.tmp\.(mp4|parquet|json)")
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp\.((sound\.)?mp4|parquet|json)")
 
 Outcome = ReencodedRow | RejectedVideo
 

@@ -216,7 +216,7 @@ def test_stages_keep_what_they_have_finished() -> None:
     keeping = set()
     for stage in stages():
         names = {name for _, name, _ in calls(ROOT / "pipeline" / f"{stage}.py")}
-        if {"Computation", "computation.finish"} <= names:
+        if {"Computation", "computation.keep_outputs"} <= names:
             keeping.add(stage)
     assert keeping == set(stages()) - others
 

@@ -28,8 +28,8 @@ class NoVideoError(DecodeError):
     """A readable file without video frames."""
 
 
-class NoTimestampsError(DecodeError):
-    """A file whose video frames have no timestamps."""
+class EmptyFileError(DecodeError):
+    """A file without a byte."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +83,15 @@ def read_contents(path: Path) -> VideoContents:
     Raises:
         DecodeError: the file cannot be opened.
         NoVideoError: the file has no video stream, or no packets of it.
-        NoTimestampsError: the video packets have no timestamps, because the file is a bare stream without a container.
     """
     with open_file(path) as container:
         stream = video_stream(container, path)
         starts: list[float] = []
         ends: dict[int, float] = {}
-        error_text, num_untimed = None, 0
+        error_text = None
         try:
             for packet in container.demux():
                 if packet.pts is None or packet.time_base is None:
-                    num_untimed += packet.stream is stream and packet.size > 0
                     continue
                 begin = float(packet.pts * packet.time_base)
                 index = packet.stream.index
@@ -102,11 +100,6 @@ def read_contents(path: Path) -> VideoContents:
                     starts.append(begin)
         except av.FFmpegError as error:
             error_text = str(error)
-        if not starts and num_untimed:
-            raise NoTimestampsError(
-                f"{path}: a bare {stream.codec_context.name} stream, whose frames have no timestamps; put it into a "
-                f"container at its frame rate, for example: ffmpeg -r 25 -i {path.name} -c copy {path.stem}.mp4"
-            )
         if not starts:
             raise NoVideoError(f"{path}: has no video frames" + (f" ({error_text})" if error_text else ""))
         origin, declared = (container.start_time or 0) / av.time_base, (container.duration or 0) / av.time_base
@@ -132,11 +125,15 @@ def read_contents(path: Path) -> VideoContents:
         )
 
 
-def decodable_prefix(path: Path) -> tuple[int, float]:
+def decodable_prefix(path: Path, index: int) -> tuple[int, float]:
     """Return how much of a damaged video decodes before the first error.
 
     Frames after the first error are not reproducible, not even on one thread, because decoders then read uninitialised
     memory.
+
+    Args:
+        path: any video.
+        index: of its video stream in the file.
 
     Returns:
         number of frames before the first error; end of the last of them (seconds from the file's start time).
@@ -146,7 +143,8 @@ def decodable_prefix(path: Path) -> tuple[int, float]:
     """
     count, end = 0, 0.0
     with open_file(path) as container:
-        stream = video_stream(container, path)
+        stream = container.streams[index]
+        assert isinstance(stream, VideoStream)
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"err_detect": "explode"}
         frame_s = float(1 / stream.average_rate) if stream.average_rate else 0.0

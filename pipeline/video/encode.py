@@ -1,39 +1,58 @@
 """Re-encoding to a constant frame rate, with checks of the result.
 
-ffmpeg exits with status 0 on a file that is truncated or has flipped bytes. The option `-xerror` therefore stops it at
-the first error. Then its output is decoded completely and compared with the times of the decoded frames, and those with
-what the packets of the source announce. A file that fails is encoded again up to its first error and marked as partial.
+The source is read as `pipeline.video.stream` reads it, so that a raw and a re-encoded video are the same: the streams
+that ffmpeg chooses, upright frames at their times, sound at its times. A file with an error is encoded again up to its
+first error and marked as partial. The output is decoded completely.
 """
 
-import subprocess
+import itertools
+import math
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 from pipeline.config.reencode import Reencode
-from pipeline.video.decode import (
-    DecodeError,
-    NoTimestampsError,
-    NoVideoError,
-    VideoContents,
-    decodable_prefix,
-    iter_frame_times,
-    read_contents,
+from pipeline.errors import PipelineError
+from pipeline.video.constant_rate import count_repeats
+from pipeline.video.decode import DecodeError, decodable_prefix, iter_frame_times
+from pipeline.video.ffmpeg_pipe import DamagedError, KilledDecoderError
+from pipeline.video.media_streams import (
+    MediaStream,
+    NoAudioError,
+    choose_audio,
+    choose_video,
+    read_expected_end,
 )
-from pipeline.video.transcode import FfmpegRun, KeptPrefix, transcode
+from pipeline.video.pixel_format import Yuv420p
+from pipeline.video.reasons import LostSoundError, find_reason
+from pipeline.video.stream import TimedPixels, iter_channels, iter_pixels
+from pipeline.video.transcode import (
+    EncoderError,
+    EncoderTimeoutError,
+    FfmpegEncoder,
+    build_filters,
+    build_sound_command,
+    build_video_command,
+    find_sound_format,
+    probe_pictures,
+)
 
-MAX_MISSING_S = 1.0
-"""Largest inaccuracy of a declared duration (seconds); longer than any frame."""
+TIME_TOLERANCE_S = 1e-3
+"""Largest difference of the time of a frame of the output (seconds)."""
 
-TRUNCATED_MESSAGES = ("File ended prematurely", "partial file", "Truncating packet")
-"""Messages of ffmpeg's demuxers for a truncated file; the exit status is 0."""
+
+MAX_STALL_S = 60.0
+"""Longest time to wait for a decoder (seconds), so that a sound that hangs does not cost the video."""
 
 
 class RejectedError(Exception):
     """A video that is rejected because of its own contents.
 
     Args:
-        reason: a code; docs/reencoding.md lists all of them.
+        reason: a code; docs/videos.md lists all of them.
         detail: what exactly is wrong.
     """
 
@@ -91,137 +110,184 @@ def reencode_video(source: Path, target: Path, config: Reencode) -> EncodedVideo
         RejectedError: the video is unusable; names the reason.
         PipelineError: the machine failed, not the video.
     """
-    deadline = time.monotonic() + config.timeout_s
-    contents = _read_contents(source)
+    job = _Job(source, target, config, time.monotonic() + config.timeout_s)
     try:
-        return _encode_whole(source, target, config, contents, deadline)
-    except RejectedError as error:
-        if config.partial == "reject" or error.reason == "timeout":
-            raise
-        return _encode_prefix(source, target, config, contents, deadline, error)
-
-
-def _read_contents(source: Path) -> VideoContents:
-    """Read the contents of a file.
-
-    Raises:
-        RejectedError: it holds no video that could be re-encoded.
-    """
-    try:
-        contents = read_contents(source)
-    except NoVideoError as error:
-        raise RejectedError("no_video", str(error)) from None
-    except NoTimestampsError as error:
-        raise RejectedError("no_times", str(error)) from None
+        return job.run()
+    except EncoderTimeoutError:
+        raise RejectedError("timeout", f"took longer than {config.timeout_s:g} s") from None
+    except EncoderError as error:
+        raise RejectedError("encode_error", str(error)) from None
+    except KilledDecoderError as error:
+        raise PipelineError(str(error)) from None
     except DecodeError as error:
-        is_empty = source.is_file() and source.stat().st_size == 0
-        raise RejectedError("empty" if is_empty else "unreadable", str(error)) from None
-    if contents.frames == 1:
-        raise RejectedError("still_image", f"holds a single frame ({contents.codec})")
-    return contents
+        raise RejectedError(find_reason(error), str(error)) from None
+    finally:
+        job.sound.unlink(missing_ok=True)
 
 
-def _encode_whole(
-    source: Path, target: Path, config: Reencode, contents: VideoContents, deadline: float
-) -> EncodedVideo:
-    """Re-encode a video that must have no error.
+@dataclass(frozen=True)
+class _Job:
+    """The re-encoding of one video.
 
-    Raises:
-        RejectedError: it has one.
-    """
-    if contents.error:
-        raise RejectedError("unreadable", f"cannot be read to its end ({contents.error})")
-    if contents.missing_s > config.tolerance_s + MAX_MISSING_S:
-        raise RejectedError("cut_short", f"truncated: its last {contents.missing_s:.1f} s are missing")
-    run = _transcode(source, target, config, contents, deadline)
-    if run.status != 0 or not run.frame_times:
-        raise RejectedError("decode_error", run.first_error)
-    lines = run.stderr.splitlines()
-    truncated = next((line for line in lines if any(message in line for message in TRUNCATED_MESSAGES)), None)
-    if truncated:
-        raise RejectedError("cut_short", truncated)
-    encoded = _verify(target, config)
-    frame_s = 1 / contents.fps
-    tolerance_s = config.tolerance_s + frame_s  # AVI states times only to within a frame
-    decoded_s, encoded_s = max(run.frame_times) + frame_s, encoded.frames / config.fps
-    durations = f"source {contents.end:.2f} s, decoded {decoded_s:.2f} s, encoded {encoded_s:.2f} s"
-    if min(decoded_s, encoded_s) < contents.end - tolerance_s or encoded_s < decoded_s - tolerance_s:
-        raise RejectedError("too_short", durations)
-    if encoded_s > max(contents.end, decoded_s) + tolerance_s:
-        raise RejectedError("too_long", durations)
-    if contents.audio_end_s - encoded.audio_end_s > tolerance_s:
-        raise RejectedError(
-            "audio_lost", f"source audio {contents.audio_end_s:.2f} s, encoded audio {encoded.audio_end_s:.2f} s"
-        )
-    return EncodedVideo(encoded.frames, encoded.width, encoded.height, encoded.audio, None)
-
-
-def _encode_prefix(
-    source: Path, target: Path, config: Reencode, contents: VideoContents, deadline: float, failure: RejectedError
-) -> EncodedVideo:
-    """Re-encode a damaged video up to the first error of its video stream, ignoring errors of its audio.
-
-    Args:
-        source: the video.
+    Attributes:
+        source: any video.
         target: the .mp4 to write.
         config: settings.
-        contents: the streams of the source.
         deadline: time (monotonic seconds) at which the video is rejected.
-        failure: why the whole video failed.
-
-    Raises:
-        RejectedError: too little of it decodes; has the reason of `failure`.
     """
-    num_frames, prefix_s = decodable_prefix(source)
-    source_s = max(contents.end, contents.declared_s)
-    if num_frames == 0 or prefix_s < max(config.least_s, config.least_share * source_s):
-        raise RejectedError(
-            failure.reason,
-            f"{failure.detail}; of {source_s:.1f} s, {prefix_s:.1f} s decode before the first error, less than "
-            f"config: reencode.least_share = {config.least_share:g} or reencode.least_s = {config.least_s:g}",
+
+    source: Path
+    target: Path
+    config: Reencode
+    deadline: float
+
+    @property
+    def sound(self) -> Path:
+        """The file with the encoded sound, until it is copied to the output."""
+        return self.target.with_suffix(".sound.mp4")
+
+    @property
+    def remaining_s(self) -> float:
+        """Time that is left, seconds."""
+        return max(0.001, self.deadline - time.monotonic())
+
+    @property
+    def stall_s(self) -> float:
+        """Longest time to wait for a decoder, seconds."""
+        return min(MAX_STALL_S, self.remaining_s)
+
+    def run(self) -> EncodedVideo:
+        """Re-encode the video; for exceptions, see `reencode_video`."""
+        stream = choose_video(self.source, self.stall_s)
+        has_sound, damage = self._encode_sound_or_rest()
+        try:
+            encoded = self._encode_frames(stream, has_sound, self._read_frames(stream))
+        except DamagedError as error:
+            failure = RejectedError(find_reason(error), str(error))
+            if self.config.partial == "reject":
+                raise failure from None
+            return self._encode_prefix(stream, failure)
+        if damage is None:
+            return encoded
+        source_s = read_expected_end(self.source, stream.header, self.stall_s)
+        return replace(encoded, damage=Damage(source_s, damage.reason, damage.detail))
+
+    def _encode_sound_or_rest(self) -> tuple[bool, RejectedError | None]:
+        """Encode the sound, or what is left of it.
+
+        Returns:
+            whether there is sound; what is wrong with it, or None.
+
+        Raises:
+            RejectedError: the sound has an error, and `partial` is "reject".
+        """
+        try:
+            return self._encode_sound(), None
+        except (DamagedError, LostSoundError) as error:
+            damage = RejectedError(find_reason(error), str(error))
+            if self.config.partial == "reject":
+                raise damage from None
+        return self._encode_rest_of_sound(), damage
+
+    def _encode_rest_of_sound(self, end: float = math.inf) -> bool:
+        """Encode the sound up to a time (seconds), with silence for what has errors; return whether there is any."""
+        try:
+            return self._encode_sound(end, tolerant=True)
+        except LostSoundError:
+            return False
+
+    def _encode_prefix(self, stream: MediaStream, failure: RejectedError) -> EncodedVideo:
+        """Re-encode a damaged video up to the first error of its video stream, ignoring errors of its sound.
+
+        Raises:
+            RejectedError: too little of it decodes; has the reason of `failure`.
+        """
+        config = self.config
+        num_frames, prefix_s = decodable_prefix(self.source, stream.index)
+        source_s = read_expected_end(self.source, stream.header, self.stall_s)
+        if num_frames == 0 or prefix_s < max(config.least_s, config.least_share * source_s):
+            raise RejectedError(
+                failure.reason,
+                f"{failure.detail}; of {source_s:.1f} s, {prefix_s:.1f} s decode before the first error, less than "
+                f"config: reencode.least_share = {config.least_share:g} or reencode.least_s = {config.least_s:g}",
+            )
+        has_sound = self._encode_rest_of_sound(prefix_s)
+        frames = itertools.islice(self._read_frames(stream, tolerant=True), num_frames)
+        encoded = self._encode_frames(stream, has_sound, frames)
+        return replace(encoded, damage=Damage(source_s, failure.reason, failure.detail))
+
+    def _read_frames(self, stream: MediaStream, *, tolerant: bool = False) -> Iterator[TimedPixels]:
+        filters, pixel_format = build_filters(self.config.short_side), Yuv420p("unknown", "unknown")
+        return iter_pixels(
+            self.source, stream, pixel_format, filters=filters, tolerant=tolerant, timeout_s=self.stall_s
         )
-    run = _transcode(source, target, config, contents, deadline, KeptPrefix(num_frames, prefix_s))
-    if run.status != 0 or len(run.frame_times) != num_frames:
-        raise failure
-    encoded = _verify(target, config)
-    if prefix_s - encoded.frames / config.fps > config.tolerance_s:
-        raise failure
-    damage = Damage(source_s, failure.reason, failure.detail)
-    return EncodedVideo(encoded.frames, encoded.width, encoded.height, encoded.audio, damage)
+
+    def _encode_frames(self, stream: MediaStream, has_sound: bool, frames: Iterator[TimedPixels]) -> EncodedVideo:
+        """Write the output.
+
+        Raises:
+            RejectedError: the source holds only one frame, which is shown for a moment.
+            DecodeError: the source has errors.
+            EncoderError: the output does not show the frames that were encoded.
+        """
+        config = self.config
+        pictures = probe_pictures(self.source, stream, build_filters(config.short_side), self.stall_s)
+        command = build_video_command(self.target, config, pictures, self.sound if has_sound else None)
+        num_frames = 0
+        with FfmpegEncoder(self.source, self.target, command, self.deadline) as encoder:
+            for frame, count in count_repeats(frames, Fraction(config.fps)):
+                num_frames += count
+                for _ in range(count):
+                    encoder.write(frame.pixels)
+            encoder.finish()
+        if num_frames <= 1:
+            raise RejectedError("still_image", f"{self.source}: holds a single frame")
+        _check_output(self.target, num_frames, config.fps)
+        return EncodedVideo(num_frames, pictures.width, pictures.height, has_sound, None)
+
+    def _encode_sound(self, end: float = math.inf, *, tolerant: bool = False) -> bool:
+        """Encode the sound up to a time (seconds); return whether there is any.
+
+        Raises:
+            DamagedError: it has an error, and `tolerant` is false.
+            LostSoundError: nothing of it can be used.
+        """
+        try:
+            stream = choose_audio(self.source, self.stall_s)
+            num_channels, rate = find_sound_format(stream)
+            channels: Literal[1, 2] = 2 if num_channels == 2 else 1
+            samples = iter_channels(
+                self.source, stream, rate, channels=channels, tolerant=tolerant, timeout_s=self.stall_s
+            )
+            command, rest = build_sound_command(self.sound, channels, rate), max(0.0, end) * rate
+            with FfmpegEncoder(self.source, self.sound, command, self.deadline) as encoder:
+                for part in samples:
+                    encoder.write(part if len(part) <= rest else part[: round(rest)])
+                    rest -= len(part)
+                    if rest <= 0:
+                        break
+                encoder.finish()
+        except NoAudioError:
+            return False
+        except (DamagedError, KilledDecoderError):
+            raise
+        except DecodeError as error:
+            raise LostSoundError(f"its sound is lost: {error}") from None
+        return True
 
 
-def _transcode(
-    source: Path,
-    target: Path,
-    config: Reencode,
-    contents: VideoContents,
-    deadline: float,
-    prefix: KeptPrefix | None = None,
-) -> FfmpegRun:
-    """Run ffmpeg within the remaining time.
-
-    Raises:
-        RejectedError: it took too long.
-    """
-    try:
-        return transcode(source, target, config, contents, prefix, timeout_s=max(0.001, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        raise RejectedError("timeout", f"took longer than {config.timeout_s:g} s") from None
-
-
-def _verify(target: Path, config: Reencode) -> VideoContents:
+def _check_output(target: Path, num_frames: int, fps: int) -> None:
     """Decode the output completely and check that frame i is shown at i / fps seconds.
 
     Raises:
-        RejectedError: it cannot be decoded, or a frame has another time.
+        EncoderError: it cannot be decoded, or a frame is missing or has another time.
     """
     try:
-        encoded, frame_times = read_contents(target), list(iter_frame_times(target))
+        frame_times = list(iter_frame_times(target))
     except DecodeError as error:
-        raise RejectedError("decode_error", f"the output cannot be read: {error}") from None
-    if encoded.error or len(frame_times) != encoded.frames:
-        raise RejectedError("decode_error", f"{len(frame_times)} of {encoded.frames} frames of the output can be read")
+        raise EncoderError(f"the output cannot be read: {error}") from None
+    if len(frame_times) != num_frames:
+        raise EncoderError(f"{len(frame_times)} of {num_frames} frames of the output can be read")
     for index, frame_time in enumerate(frame_times):
-        if abs(frame_time - index / config.fps) > 1e-3:
-            raise RejectedError("uneven", f"frame {index} of the output is shown at {frame_time:.3f} s")
-    return encoded
+        if abs(frame_time - index / fps) > TIME_TOLERANCE_S:
+            raise EncoderError(f"frame {index} of the output is shown at {frame_time:.3f} s")

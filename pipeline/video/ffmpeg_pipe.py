@@ -57,6 +57,10 @@ class DamagedError(DecodeError):
     """A file that starts well but has errors or is truncated."""
 
 
+class TruncatedError(DamagedError):
+    """A file that ends before its header says."""
+
+
 class StalledDecoderError(DecodeError):
     """A file whose decoder hangs."""
 
@@ -173,7 +177,8 @@ class FfmpegPipe:
         Raises:
             CrashedDecoderError: ffmpeg crashed.
             KilledDecoderError: ffmpeg was killed from outside.
-            DamagedError: the file is truncated or cannot be read to its end.
+            TruncatedError: the file is truncated.
+            DamagedError: it cannot be read to its end.
             PipelineError: ffmpeg is too old.
         """
         status = self._finish()
@@ -186,7 +191,7 @@ class FfmpegPipe:
         if too_old := self._find_error(_TOO_OLD):
             raise PipelineError(f"{find_ffmpeg()}: is too old ({too_old}); install ffmpeg 5.1 or newer, or remove it")
         if self._find_error(_TRUNCATED):
-            raise DamagedError(f"{self._path}: truncated; download or copy it again")
+            raise TruncatedError(f"{self._path}: truncated; download or copy it again")
         if self._strict and status == ERROR_RATE_STATUS:
             self.has_decoder_error = True
             return

@@ -14,8 +14,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from pipeline.video.decode import DecodeError, NoVideoError
-from pipeline.video.ffmpeg_pipe import DamagedError, FfmpegPipe
+from pipeline.video.decode import DecodeError, EmptyFileError, NoVideoError
+from pipeline.video.ffmpeg_pipe import DamagedError, FfmpegPipe, TruncatedError
 
 MAX_MISSING_S = Fraction(6, 5)
 """Largest inaccuracy of a declared duration (seconds); longer than any frame."""
@@ -44,11 +44,13 @@ class MediaStream:
         frame_lines: what ffmpeg prints about its first frames.
         can_be_copied: whether its parameters (the size of the video, the rate of the audio) stand at the start of the
             file; without them, ffmpeg decodes it, but copies it to no other file.
+        header: ffmpeg's lines about the file.
     """
 
     index: int
     frame_lines: Sequence[str]
     can_be_copied: bool
+    header: Sequence[str]
 
     @property
     def num_frames(self) -> int:
@@ -67,7 +69,7 @@ def input_arguments(path: Path) -> list[str]:
     if not path.is_file():
         raise DecodeError(f"{path}: no such video")
     if not path.stat().st_size:
-        raise DecodeError(f"{path}: the file is empty")
+        raise EmptyFileError(f"{path}: the file is empty")
     return ["-i", f"file:{path}"]
 
 
@@ -136,14 +138,25 @@ def check_not_truncated(path: Path, header: Sequence[str], end: Fraction, timeou
         timeout_s: longest time to wait for output of ffmpeg, seconds.
 
     Raises:
-        DamagedError: the file is truncated.
+        TruncatedError: the file is truncated.
     """
     declared_end = _find_declared_end(header)
     if declared_end is None or declared_end - end <= MAX_MISSING_S:
         return
     missing = declared_end - max(end, _read_last_end(path, header, timeout_s))
     if missing > MAX_MISSING_S:
-        raise DamagedError(f"{path}: truncated: its last {float(missing):.1f} s are missing")
+        raise TruncatedError(f"{path}: truncated: its last {float(missing):.1f} s are missing")
+
+
+def read_expected_end(path: Path, header: Sequence[str], timeout_s: float) -> float:
+    """Return the end that a file declares, or that of its last packet if that is later: seconds from its start.
+
+    Args:
+        path: the file.
+        header: ffmpeg's lines about the file.
+        timeout_s: longest time to wait for output of ffmpeg, seconds.
+    """
+    return float(max(_find_declared_end(header) or 0, _read_last_end(path, header, timeout_s)))
 
 
 @dataclass(frozen=True)
@@ -154,12 +167,14 @@ class _Probe:
         choices: indices of the streams that it decoded.
         streams: medium and description of each video and audio stream, by index.
         frame_lines: what it prints about the first frames.
+        header: its lines about the file.
         problem: what is wrong, if it decoded nothing.
     """
 
     choices: Sequence[int]
     streams: dict[int, tuple[str, str]]
     frame_lines: Sequence[str]
+    header: Sequence[str]
     problem: str
 
     @property
@@ -188,7 +203,7 @@ def _probe(path: Path, outputs: list[str], timeout_s: float) -> _Probe:
         if not any(line.startswith("Input #0") for line in pipe.header):
             raise DecodeError(f"{path}: not a readable video ({problem})")
         choices = [int(match[1]) for line in pipe.header if (match := _CHOICE.match(line))]
-        return _Probe(choices, _parse_streams(pipe.header), frame_lines, problem)
+        return _Probe(choices, _parse_streams(pipe.header), frame_lines, pipe.header, problem)
 
 
 def _find_stream(path: Path, probe: _Probe, medium: Literal["Video", "Audio"]) -> MediaStream:
@@ -206,7 +221,7 @@ def _find_stream(path: Path, probe: _Probe, medium: Literal["Video", "Audio"]) -
         raise DecodeError(f"{path}: its {medium.lower()} cannot be decoded ({probe.problem})")
     if not probe.num_frames:
         raise kind(f"{path}: nothing of its {medium.lower()} stream can be decoded")
-    return MediaStream(index, probe.frame_lines, _can_be_copied(*probe.streams[index]))
+    return MediaStream(index, probe.frame_lines, _can_be_copied(*probe.streams[index]), probe.header)
 
 
 def _count_frames(frame_lines: Sequence[str]) -> int:

@@ -1,168 +1,240 @@
-"""One run of ffmpeg that re-encodes a video, as TSP does (`-filter:v fps=fps=30`, with its defaults made explicit).
+"""The encoders of re-encoded videos: runs of ffmpeg that take frames or sound from a pipe.
 
-The filter `metadata` prints the time of each decoded frame before frames are duplicated or dropped. So the output can
-be compared with what was decoded, at no cost.
+TSP re-encodes with `-filter:v fps=fps=30`. Here frames are repeated or dropped before they are encoded, by the same
+rules (`pipeline.video.constant_rate`). So a source is read as `pipeline.video.stream` reads it, whatever it is.
 """
 
+import contextlib
 import re
 import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
-import ffmpeg
+import numpy as np
 
 from pipeline.config.reencode import Reencode
 from pipeline.errors import PipelineError
 from pipeline.io.worker import KILLED_STATUSES
-from pipeline.video.decode import VideoContents
 from pipeline.video.ffmpeg import find_ffmpeg
+from pipeline.video.ffmpeg_pipe import FfmpegPipe
+from pipeline.video.media_streams import MediaStream, input_arguments
+from pipeline.video.pixel_format import RANGES
 
 DISK_FULL_MESSAGES = ("No space left on device", "Disk quota exceeded")
 """Messages of ffmpeg for a full disk."""
-MIN_GAP_S = 0.05
-"""Longer gaps in the audio (seconds) are filled with silence, as in `pipeline.video.stream`."""
+FLAGS = ("-nostdin", "-hide_banner", "-loglevel", "error", "-y")
 
-_TIME = re.compile(rb"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)")
+_FORMAT = re.compile(r" cl:(\S+) sar:(\d+)/(\d+) s:(\d+)x(\d+) ")
+_COLOURS = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
+_SOUND = re.compile(r" channels:(\d+) .*rate:(\d+) ")
+
+
+class EncoderError(Exception):
+    """ffmpeg cannot encode what it gets, which is no fault of the source."""
+
+
+class EncoderTimeoutError(Exception):
+    """The time is over."""
 
 
 @dataclass(frozen=True)
-class FfmpegRun:
-    """The outcome of one run of ffmpeg.
+class PictureFormat:
+    """The size and the colours of the frames that are encoded.
 
     Attributes:
-        status: exit status.
-        stderr: its messages.
-        frame_times: times of the decoded frames (seconds from the start of the file), rounded to six digits.
+        width: pixels.
+        height: pixels.
+        pixel_shape: width and height of a pixel.
+        colour_range: ffmpeg's name of the range of brightness.
+        matrix: its name of the colour matrix.
+        primaries: its name of the primary colours.
+        transfer: its name of the transfer function.
+        chroma_position: its name of the position of the chroma samples.
     """
 
-    status: int
-    stderr: str
-    frame_times: list[float]
+    width: int
+    height: int
+    pixel_shape: tuple[int, int]
+    colour_range: str
+    matrix: str
+    primaries: str
+    transfer: str
+    chroma_position: str
 
     @property
-    def first_error(self) -> str:
-        """The first error message, or the exit status if there is none.
-
-        For messages of a component of ffmpeg, such as a decoder, only the name of the component. Its messages about
-        damaged data vary between runs (see `pipeline.video.decode.decodable_prefix`), but the rejects table must not.
-        """
-        message = (self.stderr.splitlines() or [f"ffmpeg ended with status {self.status}"])[0]
-        component = re.match(r"\[(\w+)[^]]*\]", message)
-        return f"ffmpeg's {component[1]} found errors" if component else message
-
-
-@dataclass(frozen=True)
-class KeptPrefix:
-    """The part of a damaged video, from its start, that is kept.
-
-    Attributes:
-        frames: number of source frames.
-        seconds: duration (seconds).
-    """
-
-    frames: int
-    seconds: float
+    def filters(self) -> str:
+        """Filters of ffmpeg that state the shape of the pixels and the colours."""
+        shape = f"setsar={self.pixel_shape[0]}/{self.pixel_shape[1]}"
+        tags = {
+            "range": self.colour_range if self.colour_range in RANGES else "unknown",
+            "colorspace": self.matrix,
+            "color_primaries": self.primaries,
+            "color_trc": self.transfer,
+            "chroma_location": self.chroma_position,
+        }
+        return f"{shape},setparams={':'.join(f'{key}={value}' for key, value in tags.items())}"
 
 
-def build_transcode_command(
-    source: Path, target: Path, config: Reencode, contents: VideoContents, prefix: KeptPrefix | None = None
-) -> list[str]:
-    """Return the ffmpeg command as a list of arguments.
+def build_filters(short_side: int | None) -> list[str]:
+    """Return the filters that give the frames of a source their size and pixel format.
 
     Args:
-        source: any video.
-        target: the .mp4 to write.
-        config: frame rate, quality and size.
-        contents: the streams of the source.
-        prefix: the part of a damaged video to encode, with errors in its audio ignored. None encodes the whole video
-            and stops at the first error.
+        short_side: size of the shorter side (pixels); None keeps the size.
     """
-    # One decoder thread, so that the first error is always the same.
-    opened = ffmpeg.input(f"file:{source}", threads=1, **({} if prefix else {"err_detect": "explode"}))
-    video = opened[str(contents.video_index)]
-    if prefix:
-        video = video.filter("trim", end_frame=prefix.frames)
-    video = video.filter("metadata", mode="add", key="t", value=1)
-    video = video.filter("metadata", mode="print", key="t", file="-")
-    # If the video starts later than the audio, its first frame is repeated: frame i is shown at i / fps.
-    video = video.filter("fps", fps=config.fps, start_time=0)
-    if config.short_side:
+    if short_side:
         # -2 keeps the aspect ratio with an even number of pixels, which 4:2:0 needs.
-        video = video.filter(
-            "scale",
-            w=f"if(gt(iw,ih),-2,{config.short_side})",
-            h=f"if(gt(iw,ih),{config.short_side},-2)",
-        )
+        scale = f"scale=w='if(gt(iw,ih),-2,{short_side})':h='if(gt(iw,ih),{short_side},-2)'"
     else:
-        video = video.filter("scale", w="trunc(iw/2)*2", h="trunc(ih/2)*2")
-    options = {
-        "c:v": "libx264",
-        "pix_fmt": "yuv420p",
-        "crf": config.crf,
-        "preset": config.preset,
-        "g": config.gop,
-        "threads": config.encoder_threads,
-        "map_metadata": -1,
-        "movflags": "+faststart",
-    }
-    streams = [video]
-    if contents.audio_index is not None:
-        # Fill gaps with silence; otherwise all later audio would come too early.
-        audio = opened[str(contents.audio_index)]
-        streams.append(audio.filter("aresample", **{"async": 1, "min_hard_comp": MIN_GAP_S}))
-        options["c:a"] = "aac"
-    flags = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
-    if prefix:
-        flags += ["-max_error_rate", "1"]
-        options["t"] = round(prefix.seconds, 3)
-    else:
-        flags.append("-xerror")
-    output = ffmpeg.output(*streams, f"file:{target}", **options).global_args(*flags)
-    compiled: list[str] = output.compile(cmd=str(find_ffmpeg()))
-    return compiled
+        scale = "scale=w=trunc(iw/2)*2:h=trunc(ih/2)*2"
+    return [scale, "format=yuv420p"]
 
 
-def transcode(
-    source: Path,
-    target: Path,
-    config: Reencode,
-    contents: VideoContents,
-    prefix: KeptPrefix | None = None,
-    *,
-    timeout_s: float,
-) -> FfmpegRun:
-    """Run ffmpeg.
+def probe_pictures(
+    path: Path, stream: MediaStream, filters: Sequence[str], timeout_s: float
+) -> PictureFormat:
+    """Return the format of the first frame of a video after some filters.
 
     Args:
-        source: any video.
-        target: the .mp4 to write.
-        config: frame rate, quality and size.
-        contents: the streams of the source.
-        prefix: the part of a damaged video to encode, see `build_transcode_command`.
-        timeout_s: time limit (seconds), after which ffmpeg is killed.
+        path: any video.
+        stream: its video stream.
+        filters: filters of ffmpeg.
+        timeout_s: longest time to wait for the frame, seconds.
 
     Raises:
-        subprocess.TimeoutExpired: ffmpeg exceeded the limit.
-        PipelineError: the machine failed (full disk, killed process), so the video must not be rejected.
+        EncoderError: the frame cannot be brought to such a format.
+        DecodeError: the decoder crashes or hangs.
     """
-    process = subprocess.run(
-        build_transcode_command(source, target, config, contents, prefix),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=timeout_s,
-        check=False,
-    )
-    # Remove the memory addresses, which differ between runs.
-    stderr = re.sub(r" @ 0x[0-9a-f]+", "", process.stderr.decode(errors="replace").strip())
-    disk_full = next((message for message in DISK_FULL_MESSAGES if message in stderr), None)
-    if disk_full:
-        raise PipelineError(
-            f"{target.parent}: cannot re-encode {source.name} to this folder ({disk_full}); free space there and run "
-            "again"
+    chain = ",".join([*filters, "showinfo=checksum=0"])
+    output = ["-map", f"0:{stream.index}", "-vf", chain, "-frames:v", "1", "-f", "null", "-"]
+    with FfmpegPipe(path, [*input_arguments(path), *output], timeout_s=timeout_s) as pipe:
+        text = "\n".join(iter(pipe.next_frame_line, None))
+    shape, colours = _FORMAT.search(text), _COLOURS.search(text)
+    if not shape or not colours:
+        raise EncoderError(f"{path}: its frames cannot be scaled to a size that can be encoded")
+    width, height, *pixel_shape = (int(shape[index]) for index in (4, 5, 2, 3))
+    return PictureFormat(width, height, (pixel_shape[0], pixel_shape[1]), *colours.groups(), shape[1])
+
+
+def find_sound_format(stream: MediaStream) -> tuple[int, int]:
+    """Return the number of channels and the sample rate (samples/s) of the first frame of a sound."""
+    match = _SOUND.search("\n".join(stream.frame_lines))
+    assert match, "ashowinfo prints both"
+    return int(match[1]), int(match[2])
+
+
+def build_video_command(target: Path, config: Reencode, pictures: PictureFormat, sound: Path | None) -> list[str]:
+    """Return the ffmpeg command that encodes frames from a pipe.
+
+    Args:
+        target: the .mp4 to write.
+        config: frame rate and quality.
+        pictures: format of the frames.
+        sound: encoded sound, which is copied; None without sound.
+    """
+    size = f"{pictures.width}x{pictures.height}"
+    frames = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", size, "-r", str(config.fps), "-i", "pipe:0"]
+    copied = ["-i", f"file:{sound}", "-map", "0:v", "-map", "1:a", "-c:a", "copy"] if sound else []
+    quality = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", str(config.crf), "-preset", config.preset]
+    options = [*quality, "-g", str(config.gop), "-threads", str(config.encoder_threads)]
+    container = ["-map_metadata", "-1", "-movflags", "+faststart"]
+    command = [str(find_ffmpeg()), *FLAGS, *frames, *copied, "-vf", pictures.filters, *options, *container]
+    return [*command, f"file:{target}"]
+
+
+def build_sound_command(target: Path, channels: int, rate: int) -> list[str]:
+    """Return the ffmpeg command that encodes samples from a pipe.
+
+    Args:
+        target: the .mp4 to write.
+        channels: number of channels.
+        rate: sample rate (samples/s).
+    """
+    samples = ["-f", "f32le", "-ac", str(channels), "-ar", str(rate), "-i", "pipe:0"]
+    return [str(find_ffmpeg()), *FLAGS, *samples, "-c:a", "aac", "-map_metadata", "-1", f"file:{target}"]
+
+
+class FfmpegEncoder:
+    """A run of ffmpeg that encodes what is written to it; a context manager, which kills ffmpeg at its end.
+
+    Args:
+        source: the video that is re-encoded, for messages.
+        target: the file that ffmpeg writes, for messages.
+        command: the ffmpeg command; it reads `pipe:0`.
+        deadline: time (monotonic seconds) at which ffmpeg is killed.
+    """
+
+    def __init__(self, source: Path, target: Path, command: Sequence[str], deadline: float) -> None:
+        self._source, self._target = source, target
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._messages, bufsize=0
         )
-    if process.returncode in KILLED_STATUSES:
-        message = (stderr.splitlines() or ["no message"])[0]
-        raise PipelineError(
-            f"{source}: ffmpeg was stopped (status {process.returncode}: {message}); free memory and run again"
-        )
-    return FfmpegRun(process.returncode, stderr, [float(time) for time in _TIME.findall(process.stdout)])
+        self._is_late = threading.Event()
+        self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._stop)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def __enter__(self) -> "FfmpegEncoder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self._process.kill()
+        self._close_input()
+        self._process.wait()
+        self._messages.close()
+
+    def write(self, data: np.ndarray) -> None:
+        """Encode frames or samples.
+
+        Raises:
+            EncoderError: ffmpeg fails.
+            EncoderTimeoutError: it takes too long.
+            PipelineError: the machine fails (full disk, killed process).
+        """
+        rest = memoryview(np.ascontiguousarray(data)).cast("B")
+        assert self._process.stdin is not None
+        try:
+            while rest:
+                rest = rest[self._process.stdin.write(rest) :]
+        except BrokenPipeError:
+            self.finish()
+            raise EncoderError(f"{self._source}: ffmpeg ended before all was encoded") from None
+
+    def finish(self) -> None:
+        """Wait for the end of ffmpeg; for exceptions, see `write`."""
+        self._close_input()
+        status = self._process.wait()
+        if self._is_late.is_set():
+            raise EncoderTimeoutError
+        self._messages.seek(0)
+        messages = self._messages.read().decode(errors="replace").strip()
+        disk_full = next((message for message in DISK_FULL_MESSAGES if message in messages), None)
+        if disk_full:
+            raise PipelineError(
+                f"{self._target.parent}: cannot re-encode {self._source.name} to this folder ({disk_full}); free space "
+                "there and run again"
+            )
+        first_message = (re.sub(r" @ 0x[0-9a-f]+", "", messages).splitlines() or ["no message"])[0]
+        if status in KILLED_STATUSES:
+            raise PipelineError(
+                f"{self._source}: ffmpeg was killed (status {status}: {first_message}); free memory and run again"
+            )
+        if status:
+            raise EncoderError(f"{self._source}: ffmpeg cannot encode it (status {status}: {first_message})")
+
+    def _close_input(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def _stop(self) -> None:
+        self._is_late.set()
+        self._process.kill()

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from helpers.films import digest_image, find_beeps, judge_beeps, judge_frames, run_ffmpeg
 
-from pipeline.features.extraction.frame_sampling import REENCODED_FPS, hold_frames, nearest_frames
+from pipeline.features.extraction.frame_sampling import nearest_frames
+from pipeline.video.constant_rate import REENCODED_FPS, hold_frames
 from pipeline.video.decode import NoVideoError
 from pipeline.video.media_streams import NoAudioError
 from pipeline.video.stream import iter_audio, iter_frames

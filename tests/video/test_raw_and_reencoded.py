@@ -11,7 +11,7 @@ from helpers.films import find_beeps, read_corners, read_number
 from helpers.measurements import Measurements
 
 from pipeline.config.reencode import Reencode
-from pipeline.features.extraction.frame_sampling import hold_frames
+from pipeline.video.constant_rate import hold_frames
 from pipeline.video.encode import reencode_video
 from pipeline.video.media_streams import NoAudioError
 from pipeline.video.reencoded_stream import iter_needed_frames, iter_reencoded_audio

@@ -1,7 +1,7 @@
 """Sampling of frames by their times, while they stream.
 
-A raw video is first brought to the frame rate of re-encoded videos, so that both give the same rows. Then frames are
-sampled at the rate of each extractor: the frames nearest in time to 0, 1 / rate, 2 / rate, ... seconds. Of two frames
+A raw video is first brought to the frame rate of re-encoded videos (`pipeline.video.constant_rate`), so that both give
+the same rows. Then frames are sampled at the rate of each extractor: the frames nearest in time to 0, 1 / rate, 2 / rate, ... seconds. Of two frames
 that are equally near, the earlier one is used. A video has a sample at time k / rate if this time is before the end of
 the video by more than a tenth of a frame.
 """
@@ -9,14 +9,11 @@ the video by more than a tenth of a frame.
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
-from functools import cache
 
 from pipeline.video.stream import TimedFrame
 
 END_TOLERANCE = Fraction(1, 10)
 """Tolerance at the end of a video, in durations of a frame."""
-REENCODED_FPS = Fraction(30)
-"""Frame rate to which raw videos are brought (frames/s): that of TSP, and the default of `reencode.fps`."""
 
 
 def rate_as_fraction(rate: float) -> Fraction:
@@ -65,38 +62,6 @@ def nearest_frames(frames: Iterable[TimedFrame], rates: Sequence[Fraction]) -> I
         counts = advance([num_sample_times(end, previous.duration, rate) for rate in rates])
         if any(counts):
             yield previous, counts
-
-
-def hold_frames(frames: Iterable[TimedFrame], fps: Fraction) -> Iterator[TimedFrame]:
-    """Yield frames at a constant rate, as ffmpeg's filter `fps` does when a video is re-encoded.
-
-    Each time is rounded to a whole number of frames, and each frame is repeated until the next one. The first frame
-    also covers the time before it. A frame that goes back in time replaces the one before it.
-
-    Args:
-        frames: of one video.
-        fps: the constant rate (frames/s).
-    """
-    index = 0
-    previous: TimedFrame | None = None
-
-    def repeat(frame: TimedFrame, stop: int) -> Iterator[TimedFrame]:
-        nonlocal index
-        to_rgb = cache(frame.to_rgb)
-        while index < stop:
-            yield TimedFrame(index / fps, 1 / fps, to_rgb)
-            index += 1
-
-    for frame in frames:
-        if previous is not None:
-            yield from repeat(previous, _round_half_up(frame.time * fps))
-        previous = frame
-    if previous is not None:
-        yield from repeat(previous, max(1, _round_half_up((previous.time + previous.duration) * fps)))
-
-
-def _round_half_up(value: Fraction) -> int:
-    return math.floor(value + Fraction(1, 2))
 
 
 def frame_filter(fps: Fraction, num_frames: int, rates: Sequence[Fraction]) -> Callable[[Fraction], bool]:

@@ -17,7 +17,7 @@ from pipeline.errors import PipelineError
 from pipeline.features.extraction.extractor_pass import ExtractedVideoFeature, extract_features
 from pipeline.features.extraction.quarantine import InProgressMarker, check_in_subprocess
 from pipeline.features.extraction.sources import FileHashes, VideoSource, num_shards
-from pipeline.features.extraction.windows import NO_SOUND, Rejection
+from pipeline.features.extraction.windows import Rejection
 from pipeline.features.extraction.writer import (
     JOURNAL,
     REJECTS,
@@ -37,6 +37,7 @@ from pipeline.io.progress import Progress
 from pipeline.provenance.computation import Computation, computation_path
 from pipeline.provenance.record import record_path
 from pipeline.training.device import resolve_device
+from pipeline.video.reasons import NO_SOUND
 
 
 @dataclass(frozen=True)

@@ -11,36 +11,23 @@ from jaxtyping import Shaped
 from pipeline.config.extractors import Tail
 from pipeline.errors import PipelineError
 from pipeline.features.extraction.frame_sampling import (
-    REENCODED_FPS,
     frame_filter,
-    hold_frames,
     nearest_frames,
     num_sample_times,
     rate_as_fraction,
 )
 from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.networks.base import Extractor
+from pipeline.video.constant_rate import REENCODED_FPS, hold_frames
 from pipeline.video.decode import DecodeError
-from pipeline.video.ffmpeg_pipe import CrashedDecoderError, DamagedError, KilledDecoderError, StalledDecoderError
-from pipeline.video.media_streams import NoAudioError
+from pipeline.video.ffmpeg_pipe import DamagedError
+from pipeline.video.reasons import find_reason
 from pipeline.video.reencoded_stream import iter_needed_frames, iter_reencoded_audio
 from pipeline.video.shard import ReencodedVideo
 from pipeline.video.stream import TimedFrame, iter_audio, iter_frames
 
 Chunk = Shaped[np.ndarray, "_ ..."]
 """Consecutive frames or samples along the first axis."""
-
-NO_SOUND = "no_sound"
-"""Reason of a video without sound, which is no fault of the file."""
-REASONS: dict[type[DecodeError], str] = {
-    NoAudioError: NO_SOUND,
-    DamagedError: "decode_error",
-    StalledDecoderError: "timeout",
-    CrashedDecoderError: "crash",
-    KilledDecoderError: "killed",
-}
-"""Reasons of errors; that of all others is `unreadable`."""
-
 
 @dataclass(frozen=True)
 class Window:
@@ -247,7 +234,7 @@ def _windows_of_video(
     try:
         duration = yield from windows
     except (DecodeError, OSError) as error:
-        rejection = Rejection(_reason(error), str(error))
+        rejection = Rejection(find_reason(error), str(error))
     except PipelineError:
         raise
     except Exception as error:
@@ -257,10 +244,6 @@ def _windows_of_video(
         cutter = stream.cutter
         empty = None if cutter.num_windows else Rejection("unreadable", "no frame or sample could be decoded")
         yield EndOfVideo(video_index, index, cutter.num_windows, duration, cutter.padded, rejection or empty)
-
-
-def _reason(error: DecodeError | OSError) -> str:
-    return next((reason for kind, reason in REASONS.items() if isinstance(error, kind)), "unreadable")
 
 
 def _decode(source: VideoSource, rates: Sequence[Fraction], threads: int, timeout_s: float) -> Iterator[TimedFrame]:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from pipeline.features.extraction.frame_sampling import (
     frame_filter,
-    hold_frames,
     nearest_frames,
     num_sample_times,
     rate_as_fraction,
 )
+from pipeline.video.constant_rate import hold_frames
 from pipeline.video.stream import TimedFrame
 
 RATES = st.sampled_from([1.0, 7.5, 12.0, 15.0, 24.0, 25.0, 29.97002997, 30.0, 50.0])
