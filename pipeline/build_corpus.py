@@ -15,6 +15,7 @@ from pathlib import Path
 from pipeline.config.build_corpus import BuildCorpus
 from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.datasets.activitynet_captions import write_activitynet_captions
+from pipeline.datasets.annotation_files import list_sources
 from pipeline.datasets.assemble import CorpusTables, assemble_corpus
 from pipeline.datasets.corpus import ActionSegment, CaptionedEvent, CorpusVideo, RejectedVideo
 from pipeline.io.atomic import sha256
@@ -35,7 +36,7 @@ def build(config: BuildCorpus, output: Path) -> None:
     write_rows(folder / "rejects.parquet", tables.rejects, RejectedVideo)
     files = [folder / f"{name}.parquet" for name in ("videos", "segments", "captions", "rejects")]
     files += _write_references(tables, folder / "references")
-    sources = [Path(path) for path in (*config.actions, *config.captions)]
+    sources = list_sources(config)
     sources += [Path(config.label_map)] if config.label_map else []
     counts = _counts(tables)
     write_manifest(

@@ -14,36 +14,24 @@ Run it alone:
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-
-from pipeline.captioning.base import DecodingStrategy
-from pipeline.captioning.bundle import CaptionerBundle, load_captioner
-from pipeline.captioning.captions import Captions, DecodingConstraints
-from pipeline.captioning.decoding import BeamSearch, Greedy, Sampling
+from pipeline.captioning.bundle import load_captioner
 from pipeline.captioning.event_sequences import MAX_LISTED, check_proposal_ends, draw_derangement, move_to_video
-from pipeline.captioning.streams import EventBatch, EventSequence, StreamCache
+from pipeline.captioning.generation import caption_events, submission_rows
+from pipeline.captioning.streams import EventSequence, StreamCache
 from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.datasets.corpus import SPLITS, Corpus
 from pipeline.errors import PipelineError
-from pipeline.features.cache import batches
 from pipeline.io.atomic import write_json
-from pipeline.io.progress import Progress
 from pipeline.localization.proposals import VERSION, Proposal, external_data_statement, read_proposals
 from pipeline.provenance.computation import Computation
-from pipeline.training.device import resolve_device
-from pipeline.training.seeds import numpy_generator
 
 STAGE = "generate_captions"
 
 Proposals = dict[str, list[Proposal]]
-ScoredSentence = tuple[str, float]
-"""A caption and its log-probability."""
 
 
 def proposals_of_split(
@@ -59,76 +47,6 @@ def proposals_of_split(
             logging.info("%d of %d videos of %s have no %s: %s", len(missing), len(videos), split, name, names)
         videos = [video for video in videos if video in available]
     return {video: proposals[video] for video in videos}
-
-
-def caption_events(
-    bundle: CaptionerBundle, sequences: Mapping[str, EventSequence], cache: StreamCache, config: GenerateCaptions
-) -> dict[str, list[ScoredSentence]]:
-    """Caption events.
-
-    Args:
-        bundle: the captioner.
-        sequences: event sequences by the captioned video; their features may be those of another video.
-        cache: the features.
-        config: the section.
-
-    Returns:
-        for each video a sentence and its log-probability for each of its events.
-    """
-    device = resolve_device(config.device)
-    bundle.captioner.to(device)
-    sentences: dict[str, list[ScoredSentence]] = {}
-    progress = Progress("videos", len(sequences))
-    for group in batches(list(sequences), config.batch_videos):
-        num_events = {video: len(sequences[video].times) for video in group}
-        batch = cache.collate([sequences[video] for video in group]).to(device)
-        captions = decode(bundle, batch, num_events, config)
-        decoded = [bundle.vocabulary.decode(ids) for ids in captions.word_ids()]
-        scored = iter(zip(decoded, captions.log_probs.sum(1).tolist(), strict=True))
-        for video, count in num_events.items():
-            sentences[video] = [next(scored) for _ in range(count)]
-        progress.step(len(group))
-    return sentences
-
-
-@torch.no_grad()
-def decode(
-    bundle: CaptionerBundle, batch: EventBatch, num_events: Mapping[str, int], config: GenerateCaptions
-) -> Captions:
-    """Caption a batch as the section says.
-
-    Args:
-        bundle: the captioner, on the batch's device.
-        batch: the events.
-        num_events: number of events of each video, in the order of the batch. What is sampled for a video depends only
-            on its id and the seed.
-        config: the section.
-    """
-    constraints = DecodingConstraints.from_vocabulary(bundle.vocabulary, config.block_ngrams)
-    strategy: DecodingStrategy = Greedy()
-    if config.decoding == "beam":
-        strategy = BeamSearch(config.beam, config.length_power)
-    elif config.decoding == "sample":
-        max_words = bundle.captioner.sizes.max_words
-        draws = [
-            numpy_generator(STAGE, config.seed, video).random((count, max_words)) for video, count in num_events.items()
-        ]
-        device = batch.sequence_index.device
-        strategy = Sampling(config.temperature, torch.tensor(np.concatenate(draws)).to(device))
-    return bundle.captioner.generate(batch, strategy, constraints)
-
-
-def submission_rows(proposals: Sequence[Proposal], sentences: Sequence[ScoredSentence]) -> list[dict[str, Any]]:
-    """Return the captions of one video in the submission format."""
-    return [
-        {
-            "sentence": sentence,
-            "timestamp": [proposal.start, proposal.end],
-            "proposal_score": proposal.score,
-            "log_prob": log_prob,
-        }
-        for proposal, (sentence, log_prob) in zip(proposals, sentences, strict=True)
-    ]
 
 
 @command

@@ -229,7 +229,7 @@ def test_truncated_annotations_are_an_error_with_file_and_line(
         ({"captions_val": ["train.json"], "pins": {}}, "video v_t is captioned for training and validation"),
         ({"actions": ["actions.json", "actions.json"]}, "is annotated in another file too"),
         ({"shards": 0}, "build_corpus.shards = 0"),
-        ({"captions_train": None}, "without captions_train there are no captions"),
+        ({"captions_train": None}, "without captions_train there are no training videos"),
         ({"captions_val": []}, "captions_val must name the validation set's captions"),
         ({"subsets": {"other.csv": "training"}}, "subsets names 'other.csv'"),
         ({"shard": 1}, "unknown key build_corpus.shard"),
@@ -250,13 +250,19 @@ def test_an_empty_test_split_is_an_error(dataset: Settings, capsys: pytest.Captu
     assert run(dataset | pins | {"fractions": {"test": 0.0}}) == 0
 
 
-def test_find_videos_ignores_sidecars(dataset: Settings) -> None:
-    Path("videos/v_t.srt").write_text("1")
-    Path("videos/notes.TXT").write_text("hello")
+def test_side_files_of_videos_are_passed_over_and_counted(
+    dataset: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("v_t.srt", "v_t.info.json", "notes.TXT", "v_t.jpg", "v_t.webp", "v_t.mp4.part"):
+        Path("videos", name).write_text("any content")
     assert run(dataset) == 0
+    log = capsys.readouterr().err
+    assert "4 texts and pictures" in log
+    assert "v_t.webp" in log
+    assert "v_t.mp4.part" in log
 
 
-def test_find_videos_rejects_two_files_of_one_video(dataset: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_build_corpus_rejects_two_files_of_one_video(dataset: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     Path("videos/v_t.avi").write_bytes(b"")
     assert "the same name up to the suffix" in failing(dataset, capsys)
 

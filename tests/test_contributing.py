@@ -37,11 +37,11 @@ GENERATED = {
     "config/config.yaml",
     "config/schema.json",
     "config/README.md",
+    "docs/annotations.md",
     "docs/architecture.md",
     "docs/captioning.md",
     "docs/evaluation.md",
     "docs/features.md",
-    "docs/own_videos.md",
     "docs/proposals.md",
     "docs/weights.md",
     "tests/workflow/reruns.yaml",
@@ -204,10 +204,10 @@ def test_the_generated_files_are_up_to_date(project: Project) -> None:
     run(project.folder, "workflow.scripts.generate", "--check")
     table = yaml.safe_load((project.folder / "tests" / "workflow" / "reruns.yaml").read_text())
     expected = {
-        "pipeline.evaluation.word_f1": ["evaluate", "write_report", "compare_systems"],
-        "pipeline.evaluation.distinct": ["evaluate", "write_report", "compare_systems"],
+        "pipeline.evaluation.word_f1": ["evaluate", "write_report", "bundle_model", "compare_systems"],
+        "pipeline.evaluation.distinct": ["evaluate", "write_report", "bundle_model", "compare_systems"],
         "pipeline.encoders.center_loss": ["pretrain_encoder"],
-        "pipeline.localization.actionness": ["train_proposer", "propose_events"],
+        "pipeline.localization.actionness": ["train_proposer", "propose_events", "bundle_model"],
         "pipeline.count_labels": ["count_labels"],
     }
     assert {module: [*table["modules"][module]] for module in expected} == expected

@@ -22,6 +22,7 @@ MAX_LINES = 500
 
 LAYERS = (
     {"commands"},
+    {"bundle"},
     {
         "captioning",
         "comparison",
@@ -212,7 +213,7 @@ def calls(path: Path) -> Iterator[tuple[ast.Call, str, dict[str, str]]]:
 
 def test_stages_keep_what_they_have_finished() -> None:
     """The other stages take seconds, or keep a journal of each video."""
-    others = {"build_corpus", "reencode", "write_report", "write_submission"}
+    others = {"build_corpus", "bundle_model", "reencode", "write_report", "write_submission"}
     keeping = set()
     for stage in stages():
         names = {name for _, name, _ in calls(ROOT / "pipeline" / f"{stage}.py")}

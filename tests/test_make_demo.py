@@ -9,7 +9,7 @@ from pipeline.demo.motions import MOTIONS
 from pipeline.make_demo import main
 from pipeline.provenance.computation import KEPT_FOLDER
 from pipeline.provenance.manifest import Manifest, read_manifest
-from pipeline.video.decode import read_contents
+from pipeline.video.stream import iter_frames
 
 CONFIG = {"seed": 3, "train_videos": 8, "val_videos": 4, "test_videos": 1, "broken_videos": 2}
 
@@ -67,10 +67,12 @@ def test_make_demo_writes_intact_videos_with_the_annotated_duration_and_size(dem
     for name in demo.files:
         if not name.startswith("videos/") or Path(name).stem in demo.metadata["broken"]:
             continue
-        info = read_contents(demo.file(name))
+        frames = list(iter_frames(demo.file(name)))
         entry = entries[Path(name).stem.removeprefix("v_")]
-        assert info.duration == pytest.approx(entry["duration"], abs=0.05)
-        assert f"{info.width}x{info.height}" == entry["resolution"]
+        end = float(frames[-1].time + frames[-1].duration - frames[0].time)
+        assert end == pytest.approx(entry["duration"], abs=0.05)
+        height, width, _ = frames[0].to_rgb().shape
+        assert f"{width}x{height}" == entry["resolution"]
 
 
 def test_make_demo_depends_on_the_seed_and_not_on_the_number_of_workers(demo: Manifest, tmp_path: Path) -> None:

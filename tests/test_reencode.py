@@ -202,7 +202,7 @@ def test_reencode_stops_if_ffmpeg_is_killed_and_keeps_finished_videos(
     with monkeypatch.context() as patched:
         patched.setenv("PATH", str(Path("bin").absolute()), prepend=":")
         assert run(corpus) == 2
-    assert "v_good one.mkv: ffmpeg was stopped (status -9" in capsys.readouterr().err
+    assert "v_good one.mkv: ffmpeg was killed (status -9" in capsys.readouterr().err
     assert not Path("video/0000/manifest.json").exists()
     before = read_videos()
     assert set(before) == {"v_-dash.mp4"}

@@ -5,20 +5,22 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.readers import READERS, check_reader
+from pipeline.config.readers import READERS, ReaderChoice, parse_reader
+from pipeline.errors import PipelineError
 
 
 class ValidationSplitFractions(Section):
-    """How the official validation videos are divided, by a hash of their id; the rest is left out."""
+    """How the validation videos are divided, by a hash of their id; the rest is left out."""
 
     enlarged: float = Field(0.8, ge=0, le=1, description="part for training, beside the training set (section 2)")
     val: float = Field(0.1, ge=0, le=1, description="part for model selection")
     test: float = Field(0.1, ge=0, le=1, description="part for the reported score: not used to train or select")
+    train: float = Field(0.0, ge=0, le=1, description="part for training, for datasets without captions_train")
 
     @model_validator(mode="after")
     def _check_sum(self) -> Self:
-        if self.enlarged + self.val + self.test > 1 + 1e-9:
-            raise ValueError("enlarged + val + test must not exceed 1")
+        if self.enlarged + self.val + self.test + self.train > 1 + 1e-9:
+            raise ValueError("enlarged + val + test + train must not exceed 1")
         return self
 
 
@@ -26,11 +28,14 @@ class BuildCorpus(Section):
     """The corpus. Paths are relative to the folder in which snakemake runs."""
 
     actions: list[str] = Field(
-        ["data/activity_net.v1-3.min.json"], description="files of action segments, in any format of `readers`"
+        ["data/activity_net.v1-3.min.json"],
+        description="files of action segments, in any format of `readers`; []: every captioned event is a segment of "
+        "one class",
     )
-    readers: dict[str, str] = Field(
+    readers: dict[str, ReaderChoice] = Field(
         {},
-        description=f"reader of an annotation file by its path, if its suffix does not tell: {', '.join(READERS)}",
+        description="reader of an annotation file or folder by its path, if its suffix does not tell, or "
+        f"{{name: READER, SETTING: VALUE}}: {', '.join(READERS)}",
     )
     subsets: dict[str, Literal["training", "validation", "testing"]] = Field(
         {}, description="subset of a file of `actions`, by its path, if the file does not state it (tables do not)"
@@ -50,11 +55,13 @@ class BuildCorpus(Section):
         "leave_out", description="videos with actions but without captions: leave them out, or keep them for encoders"
     )
     captions_train: str | None = Field(
-        "data/captions/train.json", description="captions of the training set; null: there are no captions"
+        "data/captions/train.json",
+        description="captions of the training set: a file, or a folder with a file for each video; null: there are "
+        "none, or `fractions.train` divides those of captions_val",
     )
     captions_val: list[str] = Field(
         ["data/captions/val_1.json", "data/captions/val_2.json"],
-        description="captions of the validation set, one file per annotator",
+        description="captions of the validation set, one file or folder per annotator",
     )
     videos: str = Field("data/videos", description="folder of the raw videos, named <id>.<any suffix>")
     missing: Literal["fail", "allow"] = Field(
@@ -69,7 +76,7 @@ class BuildCorpus(Section):
     fractions: ValidationSplitFractions = Field(
         ValidationSplitFractions(), description="division of the official validation set"
     )
-    pins: dict[str, Literal["enlarged", "val", "test"]] = Field(
+    pins: dict[str, Literal["enlarged", "val", "test", "train"]] = Field(
         {}, description="split of single official validation videos, by id, instead of the hash"
     )
     shards: int = Field(
@@ -82,16 +89,28 @@ class BuildCorpus(Section):
         return [*([self.captions_train] if self.captions_train else []), *self.captions_val]
 
     @model_validator(mode="after")
-    def _check_annotations(self) -> Self:
-        if self.captions_train is None and (self.captions_val or self.uncaptioned == "leave_out"):
-            raise ValueError("without captions_train there are no captions: give captions_val: [], uncaptioned: keep")
+    def _check_captions(self) -> Self:
+        if not self.captions and self.uncaptioned == "leave_out":
+            raise ValueError("there are no captions: give uncaptioned: keep")
+        if not self.captions and not self.actions:
+            raise ValueError("there are no annotations: give captions_train and captions_val, or actions")
         if self.captions_train is not None and not self.captions_val:
             raise ValueError("captions_val must name the validation set's captions")
+        has_training_part = self.fractions.train > 0 or "train" in self.pins.values()
+        if self.captions_train is None and self.captions_val and not has_training_part:
+            raise ValueError("without captions_train there are no training videos: give fractions.train a part")
+        return self
+
+    @model_validator(mode="after")
+    def _check_annotations(self) -> Self:
         unknown = sorted(self.subsets.keys() - set(self.actions))
         if unknown:
             raise ValueError(f"subsets names {unknown[0]!r}, which is not in actions")
         for path, reader in self.readers.items():
             if path not in {*self.actions, *self.captions}:
                 raise ValueError(f"readers names {path!r}, which is in neither actions nor captions")
-            check_reader(reader, "actions" if path in self.actions else "captions")
+            try:
+                parse_reader(reader, "actions" if path in self.actions else "captions")
+            except PipelineError as error:
+                raise ValueError(str(error).removeprefix("config: ")) from None
         return self

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import Section, Settings
 from pipeline.config.build_corpus import BuildCorpus
+from pipeline.config.bundle_model import BundleModel
 from pipeline.config.captioners import CAPTIONERS
 from pipeline.config.compare_systems import DEFAULT_COMPARISONS, ComparisonEntry, collect_ensembles
 from pipeline.config.dataset_names import COMPARISON, DATASET, SMOKE, parse_seeded_name
@@ -88,6 +89,7 @@ class Config(Section):
         WriteSubmission(), description="the submission file for the challenge's test set"
     )
     write_report: WriteReport = Field(WriteReport(), description="tables, plots and the report page")
+    bundle_model: BundleModel = Field(BundleModel(), description="the folder that holds the trained model")
     compare_systems: dict[str, ComparisonEntry] = Field(
         DEFAULT_COMPARISONS, description="comparisons of captioning systems, by name: results/<dataset>_<name>.json"
     )

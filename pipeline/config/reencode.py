@@ -26,12 +26,6 @@ class Reencode(Section):
     encoder_threads: int = Field(
         1, ge=1, description="x264 threads; a fixed number, because it changes the decoded frames"
     )
-    tolerance_s: float = Field(
-        0.2,
-        gt=0,
-        description="largest difference of durations between source and output (seconds, plus one source frame); more "
-        "counts as damage",
-    )
     partial: Literal["keep", "reject"] = Field(
         "keep",
         description="damaged files: keep the part before the first error if it is long enough, or reject the file",

@@ -9,6 +9,6 @@ class WriteReport(Section):
     """Content of the report."""
 
     title: str = Field("Dense video captions", description="heading of the page")
-    videos: int = Field(
-        12, ge=0, description="number of test videos shown with their captions, evenly spaced in the list"
+    videos: int | None = Field(
+        None, ge=0, description="number of test videos on the page, evenly spaced in their list; null: all"
     )

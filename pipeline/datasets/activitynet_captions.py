@@ -1,4 +1,7 @@
-"""ActivityNet Captions' JSON: `{video: {"duration", "timestamps": [[start, end], ...], "sentences": [...]}}`."""
+"""ActivityNet Captions' JSON: `{video: {"duration", "timestamps": [[start, end], ...], "sentences": [...]}}`.
+
+Files that people make by hand often lack the duration; it may be absent or null.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,4 +51,5 @@ def _parse_video(path: Path, video: str, entry: object) -> CaptionedVideo:
         if not isinstance(sentence, str):
             raise PipelineError(f"{path}: video {video}, event {index}: sentence {sentence!r} is not text")
         events.append(AnnotatedSegment(start, end, sentence))
-    return CaptionedVideo(check_duration(entry.get("duration"), path, video), tuple(events))
+    duration = entry.get("duration")
+    return CaptionedVideo(None if duration is None else check_duration(duration, path, video), tuple(events))

@@ -1,11 +1,11 @@
-"""What every annotation reader returns, and the checks that all readers share."""
+"""What every annotation reader returns, the checks that all readers share, and the reading of files and folders."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from pipeline.config.readers import READERS, reader_of
+from pipeline.config.readers import Content, ReaderChoice, configure_reader, parse_reader, readers_of
 from pipeline.errors import PipelineError
 
 MAX_SECONDS = 1e9
@@ -49,40 +49,74 @@ class CaptionedVideo:
     """A video with its captioned events.
 
     Attributes:
-        duration: seconds.
+        duration: seconds; None if the file does not state it.
         events: in the file's order, with their sentences as written.
     """
 
-    duration: float
+    duration: float | None
     events: tuple[AnnotatedSegment, ...]
 
 
-def read_actions(path: Path, reader: str | None = None) -> dict[str, ActionVideo]:
-    """Read a file of action annotations, by video id as in the file.
+def read_actions(path: Path, reader: ReaderChoice | None = None) -> dict[str, ActionVideo]:
+    """Read a file or folder of action annotations, by video id as in the file.
 
     Args:
-        path: the file.
-        reader: name of a reader; None selects the reader by the suffix of the file.
+        path: the file, or a folder of files of one video each.
+        reader: a reader, with or without settings; None selects the reader by the suffix of a file.
 
     Raises:
-        PipelineError: no such reader, or the file is absent or malformed.
+        PipelineError: no such reader, a file is absent or malformed, or two files annotate one video.
     """
-    read = (READERS[reader] if reader else reader_of(path.name, "actions")).load()
-    return cast("dict[str, ActionVideo]", read(path))
+    return _read_files(path, "actions", reader)
 
 
-def read_captions(path: Path, reader: str | None = None) -> dict[str, CaptionedVideo]:
-    """Read a file of captions, by video id as in the file.
+def read_captions(path: Path, reader: ReaderChoice | None = None) -> dict[str, CaptionedVideo]:
+    """Read a file or folder of captions, by video id as in the file.
 
     Args:
-        path: the file.
-        reader: name of a reader; None selects the reader by the suffix of the file.
+        path: the file, or a folder of files of one video each.
+        reader: a reader, with or without settings; None selects the reader by the suffix of a file.
 
     Raises:
-        PipelineError: no such reader, or the file is absent or malformed.
+        PipelineError: no such reader, a file is absent or malformed, or two files annotate one video.
     """
-    read = (READERS[reader] if reader else reader_of(path.name, "captions")).load()
-    return cast("dict[str, CaptionedVideo]", read(path))
+    return _read_files(path, "captions", reader)
+
+
+def list_annotation_files(path: Path, content: Content, reader: ReaderChoice | None = None) -> list[Path]:
+    """Return the files that a configuration means by a path: the file itself, or the files of a folder, sorted.
+
+    Of a folder these are the files of formats that have a file for each video; with a reader, those of its suffix.
+    Hidden files and others, such as the videos themselves, are left out.
+
+    Raises:
+        PipelineError: no such reader, or the folder has no such file.
+    """
+    if not path.is_dir():
+        return [path]
+    specs = [spec for spec in readers_of(content) if spec.file_per_video]
+    if reader is not None:
+        specs = [parse_reader(reader, content).spec]
+    suffixes = tuple(suffix for spec in specs for suffix in spec.suffixes)
+    names = (file.name for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    files = [path / name for name in sorted(names) if name.lower().endswith(suffixes)]
+    if not files:
+        raise PipelineError(
+            f"{path}: this folder has no file of {content} ({' '.join(suffixes) or 'no format has a file per video'}); "
+            "name the file if it is of another format"
+        )
+    return files
+
+
+def _read_files(path: Path, content: Content, reader: ReaderChoice | None) -> dict[str, Any]:
+    videos: dict[str, Any] = {}
+    files: dict[str, Path] = {}
+    for file in list_annotation_files(path, content, reader):
+        for video, entry in configure_reader(file.name, content, reader).read(file).items():
+            if video in videos:
+                raise PipelineError(f"{file}: video {video} is annotated in {files[video]} too; keep one of the two")
+            videos[video], files[video] = entry, file
+    return videos
 
 
 def is_seconds(time: Any) -> bool:

@@ -1,5 +1,6 @@
 """From annotation files to the rows of the corpus: join ids, split, clip, and record what is left out."""
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -9,10 +10,14 @@ from typing import Any
 from pipeline.config.build_corpus import BuildCorpus
 from pipeline.datasets.annotations import ActionVideo, AnnotatedSegment, CaptionedVideo, read_actions, read_captions
 from pipeline.datasets.corpus import ActionSegment, CaptionedEvent, CorpusVideo, RejectedVideo
+from pipeline.datasets.durations import complete_durations
 from pipeline.datasets.splits import shard_of, validation_split
-from pipeline.datasets.video_files import find_videos
+from pipeline.datasets.video_files import list_folder
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import read_json
+
+EVENT_LABEL = "event"
+"""Class of every captioned event of a dataset without action annotations."""
 
 
 @dataclass
@@ -54,9 +59,13 @@ def assemble_corpus(config: BuildCorpus) -> CorpusTables:
         PipelineError: malformed annotations, a label that is not in the label map, no videos at all, or missing videos
             if the config does not allow them.
     """
-    captioned = [read_captions(Path(path), config.readers.get(path)) for path in config.captions]
-    files = find_videos(Path(config.videos))
-    actions = _read_actions(config, set().union(*captioned, files))
+    sources = [config.captions_train, *config.captions_val]
+    read = [read_captions(Path(path), config.readers.get(path)) if path else {} for path in sources]
+    listing = list_folder(Path(config.videos))
+    listing.log_passed_over()
+    files = listing.by_stem()
+    actions = _read_actions(config, set().union(*read, files))
+    captioned, unmeasured = complete_durations(read, actions, files)
     splits = _assign_splits(config, captioned, actions)
     used = _used_videos(config, splits, files)
 
@@ -76,13 +85,17 @@ def assemble_corpus(config: BuildCorpus) -> CorpusTables:
             tables.reject(video, "videos", "missing", f"no file {video}.* in {config.videos}")
         elif path is None:
             tables.reject(video, "videos", "over_limit", f"build_corpus.limit_videos is {config.limit_videos}")
+        if video in unmeasured:
+            tables.reject(video, "videos", "unmeasured", unmeasured[video])
         if video in actions:
             _add_actions(tables, video, actions[video], drop_duplicates=config.duplicates == "drop")
             if tables.has_annotated_background:
                 _add_background(tables, video, actions[video])
-        for number, source in enumerate(captioned):
+        for number, (path_of_source, source) in enumerate(zip(sources, captioned, strict=True)):
             if video in source:
-                _add_captions(tables, video, number, source[video], config)
+                _add_captions(tables, video, max(number, 1), source[video], str(path_of_source), config)
+    if not config.actions:
+        _add_events_as_actions(tables)
     tables.counts["actions_of_uncaptioned_videos"] = sum(video not in splits for video in actions)
     _check_missing(tables, config)
     return tables
@@ -151,8 +164,7 @@ def _assign_splits(
     config: BuildCorpus, captioned: list[dict[str, CaptionedVideo]], actions: dict[str, ActionVideo]
 ) -> dict[str, str]:
     """Assign every video of the corpus to a split."""
-    train = set(captioned[0]) if captioned else set()
-    validation = set().union(*captioned[1:])
+    train, validation = set(captioned[0]), set().union(*captioned[1:])
     both = sorted(train & validation)
     if both:
         raise PipelineError(f"{config.captions_train}: video {both[0]} is captioned for training and validation")
@@ -239,17 +251,19 @@ def _clip_segments(
             yield segment, start, end
 
 
-def _add_captions(tables: CorpusTables, video: str, number: int, entry: CaptionedVideo, config: BuildCorpus) -> None:
+def _add_captions(
+    tables: CorpusTables, video: str, annotator: int, entry: CaptionedVideo, source: str, config: BuildCorpus
+) -> None:
     """Add the events of a video: clipped; reversed ones are swapped or fatal, empty ones are rejected.
 
     Args:
         tables: the tables to extend.
         video: id.
-        number: index of the caption file; 0 is the training set, the others are annotators of the validation set.
-        entry: the video in that file.
-        config: names the files.
+        annotator: number of the annotator, from 1.
+        entry: the video as that annotator captioned it.
+        source: file or folder of the captions.
+        config: says what to do with reversed events.
     """
-    annotator, source = max(number, 1), config.captions[number]
     for index, event in enumerate(entry.events):
         start, end = event.start, event.end
         if start > end:
@@ -268,6 +282,22 @@ def _add_captions(tables: CorpusTables, video: str, number: int, entry: Captione
             tables.reject(video, source, "empty_sentence", f"event {index}")
         else:
             tables.captions.append(CaptionedEvent(video, annotator, start, end, sentence))
+
+
+def _add_events_as_actions(tables: CorpusTables) -> None:
+    """Make every captioned event of a video's first annotator an action segment of the one class `EVENT_LABEL`."""
+    first: dict[str, int] = {}
+    for event in tables.captions:
+        first[event.video] = min(first.get(event.video, event.annotator), event.annotator)
+    events = [event for event in tables.captions if event.annotator == first[event.video]]
+    times = dict.fromkeys((event.video, event.start, event.end) for event in events)
+    tables.segments += [ActionSegment(*of_event, EVENT_LABEL) for of_event in times]
+    tables.counts["events_as_actions"] = len(times)
+    logging.info(
+        "no action annotations (build_corpus.actions: []): %d captioned events are segments of the one class %r",
+        len(times),
+        EVENT_LABEL,
+    )
 
 
 def _clip(tables: CorpusTables, start: float, end: float, duration: float | None) -> tuple[float, float]:

@@ -12,10 +12,10 @@ def unit_hash(video: str, purpose: str) -> float:
 
 
 def validation_split(video: str, fractions: ValidationSplitFractions) -> str | None:
-    """Return the split of an official validation video; None if the fractions leave it out."""
+    """Return the split of a validation video; None if the fractions leave it out."""
     position = unit_hash(video, "split")
     upper = 0.0
-    for split in ("enlarged", "val", "test"):
+    for split in ("enlarged", "val", "test", "train"):
         upper += getattr(fractions, split)
         if position < upper - 1e-12:
             return split

@@ -1,11 +1,9 @@
-"""Reading video files through PyAV: a summary of the packets, and frames by index.
+"""Reading re-encoded files through PyAV by frame index; how much of a damaged file can be decoded.
 
-Only this module and `pipeline.video.stream`, which reads any file by time, decode videos. Both hold one frame at a time
-in memory.
+`pipeline.video.stream` reads any file by time. Both hold one frame at a time in memory.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -30,99 +28,6 @@ class NoVideoError(DecodeError):
 
 class EmptyFileError(DecodeError):
     """A file without a byte."""
-
-
-@dataclass(frozen=True)
-class VideoContents:
-    """The contents of a video file, measured from its packets: headers may be wrong.
-
-    Attributes:
-        frames: number of packets of the video stream (the first one that is not cover art).
-        fps: average frame rate (frames/s).
-        start: time of the first frame (seconds).
-        duration: from the start of the first frame to the end of the last one (seconds).
-        origin: start time that the file declares (seconds).
-        declared_s: duration that the file declares (seconds); 0 if it declares none.
-        missing_s: declared end minus the end of the last packet of any stream (seconds). It is large for a truncated
-            file of any container.
-        width: pixels as stored.
-        height: pixels as stored.
-        codec: ffmpeg's name of the video codec.
-        audio: whether an audio stream has packets.
-        video_index: index of the video stream in the file.
-        audio_index: index of the first audio stream that has packets; None without audio.
-        audio_end_s: end of the last audio packet (seconds from `origin`); 0 without audio.
-        error: the error that ended the reading early; None if the file was read to its end.
-    """
-
-    frames: int
-    fps: float
-    start: float
-    duration: float
-    origin: float
-    declared_s: float
-    missing_s: float
-    width: int
-    height: int
-    codec: str
-    audio: bool
-    video_index: int
-    audio_index: int | None
-    audio_end_s: float
-    error: str | None
-
-    @property
-    def end(self) -> float:
-        """End of the last frame (seconds from `origin`)."""
-        return self.start + self.duration - self.origin
-
-
-def read_contents(path: Path) -> VideoContents:
-    """Read all packets of a file without decoding them. An error ends the reading and is stored in the result.
-
-    Raises:
-        DecodeError: the file cannot be opened.
-        NoVideoError: the file has no video stream, or no packets of it.
-    """
-    with open_file(path) as container:
-        stream = video_stream(container, path)
-        starts: list[float] = []
-        ends: dict[int, float] = {}
-        error_text = None
-        try:
-            for packet in container.demux():
-                if packet.pts is None or packet.time_base is None:
-                    continue
-                begin = float(packet.pts * packet.time_base)
-                index = packet.stream.index
-                ends[index] = max(ends.get(index, begin), begin + float((packet.duration or 0) * packet.time_base))
-                if packet.stream is stream and not packet.is_discard:  # an edit list drops those
-                    starts.append(begin)
-        except av.FFmpegError as error:
-            error_text = str(error)
-        if not starts:
-            raise NoVideoError(f"{path}: has no video frames" + (f" ({error_text})" if error_text else ""))
-        origin, declared = (container.start_time or 0) / av.time_base, (container.duration or 0) / av.time_base
-        duration = ends[stream.index] - min(starts)
-        audio_index = next((audio.index for audio in container.streams.audio if audio.index in ends), None)
-        return VideoContents(
-            frames=len(starts),
-            fps=float(stream.average_rate) if stream.average_rate else len(starts) / max(duration, 1e-9),
-            start=min(starts),
-            duration=duration,
-            origin=origin,
-            declared_s=declared,
-            # Some containers declare the duration from time 0, others from `origin`: assume the shorter one.
-            missing_s=declared + min(origin, 0.0) - max(ends.values()),
-            width=stream.width,
-            height=stream.height,
-            codec=stream.codec_context.name,
-            audio=audio_index is not None,
-            video_index=stream.index,
-            audio_index=audio_index,
-            audio_end_s=0.0 if audio_index is None else ends[audio_index] - origin,
-            error=error_text,
-        )
 
 
 def decodable_prefix(path: Path, index: int) -> tuple[int, float]:

@@ -5,12 +5,13 @@ that ffmpeg chooses, upright frames at their times, sound at its times. A file w
 first error and marked as partial. The output is decoded completely.
 """
 
-import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +28,7 @@ from pipeline.video.media_streams import (
     read_expected_end,
 )
 from pipeline.video.pixel_format import Yuv420p
-from pipeline.video.reasons import LostSoundError, find_reason
+from pipeline.video.reasons import SOUND_LOST, LostSoundError, StillImageError, find_reason
 from pipeline.video.stream import TimedPixels, iter_channels, iter_pixels
 from pipeline.video.transcode import (
     EncoderError,
@@ -146,22 +147,13 @@ class _Job:
         """The file with the encoded sound, until it is copied to the output."""
         return self.target.with_suffix(".sound.mp4")
 
-    @property
-    def remaining_s(self) -> float:
-        """Time that is left, seconds."""
-        return max(0.001, self.deadline - time.monotonic())
-
-    @property
-    def stall_s(self) -> float:
-        """Longest time to wait for a decoder, seconds."""
-        return min(MAX_STALL_S, self.remaining_s)
-
     def run(self) -> EncodedVideo:
         """Re-encode the video; for exceptions, see `reencode_video`."""
-        stream = choose_video(self.source, self.stall_s)
+        stream = choose_video(self.source, MAX_STALL_S)
+        self._check_not_still(stream)
         has_sound, damage = self._encode_sound_or_rest()
         try:
-            encoded = self._encode_frames(stream, has_sound, self._read_frames(stream))
+            encoded = self._encode_frames(stream, has_sound)
         except DamagedError as error:
             failure = RejectedError(find_reason(error), str(error))
             if self.config.partial == "reject":
@@ -169,8 +161,15 @@ class _Job:
             return self._encode_prefix(stream, failure)
         if damage is None:
             return encoded
-        source_s = read_expected_end(self.source, stream.header, self.stall_s)
+        source_s = read_expected_end(self.source, stream.header, MAX_STALL_S)
         return replace(encoded, damage=Damage(source_s, damage.reason, damage.detail))
+
+    def _check_not_still(self, stream: MediaStream) -> None:
+        """Check that the video is no picture: several frames, or one that is shown for more than a moment."""
+        if stream.num_frames == 1:
+            frames = self._read_frames(stream, tolerant=True)
+            if sum(count for _, count in count_repeats(frames, Fraction(self.config.fps))) <= 1:
+                raise StillImageError(f"{self.source}: holds a single frame")
 
     def _encode_sound_or_rest(self) -> tuple[bool, RejectedError | None]:
         """Encode the sound, or what is left of it.
@@ -187,7 +186,8 @@ class _Job:
             damage = RejectedError(find_reason(error), str(error))
             if self.config.partial == "reject":
                 raise damage from None
-        return self._encode_rest_of_sound(), damage
+        has_sound = self._encode_rest_of_sound()
+        return has_sound, damage if has_sound else RejectedError(SOUND_LOST, damage.detail)
 
     def _encode_rest_of_sound(self, end: float = math.inf) -> bool:
         """Encode the sound up to a time (seconds), with silence for what has errors; return whether there is any."""
@@ -204,7 +204,7 @@ class _Job:
         """
         config = self.config
         num_frames, prefix_s = decodable_prefix(self.source, stream.index)
-        source_s = read_expected_end(self.source, stream.header, self.stall_s)
+        source_s = read_expected_end(self.source, stream.header, MAX_STALL_S)
         if num_frames == 0 or prefix_s < max(config.least_s, config.least_share * source_s):
             raise RejectedError(
                 failure.reason,
@@ -212,36 +212,40 @@ class _Job:
                 f"config: reencode.least_share = {config.least_share:g} or reencode.least_s = {config.least_s:g}",
             )
         has_sound = self._encode_rest_of_sound(prefix_s)
-        frames = itertools.islice(self._read_frames(stream, tolerant=True), num_frames)
-        encoded = self._encode_frames(stream, has_sound, frames)
+        encoded = self._encode_frames(stream, has_sound, num_frames)
         return replace(encoded, damage=Damage(source_s, failure.reason, failure.detail))
 
-    def _read_frames(self, stream: MediaStream, *, tolerant: bool = False) -> Iterator[TimedPixels]:
+    def _read_frames(self, stream: MediaStream, *, tolerant: bool) -> Generator[TimedPixels, None, None]:
         filters, pixel_format = build_filters(self.config.short_side), Yuv420p("unknown", "unknown")
-        return iter_pixels(
-            self.source, stream, pixel_format, filters=filters, tolerant=tolerant, timeout_s=self.stall_s
-        )
+        return iter_pixels(self.source, stream, pixel_format, filters=filters, tolerant=tolerant, timeout_s=MAX_STALL_S)
 
-    def _encode_frames(self, stream: MediaStream, has_sound: bool, frames: Iterator[TimedPixels]) -> EncodedVideo:
+    def _encode_frames(
+        self, stream: MediaStream, has_sound: bool, num_source_frames: int | None = None
+    ) -> EncodedVideo:
         """Write the output.
 
+        Args:
+            stream: the video stream.
+            has_sound: copy the encoded sound.
+            num_source_frames: encode so many frames of the source, before its first error; None encodes all.
+
         Raises:
-            RejectedError: the source holds only one frame, which is shown for a moment.
             DecodeError: the source has errors.
             EncoderError: the output does not show the frames that were encoded.
         """
         config = self.config
-        pictures = probe_pictures(self.source, stream, build_filters(config.short_side), self.stall_s)
+        pictures = probe_pictures(self.source, stream, build_filters(config.short_side), MAX_STALL_S)
         command = build_video_command(self.target, config, pictures, self.sound if has_sound else None)
         num_frames = 0
-        with FfmpegEncoder(self.source, self.target, command, self.deadline) as encoder:
-            for frame, count in count_repeats(frames, Fraction(config.fps)):
+        with (
+            closing(self._read_frames(stream, tolerant=num_source_frames is not None)) as frames,
+            FfmpegEncoder(self.source, self.target, command, self.deadline) as encoder,
+        ):
+            for frame, count in count_repeats(islice(frames, num_source_frames), Fraction(config.fps)):
                 num_frames += count
                 for _ in range(count):
                     encoder.write(frame.pixels)
             encoder.finish()
-        if num_frames <= 1:
-            raise RejectedError("still_image", f"{self.source}: holds a single frame")
         _check_output(self.target, num_frames, config.fps)
         return EncodedVideo(num_frames, pictures.width, pictures.height, has_sound, None)
 
@@ -253,14 +257,14 @@ class _Job:
             LostSoundError: nothing of it can be used.
         """
         try:
-            stream = choose_audio(self.source, self.stall_s)
+            stream = choose_audio(self.source, MAX_STALL_S)
             num_channels, rate = find_sound_format(stream)
             channels: Literal[1, 2] = 2 if num_channels == 2 else 1
             samples = iter_channels(
-                self.source, stream, rate, channels=channels, tolerant=tolerant, timeout_s=self.stall_s
+                self.source, stream, rate, channels=channels, tolerant=tolerant, timeout_s=MAX_STALL_S
             )
             command, rest = build_sound_command(self.sound, channels, rate), max(0.0, end) * rate
-            with FfmpegEncoder(self.source, self.sound, command, self.deadline) as encoder:
+            with closing(samples), FfmpegEncoder(self.source, self.sound, command, self.deadline) as encoder:
                 for part in samples:
                     encoder.write(part if len(part) <= rest else part[: round(rest)])
                     rest -= len(part)
@@ -269,10 +273,11 @@ class _Job:
                 encoder.finish()
         except NoAudioError:
             return False
-        except (DamagedError, KilledDecoderError):
-            raise
         except DecodeError as error:
-            raise LostSoundError(f"its sound is lost: {error}") from None
+            is_damage = isinstance(error, DamagedError) and not tolerant
+            if is_damage or isinstance(error, KilledDecoderError):
+                raise
+            raise LostSoundError(str(error)) from None
         return True
 
 

@@ -4,13 +4,10 @@ A process of its own keeps the crashes and hangs of decoders away from ours. Its
 and what is wrong with the file. A thread reads them, so that ffmpeg never waits until we do.
 """
 
-import contextlib
-import fcntl
 import io
 import math
 import queue
 import re
-import select
 import signal
 import subprocess
 import threading
@@ -20,12 +17,11 @@ from pathlib import Path
 from types import TracebackType
 
 from pipeline.errors import PipelineError
+from pipeline.io.pipe_reader import PipeReader
 from pipeline.io.worker import KILLED_STATUSES
 from pipeline.video.decode import DecodeError
 from pipeline.video.ffmpeg import find_ffmpeg
 
-PIPE_BYTES = 2**20
-"""Size of the pipe: more than the usual 64 KiB saves switches between the processes."""
 MAX_LINES = 1000
 """Number of messages of each kind that are kept: a damaged file may cause millions."""
 ERROR_RATE_STATUS = 69
@@ -38,6 +34,7 @@ _DECODER_ERRORS = ("Error submitting packet to decoder", "Decoding error:", "Err
 _TRUNCATED = ("File ended prematurely", "partial file", "Truncating packet")
 """Messages of ffmpeg's demuxers for a truncated file."""
 _READING_ERRORS = ("Error during demuxing",)
+_INVALID = ("Invalid data found",)
 _TOO_OLD = ("Unrecognized option", "Option not found")
 _PROBLEMS = {
     "moov atom not found": "it has no index, so it is incomplete or no video",
@@ -101,10 +98,7 @@ class FfmpegPipe:
         assert isinstance(self._process.stdout, io.FileIO)
         assert isinstance(self._process.stderr, io.FileIO)
         self._output = self._process.stdout
-        with contextlib.suppress(OSError, AttributeError):  # the system allows less, or is not Linux
-            fcntl.fcntl(self._output.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self._poll = select.poll()
-        self._poll.register(self._output.fileno(), select.POLLIN)
+        self._reader = PipeReader(self._output, timeout_s)
         self._thread = threading.Thread(target=self._sort_messages, args=(self._process.stderr,), daemon=True)
         self._thread.start()
 
@@ -135,14 +129,10 @@ class FfmpegPipe:
         Raises:
             StalledDecoderError: nothing came in time.
         """
-        count = 0
-        while count < len(buffer):
-            self._wait_for_output()
-            num_read = self._output.readinto(buffer[count:])
-            if not num_read:
-                return False
-            count += num_read
-        return True
+        try:
+            return self._reader.read_into(buffer)
+        except TimeoutError:
+            raise self._stalled() from None
 
     def check_no_output(self) -> None:
         """Check that there is no output that no line of `showinfo` or `ashowinfo` announced.
@@ -159,13 +149,11 @@ class FfmpegPipe:
         Raises:
             StalledDecoderError: nothing came in time.
         """
-        parts: list[bytes] = []
-        while True:
-            self._wait_for_output()
-            part = self._output.read(PIPE_BYTES)
-            if not part:
-                return b"".join(parts).decode(errors="replace").splitlines()
-            parts.append(part)
+        try:
+            output = b"".join(iter(self._reader.read_part, b""))
+        except TimeoutError:
+            raise self._stalled() from None
+        return output.decode(errors="replace").splitlines()
 
     def check_end(self, medium: str, end: Fraction) -> None:
         """Wait for the end of ffmpeg, and check that it read the whole file; see also `has_decoder_error`.
@@ -190,14 +178,23 @@ class FfmpegPipe:
             raise CrashedDecoderError(f"{self._path}: ffmpeg crashed on this file ({signal.Signals(-status).name})")
         if too_old := self._find_error(_TOO_OLD):
             raise PipelineError(f"{find_ffmpeg()}: is too old ({too_old}); install ffmpeg 5.1 or newer, or remove it")
-        if self._find_error(_TRUNCATED):
-            raise TruncatedError(f"{self._path}: truncated; download or copy it again")
+        self.check_not_truncated()
         if self._strict and status == ERROR_RATE_STATUS:
             self.has_decoder_error = True
             return
         if status or self._find_error(_READING_ERRORS):
-            problem = self.describe_error()
+            problem = "its data are damaged" if self._find_error(_INVALID) else self.describe_error()
             raise DamagedError(f"{self._path}: its {medium} cannot be read beyond {float(end):.1f} s ({problem})")
+
+    def check_not_truncated(self) -> None:
+        """Wait for the end of ffmpeg, and check that the file does not end too early.
+
+        Raises:
+            TruncatedError: it does.
+        """
+        self._finish()
+        if self._find_error(_TRUNCATED):
+            raise TruncatedError(f"{self._path}: truncated; download or copy it again")
 
     def describe_error(self) -> str:
         """Return what is wrong with the file, in words; call it after the end."""
@@ -214,10 +211,6 @@ class FfmpegPipe:
         status = self._process.wait()
         self._thread.join()
         return status
-
-    def _wait_for_output(self) -> None:
-        if not self._poll.poll(None if math.isinf(self._timeout_s) else self._timeout_s * 1000):
-            raise self._stalled()
 
     def _stalled(self) -> StalledDecoderError:
         return StalledDecoderError(f"{self._path}: decoding timed out after {self._timeout_s:g} s")

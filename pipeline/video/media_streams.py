@@ -64,11 +64,16 @@ def input_arguments(path: Path) -> list[str]:
     With the protocol "file:", no part of a name is taken for a protocol or an option.
 
     Raises:
-        DecodeError: the file does not exist or is empty.
+        DecodeError: the file does not exist, is empty or cannot be read.
     """
     if not path.is_file():
         raise DecodeError(f"{path}: no such video")
-    if not path.stat().st_size:
+    try:
+        with path.open("rb") as file:
+            is_empty = not file.read(1)
+    except OSError as error:
+        raise DecodeError(f"{path}: cannot be read ({error.strerror})") from None
+    if is_empty:
         raise EmptyFileError(f"{path}: the file is empty")
     return ["-i", f"file:{path}"]
 
@@ -86,11 +91,11 @@ def choose_video(path: Path, timeout_s: float = math.inf) -> MediaStream:
         NoVideoError: the file has no video, or only cover art.
         DecodeError: the file cannot be opened or decoded.
     """
-    probe = _probe(path, VIDEO_START, timeout_s)
+    probe = _probe(path, "picture", VIDEO_START, timeout_s)
     video = _find_stream(path, probe, "Video")
     if video.num_frames == 1:
         for index in sorted(probe.films - {video.index}):
-            other = _probe(path, ["-map", f"0:{index}", *VIDEO_START], timeout_s)
+            other = _probe(path, "picture", ["-map", f"0:{index}", *VIDEO_START], timeout_s)
             if other.num_frames > 1:
                 return _find_stream(path, other, "Video")
     return video
@@ -107,7 +112,7 @@ def choose_audio(path: Path, timeout_s: float = math.inf) -> MediaStream:
         NoAudioError: the file has no audio, or only an empty stream.
         DecodeError: the file cannot be opened or decoded.
     """
-    return _find_stream(path, _probe(path, AUDIO_START, timeout_s), "Audio")
+    return _find_stream(path, _probe(path, "sound", AUDIO_START, timeout_s), "Audio")
 
 
 def discard_arguments(path: Path, choose: Callable[[Path, float], MediaStream], timeout_s: float) -> list[str]:
@@ -159,6 +164,19 @@ def read_expected_end(path: Path, header: Sequence[str], timeout_s: float) -> fl
     return float(max(_find_declared_end(header) or 0, _read_last_end(path, header, timeout_s)))
 
 
+def read_declared_duration(path: Path, timeout_s: float = math.inf) -> float:
+    """Return the end that a file declares, seconds from its start; 0 if it declares none.
+
+    Args:
+        path: any file.
+        timeout_s: longest time to wait for output of ffmpeg, seconds.
+
+    Raises:
+        DecodeError: the file cannot be opened.
+    """
+    return float(_find_declared_end(_probe(path, "picture", VIDEO_START, timeout_s).header) or 0)
+
+
 @dataclass(frozen=True)
 class _Probe:
     """What ffmpeg prints about a file and its start.
@@ -169,6 +187,7 @@ class _Probe:
         frame_lines: what it prints about the first frames.
         header: its lines about the file.
         problem: what is wrong, if it decoded nothing.
+        damage: the error that a damaged file causes; None without.
     """
 
     choices: Sequence[int]
@@ -176,6 +195,7 @@ class _Probe:
     frame_lines: Sequence[str]
     header: Sequence[str]
     problem: str
+    damage: DamagedError | None
 
     @property
     def num_frames(self) -> int:
@@ -189,21 +209,30 @@ class _Probe:
         return {index for index, (medium, text) in streams if medium == "Video" and "(attached pic)" not in text}
 
 
-def _probe(path: Path, outputs: list[str], timeout_s: float) -> _Probe:
+def _probe(path: Path, medium: str, outputs: list[str], timeout_s: float) -> _Probe:
     """Decode the start of a file.
+
+    Args:
+        path: any file.
+        medium: what is decoded, for messages.
+        outputs: arguments of ffmpeg for its output.
+        timeout_s: longest time to wait for output of ffmpeg, seconds.
 
     Raises:
         DecodeError: the file cannot be opened, or its decoder crashes or hangs.
     """
     with FfmpegPipe(path, [*input_arguments(path), *outputs], timeout_s=timeout_s) as pipe:
         frame_lines = list(iter(pipe.next_frame_line, None))
-        with contextlib.suppress(DamagedError):  # found when the file is read
-            pipe.check_end("start", Fraction(0))
+        damage = None
+        try:
+            pipe.check_end(medium, Fraction(0))
+        except DamagedError as error:  # if there are frames, it is raised when the file is read
+            damage = error
         problem = pipe.describe_error()
         if not any(line.startswith("Input #0") for line in pipe.header):
             raise DecodeError(f"{path}: not a readable video ({problem})")
         choices = [int(match[1]) for line in pipe.header if (match := _CHOICE.match(line))]
-        return _Probe(choices, _parse_streams(pipe.header), frame_lines, pipe.header, problem)
+        return _Probe(choices, _parse_streams(pipe.header), frame_lines, pipe.header, problem, damage)
 
 
 def _find_stream(path: Path, probe: _Probe, medium: Literal["Video", "Audio"]) -> MediaStream:
@@ -219,6 +248,8 @@ def _find_stream(path: Path, probe: _Probe, medium: Literal["Video", "Audio"]) -
         raise kind(f"{path}: has no {medium.lower()} stream")
     if index is None:
         raise DecodeError(f"{path}: its {medium.lower()} cannot be decoded ({probe.problem})")
+    if not probe.num_frames and probe.damage:
+        raise probe.damage
     if not probe.num_frames:
         raise kind(f"{path}: nothing of its {medium.lower()} stream can be decoded")
     return MediaStream(index, probe.frame_lines, _can_be_copied(*probe.streams[index]), probe.header)

@@ -78,6 +78,19 @@ class Yuv420p:
 PixelFormat = Rgb24 | Yuv420p
 
 
+def build_pixel_format(name: str, colour_range: str, matrix: str) -> PixelFormat:
+    """Return the format in which frames are sent: theirs if it is supported, or else RGB.
+
+    Args:
+        name: of their format.
+        colour_range: ffmpeg's name of their range of brightness.
+        matrix: its name of their colour matrix.
+    """
+    if name == Yuv420p.name and colour_range in RANGES and matrix in MATRICES:
+        return Yuv420p(colour_range, matrix)
+    return Rgb24()
+
+
 def choose_pixel_format(frame_lines: Sequence[str]) -> PixelFormat:
     """Choose the format in which ffmpeg sends the frames of a video.
 
@@ -86,6 +99,4 @@ def choose_pixel_format(frame_lines: Sequence[str]) -> PixelFormat:
     """
     text = "\n".join(frame_lines)
     first, colours = _FORMAT.search(text), _COLOURS.search(text)
-    if first and first[1] == Yuv420p.name and colours and colours[1] in RANGES and colours[2] in MATRICES:
-        return Yuv420p(colours[1], colours[2])
-    return Rgb24()
+    return build_pixel_format(first[1], colours[1], colours[2]) if first and colours else Rgb24()

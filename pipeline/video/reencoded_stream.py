@@ -1,10 +1,11 @@
-"""Streaming a re-encoded file from start to end, in this process: the frames that are needed, and audio samples.
+"""Streaming a re-encoded file from start to end: the frames that are needed, and audio samples.
 
 Re-encoded files are plain, and were decoded completely when they were written. So they can be read faster than
-`pipeline.video.stream` reads any file.
+`pipeline.video.stream` reads any file. `pipeline.video.decoder_process` does it in another process.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,31 @@ MIN_GAP_S = Fraction(1, 20)
 """Shorter gaps between audio frames (seconds) are rounding errors; longer ones are filled with silence."""
 
 
+@dataclass(frozen=True)
+class DecodedFrame:
+    """A frame as it is decoded, and its display time.
+
+    Attributes:
+        time: seconds.
+        duration: seconds.
+        frame: pixels and what they mean.
+    """
+
+    time: Fraction
+    duration: Fraction
+    frame: av.VideoFrame
+
+
 def iter_needed_frames(path: Path, is_needed: Callable[[Fraction], bool], *, threads: int = 1) -> Iterator[TimedFrame]:
+    """Yield the frames of a re-encoded file that are needed as RGB; see `iter_decoded_frames`."""
+    converter = VideoReformatter()  # one for all frames: creating one takes longer than a conversion
+    for decoded in iter_decoded_frames(path, is_needed, threads=threads):
+        yield TimedFrame(decoded.time, decoded.duration, partial(_to_rgb, converter, decoded.frame))
+
+
+def iter_decoded_frames(
+    path: Path, is_needed: Callable[[Fraction], bool], *, threads: int = 1
+) -> Iterator[DecodedFrame]:
     """Yield the frames of a re-encoded file that are needed, in display order.
 
     A frame that is not needed is not even decoded, unless another one is predicted from it.
@@ -44,7 +69,6 @@ def iter_needed_frames(path: Path, is_needed: Callable[[Fraction], bool], *, thr
         context.thread_count, context.thread_type = threads, "FRAME"
         context.options = {"err_detect": "explode"}
         origin = Fraction(container.start_time or 0, av.time_base)
-        converter = VideoReformatter()  # one for all frames: creating one takes longer than a conversion
         try:
             for packet in container.demux(stream):
                 if packet.pts is not None:
@@ -54,7 +78,7 @@ def iter_needed_frames(path: Path, is_needed: Callable[[Fraction], bool], *, thr
                         raise DamagedError(f"{path}: a frame has no time; re-encode the video")
                     time = frame.pts * base - origin
                     if is_needed(time):
-                        yield TimedFrame(time, 1 / Fraction(rate), partial(_to_rgb, converter, frame))
+                        yield DecodedFrame(time, 1 / Fraction(rate), frame)
         except (av.FFmpegError, ValueError) as error:
             raise DamagedError(f"{path}: decoding failed ({error}); re-encode the video") from None
 

@@ -8,6 +8,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -105,8 +106,9 @@ def iter_frames(path: Path, *, threads: int = 1, timeout_s: float = math.inf) ->
     """
     stream = choose_video(path, timeout_s)
     pixel_format = choose_pixel_format(stream.frame_lines)
-    frames = iter_pixels(path, stream, pixel_format, threads=threads, timeout_s=timeout_s)
-    return (TimedFrame(frame.time, frame.duration, partial(pixel_format.to_rgb, frame.pixels)) for frame in frames)
+    with closing(iter_pixels(path, stream, pixel_format, threads=threads, timeout_s=timeout_s)) as frames:
+        for frame in frames:
+            yield TimedFrame(frame.time, frame.duration, partial(pixel_format.to_rgb, frame.pixels))
 
 
 def iter_pixels(
@@ -118,7 +120,7 @@ def iter_pixels(
     tolerant: bool = False,
     threads: int = 1,
     timeout_s: float = math.inf,
-) -> Iterator[TimedPixels]:
+) -> Generator[TimedPixels, None, None]:
     """Yield the frames of a video stream as ffmpeg sends them; see `iter_frames`.
 
     Args:
@@ -136,7 +138,7 @@ def iter_pixels(
     """
     companion = discard_arguments(path, choose_audio, timeout_s)
 
-    def decode(strict: bool) -> Iterator[TimedPixels]:
+    def decode(strict: bool) -> Generator[TimedPixels, None, None]:
         options = ["-filter_threads", "1", "-threads", str(threads), "-max_pixels", str(MAX_PIXELS)]
         options += STRICT if strict else []
         chain = ",".join([*filters, "showinfo=checksum=0"])
@@ -170,7 +172,9 @@ def iter_audio(path: Path, rate: int, *, timeout_s: float = math.inf) -> Iterato
         DamagedError: the audio has an error, or the file is truncated.
     """
     stream = choose_audio(path, timeout_s)
-    return (samples[:, 0] for samples in iter_channels(path, stream, rate, channels=1, timeout_s=timeout_s))
+    with closing(iter_channels(path, stream, rate, channels=1, timeout_s=timeout_s)) as parts:
+        for samples in parts:
+            yield samples[:, 0]
 
 
 def iter_channels(
@@ -181,7 +185,7 @@ def iter_channels(
     channels: Literal[1, 2],
     tolerant: bool = False,
     timeout_s: float = math.inf,
-) -> Iterator[ChannelSamples]:
+) -> Generator[ChannelSamples, None, None]:
     """Yield the samples of an audio stream at their times; see `iter_audio`.
 
     Args:
@@ -201,7 +205,7 @@ def iter_channels(
     mean = f"pan=mono|c0<{'+'.join(f'c{channel}' for channel in range(MAX_CHANNELS))}"
     mix = mean if channels == 1 else "aformat=channel_layouts=stereo"
 
-    def decode(strict: bool) -> Iterator[ChannelSamples]:
+    def decode(strict: bool) -> Generator[ChannelSamples, None, None]:
         options = ["-filter_threads", "1", "-threads", "1", *(STRICT if strict else [])]
         samples = ["-map", f"0:{stream.index}", "-af", f"{mix},aresample={rate},ashowinfo"]
         output = ["-c:a", "pcm_f32le", "-f", "f32le", "pipe:1"]
@@ -289,7 +293,9 @@ def _check_end(path: Path, pipe: FfmpegPipe, medium: str, end: Fraction, strict:
     check_not_truncated(path, pipe.header, end, timeout_s)
 
 
-def _decode_strictly(decode: Callable[[bool], Iterator[T]], check_harmless: Callable[[], None]) -> Iterator[T]:
+def _decode_strictly(
+    decode: Callable[[bool], Generator[T, None, None]], check_harmless: Callable[[], None]
+) -> Generator[T, None, None]:
     """Yield what a strict decoder returns; if it refuses a packet and this is harmless, go on with a tolerant one.
 
     Args:
@@ -298,9 +304,10 @@ def _decode_strictly(decode: Callable[[bool], Iterator[T]], check_harmless: Call
     """
     count = 0
     try:
-        for item in decode(True):
-            count += 1
-            yield item
+        with closing(decode(True)) as items:
+            for item in items:
+                count += 1
+                yield item
     except _RefusedPacketError:
         check_harmless()
         yield from itertools.islice(decode(False), count, None)
@@ -352,11 +359,15 @@ def _list_digests(path: Path, index: int, options: Sequence[str], timeout_s: flo
 
     Returns:
         the hashes; whether the decoder refused a packet.
+
+    Raises:
+        TruncatedError: the file is truncated.
     """
     exact = ["-copyts", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
     digests = ["-map", f"0:{index}", *exact, "-f", "framemd5", "pipe:1"]
     with FfmpegPipe(path, ["-threads", "1", *options, *input_arguments(path), *digests], timeout_s=timeout_s) as pipe:
         lines = pipe.read_lines()
+        pipe.check_not_truncated()
     base = next((Fraction(line.split(" ")[-1]) for line in lines if line.startswith("#tb ")), Fraction(0))
     rows = [line.replace(" ", "").split(",") for line in lines if line and not line.startswith("#")]
     return [_Digest(int(row[2]) * base, int(row[3]) * base, row[-1]) for row in rows], pipe.has_decoder_error

@@ -10,11 +10,13 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+import ffmpeg
 import numpy as np
 
 from pipeline.config.reencode import Reencode
@@ -94,9 +96,7 @@ def build_filters(short_side: int | None) -> list[str]:
     return [scale, "format=yuv420p"]
 
 
-def probe_pictures(
-    path: Path, stream: MediaStream, filters: Sequence[str], timeout_s: float
-) -> PictureFormat:
+def probe_pictures(path: Path, stream: MediaStream, filters: Sequence[str], timeout_s: float) -> PictureFormat:
     """Return the format of the first frame of a video after some filters.
 
     Args:
@@ -116,8 +116,16 @@ def probe_pictures(
     shape, colours = _FORMAT.search(text), _COLOURS.search(text)
     if not shape or not colours:
         raise EncoderError(f"{path}: its frames cannot be scaled to a size that can be encoded")
-    width, height, *pixel_shape = (int(shape[index]) for index in (4, 5, 2, 3))
-    return PictureFormat(width, height, (pixel_shape[0], pixel_shape[1]), *colours.groups(), shape[1])
+    return PictureFormat(
+        width=int(shape[4]),
+        height=int(shape[5]),
+        pixel_shape=(int(shape[2]), int(shape[3])),
+        colour_range=colours[1],
+        matrix=colours[2],
+        primaries=colours[3],
+        transfer=colours[4],
+        chroma_position=shape[1],
+    )
 
 
 def find_sound_format(stream: MediaStream) -> tuple[int, int]:
@@ -137,13 +145,20 @@ def build_video_command(target: Path, config: Reencode, pictures: PictureFormat,
         sound: encoded sound, which is copied; None without sound.
     """
     size = f"{pictures.width}x{pictures.height}"
-    frames = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", size, "-r", str(config.fps), "-i", "pipe:0"]
-    copied = ["-i", f"file:{sound}", "-map", "0:v", "-map", "1:a", "-c:a", "copy"] if sound else []
-    quality = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", str(config.crf), "-preset", config.preset]
-    options = [*quality, "-g", str(config.gop), "-threads", str(config.encoder_threads)]
-    container = ["-map_metadata", "-1", "-movflags", "+faststart"]
-    command = [str(find_ffmpeg()), *FLAGS, *frames, *copied, "-vf", pictures.filters, *options, *container]
-    return [*command, f"file:{target}"]
+    frames = ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="yuv420p", s=size, r=config.fps)
+    streams = [frames.video, ffmpeg.input(f"file:{sound}").audio] if sound else [frames.video]
+    options = {
+        "vf": pictures.filters,
+        "c:v": "libx264",
+        "pix_fmt": "yuv420p",
+        "crf": config.crf,
+        "preset": config.preset,
+        "g": config.gop,
+        "threads": config.encoder_threads,
+        **({"c:a": "copy"} if sound else {}),
+        "movflags": "+faststart",
+    }
+    return _compile(streams, target, options)
 
 
 def build_sound_command(target: Path, channels: int, rate: int) -> list[str]:
@@ -154,8 +169,14 @@ def build_sound_command(target: Path, channels: int, rate: int) -> list[str]:
         channels: number of channels.
         rate: sample rate (samples/s).
     """
-    samples = ["-f", "f32le", "-ac", str(channels), "-ar", str(rate), "-i", "pipe:0"]
-    return [str(find_ffmpeg()), *FLAGS, *samples, "-c:a", "aac", "-map_metadata", "-1", f"file:{target}"]
+    samples = ffmpeg.input("pipe:0", format="f32le", ac=channels, ar=rate)
+    return _compile([samples.audio], target, {"c:a": "aac"})
+
+
+def _compile(streams: Sequence[Any], target: Path, options: Mapping[str, Any]) -> list[str]:
+    output = ffmpeg.output(*streams, f"file:{target}", map_metadata=-1, **options).global_args(*FLAGS)
+    command: list[str] = output.compile(cmd=str(find_ffmpeg()))
+    return command
 
 
 class FfmpegEncoder:
@@ -199,7 +220,7 @@ class FfmpegEncoder:
             EncoderTimeoutError: it takes too long.
             PipelineError: the machine fails (full disk, killed process).
         """
-        rest = memoryview(np.ascontiguousarray(data)).cast("B")
+        rest = np.ascontiguousarray(data).data.cast("B")
         assert self._process.stdin is not None
         try:
             while rest:

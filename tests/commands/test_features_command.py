@@ -28,7 +28,7 @@ def test_broken_files_are_named_and_do_not_affect_the_others(
     assert run_command(*arguments) == 3
     reasons = read_reject_reasons(tmp_path / "out" / "tiny" / "0000" / "manifest.json")
     assert sorted(reasons) == [f"{number:03d}" for number in range(1, 2 * num_broken, 2)]
-    assert set(reasons.values()) == {"unreadable", "decode_error"}
+    assert set(reasons.values()) == {"empty", "unreadable", "cut_short", "decode_error"}
     output = capsys.readouterr().out
     assert output.startswith(f"{num_broken} ")
     assert all(f"\n{video}\ttiny\t{reason}\t" in output for video, reason in reasons.items())

@@ -28,7 +28,9 @@ def write(path: Path, data: Any) -> Path:
         ("a.csv", "actions", "tsp_csv"),
         ("a.other", "actions", "activitynet_json"),
         ("train.json", "captions", "activitynet_captions"),
-        ("train.csv", "captions", "activitynet_captions"),
+        ("train.csv", "captions", "caption_table"),
+        ("film.SRT", "captions", "srt"),
+        ("film.other", "captions", "activitynet_captions"),
     ],
 )
 def test_reader_of_selects_by_suffix_and_content(name: str, content: Any, expected: str) -> None:
@@ -37,7 +39,7 @@ def test_reader_of_selects_by_suffix_and_content(name: str, content: Any, expect
 
 @pytest.mark.parametrize("spec", READERS.values(), ids=READERS)
 def test_every_reader_reads_the_example_of_its_format(tmp_path: Path, spec: ReaderSpec) -> None:
-    path = tmp_path / "annotations"
+    path = tmp_path / "a.any"
     path.write_text(spec.example.replace("<id>", "a"))
     if spec.content == "actions":
         actions = read_actions(path, spec.name)

@@ -23,7 +23,7 @@ from pipeline.provenance.settings import command_arguments
 
 pytestmark = pytest.mark.end_to_end
 
-SECONDS = ("build_corpus", "write_report", "write_submission")
+SECONDS = ("build_corpus", "bundle_model", "write_report", "write_submission")
 """Stages that take seconds at full size; they compute again."""
 
 TABLE = "finished, output deleted, run again"
@@ -81,7 +81,7 @@ WORK = {
     "train_captioner": Work(*EPOCHS, {"lr": 0.01}),
     "finetune_scst": Work(*EPOCHS, {"lr": 0.01}),
     "generate_captions": Work(
-        "pipeline.generate_captions.decode",
+        "pipeline.captioning.generation.decode",
         "captions",
         lambda bundle, batch, num_events, _: sum(num_events.values()),
         {"decoding": "sample"},

@@ -1,7 +1,7 @@
 """Extractors without networks, a random encoder, and shortcuts to run the extraction of features."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipeline.features.networks.base import Extractor, NetworkExtractor, build_e
 from pipeline.features.time_grid import ClipGrid
 from pipeline.io.tables import read_rows
 from pipeline.provenance.manifest import write_manifest
-from pipeline.video.reencoded_stream import iter_needed_frames
+from pipeline.video.decoder_process import DecoderProcess
 from pipeline.video.stream import TimedFrame, iter_frames
 
 CPU = torch.device("cpu")
@@ -128,14 +128,16 @@ def read_reject_reasons(manifest: Path) -> dict[str, str]:
 def record_decoded_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that receives the name of each file that is decoded from now on."""
     names: list[str] = []
+    decode_reencoded = DecoderProcess.iter_frames
 
-    def record(function: Callable[..., Iterator[TimedFrame]]) -> Callable[..., Iterator[TimedFrame]]:
-        def recording(path: Path, *arguments: Any, **options: Any) -> Iterator[TimedFrame]:
-            names.append(path.name)
-            return function(path, *arguments, **options)
+    def recording(path: Path, **options: Any) -> Iterator[TimedFrame]:
+        names.append(path.name)
+        return iter_frames(path, **options)
 
-        return recording
+    def recording_process(process: DecoderProcess, path: Path, *arguments: Any, **options: Any) -> Iterator[TimedFrame]:
+        names.append(path.name)
+        return decode_reencoded(process, path, *arguments, **options)
 
-    for function in (iter_frames, iter_needed_frames):
-        monkeypatch.setattr(f"pipeline.features.extraction.windows.{function.__name__}", record(function))
+    monkeypatch.setattr("pipeline.features.extraction.windows.iter_frames", recording)
+    monkeypatch.setattr(DecoderProcess, "iter_frames", recording_process)
     return names

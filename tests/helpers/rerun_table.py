@@ -107,6 +107,7 @@ CHANGED_VALUES: dict[str, Any] = {
     "build_corpus.readers": {"results/NAME/source/activity_net.v1-3.json": "activitynet_json"},
     "extract_features.network.extractor": "slowfast_r50",
     "build_corpus.subsets": {"results/NAME/source/activity_net.v1-3.json": "training"},
+    "build_corpus.fractions.train": 1.0e-10,  # the others sum to 1
     "build_corpus.pins": {"v_12345678901": "val"},
     "build_corpus.limit_videos": 100,
     "pretrain_encoder.sa_tsp.steps_per_epoch": 2,
@@ -125,6 +126,8 @@ CHANGED_VALUES: dict[str, Any] = {
     "train_captioner.sa_tsp.features": ["sa_tsp", "initial"],
     "finetune_scst.proposals": "learned",
     "generate_captions.block_ngrams": 3,
+    "bundle_model.licence": "cc-by-4.0",
+    "bundle_model.language": "de",
     "compare_systems.pretraining.systems": [
         {"name": "sa_tsp", "feature": "sa_tsp", "members": [{"captioner": "on_sa_tsp"}]},
         {"name": "initial", "members": [{"captioner": "sa_tsp"}]},

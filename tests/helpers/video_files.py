@@ -4,6 +4,8 @@ import random
 import subprocess
 from pathlib import Path
 
+import av
+
 from pipeline.video.ffmpeg import find_ffmpeg
 
 
@@ -40,4 +42,19 @@ def flip_bytes(path: Path, target: Path, count: int = 30) -> Path:
     for _ in range(count):
         damaged[rng.randrange(2 * len(damaged) // 3, len(damaged) - 2000)] ^= 0xFF
     target.write_bytes(damaged)
+    return target
+
+
+def damage_sound(path: Path, target: Path, *, whole: bool = False) -> Path:
+    """Write a copy with zeros in the first packet of the sound after one second, or in all of them."""
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+    late = (packet for packet in packets if float((packet.pts or 0) * packet.time_base) > 1)
+    position = 0
+    for packet in packets if whole else [next(late)]:
+        position = content.index(bytes(packet), position)
+        last = position + packet.size if whole else position + 60
+        content[position + (0 if whole else 20) : last] = bytes(last - position - (0 if whole else 20))
+    target.write_bytes(content)
     return target

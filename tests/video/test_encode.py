@@ -8,31 +8,29 @@ from pathlib import Path
 
 import av
 import pytest
-from helpers.video_files import flip_bytes, truncate, write_video
+from helpers.video_files import damage_sound, flip_bytes, truncate, write_video
 
 from pipeline.config.reencode import Reencode
 from pipeline.errors import PipelineError
-from pipeline.video.decode import read_contents, read_frames
+from pipeline.video.decode import iter_frame_times, read_frames
 from pipeline.video.encode import RejectedError, reencode_video
 from pipeline.video.ffmpeg import find_ffmpeg
+from pipeline.video.media_streams import choose_video
 from pipeline.video.shard import ReencodedVideo
-from pipeline.video.transcode import KeptPrefix, build_transcode_command
+from pipeline.video.transcode import build_filters, build_video_command, probe_pictures
 
 FAST = Reencode(preset="ultrafast")
 STRICT = Reencode(preset="ultrafast", partial="reject")
 
 
-def test_build_transcode_command_is_that_of_tsp_with_explicit_defaults(tmp_path: Path) -> None:
-    contents = read_contents(write_video(tmp_path / "-a b.avi", sound=True))
-    arguments = build_transcode_command(Path("-a b.avi"), Path("o.mp4"), Reencode(), contents)
-    joined = " ".join(arguments[1:])
-    assert "-i file:-a b.avi" in joined
-    assert "fps=fps=30" in joined
-    for option in ("-crf 23 ", "-preset medium ", "-g 250 ", "-threads 1 file:o.mp4"):
+def test_the_encoder_has_the_options_of_tsp_with_explicit_defaults(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.avi", size="96x64")
+    pictures = probe_pictures(path, choose_video(path), build_filters(None), 60.0)
+    assert (pictures.width, pictures.height) == (96, 64)
+    joined = " ".join(build_video_command(tmp_path / "o.mp4", Reencode(), pictures, None))
+    assert "-r 30 -s 96x64 -i pipe:0" in joined
+    for option in ("-c:v libx264", "-pix_fmt yuv420p", "-crf 23 ", "-preset medium ", "-g 250 ", "-threads 1 "):
         assert option in joined
-    assert "-xerror" in arguments
-    assert "-err_detect explode" in joined
-    assert "-xerror" not in build_transcode_command(Path("a"), Path("o.mp4"), Reencode(), contents, KeptPrefix(30, 1.0))
 
 
 @pytest.mark.parametrize(
@@ -69,20 +67,21 @@ def test_reencode_video_shifts_a_late_video_stream_to_its_time(tmp_path: Path, l
     command = [str(find_ffmpeg()), "-loglevel", "error", "-i", str(audio), "-itsoffset", late, "-i", str(video)]
     subprocess.run([*command, "-map", "0:a", "-map", "1:v", "-c", "copy", str(source)], check=True)
     encoded = reencode_video(source, tmp_path / "o.mp4", STRICT)
-    assert read_contents(tmp_path / "o.mp4").start == 0
+    assert next(iter_frame_times(tmp_path / "o.mp4")) == 0
     assert abs(encoded.frames - (2 + float(late)) * 30) <= 2
     assert sum(1 for _ in read_frames(tmp_path / "o.mp4")) == encoded.frames
 
 
+@pytest.mark.parametrize("module", ["transcode", "ffmpeg_pipe"])
 def test_reencode_video_does_not_reject_a_video_whose_ffmpeg_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     source = write_video(tmp_path / "a.mp4")
     script = tmp_path / "ffmpeg"
     script.write_text("#!/bin/sh\nkill -9 $$\n")
     script.chmod(0o755)
-    monkeypatch.setattr("pipeline.video.transcode.find_ffmpeg", lambda: script)
-    with pytest.raises(PipelineError, match=r"a\.mp4: ffmpeg was stopped \(status -9"):
+    monkeypatch.setattr(f"pipeline.video.{module}.find_ffmpeg", lambda: script)
+    with pytest.raises(PipelineError, match=r"a\.mp4: ffmpeg was killed \(status -9"):
         reencode_video(source, tmp_path / "o.mp4", FAST)
 
 
@@ -150,17 +149,23 @@ def test_reencode_video_notices_that_the_last_moment_is_missing(tmp_path: Path) 
 
 
 def test_reencode_video_keeps_all_frames_if_the_audio_has_errors(tmp_path: Path) -> None:
-    source = write_video(tmp_path / "a.mkv", sound=True, options=("-c:a", "flac"))
-    content = bytearray(source.read_bytes())
-    with av.open(str(source)) as container:
-        packet = next(packet for packet in container.demux(audio=0) if float((packet.pts or 0) * packet.time_base) > 1)
-    position = content.index(bytes(packet))
-    content[position + 20 : position + 60] = bytes(40)
-    source.write_bytes(content)
+    whole = write_video(tmp_path / "whole.mkv", sound=True, options=("-c:a", "flac"))
+    source = damage_sound(whole, tmp_path / "a.mkv")
     encoded = reencode_video(source, tmp_path / "o.mp4", FAST)
     assert encoded.damage is not None
     assert encoded.damage.reason == "decode_error"
     assert (encoded.frames, encoded.audio) == (60, True)
+
+
+def test_reencode_video_keeps_all_frames_if_nothing_of_the_audio_can_be_decoded(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.mkv", sound=True, options=("-c:a", "flac"))
+    source = damage_sound(whole, tmp_path / "a.mkv", whole=True)
+    encoded = reencode_video(source, tmp_path / "o.mp4", FAST)
+    assert encoded.damage is not None
+    assert encoded.damage.reason == "audio_lost"
+    assert (encoded.frames, encoded.audio) == (60, False)
+    with pytest.raises(RejectedError, match="sound"):
+        reencode_video(source, tmp_path / "o.mp4", STRICT)
 
 
 def test_reencode_video_rejects_a_video_that_takes_too_long(tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from helpers.films import digest_image, find_beeps, judge_beeps, judge_frames, run_ffmpeg
 
+from pipeline.config.reencode import Reencode
 from pipeline.features.extraction.frame_sampling import nearest_frames
 from pipeline.video.constant_rate import REENCODED_FPS, hold_frames
 from pipeline.video.decode import NoVideoError
+from pipeline.video.encode import reencode_video
 from pipeline.video.media_streams import NoAudioError
+from pipeline.video.reencoded_stream import iter_reencoded_audio
 from pipeline.video.stream import iter_audio, iter_frames
 
 RATE = 16000
@@ -107,6 +110,24 @@ def test_frames_are_sampled_as_long_as_they_are_shown(cases: Path, name: str, ra
     held = hold_frames(iter_frames(cases / name), REENCODED_FPS)
     frames = nearest_frames(held, [Fraction(rate)])
     assert sum(counts[0] for _, counts in frames) == count
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_films_from_the_field_are_reencoded_whole(cases: Path, tmp_path: Path, name: str) -> None:
+    """The re-encoded film has as many frames as the raw one gives, and its sound at the same times."""
+    encoded = reencode_video(cases / name, tmp_path / "o.mp4", Reencode(preset="ultrafast"))
+    assert encoded.damage is None
+    assert encoded.audio == (FILMS[name][2] is not None)
+    assert encoded.frames == sum(1 for _ in hold_frames(iter_frames(cases / name), REENCODED_FPS))
+    if encoded.audio:
+        ours, raw = np.concatenate(list(iter_reencoded_audio(tmp_path / "o.mp4", RATE))), read_audio(cases / name)
+        assert find_beeps(ours, RATE) == pytest.approx(find_beeps(raw, RATE), abs=0.05)
+        assert abs(len(ours) - len(raw)) < RATE * 0.05
+
+
+def test_a_long_last_frame_is_reencoded_to_its_end(cases: Path, tmp_path: Path) -> None:
+    path = cases / "11_last_frame_long" / "lastlong.mp4"
+    assert reencode_video(path, tmp_path / "o.mp4", Reencode(preset="ultrafast")).frames == 209
 
 
 REAL = ["av1_video.mkv", "h264_10bits.mp4", "nasa_13013.mp4", "unordered.mov", "v_GGSY1Qvo990.mp4", "v_ZNVhz7ctTq0.mp4"]

@@ -81,13 +81,13 @@ def test_a_second_run_has_nothing_to_do(finished_run: Path) -> None:
         ("# a comment\n", set()),
         (
             "select_captions: {<<: *two_captioners, criteria: [idf]}\n",
-            {"select_captions", "evaluate", "write_submission", "write_report"},
+            {"select_captions", "evaluate", "write_submission", "write_report", "bundle_model"},
         ),
-        ("evaluate: {variant: '2018'}\n", {"evaluate", "write_report"}),
+        ("evaluate: {variant: '2018'}\n", {"evaluate", "write_report", "bundle_model"}),
         ("write_submission: {details: nothing}\n", {"write_submission"}),
         (
             "generate_captions: {control_seed: 7}\n",
-            {"generate_captions", "select_captions", "evaluate", "write_submission", "write_report"},
+            {"generate_captions", "select_captions", "evaluate", "write_submission", "write_report", "bundle_model"},
         ),
     ],
 )

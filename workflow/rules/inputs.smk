@@ -10,7 +10,8 @@ from pipeline.config.compare_systems import ENSEMBLE, collect_ensembles
 from pipeline.config.encoders import initial_weights_path
 from pipeline.config.propose_events import FileProposalSettings, LearnedProposalSettings
 from pipeline.errors import nearest
-from pipeline.datasets.video_files import list_video_names
+from pipeline.datasets.annotation_files import list_sources
+from pipeline.datasets.video_files import list_folder
 
 
 def shards(pattern: str):
@@ -73,7 +74,7 @@ def present_videos(wildcards):
         return ""
     folder = Path(settings(wildcards.dataset).build_corpus.videos)
     try:
-        names = list_video_names(folder)
+        names = list_folder(folder).names
     except PipelineError:
         return ""  # the job reports the error
     listed = [f"{name} {(folder / name).stat().st_size}" for name in names]
@@ -81,10 +82,10 @@ def present_videos(wildcards):
 
 
 def annotations(wildcards):
-    """Return the annotation files that the section build_corpus names."""
+    """Return the annotation files that the section build_corpus names; of a folder, the files in it."""
     corpus = settings(wildcards.dataset).build_corpus
     label_map = [corpus.label_map] if corpus.label_map else []
-    return [*corpus.actions, *corpus.captions, *label_map]
+    return [*map(str, or_exit(list_sources, corpus)), *label_map]
 
 
 def initial_weights(wildcards):

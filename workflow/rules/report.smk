@@ -1,8 +1,8 @@
-"""Report: scores, the submission file, and the page.
+"""Report: scores, the submission file, the page, and the trained model in a folder.
 
-REQUIRED INPUTS: the ensemble's captions, the corpus, the shards' rejects.
+REQUIRED INPUTS: the ensemble's captions, the corpus, the shards' rejects; for the model the trained parts.
 OUTPUTS: results/{dataset}_{split}_meteor.json, results/{dataset}_submission.json,
-results/{dataset}/report/index.html with its tables and pictures.
+results/{dataset}/report/index.html with its tables and pictures, results/{dataset}/model/manifest.json and the model.
 """
 
 
@@ -60,7 +60,7 @@ rule write_submission:
 
 
 rule write_report:
-    """Write the page: scores, training curves, and the captions of some videos beside those of the annotators."""
+    """Write the page: scores, training curves, and the test videos with captions beside those of the annotators."""
     input:
         code=code_hash_of("write_report"),
         scores="results/{dataset}_test_meteor.json",
@@ -68,6 +68,7 @@ rule write_report:
         videos=shards("results/{dataset}/video/{shard}/manifest.json"),
         gt="results/{dataset}/captions/ensemble-test-gt.json",
         learned="results/{dataset}/captions/ensemble-test-learned.json",
+        control="results/{dataset}/captions/ensemble-test-control.json",
         trained=training_manifests,
     output:
         page="results/{dataset}/report/index.html",
@@ -85,4 +86,32 @@ rule write_report:
         "python -m workflow.scripts.run_job --log {log:q} --"
         " python -m pipeline.write_report --config {params.config:q} --scores {input.scores:q} --corpus {input.corpus:q}"
         " --videos results/{wildcards.dataset}/video --gt {input.gt:q} --learned {input.learned:q}"
-        " --trained {input.trained:q} --output {output.page:q}"
+        " --control {input.control:q} --trained {input.trained:q} --output {output.page:q}"
+
+
+rule bundle_model:
+    """Write the trained model into one folder that can be moved and sent, with a model card."""
+    input:
+        code=code_hash_of("bundle_model"),
+        captions="results/{dataset}/captions/ensemble-test-learned.json",
+        scores="results/{dataset}_test_meteor.json",
+        concepts="results/{dataset}/concepts.json",
+        idf="results/{dataset}/idf.json",
+        trained=training_manifests,
+    output:
+        manifest="results/{dataset}/model/manifest.json",
+    log:
+        "results/{dataset}/logs/bundle_model.log",
+    benchmark:
+        "results/{dataset}/benchmarks/bundle_model.jsonl"
+    resources:
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(60),
+    params:
+        config=config_params("bundle_model"),
+        tracked=tracked_params("bundle_model"),
+    shell:
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.bundle_model --config {params.config:q} --captions {input.captions:q}"
+        " --scores {input.scores:q} --concepts {input.concepts:q} --idf {input.idf:q}"
+        " --dataset {wildcards.dataset} --output {output.manifest:q}"

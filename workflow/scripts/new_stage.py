@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     if computation.restore():
         return 0
     write_json(args.output, {{config.title: len(corpus.videos)}})
-    computation.finish()
+    computation.keep_outputs()
     return 0
 
 

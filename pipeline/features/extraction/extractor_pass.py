@@ -4,7 +4,7 @@ Decoding, the preparation of windows, and the networks overlap: each has a threa
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,7 @@ from torch import Tensor
 
 from pipeline.config.extractors import Tail
 from pipeline.errors import PipelineError
-from pipeline.features.extraction.prefetch import StalledError, prefetch
-from pipeline.features.extraction.quarantine import timeout_rejection
+from pipeline.features.extraction.prefetch import prefetch
 from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.extraction.windows import EndOfVideo, Rejection, Window, read_windows
 from pipeline.features.networks.base import Extractor
@@ -59,7 +58,6 @@ def extract_features(
     tail: Tail = "drop",
     threads: int = 1,
     timeout_s: float = math.inf,
-    on_video: Callable[[VideoSource], None] = lambda _: None,
     flush_after: Collection[str] = (),
 ) -> Iterator[Result]:
     """Yield the features of every video, in the order of the videos.
@@ -75,7 +73,6 @@ def extract_features(
         tail: `drop` the end of a video that fills no whole window, or `pad` it to one more window.
         threads: threads of the decoder.
         timeout_s: a video is left out if its decoder returns nothing for this time, seconds.
-        on_video: called with each video before the video is opened.
         flush_after: ids of videos after which a batch is not filled up with windows of the next video.
     """
     queues = [_BatchQueue(extractor, batch_size) for extractor in extractors]
@@ -92,11 +89,7 @@ def extract_features(
             yield sources[num_yielded], [queue.pop(video_ends[index]) for index, queue in enumerate(queues)]
             num_yielded += 1
 
-    def read(first: int, on_index: Callable[[int], None]) -> Iterator[Window | EndOfVideo]:
-        windows = read_windows(sources, extractors, tail, threads, timeout_s, on_index, first)
-        return prefetch(windows, _nbytes, MAX_WINDOW_BYTES, timeout_s)
-
-    windows = _skip_stalled(read, sources, len(extractors), timeout_s, on_video)
+    windows = prefetch(read_windows(sources, extractors, tail, threads, timeout_s), _nbytes, MAX_WINDOW_BYTES)
     for item in prefetch(_prepare_windows(windows, extractors, device), _nbytes, MAX_PREPARED_BYTES):
         if isinstance(item, PreparedWindow):
             queues[item.extractor_index].add(item)
@@ -108,46 +101,6 @@ def extract_features(
     for queue in queues:
         queue.flush()
     yield from finished_videos()
-
-
-def _skip_stalled(
-    read: Callable[[int, Callable[[int], None]], Iterator[Window | EndOfVideo]],
-    sources: Sequence[VideoSource],
-    num_extractors: int,
-    timeout_s: float,
-    on_video: Callable[[VideoSource], None],
-) -> Iterator[Window | EndOfVideo]:
-    """Yield the windows of all videos; if the decoder hangs, reject the video and continue with the next one.
-
-    Args:
-        read: reads from the video of an index on, and calls a function with the index of each video before it opens it.
-        sources: the videos.
-        num_extractors: number of extractors.
-        timeout_s: how long the decoder may return nothing, seconds.
-        on_video: called with each video before the video is opened.
-    """
-    first = 0
-    ended: set[tuple[int, int]] = set()
-    while first < len(sources):
-        video_index = first
-
-        def on_index(index: int) -> None:
-            nonlocal video_index
-            video_index = index
-            on_video(sources[index])
-
-        try:
-            for item in read(first, on_index):
-                if isinstance(item, EndOfVideo):
-                    ended.add((item.video_index, item.extractor_index))
-                yield item
-            return
-        except StalledError:
-            rejection = timeout_rejection(sources[video_index].path, timeout_s)
-            for extractor_index in range(num_extractors):
-                if (video_index, extractor_index) not in ended:
-                    yield EndOfVideo(video_index, extractor_index, 0, 0.0, rejection=rejection)
-            first = video_index + 1
 
 
 @dataclass(frozen=True)

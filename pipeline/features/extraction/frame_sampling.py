@@ -1,9 +1,9 @@
 """Sampling of frames by their times, while they stream.
 
 A raw video is first brought to the frame rate of re-encoded videos (`pipeline.video.constant_rate`), so that both give
-the same rows. Then frames are sampled at the rate of each extractor: the frames nearest in time to 0, 1 / rate, 2 / rate, ... seconds. Of two frames
-that are equally near, the earlier one is used. A video has a sample at time k / rate if this time is before the end of
-the video by more than a tenth of a frame.
+the same rows. Then frames are sampled at the rate of each extractor: the frames nearest in time to 0, 1 / rate,
+2 / rate, ... seconds. Of two frames that are equally near, the earlier one is used. A video has a sample at time
+k / rate if this time is before the end of the video by more than a tenth of a frame.
 """
 
 import math

@@ -1,6 +1,5 @@
 """Producing items ahead of their consumer, in a thread, within a limit of memory."""
 
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,42 +8,24 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class StalledError(Exception):
-    """The producer returned no item in time."""
-
-
-def prefetch(items: Iterable[T], size: Callable[[T], int], limit: int, timeout_s: float = math.inf) -> Iterator[T]:
+def prefetch(items: Iterable[T], size: Callable[[T], int], limit: int) -> Iterator[T]:
     """Yield items in order while a thread produces the next ones.
 
     Args:
         items: the producer. An exception that it raises is raised here, after the items before it.
         size: size of an item.
         limit: the thread pauses while the items that wait have at least this size in total.
-        timeout_s: seconds to wait for an item.
-
-    Raises:
-        StalledError: no item came in time. The thread is abandoned; it ends if the producer ever continues.
     """
     queue = _BoundedQueue(size, limit)
     thread = threading.Thread(target=queue.fill, args=(items,), name="prefetch", daemon=True)
     thread.start()
-    stalled = False
     try:
-        while queue.wait(timeout_s):
+        while queue.wait():
             yield queue.pop()
-        stalled = not queue.finished
-        if stalled:
-            raise StalledError
     finally:
         queue.close()
-        if not stalled:
-            thread.join()
+        thread.join()
     queue.raise_error()
-
-
-def wait_for(changed: threading.Condition, predicate: Callable[[], bool], timeout_s: float) -> bool:
-    """Wait until a predicate holds; return whether it did in time."""
-    return changed.wait_for(predicate, None if math.isinf(timeout_s) else timeout_s)
 
 
 class _BoundedQueue(Generic[T]):
@@ -76,16 +57,10 @@ class _BoundedQueue(Generic[T]):
                 self._finished = True
                 self._changed.notify_all()
 
-    @property
-    def finished(self) -> bool:
-        """Whether the producer has ended."""
+    def wait(self) -> bool:
+        """Wait for an item; return False if the producer has ended."""
         with self._changed:
-            return self._finished
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for an item; return False if the producer has ended or the time is over."""
-        with self._changed:
-            wait_for(self._changed, lambda: bool(self._items) or self._finished, timeout_s)
+            self._changed.wait_for(lambda: bool(self._items) or self._finished)
             return bool(self._items)
 
     def pop(self) -> T:

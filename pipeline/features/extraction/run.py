@@ -15,7 +15,6 @@ from pipeline.datasets.corpus import RejectedVideo
 from pipeline.encoders.pretrained import read_encoder
 from pipeline.errors import PipelineError
 from pipeline.features.extraction.extractor_pass import ExtractedVideoFeature, extract_features
-from pipeline.features.extraction.quarantine import InProgressMarker, check_in_subprocess
 from pipeline.features.extraction.sources import FileHashes, VideoSource, num_shards
 from pipeline.features.extraction.windows import Rejection
 from pipeline.features.extraction.writer import (
@@ -131,8 +130,7 @@ def extract_requested(
             fingerprint = feature_fingerprint(request.extractor, options.tail, request.section)
             writers.append(stack.enter_context(FeatureWriter(request.manifest, request.extractor, fingerprint)))
         if writers:
-            marker = stack.enter_context(InProgressMarker([writer.manifest.parent for writer in writers]))
-            extraction = _Extraction(writers, pending, options, max_rejected, len(sources), hashes, marker)
+            extraction = _Extraction(writers, pending, options, max_rejected, len(sources), hashes)
             extraction.run(sources)
         for request, writer in zip(pending, writers, strict=True):
             writer.write(options.tail, num_shards(paths))
@@ -206,7 +204,6 @@ class _Extraction:
         max_rejected: share of the videos that may be rejected for another reason than missing sound.
         num_videos: number of videos, with those that an earlier run has finished.
         hashes: hashes of the videos' files.
-        marker: holds the video that is being decoded.
     """
 
     writers: Sequence[FeatureWriter]
@@ -215,16 +212,14 @@ class _Extraction:
     max_rejected: float
     num_videos: int
     hashes: FileHashes
-    marker: InProgressMarker
 
     def run(self, sources: Sequence[VideoSource]) -> None:
         """Extract features and give them to the writers; log the speed."""
         pending = pending_groups(self.writers, sources, self.hashes)
-        suspects = self.marker.leftovers()
         num_pending = sum(len(group) for groups in pending.values() for group in groups)
         progress, start, seconds = Progress("videos", num_pending), time.monotonic(), 0.0
         for indices, groups in pending.items():
-            seconds += self._extract_groups(indices, groups, suspects, progress)
+            seconds += self._extract_groups(indices, groups, progress)
         elapsed, num_rows = time.monotonic() - start, sum(writer.num_rows for writer in self.writers)
         logging.info(
             "%d videos, %d feature rows in %.1f s: %.1f rows/s, %.1fx real time",
@@ -232,23 +227,12 @@ class _Extraction:
         )
 
     def _extract_groups(
-        self, indices: Sequence[int], groups: Sequence[Sequence[VideoSource]], suspects: set[str], progress: Progress
+        self, indices: Sequence[int], groups: Sequence[Sequence[VideoSource]], progress: Progress
     ) -> float:
         """Extract some features of some groups of videos; return the total duration of the videos in seconds."""
         writers = [self.writers[index] for index in indices]
-        sources: list[VideoSource] = []
-        flush_after: set[str] = set()
-        for group in groups:
-            for source in group:
-                suspect = source.video in suspects and source.reencoded is not None
-                rejection = check_in_subprocess(source, self.options.timeout_s) if suspect else None
-                if rejection is None:
-                    sources.append(source)
-                    continue
-                for writer in writers:
-                    writer.add(source, rejection, self.hashes.of_video(source))
-                progress.step()
-            flush_after |= {source.video for source in sources[-1:]}
+        sources = [source for group in groups for source in group]
+        flush_after = {group[-1].video for group in groups if group}
         results = extract_features(
             sources,
             [self.requests[index].extractor for index in indices],
@@ -257,7 +241,6 @@ class _Extraction:
             tail=self.options.tail,
             threads=self.options.workers,
             timeout_s=self.options.timeout_s,
-            on_video=self.marker.set,
             flush_after=flush_after,
         )
         seconds = 0.0

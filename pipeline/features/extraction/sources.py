@@ -1,19 +1,15 @@
 """The videos to extract features from (re-encoded shards, folders, files), and the sha256 of their files."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.datasets.video_files import SIDECARS, find_videos
+from pipeline.datasets.video_files import list_folder
 from pipeline.datasets.video_ids import check_id
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import sha256
 from pipeline.provenance.manifest import read_manifest
 from pipeline.video.shard import ReencodedVideo, ReencodedVideos
-
-MAX_NAMES = 3
-"""Number of ignored files that a log line names."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,8 @@ class VideoSource:
 def find_sources(paths: Sequence[Path]) -> list[VideoSource]:
     """Find the videos of files, folders and manifests of re-encoded shards (`.json`), sorted by id.
 
-    Of a folder the files directly in it count, not those of its subfolders; ignored entries are logged. A broken link
-    counts as a video that cannot be read.
+    Of a folder the files directly in it count, not those of its subfolders; what is passed over is logged. A broken
+    link counts as a video that cannot be read.
 
     Raises:
         PipelineError: a path does not exist, there is no video at all, or two videos have the same id.
@@ -81,24 +77,10 @@ def _sources_of(path: Path) -> Iterable[VideoSource]:
 
 def _sources_in_folder(folder: Path) -> list[VideoSource]:
     """Return the videos of a folder; log what else is there."""
-    sources = [VideoSource(video, file) for video, file in find_videos(folder).items()]
-    videos = {source.path for source in sources}
-    ignored: dict[str, list[str]] = {}
-    for path in sorted(set(folder.iterdir()) - videos):
-        if path.is_dir():
-            kind = "subfolders (give them to --videos to use their videos)"
-        elif path.name.startswith(".") or path.suffix.lower() in SIDECARS:
-            kind = "hidden or sidecar files"
-        elif path.exists():
-            kind = "entries that are not regular files"
-        else:
-            sources.append(VideoSource(path.stem, path))
-            continue
-        ignored.setdefault(kind, []).append(path.name)
-    for kind, names in ignored.items():
-        more = ", ..." if len(names) > MAX_NAMES else ""
-        logging.warning("%s: ignored %d %s: %s%s", folder, len(names), kind, ", ".join(names[:MAX_NAMES]), more)
-    return sources
+    listing = list_folder(folder)
+    listing.log_passed_over()
+    links = [VideoSource(path.stem, path) for path in map(folder.joinpath, listing.broken_links)]
+    return [VideoSource(video, file) for video, file in listing.by_stem().items()] + links
 
 
 class FileHashes:

@@ -1,9 +1,10 @@
 """From videos to windows: each video is decoded once, in order, for all extractors."""
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
@@ -20,14 +21,15 @@ from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.networks.base import Extractor
 from pipeline.video.constant_rate import REENCODED_FPS, hold_frames
 from pipeline.video.decode import DecodeError
+from pipeline.video.decoder_process import DecoderProcess
 from pipeline.video.ffmpeg_pipe import DamagedError
-from pipeline.video.reasons import find_reason
-from pipeline.video.reencoded_stream import iter_needed_frames, iter_reencoded_audio
+from pipeline.video.reasons import StillImageError, find_reason
 from pipeline.video.shard import ReencodedVideo
 from pipeline.video.stream import TimedFrame, iter_audio, iter_frames
 
 Chunk = Shaped[np.ndarray, "_ ..."]
 """Consecutive frames or samples along the first axis."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -173,8 +175,6 @@ def read_windows(
     tail: Tail,
     threads: int,
     timeout_s: float,
-    on_video: Callable[[int], None],
-    first: int = 0,
 ) -> Iterator[Window | EndOfVideo]:
     """Yield all windows of all videos, video by video, each extractor's in order, and an `EndOfVideo` per extractor.
 
@@ -183,21 +183,35 @@ def read_windows(
         extractors: receivers of the windows.
         tail: `drop` the end that fills no window, or `pad` it.
         threads: threads of the decoder.
-        timeout_s: longest time to wait for a frame of a raw video, seconds.
-        on_video: called with the index of each video before the video is opened.
-        first: index of the video to begin with.
+        timeout_s: longest time to wait for a frame, seconds.
     """
-    for video_index, source in enumerate(sources[first:], first):
-        on_video(video_index)
-        for modality, read in (("frames", _frame_windows), ("sound", _sound_windows)):
-            streams = {
-                index: _WindowStream(video_index, index, extractor, tail)
-                for index, extractor in enumerate(extractors)
-                if extractor.modality == modality
-            }
-            if streams:
-                windows = read(source, list(streams.values()), threads, timeout_s)
-                yield from _windows_of_video(video_index, windows, streams)
+    with DecoderProcess() as decoder:
+        options = _DecoderOptions(decoder, threads, timeout_s)
+        for video_index, source in enumerate(sources):
+            for modality, read in (("frames", _frame_windows), ("sound", _sound_windows)):
+                streams = {
+                    index: _WindowStream(video_index, index, extractor, tail)
+                    for index, extractor in enumerate(extractors)
+                    if extractor.modality == modality
+                }
+                if streams:
+                    windows = read(source, list(streams.values()), options)
+                    yield from _windows_of_video(video_index, windows, streams)
+
+
+@dataclass(frozen=True)
+class _DecoderOptions:
+    """How videos are decoded.
+
+    Attributes:
+        process: decodes re-encoded videos.
+        threads: threads of the decoder.
+        timeout_s: longest time to wait for a frame, seconds.
+    """
+
+    process: DecoderProcess
+    threads: int
+    timeout_s: float
 
 
 WindowGenerator = Generator[Window, None, float]
@@ -246,23 +260,38 @@ def _windows_of_video(
         yield EndOfVideo(video_index, index, cutter.num_windows, duration, cutter.padded, rejection or empty)
 
 
-def _decode(source: VideoSource, rates: Sequence[Fraction], threads: int, timeout_s: float) -> Iterator[TimedFrame]:
-    reencoded = source.reencoded
-    if reencoded is None:
-        return hold_frames(iter_frames(source.path, threads=threads, timeout_s=timeout_s), REENCODED_FPS)
-    is_needed = frame_filter(rate_as_fraction(reencoded.fps), reencoded.frames, rates)
-    return iter_needed_frames(source.path, is_needed, threads=threads)
+def _decode(source: VideoSource, rates: Sequence[Fraction], options: _DecoderOptions) -> Iterator[TimedFrame]:
+    video = source.reencoded
+    if video is None:
+        return _decode_raw(source.path, options)
+    fps = rate_as_fraction(video.fps)
+    is_needed = frame_filter(fps, video.frames, rates)
+    indices = [index for index in range(video.frames) if is_needed(index / fps)]
+    return options.process.iter_frames(source.path, indices, fps, threads=options.threads, timeout_s=options.timeout_s)
 
 
-def _frame_windows(
-    source: VideoSource, streams: Sequence[_WindowStream], threads: int, timeout_s: float
-) -> WindowGenerator:
+def _decode_raw(path: Path, options: _DecoderOptions) -> Iterator[TimedFrame]:
+    """Yield the frames of a raw video at the rate of re-encoded ones.
+
+    Raises:
+        StillImageError: there is only one.
+    """
+    count = 0
+    frames = iter_frames(path, threads=options.threads, timeout_s=options.timeout_s)
+    for frame in hold_frames(frames, REENCODED_FPS):
+        count += 1
+        yield frame
+    if count == 1:
+        raise StillImageError(f"{path}: holds a single frame")
+
+
+def _frame_windows(source: VideoSource, streams: Sequence[_WindowStream], options: _DecoderOptions) -> WindowGenerator:
     rates = sorted({stream.rate for stream in streams})
     end = Fraction(0)
 
     def frames() -> Iterator[TimedFrame]:
         nonlocal end
-        for frame in _decode(source, rates, threads, timeout_s):
+        for frame in _decode(source, rates, options):
             end = frame.time + frame.duration
             yield frame
 
@@ -291,12 +320,12 @@ def _check_length(video: ReencodedVideo, streams: Sequence[_WindowStream]) -> No
             raise DamagedError(f"{video.path}: {length} frames decoded, expected {expected}; re-encode the video")
 
 
-def _sound_windows(source: VideoSource, streams: Sequence[_WindowStream], _: int, timeout_s: float) -> WindowGenerator:
+def _sound_windows(source: VideoSource, streams: Sequence[_WindowStream], options: _DecoderOptions) -> WindowGenerator:
     for rate in sorted({round(stream.rate) for stream in streams}):
         if source.reencoded is None:
-            parts = iter_audio(source.path, rate, timeout_s=timeout_s)
+            parts = iter_audio(source.path, rate, timeout_s=options.timeout_s)
         else:
-            parts = iter_reencoded_audio(source.path, rate)
+            parts = options.process.iter_audio(source.path, rate, timeout_s=options.timeout_s)
         for samples in parts:
             for stream in streams:
                 if round(stream.rate) == rate:

@@ -17,7 +17,6 @@ from pipeline.config.extractors import Tail
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
 from pipeline.features.extraction.extractor_pass import ExtractedVideoFeature
-from pipeline.features.extraction.quarantine import MARKER
 from pipeline.features.extraction.sources import FileHashes, VideoSource
 from pipeline.features.extraction.windows import Rejection
 from pipeline.features.networks.base import Extractor
@@ -191,8 +190,8 @@ class FeatureWriter:
 
 
 def remove_resume_files(manifest: Path) -> None:
-    """Remove the journal, the buffer file and the marker beside a manifest; a finished feature needs none of them."""
-    for name in (JOURNAL, BUFFER, MARKER):
+    """Remove the journal and the buffer file beside a manifest; a finished feature needs neither."""
+    for name in (JOURNAL, BUFFER):
         (manifest.parent / name).unlink(missing_ok=True)
 
 

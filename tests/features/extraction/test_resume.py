@@ -2,18 +2,14 @@
 
 import errno
 import json
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers.extraction import (
-    Brightness,
-    extract_all,
     read_reject_reasons,
     record_decoded_files,
     run_command,
@@ -21,17 +17,11 @@ from helpers.extraction import (
 )
 from helpers.video_corpus import counting_frames, write_h264, write_video_shard
 
-from pipeline.features.extraction.extractor_pass import ExtractedVideoFeature
-from pipeline.features.extraction.quarantine import MARKER, InProgressMarker, check_in_subprocess
-from pipeline.features.extraction.sources import VideoSource, find_sources
 from pipeline.features.extraction.writer import BUFFER, JOURNAL
 from pipeline.features.store import FeatureStore
 from pipeline.io.atomic import sha256
-from pipeline.io.worker import CrashedError
-from pipeline.provenance.manifest import read_manifest
 from pipeline.video.ffmpeg import find_ffmpeg
-from pipeline.video.reencoded_stream import iter_needed_frames
-from pipeline.video.stream import TimedFrame
+from pipeline.video.stream import TimedFrame, iter_frames
 
 
 class Killed(BaseException):
@@ -56,11 +46,12 @@ def command_line(tmp_path: Path, videos: Path, *names: str, output: str = "out")
 def kill_at(video: str, patch: pytest.MonkeyPatch) -> None:
     """Kill the run when it begins to decode a video."""
 
-    def killing(marker: InProgressMarker, source: VideoSource) -> None:
-        if source.video == video:
+    def killing(path: Path, **options: Any) -> Iterator[TimedFrame]:
+        if path.stem == video:
             raise Killed
+        return iter_frames(path, **options)
 
-    patch.setattr(InProgressMarker, "set", killing)
+    patch.setattr("pipeline.features.extraction.windows.iter_frames", killing)
 
 
 def test_a_stopped_run_resumes_with_the_missing_videos(
@@ -85,7 +76,7 @@ def test_a_stopped_run_resumes_with_the_missing_videos(
     assert set(resumed) == set(whole) == {"f0", "f1", "f2", "f3"}
     for video in whole:
         np.testing.assert_array_equal(resumed[video].rows, whole[video].rows)
-    assert not {JOURNAL, BUFFER, MARKER} & {path.name for path in folder.iterdir()}
+    assert not {JOURNAL, BUFFER} & {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "manifest.provenance.json", "manifest.computation.json"])
@@ -108,7 +99,7 @@ def test_a_run_that_is_killed_at_its_end_decodes_nothing_again(
     for _ in range(2):
         assert run_command(*words) == 0
         assert decoded == []
-        assert not {JOURNAL, BUFFER, MARKER} & {path.name for path in manifest.parent.iterdir()}
+        assert not {JOURNAL, BUFFER} & {path.name for path in manifest.parent.iterdir()}
         manifest.unlink()  # as Snakemake does
 
 
@@ -158,80 +149,45 @@ def test_a_file_whose_hash_cannot_be_read_is_left_out_alone(
 
 @pytest.fixture
 def shard(tmp_path: Path) -> Path:
-    return write_video_shard(tmp_path / "0000", {f"f{number}": counting_frames(20 + 5 * number) for number in range(4)})
+    return write_video_shard(tmp_path / "0000", {f"f{number}": counting_frames(20 + 5 * number) for number in range(5)})
 
 
-def test_a_decoder_in_this_process_that_hangs_rejects_its_video_alone(
-    shard: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hanging, released = threading.Event(), threading.Event()
+FAULTY_DECODER = """
+import os, signal
+from pipeline.video import decoder_process
 
-    def stuck(path: Path, *arguments: Any, **options: Any) -> Iterator[TimedFrame]:
-        for index, frame in enumerate(iter_needed_frames(path, *arguments, **options)):
-            if path.name == "f1.mp4" and index == 10:
-                hanging.set()
-                released.wait()
-            yield frame
+decode = decoder_process.iter_decoded_frames
+faults = {"f1": signal.SIGSEGV, "f2": signal.SIGSTOP, "f3": signal.SIGKILL}
 
-    def wait_for(changed: threading.Condition, predicate: Callable[[], bool], timeout_s: float) -> bool:
-        """Time out as soon as the decoder hangs and all items before it are consumed."""
-        if timeout_s != 7.0:  # not the queue of the decoder
-            return changed.wait_for(predicate)
-        while not predicate() and not hanging.is_set():
-            changed.wait(0.01)
-        hanging.clear() if not predicate() else None
-        return predicate()
+def fail(path, *arguments, **options):
+    for index, frame in enumerate(decode(path, *arguments, **options)):
+        if index == 1 and path.stem in faults:
+            os.kill(os.getpid(), faults[path.stem])
+        yield frame
 
-    monkeypatch.setattr("pipeline.features.extraction.windows.iter_needed_frames", stuck)
-    monkeypatch.setattr("pipeline.features.extraction.prefetch.wait_for", wait_for)
-    extractors = [Brightness("a", 30.0, 3, 3), Brightness("b", 15.0, 2, 2)]
-    try:
-        results = extract_all(extractors, find_sources([shard]), timeout_s=7.0)
-    finally:
-        released.set()
-    assert list(results) == ["f0", "f1", "f2", "f3"]
-    for rejection in results.pop("f1"):
-        assert rejection.reason == "timeout"
-        assert rejection.detail.startswith(f"{shard.parent / 'f1.mp4'}: ")
-        assert "7 s" in rejection.detail
-    assert all(isinstance(result, ExtractedVideoFeature) for pair in results.values() for result in pair)
+decoder_process.iter_decoded_frames = fail
+decoder_process.main()
+"""
+"""A process whose decoder crashes on f1, hangs on f2, and is killed by the system on f3."""
 
 
-def crash(path: Path, timeout_s: float) -> None:
-    """Stands for a decoder that crashes on f2 and hangs on f3."""
-    if path.stem == "f2":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if path.stem == "f3":
-        os.kill(os.getpid(), signal.SIGALRM)
-
-
-def test_a_reencoded_video_that_crashed_an_earlier_run_is_rejected(
+def test_a_decoder_of_reencoded_videos_that_crashes_or_hangs_costs_its_video_alone(
     tmp_path: Path, shard: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "out" / "e" / "0000"
-    folder.mkdir(parents=True)
-    with pytest.raises(CrashedError), InProgressMarker([folder]) as marker:
-        marker.set(VideoSource("f2", shard.parent / "f2.mp4"))
-        text = (folder / MARKER).read_text()
-        raise CrashedError(-11)
-    assert not (folder / MARKER).exists(), "removed after an exception; only a killed run leaves it"
-    (folder / MARKER).write_text(text)
-    monkeypatch.setattr("pipeline.features.extraction.quarantine.decode_all", crash)
-    decoded = record_decoded_files(monkeypatch)
-    assert run_command(*command_line(tmp_path, shard, "e")) == 3
-    assert "f2.mp4" not in decoded
-    assert read_reject_reasons(folder / "manifest.json") == {"f2": "crash"}
-    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("f2\t")]
-    assert "f2.mp4" in line
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.video.decoder_process.COMMAND", (sys.executable, "-c", FAULTY_DECODER))
+        assert run_command(*command_line(tmp_path, shard, "e", "f"), "--timeout-s", 5) == 3
+    for name in ("e", "f"):
+        manifest = tmp_path / "out" / name / "0000" / "manifest.json"
+        assert read_reject_reasons(manifest) == {"f1": "crash", "f2": "timeout", "f3": "killed"}
+        assert set(FeatureStore(tmp_path / "out" / name)) == {"f0", "f4"}
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("f1\t")]
+    assert "f1.mp4" in line
     assert "SIGSEGV" in line
-    assert read_manifest(folder / "manifest.json").metadata["videos"] == 3
-    rejection = check_in_subprocess(VideoSource("f3", shard.parent / "f3.mp4"), 5.0)
-    assert rejection is not None
-    assert rejection.reason == "timeout"
-
-
-def test_a_good_video_passes_check_in_subprocess(videos: Path) -> None:
-    assert check_in_subprocess(VideoSource("f0", videos / "f0.mp4"), 600.0) is None
+    assert run_command(*command_line(tmp_path, shard, "e", output="good")) == 0
+    faulty, good = (FeatureStore(tmp_path / output / "e") for output in ("out", "good"))
+    for video in faulty:
+        np.testing.assert_array_equal(faulty[video].rows, good[video].rows)
 
 
 BAD_FFMPEG = """#!/bin/sh

@@ -1,4 +1,4 @@
-"""The videos of files and folders are found; what is ignored is logged."""
+"""The videos of files and folders are found; what is passed over is logged."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from pipeline.errors import PipelineError
 from pipeline.features.extraction.sources import find_sources
 
 
-def test_find_sources_logs_what_it_ignores_in_a_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_find_sources_logs_what_it_passes_over_in_a_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "videos"
     (folder / "below").mkdir(parents=True)
     for name in ("f0.mp4", "f1.mp4", "below/other.mp4", "notes.txt"):
@@ -19,7 +19,7 @@ def test_find_sources_logs_what_it_ignores_in_a_folder(tmp_path: Path, caplog: p
     assert [source.video for source in find_sources([folder])] == ["f0", "f1", "gone"]
     warnings = {record.getMessage().rpartition(": ")[2]: record.getMessage() for record in caplog.records}
     assert warnings.keys() == {"below", "notes.txt", "pipe"}
-    assert all(message.startswith(f"{folder}: ignored 1 ") for message in warnings.values())
+    assert all(message.startswith(f"{folder}: passed over 1 ") for message in warnings.values())
     assert "subfolders" in warnings["below"]
 
 
