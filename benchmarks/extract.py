@@ -51,7 +51,7 @@ import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Float
-from pretrain import CLIP, FPS, SIZE, TspDataset, encode
+from pretraining_input import CLIP, FPS, SIZE, TspDataset, encode
 from torch import Tensor
 
 BATCH = 32

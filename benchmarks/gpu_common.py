@@ -20,7 +20,7 @@ from pipeline.localization.bmn.proposer import bmn_losses, bmn_targets, stack_ta
 from pipeline.threads import count_cores
 
 import torch
-from pretrain import encode
+from pretraining_input import encode
 from torch import Tensor, nn
 
 MAX_WORDS = 28
