@@ -1,7 +1,9 @@
 """write_report: the page shows the scores and the videos that exist, and escapes text from data."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.evaluation_files import write_captions, write_corpus
@@ -28,7 +30,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_video(shard / "v_a.mp4", fps="30")
     write_rows(shard / "videos.parquet", [ReencodedRow("v_a", 60, 30.0, 96, 64, False)], ReencodedRow)
     write_manifest(shard / "manifest.json", [shard / "videos.parquet", shard / "v_a.mp4"], {})
-    for name in ("gt", "learned"):
+    for name in ("gt", "learned", "control"):
         write_captions(tmp_path / f"{name}.json", captions)
     for training in ("encoders/sa_tsp", "proposers/learned"):
         folder = tmp_path / training
@@ -39,6 +41,10 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "evaluator": {"variant": "2021", "tious": [0.3, 0.5]},
         "counts": {"videos": {"scored": 2}, "events": 1},
         "provenance": {"code": {"evaluate": "abc"}},
+        "per_video": {
+            name: {"video": ["v_a", "v_lost"], "n_captions": [1, 0], "METEOR": [score, 0.0]}
+            for name, score in [("gt", 0.25), ("learned", 0.2), ("control", None)]
+        },
     }
     write_json(tmp_path / "scores.json", example_scores() | records)
     return tmp_path
@@ -46,20 +52,45 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run() -> int:
     arguments = "--scores scores.json --corpus corpus/manifest.json --videos video --gt gt.json --learned learned.json"
+    arguments += " --control control.json"
     trained = ["--trained", "encoders/sa_tsp/manifest.json", "proposers/learned/manifest.json"]
     return main([*arguments.split(), *trained, "--output", "report/index.html"])
+
+
+def page_data(results: Path) -> dict[str, Any]:
+    page = (results / "report" / "index.html").read_text()
+    [text] = re.findall(r'id="page-data">(.*?)</script', page, re.DOTALL)
+    data: dict[str, Any] = json.loads(text)
+    return data
 
 
 def test_write_report_shows_scores_videos_and_curves(results: Path) -> None:
     assert run() == 0
     page = (results / "report" / "index.html").read_text()
-    assert "v_a, 2.0 s" in page
-    assert "v_lost" not in page
-    assert 'src="../video/0000/v_a.mp4"' in page
     assert 'src="curves/encoders-sa_tsp.png"' in page
     assert 'src="curves/proposers-learned.png"' in page
-    for name in ("videos/v_a.png", "videos/v_a.vtt", "curves/encoders-sa_tsp.png", "scores.md", "scores.json"):
+    for name in ("curves/encoders-sa_tsp.png", "scores.md", "scores.json"):
         assert (results / "report" / name).is_file()
+    data = page_data(results)
+    assert [(track["key"], track["kind"], track["shown"]) for track in data["tracks"]] == [
+        ("annotator_1", "reference", True),
+        ("gt", "gt", True),
+        ("learned", "learned", True),
+        ("control", "control", False),
+    ]
+    [video] = data["videos"]
+    assert (video["id"], video["file"], video["duration"]) == ("v_a", "../video/0000/v_a.mp4", 2.0)
+    assert video["scores"] == {"gt": 25.0, "learned": 20.0, "control": None}
+    assert video["events"] == {track["key"]: [[0.0, 1.0, f"A man runs. {SCRIPT}"]] for track in data["tracks"]}
+
+
+def test_write_report_without_meteor_has_no_scores_of_videos(results: Path) -> None:
+    scores = json.loads((results / "scores.json").read_text())
+    for table in scores["per_video"].values():
+        del table["METEOR"]
+    write_json(results / "scores.json", scores)
+    assert run() == 0
+    assert [video["scores"] for video in page_data(results)["videos"]] == [{}]
 
 
 def test_write_report_marks_partial_videos(results: Path) -> None:
@@ -68,15 +99,14 @@ def test_write_report_marks_partial_videos(results: Path) -> None:
     write_rows(shard / "videos.parquet", [partial], ReencodedRow)
     write_manifest(shard / "manifest.json", [shard / "videos.parquet", shard / "v_a.mp4"], {})
     assert run() == 0
-    page = " ".join((results / "report" / "index.html").read_text().split())
-    assert "v_a, 2.0 s (partial: damaged, cut_short; the whole video has 5.0 s)" in page
-    assert "1 of the videos are damaged" in page
+    [video] = page_data(results)["videos"]
+    assert video["note"] == "partial: damaged, cut_short; the whole video has 5.0 s"
+    assert "1 of the videos are damaged" in (results / "report" / "index.html").read_text()
 
 
 def test_write_report_escapes_text_from_data(results: Path) -> None:
     run()
     assert SCRIPT not in (results / "report" / "index.html").read_text()
-    assert SCRIPT not in (results / "report" / "videos" / "v_a.vtt").read_text()
 
 
 def test_write_report_names_missing_scores(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

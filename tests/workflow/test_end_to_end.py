@@ -59,8 +59,9 @@ def test_the_submission_is_in_the_challenges_format(finished_run: Path) -> None:
 
 def test_the_report_page_links_to_existing_files(finished_run: Path) -> None:
     page = finished_run / "results" / "demo" / "report" / "index.html"
-    links = re.findall(r'src="([^"]+)"', page.read_text())
-    assert len(links) >= 2 * 3 + 3
+    links = re.findall(r'(?:src=|"file": )"([^"]+)"', page.read_text())
+    assert sum(link.endswith(".mp4") for link in links) == 2
+    assert len(links) >= 2 + 3
     assert all((page.parent / link).is_file() for link in links)
     assert "| control" in (page.parent / "scores.md").read_text()
 

@@ -61,11 +61,8 @@ def finished_captioner(
 def generated_videos(wildcards):
     """Return the manifest of synthetic raw videos; a user's own videos are not tracked one by one."""
     folder = Path(settings(wildcards.dataset).build_corpus.videos)
-    return (
-        [(folder.parent / "manifest.json").as_posix()]
-        if folder.parts[:1] == ("results",)
-        else []
-    )
+    is_generated = folder.parts[:1] == ("results",)
+    return [(folder.parent / "manifest.json").as_posix()] if is_generated else []
 
 
 def present_videos(wildcards):
