@@ -226,6 +226,7 @@ def test_the_new_files_pass_the_checks(project: Project) -> None:
     run(project.folder, "mypy")
 
 
+@pytest.mark.campaign
 def test_the_tests_of_the_registries_pass(project: Project) -> None:
     paths = {path for recipe in RECIPES for path in find_tests(recipe)}
     options = ["-q", "-p", "no:cacheprovider", "-k", " or ".join([*NAMES, "conventions"])]

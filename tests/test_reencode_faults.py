@@ -18,8 +18,8 @@ from pipeline.reencode import main
 from pipeline.video.shard import ReencodedVideos
 
 ROOT = Path(__file__).resolve().parents[1]
-BAD = {"empty": 30, "page": 20, "sound": 20, "torn": 20, "cut": 10}
-"""Kinds of bad files, with the number of each."""
+BAD = {"empty": 3, "page": 2, "sound": 2, "torn": 2, "cut": 1}
+"""Kinds of bad files, with the number of each among ten."""
 
 
 def write_raw(folder: Path, kind: str) -> Path:
@@ -46,25 +46,26 @@ def arguments(**config: object) -> list[str]:
     return ["--config", settings, "--corpus", "corpus/manifest.json", "--shard", "0", "--output", "video/manifest.json"]
 
 
-def test_reencode_names_a_hundred_bad_files_of_two_hundred_and_encodes_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("tens", [1, pytest.param(10, marks=pytest.mark.campaign)])
+def test_reencode_names_the_bad_half_of_the_files_and_encodes_the_others(
+    tens: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("raw").mkdir()
-    kinds = [kind for kind, count in {**BAD, "good": 100}.items() for _ in range(count)]
-    names = {f"v_{(7 * number) % 200:03d}_{kind}": kind for number, kind in enumerate(kinds)}
-    raw = {kind: write_raw(Path("raw"), kind) for kind in {**BAD, "good": 100}}
+    kinds = [kind for kind, count in {**BAD, "good": 10}.items() for _ in range(count * tens)]
+    names = {f"v_{(7 * number) % len(kinds):03d}_{kind}": kind for number, kind in enumerate(kinds)}
+    raw = {kind: write_raw(Path("raw"), kind) for kind in set(kinds)}
     for name, kind in names.items():
         shutil.copyfile(raw[kind], f"{name}.mp4")
     write_corpus(Path("corpus"), [(name, "train", True) for name in sorted(names)])
     assert main(arguments(max_rejected=0.45)) == 0
     log = capsys.readouterr().err
     manifest = read_manifest(Path("video/manifest.json"))
-    assert manifest.metadata.items() >= {"videos": 110, "partial": 10, "rejected": 90}.items()
+    assert manifest.metadata.items() >= {"videos": 11 * tens, "partial": tens, "rejected": 9 * tens}.items()
     rejects = read_rows(manifest.file("rejects.parquet"), RejectedVideo)
     rows = ReencodedVideos.read([Path("video/manifest.json")]).by_id
     assert {row.video for row in rejects} | set(rows) == set(names)
-    assert Counter(row.reason for row in rejects) == {"empty": 30, "unreadable": 40, "no_video": 20}
+    assert Counter(row.reason for row in rejects) == {"empty": 3 * tens, "unreadable": 4 * tens, "no_video": 2 * tens}
     assert all(f"rejected {row.video}: {row.reason} (" in log for row in rejects)
     for name, row in rows.items():
         assert row.partial == (names[name] == "cut")
@@ -72,11 +73,12 @@ def test_reencode_names_a_hundred_bad_files_of_two_hundred_and_encodes_the_other
         assert row.reason in ({"cut_short", "decode_error"} if row.partial else {None})
     good = {Path(f"video/{name}.mp4").read_bytes() for name, kind in names.items() if kind == "good"}
     assert len(good) == 1
-    assert "shard 0: 110 videos, 10 of them partial, 90 rejected (empty 30, no_video 20, unreadable 40)" in log
+    reasons = f"empty {3 * tens}, no_video {2 * tens}, unreadable {4 * tens}"
+    assert f"shard 0: {11 * tens} videos, {tens} of them partial, {9 * tens} rejected ({reasons})" in log
 
     assert main(arguments(max_rejected=0.44)) == 2, "the videos are not encoded again"
     error = capsys.readouterr().err
-    assert "90 of 200 videos of this shard were rejected" in error
+    assert f"{9 * tens} of {20 * tens} videos of this shard were rejected" in error
     assert "reencode.max_rejected = 0.44" in error
 
 

@@ -14,6 +14,17 @@ from pipeline.threads import count_cores
 MAX_WORKERS = 8
 """Each worker needs up to 1.5 GB of memory."""
 
+LONG = (
+    "tests/test_contributing.py",
+    "tests/workflow/test_reruns.py",
+    "tests/video/test_raw_and_reencoded.py",
+    "tests/evaluation/test_captions.py",
+    "tests/video/test_film_matrix.py",
+    "tests/workflow/test_plan.py",
+    "tests/training/test_distributed.py",
+)
+"""Files whose tests take more than 15 s together."""
+
 SPREAD = ("tests/test_kills.py",)
 """Files with long tests that share no fixture of their module; every worker takes some of these tests."""
 
@@ -42,6 +53,7 @@ def sort_by_duration(items: list[pytest.Item]) -> None:
     The first file makes the finished run. Meanwhile other workers have files that do not need it.
     """
     long_files = {item.path for item in items if any(map(item.get_closest_marker, ("campaign", "end_to_end")))}
+    long_files |= {item.path for item in items if item.nodeid.startswith(LONG)}
     waiting = list(dict.fromkeys(item.path for item in items if "finished_run" in getattr(item, "fixturenames", ())))
 
     def rank(item: pytest.Item) -> int:

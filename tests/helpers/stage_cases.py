@@ -85,12 +85,10 @@ CASES = (*stages(), "propose_events-gt")
 
 
 QUICK_CASES = (
-    "build_corpus",
     "mine_concepts",
     "extract_features",
     "train_proposer",
     "generate_captions",
-    "select_captions",
 )
 """Cases that take a second, one for each way in which stages write: whole files, tables, shards, checkpoints, JSON."""
 

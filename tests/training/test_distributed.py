@@ -94,6 +94,7 @@ def test_two_processes_equal_one_process_with_accumulation(undisturbed: Training
     assert not (double.parents[1] / "state" / "undisturbed").exists()
 
 
+@pytest.mark.campaign
 def test_killed_process_of_two_resumes_and_equals_an_uninterrupted_run(undisturbed: Training) -> None:
     corpus, expected, _ = undisturbed
     arguments, resumed = build_arguments(corpus, "killed", **TWO)
@@ -128,6 +129,7 @@ def test_world_size_must_divide_accumulate_steps(corpus: VideoCorpus) -> None:
     assert not output.exists()
 
 
+@pytest.mark.campaign
 def test_unreadable_videos_of_one_process_stop_all_with_the_same_error(corpus: VideoCorpus) -> None:
     for name in ("v_train0", "v_train1", "v_train2"):
         path = next(corpus.videos.rglob(f"{name}.mp4"))

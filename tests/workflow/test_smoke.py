@@ -30,7 +30,7 @@ from pipeline.features.time_grid import ClipGrid
 from pipeline.localization.proposals import read_proposals
 from pipeline.provenance.manifest import read_manifest
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.campaign]
 
 ROOT = Path(__file__).resolve().parents[2]
 SPLITS = ("train", "enlarged", "val", "test")
@@ -169,7 +169,6 @@ def test_bmn_of_the_published_size_proposes_events(rehearsal: Rehearsal, proposa
     assert len(read_proposals(proposals["learned"])) == 2 * len(SPLITS)
 
 
-@pytest.mark.campaign
 def test_captioners_of_the_published_size_train_for_two_steps(rehearsal: Rehearsal, captioners: list[Path]) -> None:
     for manifest, (name, seed) in zip(captioners, members(rehearsal), strict=True):
         metadata = read_manifest(manifest).metadata
@@ -180,7 +179,6 @@ def test_captioners_of_the_published_size_train_for_two_steps(rehearsal: Rehears
         assert len((manifest.parent / "metrics.jsonl").read_text().splitlines()) >= 1
 
 
-@pytest.mark.campaign
 def test_the_ensemble_captions_every_event(
     rehearsal: Rehearsal, proposals: dict[str, Path], captioners: list[Path]
 ) -> None:
