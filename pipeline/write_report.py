@@ -31,10 +31,10 @@ from pipeline.provenance.record import write_record
 from pipeline.report.curves import draw_curves, read_metrics
 from pipeline.report.page import (
     METRIC,
+    CaptionSet,
     Page,
     PageEvent,
     PageReport,
-    PageTrack,
     PageVideo,
     evenly_spaced,
     write_page,
@@ -53,11 +53,11 @@ log = logging.getLogger(__name__)
 
 
 GENERATED = (
-    PageTrack("gt", "Ground-truth events", "gt"),
-    PageTrack("learned", "Learned events", "learned"),
-    PageTrack("control", "Control", "control", shown=False),
+    CaptionSet("gt", "Ground-truth events", "gt"),
+    CaptionSet("learned", "Learned events", "learned"),
+    CaptionSet("control", "Control", "control", visible=False),
 )
-"""Lines of the timeline with generated captions, by the names of their captions in the scores."""
+"""Sets of generated captions; the keys are those of the scores."""
 
 
 @command
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     corpus = Corpus.open(args.corpus)
     videos = ReencodedVideos.open(args.videos, corpus.num_shards)
     events = read_references(corpus)
-    tracks = [PageTrack(key, key.replace("_", " ").capitalize(), "reference") for key in events] + list(GENERATED)
+    annotators = [CaptionSet(key, key.replace("_", " ").capitalize(), "reference") for key in events]
     events["gt"], events["control"] = read_captions(args.gt), read_captions(args.control)
     events["learned"] = read_captions(args.learned, "proposal_score")
     meteor = read_video_scores(scores)
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     num_partial = sum(videos.by_id[video].partial for video in test_videos)
     page = Page(
         title=config.title,
-        tracks=tracks,
+        caption_sets=[*annotators, *GENERATED],
         videos=[
             describe_video(videos.by_id[video], events, meteor) for video in evenly_spaced(test_videos, config.videos)
         ],
@@ -112,10 +112,12 @@ def read_captions(path: Path, score: str = "") -> Events:
         path: the file.
         score: key of the score that the page shows; empty: none.
     """
-    return {
-        video: [PageEvent(*row["timestamp"], row["sentence"], row.get(score)) for row in rows]
-        for video, rows in read_predictions(path).results.items()
-    }
+    return {video: [_to_event(row, score) for row in rows] for video, rows in read_predictions(path).results.items()}
+
+
+def _to_event(row: dict[str, Any], score: str) -> PageEvent:
+    start, end = row["timestamp"]
+    return PageEvent(start, end, row["sentence"], row.get(score))
 
 
 def read_video_scores(scores: dict[str, Any]) -> dict[str, dict[str, float | None]]:
@@ -141,8 +143,8 @@ def describe_video(
 
     Args:
         video: the video.
-        events: key of a track -> video -> events.
-        scores: key of a track -> video -> METEOR in points of 100.
+        events: key of a set of captions -> video -> events.
+        scores: key of a set -> video -> METEOR in points of 100.
     """
     name = video.video
     note = ""

@@ -72,7 +72,8 @@ def test_write_report_shows_scores_videos_and_curves(results: Path) -> None:
     for name in ("curves/encoders-sa_tsp.png", "scores.md", "scores.json"):
         assert (results / "report" / name).is_file()
     data = page_data(results)
-    assert [(track["key"], track["kind"], track["shown"]) for track in data["tracks"]] == [
+    sets = data["captionSets"]
+    assert [(caption_set["key"], caption_set["kind"], caption_set["visible"]) for caption_set in sets] == [
         ("annotator_1", "reference", True),
         ("gt", "gt", True),
         ("learned", "learned", True),
@@ -81,7 +82,9 @@ def test_write_report_shows_scores_videos_and_curves(results: Path) -> None:
     [video] = data["videos"]
     assert (video["id"], video["file"], video["duration"]) == ("v_a", "../video/0000/v_a.mp4", 2.0)
     assert video["scores"] == {"gt": 25.0, "learned": 20.0, "control": None}
-    assert video["events"] == {track["key"]: [[0.0, 1.0, f"A man runs. {SCRIPT}"]] for track in data["tracks"]}
+    assert video["events"] == {
+        caption_set["key"]: [[0.0, 1.0, f"A man runs. {SCRIPT}"]] for caption_set in data["captionSets"]
+    }
 
 
 def test_write_report_without_meteor_has_no_scores_of_videos(results: Path) -> None:

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
@@ -28,7 +27,7 @@ from pipeline.io.atomic import write_text
 METRIC = "METEOR"
 """Metric of the scores of a video."""
 
-TrackKind = Literal["reference", "gt", "learned", "control"]
+CaptionKind = Literal["reference", "gt", "learned", "control"]
 """Where events come from: annotators, ground-truth proposals, learned proposals, another video's features."""
 
 
@@ -50,24 +49,24 @@ class PageEvent:
 
 
 @dataclass(frozen=True)
-class PageTrack:
-    """One line of the timeline, and one column of captions.
+class CaptionSet:
+    """The captions of one source: a line of the timeline, and a column below it.
 
     Attributes:
         key: name in `PageVideo.events`; without spaces.
         title: what the page calls it.
         kind: decides the colour.
-        shown: whether it is switched on at first.
+        visible: whether it is switched on at first.
     """
 
     key: str
     title: str
-    kind: TrackKind
-    shown: bool = True
+    kind: CaptionKind
+    visible: bool = True
 
 
-CAPTIONS = PageTrack("captions", "Captions", "learned")
-"""The only line of a page that has no references."""
+CAPTIONS = CaptionSet("captions", "Captions", "learned")
+"""The only set of a page that has no references."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,9 @@ class PageVideo:
     Attributes:
         video: id.
         file: the video file.
-        events: events by key of their track; a track may be absent.
+        events: events by key of their set of captions; a set may be absent.
         duration: seconds; None: as the browser finds it.
-        scores: METEOR in points of 100 by key of the track; None for a video without score.
+        scores: METEOR in points of 100 by key of a set; None for a video without score.
         note: what is special about it, for example its damage.
     """
 
@@ -120,13 +119,13 @@ class Page:
 
     Attributes:
         title: heading.
-        tracks: lines of the timeline, from above.
+        caption_sets: the sets of captions, from above.
         videos: the videos, in any order.
         report: what only the report shows; None for captions alone.
     """
 
     title: str
-    tracks: Sequence[PageTrack]
+    caption_sets: Sequence[CaptionSet]
     videos: Sequence[PageVideo]
     report: PageReport | None = None
 
@@ -168,28 +167,36 @@ def write_page(page: Page, output: Path) -> None:
 
 
 def _describe_data(page: Page, folder: Path) -> dict[str, Any]:
-    """Return the tracks and the videos as the script reads them."""
+    """Return the sets of captions and the videos as the script reads them."""
     return {
         "metric": METRIC,
-        "tracks": [vars(track) for track in page.tracks],
+        "captionSets": [vars(caption_set) for caption_set in page.caption_sets],
         "videos": [
             {
                 "id": video.video,
-                "file": quote(os.fsencode(Path(os.path.relpath(video.file, folder)).as_posix())),
+                "file": _describe_address(video.file, folder),
                 "duration": None if video.duration is None else round(video.duration, 3),
                 "note": video.note,
                 "scores": {key: None if score is None else round(score, 2) for key, score in video.scores.items()},
-                "events": {key: [_describe_event(event) for event in video.events[key]] for key in video.events},
+                "events": {key: _describe_events(events) for key, events in video.events.items()},
             }
             for video in page.videos
         ],
     }
 
 
-def _describe_event(event: PageEvent) -> list[float | str]:
-    """Return an event as a short list: there may be ten thousands."""
-    score = [] if event.score is None else [round(event.score, 4)]
-    return [round(event.start, 3), round(event.end, 3), event.sentence, *score]
+def _describe_address(file: Path, folder: Path) -> str:
+    """Return the address of a file relative to a folder, with all special characters encoded."""
+    return Path("/", os.path.relpath(file, folder)).as_uri().removeprefix("file:///")
+
+
+def _describe_events(events: Sequence[PageEvent]) -> list[list[float | str]]:
+    """Return events in time order, each as a short list: there may be ten thousands."""
+    rows = []
+    for event in sorted(events, key=lambda event: (event.start, event.end)):
+        row: list[float | str] = [round(event.start, 3), round(event.end, 3), event.sentence]
+        rows.append(row if event.score is None else [*row, round(event.score, 4)])
+    return rows
 
 
 def _policy_hash(text: str) -> str:

@@ -50,7 +50,7 @@ class Visit:
         self.page.on("dialog", self._close_dialog)
 
     def wait_until(self, condition: str) -> None:
-        """Wait until a condition in JavaScript holds. Playwright's own wait is `eval`, which the page's policy forbids."""
+        """Wait until a condition in JavaScript holds; Playwright's own wait needs `eval`, which the page forbids."""
         self.page.evaluate(
             f"""() => new Promise((resolve, reject) => {{
               const check = () => (({condition}) ? resolve() : requestAnimationFrame(check));
@@ -79,5 +79,5 @@ def serve(folder: Path) -> Iterator[str]:
 
 
 class _QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Write no line for each request."""
