@@ -12,7 +12,7 @@ from pipeline.errors import PipelineError
 from pipeline.features.extraction.windows import Rejection
 from pipeline.io.atomic import write_text
 
-CAPTIONS, REJECTS = "captions.json", "rejects.csv"
+CAPTIONS, REJECTS, PAGE = "captions.json", "rejects.csv", "captions.html"
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,12 @@ class CaptionFiles:
     Attributes:
         folder: the folder.
         formats: formats of the files of each video, names in `FORMATS`.
+        has_page: whether a page shows all videos and captions.
     """
 
     folder: Path
     formats: Sequence[str]
+    has_page: bool = False
 
     @property
     def captions(self) -> Path:
@@ -36,6 +38,11 @@ class CaptionFiles:
     def rejects(self) -> Path:
         """The videos without captions, and why."""
         return self.folder / REJECTS
+
+    @property
+    def page(self) -> Path:
+        """The page."""
+        return self.folder / PAGE
 
     def of_video(self, video: str) -> list[Path]:
         """Return the files of a video."""
@@ -91,4 +98,5 @@ class CaptionFiles:
 
     def _all(self, videos: Iterable[str], *, shared: bool = True) -> list[Path]:
         of_videos = [path for video in videos for path in self.of_video(video)]
-        return [self.captions, self.rejects, *of_videos] if shared else of_videos
+        page = [self.page] if self.has_page else []
+        return [self.captions, self.rejects, *page, *of_videos] if shared else of_videos

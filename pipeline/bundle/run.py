@@ -24,6 +24,7 @@ from pipeline.io.atomic import sha256, write_json
 from pipeline.io.journal import Journal
 from pipeline.io.progress import Progress
 from pipeline.provenance.code_hash import code_hash
+from pipeline.report.page import CAPTIONS, Page, PageEvent, PageVideo, write_page
 from pipeline.video.decode import DecodeError
 from pipeline.video.media_streams import read_declared_duration
 
@@ -109,6 +110,9 @@ def caption_videos(model: Model, task: CaptionTask, *, overwrite: bool) -> dict[
         results = {video: outcome for video, outcome in outcomes.items() if not isinstance(outcome, Rejection)}
         write_json(task.files.captions, model.submission(dict(sorted((others | results).items()))))
         task.files.write_rejects(list_rejects(outcomes))
+        if task.files.has_page:
+            videos = [_page_video(source, outcomes[source.video]) for source in task.sources]
+            write_page(Page("Captions", [CAPTIONS], videos), task.files.page)
     return outcomes
 
 
@@ -136,6 +140,15 @@ def list_rejects(outcomes: dict[str, Outcome]) -> list[tuple[str, Rejection]]:
 def _write_files(model: Model, files: CaptionFiles, video: str, outcome: Outcome) -> None:
     if not isinstance(outcome, Rejection):
         files.write_video(video, [EventCaption.from_row(row, model.description.captioners) for row in outcome])
+
+
+def _page_video(source: VideoSource, outcome: Outcome) -> PageVideo:
+    if isinstance(outcome, Rejection):
+        return PageVideo(source.video, source.path, {}, note=f"no captions: {outcome.reason}")
+    events = [
+        PageEvent(row["timestamp"][0], row["timestamp"][1], row["sentence"], row["proposal_score"]) for row in outcome
+    ]
+    return PageVideo(source.video, source.path, {CAPTIONS.key: events})
 
 
 def _caption_new(

@@ -3,7 +3,7 @@ r"""Caption any videos with a trained model: subtitles, captions.json, and what 
 In:  a model folder (rule bundle_model); videos: files, and folders of files, of any container and codec.
 Out: OUT/captions.json, all captions in the challenge's format with their log-probabilities; for each video the
      subtitles OUT/VIDEO.srt and OUT/VIDEO.vtt (--formats: also ass, csv); OUT/rejects.csv, the videos without captions,
-     and why.
+     and why; with --html the page OUT/captions.html, with player, timeline and search.
 
     sa-tsp caption my.mp4 --model results/demo/model --output captions/
     sa-tsp caption films/ more.mkv --model model/ --output captions/ --top 5 --formats srt vtt csv ass
@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--model", type=Path, required=True, help="model folder")
     add("--output", type=Path, required=True, metavar="OUT", help="folder to write")
     add("--formats", nargs="+", choices=FORMATS, default=["srt", "vtt"], help="files of each video (default: srt vtt)")
+    add("--html", action="store_true", help="write the page captions.html, which plays the videos of this command")
     add("--proposals", type=Path, metavar="FILE", help="times of the events (.csv or .json) instead of learned ones")
     add("--top", type=_positive, metavar="N", help="at most N events per video, the best (default: as the model says)")
     add("--min-score", type=float, metavar="S", help="only events whose proposal scores at least S")
@@ -69,7 +70,7 @@ def _caption(args: argparse.Namespace) -> int:
         if path.suffix == ".json":
             raise PipelineError(f"{path}: not a video; give video files, or folders of them")
     sources = find_sources(args.videos)
-    files = CaptionFiles(args.output, list(dict.fromkeys(args.formats)))
+    files = CaptionFiles(args.output, list(dict.fromkeys(args.formats)), args.html)
     videos = [source.video for source in sources]
     inputs = [source.path for source in sources]
     files.check_inputs(videos, [*inputs, *([args.proposals] if args.proposals else [])])

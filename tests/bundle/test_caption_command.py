@@ -72,6 +72,25 @@ def test_each_video_gets_its_files_and_the_broken_ones_a_reason(
         assert [time / 1000 for cue in cues for time in (cue.start, cue.end)] == pytest.approx(times, abs=1e-3)
 
 
+def test_the_page_names_every_video_its_captions_and_what_was_left_out(
+    model: Path, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (films / "empty.mp4").touch()
+    output = tmp_path / "out"
+    assert run_caption(films, "--model", model, "--output", output, "--html") == 3
+    page = (output / "captions.html").read_text()
+    for video, rows in read_predictions(output / "captions.json").results.items():
+        assert f'"{video}"' in page
+        assert all(row["sentence"] in page for row in rows)
+    assert "no captions: empty" in page
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "captions.html").write_text("mine")
+    assert run_caption(films, "--model", model, "--output", other, "--html") == 2
+    assert str(other / "captions.html") in error_line(capsys)
+    assert (other / "captions.html").read_text() == "mine"
+
+
 def test_captions_of_a_video_do_not_depend_on_the_others(model: Path, films: Path, tmp_path: Path) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
     assert run_caption(films / "odd name.avi", "--model", model, "--output", alone) == 0
