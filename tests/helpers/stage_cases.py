@@ -13,8 +13,6 @@ from pipeline.provenance.record import record_path
 
 DEMO = "results/demo"
 STATE = f"{DEMO}/state"
-XE = f"{DEMO}/captioners/sa_tsp/0/xe/manifest.json"
-SCST = f"{DEMO}/captioners/sa_tsp/0/scst/manifest.json"
 
 EXAMPLES = {
     "pretrain_encoder": f"{DEMO}/encoders/sa_tsp/manifest.json",

@@ -48,7 +48,7 @@ def find_sources(paths: Sequence[Path]) -> list[VideoSource]:
                 )
             sources[source.video] = source
     if not sources and not any(path.suffix == ".json" for path in paths):  # a shard may be empty
-        raise PipelineError(f"--videos {' '.join(str(path) for path in paths)}: no video found")
+        raise PipelineError(f"{' '.join(str(path) for path in paths)}: no video found")
     return [sources[video] for video in sorted(sources)]
 
 
@@ -71,7 +71,7 @@ def _sources_of(path: Path) -> Iterable[VideoSource]:
         files, videos = read_manifest(path).files, ReencodedVideos.read([path], check=True).by_id.values()
         return [VideoSource(video.video, video.path, video, files[video.path.name]["sha256"]) for video in videos]
     if not path.is_file():
-        raise PipelineError(f"--videos {path}: no such file or folder")
+        raise PipelineError(f"{path}: no such file or folder")
     return [VideoSource(path.stem, path)]
 
 
