@@ -139,8 +139,8 @@ def decode(videos: Sequence[ReencodedVideo], threads: int, clip: ClipGeometry) -
     rate = rate_as_fraction(clip.fps)
     for video in videos:
         is_needed = frame_filter(rate_as_fraction(video.fps), video.frames, [rate])
-        for _ in iter_needed_frames(video.path, is_needed, threads=threads):
-            pass
+        for frame in iter_needed_frames(video.path, is_needed, threads=threads):
+            frame.to_rgb()
     return sum(num_clip_frames(video, clip) // clip.frames for video in videos)
 
 
@@ -251,7 +251,7 @@ def measure_memory(folder: Path, args: argparse.Namespace) -> list[str]:
 def main() -> None:
     """Run all sides and print their rates; exit with an error if an aim is missed."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--videos", type=int, default=4, help="number of videos")
+    arguments.add_argument("--videos", type=int, default=12, help="number of videos")
     arguments.add_argument("--seconds", type=int, default=40, help="length of each video [s]")
     arguments.add_argument("--rounds", type=int, default=3, help="rounds; the best rate of each side counts")
     arguments.add_argument("--threads", type=int, default=1, help="threads of the decoder")

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
-SPIN_COUNT = "10000"
+SPIN_COUNT = "3000"
 """How often a waiting thread of GNU's OpenMP looks for work before it sleeps; the library's default is 300,000."""
 BLOCK_TIME_MS = "1"
 """The same for the OpenMP of LLVM and Intel [ms]; their default is 200."""

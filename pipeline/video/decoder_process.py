@@ -20,7 +20,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
@@ -31,14 +30,6 @@ from pipeline.io.worker import KILLED_STATUSES
 from pipeline.video.decode import DecodeError, Frame, NoVideoError
 from pipeline.video.ffmpeg_pipe import CrashedDecoderError, DamagedError, KilledDecoderError, StalledDecoderError
 from pipeline.video.media_streams import NoAudioError
-from pipeline.video.pixel_format import (
-    MATRICES,
-    RANGES,
-    PixelFormat,
-    Pixels,
-    Rgb24,
-    build_pixel_format,
-)
 from pipeline.video.reencoded_stream import iter_decoded_frames, iter_reencoded_audio
 from pipeline.video.stream import Samples, TimedFrame
 
@@ -99,15 +90,10 @@ class DecoderProcess:
             DamagedError: the file has an error.
         """
         request = {"path": str(path), "indices": sorted(indices), "fps": str(fps), "threads": threads}
-        pixel_format: PixelFormat = Rgb24()
         for message in self._iter_messages(path, request, timeout_s):
-            if "format" in message:
-                pixel_format = build_pixel_format(*message["format"])
             assert self._slots is not None
-            pixels = self._slots.get(message["slot"], math.prod(message["shape"])).reshape(message["shape"])
-            frame = pixel_format.to_rgb(pixels)
-            if np.may_share_memory(frame, pixels):
-                frame = frame.copy()
+            shape = message["height"], message["width"], 3
+            frame = self._slots.get(message["slot"], math.prod(shape)).reshape(shape).copy()
             self._write(SLOT_IS_FREE)
             yield TimedFrame(Fraction(message["time"]), Fraction(message["duration"]), partial(_return, frame))
 
@@ -254,47 +240,21 @@ class DecoderServer:
         frames = iter_decoded_frames(
             Path(request["path"]), lambda time: round(time * fps) in indices, threads=request["threads"]
         )
-        converter, previous, num_sent, num_taken = VideoReformatter(), None, 0, 0
+        converter, num_sent, num_taken = VideoReformatter(), 0, 0
         try:
             for decoded in frames:
                 if num_sent - num_taken == NUM_SLOTS:
                     num_taken += len(self._requests.read(len(SLOT_IS_FREE)))
-                pixel_format, colours = _choose_format(decoded.frame)
-                message: Message = {"time": str(decoded.time), "duration": str(decoded.duration)}
-                if colours != previous:
-                    message["format"], previous = [pixel_format.name, *colours], colours
-                shape = pixel_format.shape(decoded.frame.height, decoded.frame.width)
-                message["slot"], message["shape"] = num_sent % NUM_SLOTS, shape
-                slot = self._slots.get(message["slot"], math.prod(shape)).reshape(shape)
-                if isinstance(pixel_format, Rgb24):
-                    slot[:] = converter.reformat(decoded.frame, format=pixel_format.name, threads=1).to_ndarray()
-                else:
-                    _copy_planes(decoded.frame, slot)
-                self._send(message)
+                height, width, slot = decoded.frame.height, decoded.frame.width, num_sent % NUM_SLOTS
+                [plane] = converter.reformat(decoded.frame, format="rgb24", threads=1).planes
+                rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+                pixels = self._slots.get(slot, height * width * 3).reshape(height, width * 3)
+                pixels[:] = rows[:height, : width * 3]
+                times = {"time": str(decoded.time), "duration": str(decoded.duration)}
+                self._send({**times, "slot": slot, "height": height, "width": width})
                 num_sent += 1
         finally:
             self._requests.read((num_sent - num_taken) * len(SLOT_IS_FREE))
-
-
-def _choose_format(frame: av.VideoFrame) -> tuple[PixelFormat, tuple[str, str]]:
-    """Return the format in which a frame is sent, and ffmpeg's names of its colour range and matrix."""
-    colours = _name(RANGES, frame.color_range), _name(MATRICES, frame.colorspace)
-    is_even = frame.width % 2 == frame.height % 2 == 0
-    return build_pixel_format(frame.format.name if is_even else "", *colours), colours
-
-
-def _copy_planes(frame: av.VideoFrame, pixels: Pixels) -> None:
-    """Copy the brightness and the two colours of a frame."""
-    height, width = frame.height, frame.width
-    colours = pixels[height:].reshape(2, height // 2, width // 2)
-    for plane, part in zip(frame.planes, (pixels[:height], *colours), strict=True):
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        part[:] = rows[: part.shape[0], : part.shape[1]]
-
-
-def _name(numbers: Mapping[str, int], number: int) -> str:
-    """Return ffmpeg's name of a number; empty if there is none."""
-    return next((name for name, value in numbers.items() if value == number), "")
 
 
 def _encode(message: Message) -> bytes:

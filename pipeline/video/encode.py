@@ -11,6 +11,7 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -37,8 +38,8 @@ from pipeline.video.transcode import (
     build_filters,
     build_sound_command,
     build_video_command,
+    find_picture_format,
     find_sound_format,
-    probe_pictures,
 )
 
 TIME_TOLERANCE_S = 1e-3
@@ -149,9 +150,9 @@ class _Job:
 
     def run(self) -> EncodedVideo:
         """Re-encode the video; for exceptions, see `reencode_video`."""
-        stream = choose_video(self.source, MAX_STALL_S)
+        stream = choose_video(self.source, MAX_STALL_S, filters=build_filters(self.config.short_side))
         self._check_not_still(stream)
-        has_sound, damage = self._encode_sound_or_rest()
+        has_sound, damage = self._encode_sound_or_rest(stream)
         try:
             encoded = self._encode_frames(stream, has_sound)
         except DamagedError as error:
@@ -171,8 +172,19 @@ class _Job:
             if sum(count for _, count in count_repeats(frames, Fraction(self.config.fps))) <= 1:
                 raise StillImageError(f"{self.source}: holds a single frame")
 
-    def _encode_sound_or_rest(self) -> tuple[bool, RejectedError | None]:
+    @cached_property
+    def _audio(self) -> MediaStream | DecodeError:
+        """The audio stream, or why there is none."""
+        try:
+            return choose_audio(self.source, MAX_STALL_S)
+        except DecodeError as error:
+            return error
+
+    def _encode_sound_or_rest(self, video: MediaStream) -> tuple[bool, RejectedError | None]:
         """Encode the sound, or what is left of it.
+
+        Args:
+            video: the video stream.
 
         Returns:
             whether there is sound; what is wrong with it, or None.
@@ -181,18 +193,18 @@ class _Job:
             RejectedError: the sound has an error, and `partial` is "reject".
         """
         try:
-            return self._encode_sound(), None
+            return self._encode_sound(video), None
         except (DamagedError, LostSoundError) as error:
             damage = RejectedError(find_reason(error), str(error))
             if self.config.partial == "reject":
                 raise damage from None
-        has_sound = self._encode_rest_of_sound()
+        has_sound = self._encode_rest_of_sound(video)
         return has_sound, damage if has_sound else RejectedError(SOUND_LOST, damage.detail)
 
-    def _encode_rest_of_sound(self, end: float = math.inf) -> bool:
+    def _encode_rest_of_sound(self, video: MediaStream, end: float = math.inf) -> bool:
         """Encode the sound up to a time (seconds), with silence for what has errors; return whether there is any."""
         try:
-            return self._encode_sound(end, tolerant=True)
+            return self._encode_sound(video, end, tolerant=True)
         except LostSoundError:
             return False
 
@@ -211,13 +223,21 @@ class _Job:
                 f"{failure.detail}; of {source_s:.1f} s, {prefix_s:.1f} s decode before the first error, less than "
                 f"config: reencode.least_share = {config.least_share:g} or reencode.least_s = {config.least_s:g}",
             )
-        has_sound = self._encode_rest_of_sound(prefix_s)
+        has_sound = self._encode_rest_of_sound(stream, prefix_s)
         encoded = self._encode_frames(stream, has_sound, num_frames)
         return replace(encoded, damage=Damage(source_s, failure.reason, failure.detail))
 
     def _read_frames(self, stream: MediaStream, *, tolerant: bool) -> Generator[TimedPixels, None, None]:
-        filters, pixel_format = build_filters(self.config.short_side), Yuv420p("unknown", "unknown")
-        return iter_pixels(self.source, stream, pixel_format, filters=filters, tolerant=tolerant, timeout_s=MAX_STALL_S)
+        companion = None if isinstance(self._audio, DecodeError) else self._audio
+        return iter_pixels(
+            self.source,
+            stream,
+            Yuv420p("unknown", "unknown"),
+            companion=companion,
+            filters=build_filters(self.config.short_side),
+            tolerant=tolerant,
+            timeout_s=MAX_STALL_S,
+        )
 
     def _encode_frames(
         self, stream: MediaStream, has_sound: bool, num_source_frames: int | None = None
@@ -234,7 +254,7 @@ class _Job:
             EncoderError: the output does not show the frames that were encoded.
         """
         config = self.config
-        pictures = probe_pictures(self.source, stream, build_filters(config.short_side), MAX_STALL_S)
+        pictures = find_picture_format(stream)
         command = build_video_command(self.target, config, pictures, self.sound if has_sound else None)
         num_frames = 0
         with (
@@ -249,7 +269,7 @@ class _Job:
         _check_output(self.target, num_frames, config.fps)
         return EncodedVideo(num_frames, pictures.width, pictures.height, has_sound, None)
 
-    def _encode_sound(self, end: float = math.inf, *, tolerant: bool = False) -> bool:
+    def _encode_sound(self, video: MediaStream, end: float = math.inf, *, tolerant: bool = False) -> bool:
         """Encode the sound up to a time (seconds); return whether there is any.
 
         Raises:
@@ -257,11 +277,19 @@ class _Job:
             LostSoundError: nothing of it can be used.
         """
         try:
-            stream = choose_audio(self.source, MAX_STALL_S)
+            if isinstance(self._audio, DecodeError):
+                raise self._audio
+            stream = self._audio
             num_channels, rate = find_sound_format(stream)
             channels: Literal[1, 2] = 2 if num_channels == 2 else 1
             samples = iter_channels(
-                self.source, stream, rate, channels=channels, tolerant=tolerant, timeout_s=MAX_STALL_S
+                self.source,
+                stream,
+                rate,
+                companion=video,
+                channels=channels,
+                tolerant=tolerant,
+                timeout_s=MAX_STALL_S,
             )
             command, rest = build_sound_command(self.sound, channels, rate), max(0.0, end) * rate
             with closing(samples), FfmpegEncoder(self.source, self.sound, command, self.deadline) as encoder:

@@ -4,7 +4,6 @@ ffmpeg chooses the largest video, and the audio with most channels. Subtitles, d
 chapters are ignored.
 """
 
-import contextlib
 import itertools
 import math
 import re
@@ -20,9 +19,8 @@ from pipeline.video.ffmpeg_pipe import DamagedError, FfmpegPipe, TruncatedError
 MAX_MISSING_S = Fraction(6, 5)
 """Largest inaccuracy of a declared duration (seconds); longer than any frame."""
 NULL_OUTPUT = ["-sn", "-dn", "-f", "null", "-"]
-VIDEO_START = ["-an", "-vf", "showinfo=checksum=0", "-frames:v", "2", *NULL_OUTPUT]
 AUDIO_START = ["-vn", "-af", "ashowinfo", "-frames:a", "1", *NULL_OUTPUT]
-"""Outputs of ffmpeg that decode only the start of a stream, and print a line per frame."""
+"""Output of ffmpeg that decodes only the start of the audio, and prints a line per frame."""
 
 _DURATION = re.compile(r" *Duration: (\d+):(\d+):([\d.]+)(?:, start: (-?[\d.]+))?")
 _STREAM = re.compile(r" *Stream #0:(\d+)\b.*?: (Video|Audio): (.*)")
@@ -78,7 +76,7 @@ def input_arguments(path: Path) -> list[str]:
     return ["-i", f"file:{path}"]
 
 
-def choose_video(path: Path, timeout_s: float = math.inf) -> MediaStream:
+def choose_video(path: Path, timeout_s: float = math.inf, *, filters: Sequence[str] = ()) -> MediaStream:
     """Return the video stream of a file that is read.
 
     A stream of one frame, for example the still in an animated AVIF, is chosen only if no stream has more.
@@ -86,16 +84,18 @@ def choose_video(path: Path, timeout_s: float = math.inf) -> MediaStream:
     Args:
         path: any file.
         timeout_s: longest time to wait for output of ffmpeg, seconds.
+        filters: filters of ffmpeg through which the first frames pass; `frame_lines` show what comes out.
 
     Raises:
         NoVideoError: the file has no video, or only cover art.
         DecodeError: the file cannot be opened or decoded.
     """
-    probe = _probe(path, "picture", VIDEO_START, timeout_s)
+    video_start = _video_start(filters)
+    probe = _probe(path, "picture", video_start, timeout_s)
     video = _find_stream(path, probe, "Video")
     if video.num_frames == 1:
         for index in sorted(probe.films - {video.index}):
-            other = _probe(path, "picture", ["-map", f"0:{index}", *VIDEO_START], timeout_s)
+            other = _probe(path, "picture", ["-map", f"0:{index}", *video_start], timeout_s)
             if other.num_frames > 1:
                 return _find_stream(path, other, "Video")
     return video
@@ -115,22 +115,33 @@ def choose_audio(path: Path, timeout_s: float = math.inf) -> MediaStream:
     return _find_stream(path, _probe(path, "sound", AUDIO_START, timeout_s), "Audio")
 
 
-def discard_arguments(path: Path, choose: Callable[[Path, float], MediaStream], timeout_s: float) -> list[str]:
-    """Return ffmpeg's arguments to read another stream together with the one that is decoded, and to discard it.
+def choose_companion(
+    path: Path, stream: MediaStream, choose: Callable[[Path, float], MediaStream], timeout_s: float = math.inf
+) -> MediaStream | None:
+    """Return the other stream that ffmpeg must read together with one that is decoded; None if there is none.
 
     ffmpeg takes the earliest start of the streams that are read for time 0, and corrects jumps of their times together
     (in concatenated transport streams). So frames and audio keep their times only if both are always read.
 
     Args:
         path: the file.
-        choose: `choose_video` or `choose_audio`.
+        stream: the stream that is decoded.
+        choose: how the other one is chosen, `choose_video` or `choose_audio`.
         timeout_s: longest time to wait for output of ffmpeg, seconds.
     """
-    with contextlib.suppress(DecodeError):  # without the other stream there is nothing to keep in time
-        stream = choose(path, timeout_s)
-        if stream.can_be_copied:
-            return ["-map", f"0:{stream.index}", "-c", "copy", "-f", "null", "-"]
-    return []
+    if len(_parse_streams(stream.header)) == 1:
+        return None
+    try:
+        return choose(path, timeout_s)
+    except DecodeError:  # without the other stream there is nothing to keep in time
+        return None
+
+
+def discard_arguments(companion: MediaStream | None) -> list[str]:
+    """Return ffmpeg's arguments to read another stream and to discard it; see `choose_companion`."""
+    if companion is None or not companion.can_be_copied:
+        return []
+    return ["-map", f"0:{companion.index}", "-c", "copy", "-f", "null", "-"]
 
 
 def check_not_truncated(path: Path, header: Sequence[str], end: Fraction, timeout_s: float) -> None:
@@ -174,7 +185,12 @@ def read_declared_duration(path: Path, timeout_s: float = math.inf) -> float:
     Raises:
         DecodeError: the file cannot be opened.
     """
-    return float(_find_declared_end(_probe(path, "picture", VIDEO_START, timeout_s).header) or 0)
+    return float(_find_declared_end(_probe(path, "picture", _video_start(), timeout_s).header) or 0)
+
+
+def _video_start(filters: Sequence[str] = ()) -> list[str]:
+    """Return an output of ffmpeg that decodes only the start of the video, and prints a line per frame."""
+    return ["-an", "-vf", ",".join([*filters, "showinfo=checksum=0"]), "-frames:v", "2", *NULL_OUTPUT]
 
 
 @dataclass(frozen=True)

@@ -78,25 +78,13 @@ class Yuv420p:
 PixelFormat = Rgb24 | Yuv420p
 
 
-def build_pixel_format(name: str, colour_range: str, matrix: str) -> PixelFormat:
-    """Return the format in which frames are sent: theirs if it is supported, or else RGB.
-
-    Args:
-        name: of their format.
-        colour_range: ffmpeg's name of their range of brightness.
-        matrix: its name of their colour matrix.
-    """
-    if name == Yuv420p.name and colour_range in RANGES and matrix in MATRICES:
-        return Yuv420p(colour_range, matrix)
-    return Rgb24()
-
-
 def choose_pixel_format(frame_lines: Sequence[str]) -> PixelFormat:
-    """Choose the format in which ffmpeg sends the frames of a video.
+    """Choose the format in which ffmpeg sends the frames of a video: theirs if it is supported, or else RGB.
 
     Args:
         frame_lines: what the filter `showinfo` prints about its first frames.
     """
     text = "\n".join(frame_lines)
     first, colours = _FORMAT.search(text), _COLOURS.search(text)
-    return build_pixel_format(first[1], colours[1], colours[2]) if first and colours else Rgb24()
+    is_supported = first and colours and first[1] == Yuv420p.name and colours[1] in RANGES and colours[2] in MATRICES
+    return Yuv420p(colours[1], colours[2]) if is_supported else Rgb24()

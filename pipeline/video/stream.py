@@ -24,6 +24,7 @@ from pipeline.video.media_streams import (
     MediaStream,
     check_not_truncated,
     choose_audio,
+    choose_companion,
     choose_video,
     discard_arguments,
     input_arguments,
@@ -106,7 +107,9 @@ def iter_frames(path: Path, *, threads: int = 1, timeout_s: float = math.inf) ->
     """
     stream = choose_video(path, timeout_s)
     pixel_format = choose_pixel_format(stream.frame_lines)
-    with closing(iter_pixels(path, stream, pixel_format, threads=threads, timeout_s=timeout_s)) as frames:
+    companion = choose_companion(path, stream, choose_audio, timeout_s)
+    pixels = iter_pixels(path, stream, pixel_format, companion=companion, threads=threads, timeout_s=timeout_s)
+    with closing(pixels) as frames:
         for frame in frames:
             yield TimedFrame(frame.time, frame.duration, partial(pixel_format.to_rgb, frame.pixels))
 
@@ -116,6 +119,7 @@ def iter_pixels(
     stream: MediaStream,
     pixel_format: PixelFormat,
     *,
+    companion: MediaStream | None,
     filters: Sequence[str] = (),
     tolerant: bool = False,
     threads: int = 1,
@@ -127,6 +131,7 @@ def iter_pixels(
         path: any video.
         stream: the video stream.
         pixel_format: format in which ffmpeg sends the frames.
+        companion: the audio stream; see `choose_companion`.
         filters: filters of ffmpeg through which the frames pass.
         tolerant: conceal errors.
         threads: number of decoder threads; has no influence on the frames.
@@ -136,7 +141,6 @@ def iter_pixels(
         DecodeError: the decoder crashes or hangs.
         DamagedError: the file has an error or is truncated, and `tolerant` is false.
     """
-    companion = discard_arguments(path, choose_audio, timeout_s)
 
     def decode(strict: bool) -> Generator[TimedPixels, None, None]:
         options = ["-filter_threads", "1", "-threads", str(threads), "-max_pixels", str(MAX_PIXELS)]
@@ -144,7 +148,7 @@ def iter_pixels(
         chain = ",".join([*filters, "showinfo=checksum=0"])
         frames = ["-map", f"0:{stream.index}", "-vf", chain, "-fps_mode", "passthrough"]
         output = ["-pix_fmt", pixel_format.name, "-f", "rawvideo", "pipe:1"]
-        arguments = [*options, *input_arguments(path), *frames, *output, *companion]
+        arguments = [*options, *input_arguments(path), *frames, *output, *discard_arguments(companion)]
         with FfmpegPipe(path, arguments, timeout_s=timeout_s, strict=strict) as pipe:
             end = yield from _read_frames(path, pipe, pixel_format)
             if not tolerant:
@@ -172,7 +176,8 @@ def iter_audio(path: Path, rate: int, *, timeout_s: float = math.inf) -> Iterato
         DamagedError: the audio has an error, or the file is truncated.
     """
     stream = choose_audio(path, timeout_s)
-    with closing(iter_channels(path, stream, rate, channels=1, timeout_s=timeout_s)) as parts:
+    companion = choose_companion(path, stream, choose_video, timeout_s)
+    with closing(iter_channels(path, stream, rate, companion=companion, channels=1, timeout_s=timeout_s)) as parts:
         for samples in parts:
             yield samples[:, 0]
 
@@ -182,6 +187,7 @@ def iter_channels(
     stream: MediaStream,
     rate: int,
     *,
+    companion: MediaStream | None,
     channels: Literal[1, 2],
     tolerant: bool = False,
     timeout_s: float = math.inf,
@@ -192,6 +198,7 @@ def iter_channels(
         path: any video or audio file.
         stream: the audio stream.
         rate: sample rate (samples/s).
+        companion: the video stream; see `choose_companion`.
         channels: number of channels: 1 for the mean of all, 2 for stereo.
         tolerant: leave out what has errors, so that there is silence.
         timeout_s: longest time to wait for samples, seconds.
@@ -200,7 +207,6 @@ def iter_channels(
         DecodeError: the decoder crashes or hangs.
         DamagedError: the audio has an error, or the file is truncated, and `tolerant` is false.
     """
-    companion = discard_arguments(path, choose_video, timeout_s)
     # With `<`, the weights of the channels that exist are divided by their number.
     mean = f"pan=mono|c0<{'+'.join(f'c{channel}' for channel in range(MAX_CHANNELS))}"
     mix = mean if channels == 1 else "aformat=channel_layouts=stereo"
@@ -209,7 +215,7 @@ def iter_channels(
         options = ["-filter_threads", "1", "-threads", "1", *(STRICT if strict else [])]
         samples = ["-map", f"0:{stream.index}", "-af", f"{mix},aresample={rate},ashowinfo"]
         output = ["-c:a", "pcm_f32le", "-f", "f32le", "pipe:1"]
-        arguments = [*options, *input_arguments(path), *samples, *output, *companion]
+        arguments = [*options, *input_arguments(path), *samples, *output, *discard_arguments(companion)]
         with FfmpegPipe(path, arguments, timeout_s=timeout_s, strict=strict) as pipe:
             end = yield from _place_samples(path, _read_samples(pipe, channels), rate)
             if not tolerant:

@@ -23,8 +23,7 @@ from pipeline.config.reencode import Reencode
 from pipeline.errors import PipelineError
 from pipeline.io.worker import KILLED_STATUSES
 from pipeline.video.ffmpeg import find_ffmpeg
-from pipeline.video.ffmpeg_pipe import FfmpegPipe
-from pipeline.video.media_streams import MediaStream, input_arguments
+from pipeline.video.media_streams import MediaStream
 from pipeline.video.pixel_format import RANGES
 
 DISK_FULL_MESSAGES = ("No space left on device", "Disk quota exceeded")
@@ -96,26 +95,11 @@ def build_filters(short_side: int | None) -> list[str]:
     return [scale, "format=yuv420p"]
 
 
-def probe_pictures(path: Path, stream: MediaStream, filters: Sequence[str], timeout_s: float) -> PictureFormat:
-    """Return the format of the first frame of a video after some filters.
-
-    Args:
-        path: any video.
-        stream: its video stream.
-        filters: filters of ffmpeg.
-        timeout_s: longest time to wait for the frame, seconds.
-
-    Raises:
-        EncoderError: the frame cannot be brought to such a format.
-        DecodeError: the decoder crashes or hangs.
-    """
-    chain = ",".join([*filters, "showinfo=checksum=0"])
-    output = ["-map", f"0:{stream.index}", "-vf", chain, "-frames:v", "1", "-f", "null", "-"]
-    with FfmpegPipe(path, [*input_arguments(path), *output], timeout_s=timeout_s) as pipe:
-        text = "\n".join(iter(pipe.next_frame_line, None))
+def find_picture_format(stream: MediaStream) -> PictureFormat:
+    """Return the format of the first frame of a video stream, which was chosen with the filters of `build_filters`."""
+    text = "\n".join(stream.frame_lines)
     shape, colours = _FORMAT.search(text), _COLOURS.search(text)
-    if not shape or not colours:
-        raise EncoderError(f"{path}: its frames cannot be scaled to a size that can be encoded")
+    assert shape and colours, "showinfo prints both"
     return PictureFormat(
         width=int(shape[4]),
         height=int(shape[5]),

@@ -17,7 +17,7 @@ from pipeline.video.encode import RejectedError, reencode_video
 from pipeline.video.ffmpeg import find_ffmpeg
 from pipeline.video.media_streams import choose_video
 from pipeline.video.shard import ReencodedVideo
-from pipeline.video.transcode import build_filters, build_video_command, probe_pictures
+from pipeline.video.transcode import build_filters, build_video_command, find_picture_format
 
 FAST = Reencode(preset="ultrafast")
 STRICT = Reencode(preset="ultrafast", partial="reject")
@@ -25,7 +25,7 @@ STRICT = Reencode(preset="ultrafast", partial="reject")
 
 def test_the_encoder_has_the_options_of_tsp_with_explicit_defaults(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.avi", size="96x64")
-    pictures = probe_pictures(path, choose_video(path), build_filters(None), 60.0)
+    pictures = find_picture_format(choose_video(path, filters=build_filters(None)))
     assert (pictures.width, pictures.height) == (96, 64)
     joined = " ".join(build_video_command(tmp_path / "o.mp4", Reencode(), pictures, None))
     assert "-r 30 -s 96x64 -i pipe:0" in joined
