@@ -7,12 +7,21 @@ the same features (`propose_events`). To add one, write a module with a class th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Union
+from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.config.base import Section, Settings
-from pipeline.config.feature_combination import Align, Missing, align_field, missing_field
+from pipeline.config.bimodal import VISUAL_AND_AUDIO, BiModalSettings
+from pipeline.config.feature_combination import (
+    Align,
+    FeatureStreamNames,
+    Missing,
+    align_field,
+    missing_field,
+    name_streams,
+    streams_field,
+)
 from pipeline.config.registry import Registry, Spec
 from pipeline.config.training import FeatureTrainingSettings, epochs_field, lr_field
 
@@ -46,8 +55,31 @@ class ProposerBaseSettings(Section):
     missing: Missing = missing_field()
 
 
-class ProposerSettings(FeatureTrainingSettings, ProposerBaseSettings):
-    """Settings that all proposers share: their features, their training and their validation."""
+class ProposerStreamSettings(Section):
+    """The kind of a proposer, and the features that it reads: one list, or for some kinds named streams."""
+
+    kind: str
+    features: FeatureStreamNames = streams_field()
+    align: Align = align_field()
+    missing: Missing = missing_field()
+
+
+class TrainedEncoder(Section):
+    """A trained captioner whose encoder a proposer takes over, after the captioner's cross-entropy training."""
+
+    captioner: str = Field(description="entry of `train_captioner` of architecture `bmt` with the same features")
+    seed: int = Field(0, ge=0, description="seed of the captioner")
+    finetune: bool = Field(False, description="train the encoder further (false: it stays as it is)")
+
+
+class ProposerSettings(FeatureTrainingSettings, ProposerStreamSettings):
+    """Settings that all proposers share: their features, their training and their validation.
+
+    Attributes:
+        reads_streams: whether the proposer reads several streams of features.
+    """
+
+    reads_streams: ClassVar[bool] = False
 
     epochs: int = epochs_field(20)
     batch_size: int = Field(16, ge=1, description="videos per step, and per batch of predictions")
@@ -62,6 +94,29 @@ class ProposerSettings(FeatureTrainingSettings, ProposerBaseSettings):
         """Return the learning rate of an epoch, counted from 1."""
         return self.lr
 
+    @property
+    def streams(self) -> dict[str, list[str]]:
+        """Features of each stream by its name; a plain list is one stream."""
+        return name_streams(self.features)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """All features, stream by stream."""
+        return [name for names in self.streams.values() for name in names]
+
+    @property
+    def trained_encoder(self) -> TrainedEncoder | None:
+        """The captioner whose encoder the proposer takes over; None: there is none."""
+        return None
+
+    @model_validator(mode="after")
+    def _check_streams(self) -> Self:
+        if isinstance(self.features, dict) and not self.reads_streams:
+            raise ValueError(
+                f"proposer {self.kind} reads one stream of features, not {', '.join(self.features)}; give one list"
+            )
+        return self
+
 
 class BoundarySettings(ProposerSettings):
     """A small temporal network: it scores starts, ends and actionness, and pairs the best starts and ends."""
@@ -71,18 +126,23 @@ class BoundarySettings(ProposerSettings):
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the input features")
 
 
-class BmnSettings(ProposerSettings):
+class BmnNetworkSettings(Section):
+    """Sizes of the boundary-matching network; the defaults are the published ones."""
+
+    temporal_scale: int = Field(100, ge=2, description="positions that a video is rescaled to")
+    num_samples: int = Field(32, ge=2, description="features sampled from each pair of a start and an end")
+    hidden_dim_1d: int = Field(256, ge=4, multiple_of=4, description="channels of the convolutions over time")
+    hidden_dim_2d: int = Field(128, ge=1, description="channels of the convolutions over the map of pairs")
+    hidden_dim_3d: int = Field(512, ge=1, description="channels of the convolution over the samples of a pair")
+
+
+class BmnSettings(BmnNetworkSettings, ProposerSettings):
     """The boundary-matching network (Lin et al., 2019), with the settings of the implementation that TSP used.
 
     It scores every pair of a start and an end on a grid of `temporal_scale` equal parts of the video.
     """
 
     kind: Literal["bmn"] = Field("bmn", description="proposer: the boundary-matching network")
-    temporal_scale: int = Field(100, ge=2, description="positions that a video is rescaled to")
-    num_samples: int = Field(32, ge=2, description="features sampled from each pair of a start and an end")
-    hidden_dim_1d: int = Field(256, ge=4, multiple_of=4, description="channels of the convolutions over time")
-    hidden_dim_2d: int = Field(128, ge=1, description="channels of the convolutions over the map of pairs")
-    hidden_dim_3d: int = Field(512, ge=1, description="channels of the convolution over the samples of a pair")
     epochs: int = epochs_field(9)
     lr_decay: float = Field(0.1, gt=0, le=1, description="factor of the learning rate at each decay")
     lr_decay_every: int = Field(7, ge=1, description="epochs between two decays of the learning rate")
@@ -90,6 +150,59 @@ class BmnSettings(ProposerSettings):
     def learning_rate(self, epoch: int, /) -> float:
         """Return the learning rate of an epoch, counted from 1."""
         return self.lr * self.lr_decay ** ((epoch - 1) // self.lr_decay_every)
+
+
+def _check_odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError("expected an odd number: as many rows before as after the one in the middle")
+    return size
+
+
+OddSize = Annotated[int, Field(ge=1), AfterValidator(_check_odd)]
+
+
+class BmtProposerSettings(BiModalSettings, ProposerSettings):
+    """The proposal generator of the bi-modal transformer (Iashin and Rahtu, 2020), with the published settings.
+
+    Convolutions over encoded visual and audio rows predict events around anchors, which are typical lengths of events.
+    """
+
+    reads_streams: ClassVar[bool] = True
+
+    kind: Literal["bmt"] = Field("bmt", description="proposer: the proposal generator of the bi-modal transformer")
+    encoder: TrainedEncoder | None = Field(
+        None, description="a captioner whose encoder is used, as published (null: an encoder is learned from scratch)"
+    )
+    visual_anchors: int = Field(128, ge=1, description="number of typical lengths, for visual rows")
+    audio_anchors: int = Field(48, ge=1, description="number of typical lengths, for audio rows")
+    visual_kernels: list[OddSize] = Field(
+        [1, 5, 9, 13, 19, 25, 35, 45, 61, 79], min_length=1, description="visual rows that each head sees; odd"
+    )
+    audio_kernels: list[OddSize] = Field(
+        [5, 13, 23, 35, 51, 69, 91, 121, 161, 211], min_length=1, description="audio rows that each head sees; odd"
+    )
+    head_channels: list[int] = Field([512, 512], min_length=1, description="channels of the hidden layers of a head")
+    negative_weight: float = Field(100.0, gt=0, description="weight of the loss where there is no event")
+    max_tiou: float | None = Field(
+        None, gt=0, le=1, description="drop candidates whose tIoU with a better one is this or more (null: none)"
+    )
+    epochs: int = epochs_field(17)
+    lr: float = lr_field(5.0e-5)
+    weight_decay: float = Field(0.0, ge=0, description="weight decay (L2 penalty) of Adam")
+
+    @property
+    def trained_encoder(self) -> TrainedEncoder | None:
+        """The captioner whose encoder the proposer takes over."""
+        return self.encoder
+
+    @model_validator(mode="after")
+    def _check_stream_names(self) -> Self:
+        if self.streams.keys() != VISUAL_AND_AUDIO:
+            raise ValueError(
+                f"proposer bmt reads two streams of features, visual and audio, not {', '.join(self.streams)}; "
+                "give features: {visual: [...], audio: [...]}"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -121,6 +234,14 @@ PROPOSERS = Registry(
             settings=BmnSettings,
             build="pipeline.localization.bmn.proposer:BmnProposer",
             source="Lin et al., 2019",
+        ),
+        ProposerSpec(
+            name="bmt",
+            description="convolutions over visual and audio rows, which attend to each other, predict events around "
+            "typical lengths",
+            settings=BmtProposerSettings,
+            build="pipeline.localization.bmt.proposer:BmtProposer",
+            source="Iashin and Rahtu, 2020",
         ),
     ],
 )

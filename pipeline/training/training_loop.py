@@ -211,6 +211,7 @@ def train_on_batches(
     optimizer: torch.optim.Optimizer,
     *,
     clip_gradient: float | None = None,
+    clip_norm: float | None = None,
     max_steps: int | None = None,
 ) -> dict[str, float]:
     """Train on the batches of one epoch, in one process.
@@ -220,6 +221,7 @@ def train_on_batches(
         step: computes the loss of a batch, and the metrics to report.
         optimizer: the optimizer of the parameters.
         clip_gradient: gradients are clipped to this absolute value; None does not clip.
+        clip_norm: all gradients together are scaled down to this norm; None does not scale.
         max_steps: largest number of steps; None uses all batches.
 
     Returns:
@@ -235,6 +237,8 @@ def train_on_batches(
         loss.backward()
         if clip_gradient is not None:
             nn.utils.clip_grad_value_(parameters, clip_gradient)
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, clip_norm)
         optimizer.step()
         for name, value in metrics.items():
             values[name].append(value)

@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline.io.atomic import read_json
 from pipeline.localization.bmn.network import BmnOutput
-from pipeline.localization.bmn.proposer import (
-    BmnTargets,
-    bmn_losses,
-    bmn_targets,
-    iou_regression_loss,
-    rescale_features,
-    stack_targets,
-    weighted_bce,
-)
+from pipeline.localization.bmn.proposer import BmnTargets, bmn_losses, bmn_targets, stack_targets
+from pipeline.localization.rescaling import rescale_features
+from pipeline.localization.segment_maps import iou_regression_loss, weighted_bce
 
 POSITIONS = 20
 

@@ -9,14 +9,13 @@ Here the matrix is sparse: each row lists a few weighted positions, and the tran
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  # the usual name
 
 from pipeline.features.cache import FeatureNorm
+from pipeline.localization.sparse_rows import SparseProduct, SparseRows, to_sparse_rows
 
 EXTENSION = 0.5
 """Part of (length + 1) by which a proposal is extended to either side."""
@@ -24,34 +23,6 @@ INTERPOLATIONS = 3
 """Number of interpolations whose mean is one sample."""
 GROUPS = 4
 """Groups of the convolutions over time."""
-
-
-class SparseRows(NamedTuple):
-    """The rows of a sparse matrix: each one is a weighted sum of rows of the matrix it is multiplied with.
-
-    Attributes:
-        members: indices of the summed rows, row by row of the matrix.
-        offsets: where each row of the matrix begins in `members`, and where the last one ends.
-        weights: of the members.
-    """
-
-    members: Int64[Tensor, " entries"]
-    offsets: Int64[Tensor, " outputs_and_end"]
-    weights: Float[Tensor, " entries"]
-
-    def sum_rows(self, rows: Float[Tensor, "rows width"]) -> Float[Tensor, "outputs width"]:
-        """Compute the weighted sums; an empty row of the matrix gives zeros."""
-        weights = self.weights.to(rows.dtype)
-        return F.embedding_bag(
-            self.members, rows, self.offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
-        )
-
-
-def to_sparse_rows(matrix: Tensor) -> SparseRows:
-    """Convert a coalesced sparse matrix to its rows."""
-    row, column = matrix.indices()
-    ends = torch.bincount(row, minlength=matrix.shape[0]).cumsum(0)
-    return SparseRows(column, torch.cat([ends.new_zeros(1), ends]), matrix.values().float())
 
 
 def sampling_matrix(positions: int, num_samples: int) -> Tensor:
@@ -88,22 +59,6 @@ def sampling_matrix(positions: int, num_samples: int) -> Tensor:
     return (summed * (1 / INTERPOLATIONS)).coalesce()
 
 
-class _SparseProduct(torch.autograd.Function):
-    """Sparse matrix times rows; the backward pass multiplies with the transposed matrix."""
-
-    @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx, rows: Tensor, matrix: SparseRows, transposed: SparseRows
-    ) -> Tensor:
-        ctx.transposed = transposed  # type: ignore[attr-defined]
-        return matrix.sum_rows(rows)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        transposed: SparseRows = ctx.transposed  # type: ignore[attr-defined]
-        return transposed.sum_rows(gradient.contiguous()), None, None
-
-
 class BoundaryMatching(nn.Module):
     """Sample every proposal and convolve over its samples; both are linear, so the convolution is done first.
 
@@ -138,7 +93,7 @@ class BoundaryMatching(nn.Module):
             SparseRows(*(getattr(self, f"{name}_{field}") for field in SparseRows._fields))
             for name in ("matrix", "transposed")
         )
-        maps: Tensor = _SparseProduct.apply(weighted.flatten(0, 1).flatten(1), matrix, transposed)
+        maps: Tensor = SparseProduct.apply(weighted.flatten(0, 1).flatten(1), matrix, transposed)
         assert self.combine.bias is not None
         maps = maps.view(positions, positions, videos, -1) + self.combine.bias
         return maps.permute(2, 3, 0, 1)
