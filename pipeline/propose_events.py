@@ -23,12 +23,11 @@ from pipeline.config.propose_events import (
 )
 from pipeline.datasets.corpus import Corpus, RejectedVideo
 from pipeline.errors import PipelineError
-from pipeline.features.cache import FeatureCache
 from pipeline.io.tables import write_rows
 from pipeline.localization.bundle import load_proposer
 from pipeline.localization.external_proposals import read_proposal_file, restrict_to_videos
 from pipeline.localization.proposals import external_data_statement, ground_truth_proposals, write_proposals
-from pipeline.localization.proposer import ProposerInputs, propose
+from pipeline.localization.proposer import open_inputs, propose
 from pipeline.provenance.computation import Computation
 from pipeline.training.device import resolve_device
 
@@ -62,7 +61,8 @@ def write_from_file(settings: FileProposalSettings, corpus_manifest: Path, outpu
     if computation.restore():
         return
     durations = {row.video: row.duration for row in Corpus.open(corpus_manifest).videos}
-    proposals, rejects = restrict_to_videos(read_proposal_file(path, settings.score), durations, path.name)
+    file_proposals = read_proposal_file(path, settings.score, durations)
+    proposals, rejects = restrict_to_videos(file_proposals, durations, path.name)
     for reason, count in sorted(Counter(reject.reason for reject in rejects).items()):
         logging.info("%s: %d x %s", path, count, reason)
     if not proposals:
@@ -92,8 +92,8 @@ def write_learned(
     if computation.restore():
         return
     bundle.proposer.network.to(resolve_device(settings.device))
-    inputs = ProposerInputs(FeatureCache(features, limit_gb=0.0))
-    proposals = propose(bundle.proposer, inputs, sorted(features.videos), settings, bundle.settings.batch_size)
+    inputs = open_inputs(features, limit_gb=0.0)
+    proposals = propose(bundle.proposer, inputs, sorted(features.durations), settings, bundle.settings.batch_size)
     write_proposals(output, proposals, external_data_statement(features.manifests))
     computation.keep_outputs()
 

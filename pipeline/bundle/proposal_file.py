@@ -17,7 +17,7 @@ class ProposalFile:
     """The proposals of a file, by video.
 
     Args:
-        path: proposals in ActivityNet's JSON, or a table, see `read_proposal_file`.
+        path: proposals in ActivityNet's JSON or a table, see `read_proposal_file`.
         videos: ids of the videos; the file may write them with or without `v_`.
 
     Raises:

@@ -22,7 +22,9 @@ class FileProposalSettings(Section):
 
     kind: Literal["file"] = Field("file", description="proposals of a file, clipped to the videos and checked")
     path: str = Field(
-        min_length=1, description="proposals in ActivityNet's JSON, or a table (.csv) with video, start, end, score"
+        min_length=1,
+        description="proposals in ActivityNet's JSON, a table (.csv) with video, start, end, score, or a list in the "
+        "text format of SSN (.txt)",
     )
     score: str = Field(
         "score", min_length=1, description="key or column of the score; all scores are 1 if no proposal has one"

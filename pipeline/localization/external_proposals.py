@@ -1,4 +1,6 @@
-"""Proposals from elsewhere: read from ActivityNet JSON or a table, and fitted to the videos of the corpus.
+"""Proposals from elsewhere: read from a file, and fitted to the videos of the corpus.
+
+The file is ActivityNet's JSON, a table (.csv), or a list in the text format of SSN (.txt).
 
 Each proposal or video that does not fit is a row in the table of rejects, with the file as `source` and a `reason`:
 
@@ -22,6 +24,7 @@ from typing import Any, NamedTuple
 
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.errors import PipelineError
+from pipeline.localization.proposal_lists import read_proposal_list
 from pipeline.localization.proposals import Proposal, read_unchecked_results
 
 COLUMNS = {
@@ -53,16 +56,24 @@ class UnparsedProposal(NamedTuple):
     score: Any
 
 
-def read_proposal_file(path: Path, score: str) -> Iterator[FileProposal]:
-    """Read a file of proposals: a table if its name ends in .csv, otherwise JSON.
+def read_proposal_file(
+    path: Path, score: str, durations: Mapping[str, float | None] | None = None
+) -> Iterator[FileProposal]:
+    """Read a file of proposals: a table if its name ends in .csv, a list of SSN if it ends in .txt, otherwise JSON.
 
     Args:
         path: the file.
         score: key or column of the score; if no proposal of the file has it, all scores are 1.
+        durations: seconds, of all videos of the corpus; only lists need them, because they state no seconds.
 
     Raises:
         PipelineError: the file is absent or malformed, or only some of its proposals have a score; names the place.
     """
+    if path.suffix == ".txt":
+        if durations is None:
+            raise PipelineError(f"{path}: a list has no times in seconds; convert it to JSON or to a table")
+        yield from _read_list(path, durations)
+        return
     entries = list((_read_table if path.suffix == ".csv" else _read_json)(path, score))
     num_scored = sum(entry.score is not None for entry in entries)
     for entry in entries:
@@ -92,7 +103,7 @@ def restrict_to_videos(
     unknown_videos: Counter[str] = Counter()
     by_video: dict[str, dict[tuple[float, float], Proposal]] = {}
     for name, proposal in file_proposals:
-        video = name if name in durations else f"v_{name}"
+        video = _id_in_corpus(name, durations)
         if video not in durations:
             unknown_videos[name] += 1
             continue
@@ -132,8 +143,23 @@ def _clip(proposal: Proposal, duration: float | None) -> tuple[Proposal | None, 
     return clipped, "clipped" if clipped != proposal else ""
 
 
+def _id_in_corpus(name: str, durations: Mapping[str, float | None]) -> str:
+    return name if name in durations else f"v_{name}"
+
+
 def _describe(proposal: Proposal) -> str:
     return f"{proposal.start:g} to {proposal.end:g} s, score {proposal.score:g}"
+
+
+def _read_list(path: Path, durations: Mapping[str, float | None]) -> Iterator[FileProposal]:
+    for name, segments in read_proposal_list(path):
+        duration = durations.get(_id_in_corpus(name, durations), 1.0)
+        if duration is None:
+            raise PipelineError(
+                f"{path}: video {name}: the list has times in frames, and no annotation has its duration"
+            )
+        for start, end in segments:
+            yield name, Proposal(start * duration, end * duration, 1.0)
 
 
 def _read_json(path: Path, score: str) -> Iterator[UnparsedProposal]:

@@ -155,7 +155,75 @@ def test_read_proposal_file_names_the_place_of_an_error(tmp_path: Path, name: st
         list(read_proposal_file(path, "score"))
 
 
-@pytest.mark.parametrize("name", ["p.json", "p.csv"])
+SHARES = """# 0
+frames/v_a
+100
+1
+1
+3 0.1 0.5
+2
+3 0.9 0.9 0.1 0.45
+0 0.0 0.0 0.6 1.0
+
+# 1
+b
+50
+1
+0
+0
+"""
+FRAMES = "# 0\na\n25\n4\n1\n3 10 50\n2\n3 0.9 0.9 10 45\n0 0 0 60 100\n# 1\nb\n50\n1\n0\n0\n"
+
+
+@pytest.mark.parametrize("text", [SHARES, FRAMES])
+def test_a_list_of_ssn_gives_seconds_and_no_scores(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(text)
+    durations = {"v_a": 20.0, "v_b": 5.0}
+    proposals, rejects = restrict_to_videos(read_proposal_file(path, "score", durations), durations, path.name)
+    assert proposals == {"v_a": [Proposal(2.0, 9.0, 1.0), Proposal(12.0, 20.0, 1.0)]}
+    assert [(row.video, row.reason) for row in rejects] == [("v_b", "no_proposals")]
+
+
+def test_a_list_for_other_videos_is_a_reject_for_each_video(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(SHARES)
+    durations = {"v_c": 20.0}
+    proposals, rejects = restrict_to_videos(read_proposal_file(path, "score", durations), durations, path.name)
+    assert not proposals
+    assert [(row.video, row.reason) for row in rejects] == [("v_a", "unknown_video"), ("v_c", "no_proposals")]
+
+
+def test_a_list_needs_the_durations_of_its_videos(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(SHARES)
+    with pytest.raises(PipelineError, match=r"list\.txt.*video v_a"):
+        list(read_proposal_file(path, "score", {"v_a": None}))
+    with pytest.raises(PipelineError, match=r"list\.txt.*seconds"):
+        list(read_proposal_file(path, "score"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", 1),
+        ("a\n100\n1\n0\n0\n", 1),
+        ("# 0\na\n100\nmany\n0\n0\n", 4),
+        ("# 0\na\n100\n1\n1\n3 10\n0\n", 6),
+        ("# 0\na\n100\n1\n0\n2\n3 0.9 0.9 10 45\n", 7),
+        ("# 0\na\n100\n1\n0\n0\n3 0.9 0.9 10 45\n", 7),
+        ("# 0\na\n0\n1\n0\n0\n", 3),
+        ("# 0\na\ninf\n1\n0\n0\n", 4),
+    ],
+)
+def test_a_damaged_list_names_the_line(tmp_path: Path, text: str, line: int) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(text)
+    with pytest.raises(PipelineError, match=rf"list\.txt: line {line}\b"):
+        list(read_proposal_file(path, "score", {"v_a": 20.0}))
+
+
+@pytest.mark.parametrize("name", ["p.json", "p.csv", "p.txt"])
 def test_read_proposal_file_rejects_a_missing_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(PipelineError, match="no such proposals"):
-        list(read_proposal_file(tmp_path / name, "score"))
+        list(read_proposal_file(tmp_path / name, "score", {}))

@@ -1,0 +1,1 @@
+"""P-GCN: graph convolutions over the proposals of a video (Zeng et al., 2019)."""
