@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from helpers.evaluation_files import write_captions, write_references
+from helpers.model_folders import write_untrained_model
 from helpers.video_corpus import write_video_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +60,17 @@ def test_extract_computes_the_features_of_tsps_access_pattern() -> None:
     assert_measured(process)
     assert "largest difference of the features" in process.stdout
     assert all(f"\n{side} " in process.stdout for side in ("one pass", "decoding alone", "one pass, free extractor"))
+
+
+@pytest.mark.campaign
+def test_caption_shares_the_time_of_the_command_among_its_steps(tmp_path: Path) -> None:
+    model = write_untrained_model(tmp_path)
+    process = run("caption.py", "--model", model, "--seconds", 3, "--json", tmp_path / "c.json")
+    assert_measured(process)
+    [film] = json.loads((tmp_path / "c.json").read_text())
+    parts = ("decoding", "features", "proposals", "captions", "start and files")
+    assert sum(film[part] for part in parts) == pytest.approx(film["total_s"])
+    assert film["peak_gb"] > 0
 
 
 @pytest.mark.campaign
@@ -118,3 +130,10 @@ def test_gpu_repeatability_reports_a_missing_demo(tmp_path: Path) -> None:
     process = run("gpu.py", "--device", "cpu", "--json", tmp_path / "gpu.json", "--demo", tmp_path, "--only", "resume")
     assert process.returncode == 1
     assert str(tmp_path / "concepts.json") in json.loads((tmp_path / "gpu.json").read_text())["crashes"]["resume"]
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(2990, marks=pytest.mark.campaign)])
+def test_evaluate_agrees_with_pycocoevalcap_on_made_clips(count: int) -> None:
+    process = run("evaluate.py", "--clips", count)
+    assert process.returncode == 0, process.stderr
+    assert f"in {7 * (count + 1)} scores" in process.stdout

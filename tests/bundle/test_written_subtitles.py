@@ -6,6 +6,8 @@ import itertools
 
 import pysubs2
 import pytest
+import srt
+import webvtt
 from helpers.model_folders import event
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +84,17 @@ def test_a_table_has_a_line_for_each_event() -> None:
             "captioner": "tiny-0",
         }
     ]
+
+
+def test_other_libraries_read_the_same_cues() -> None:
+    text = FORMATS["srt"]("v", EVENTS)
+    cues = [(cue.start.total_seconds(), cue.end.total_seconds(), cue.content) for cue in srt.parse(text)]
+    assert cues == [(start / 1000, end / 1000, line.replace(r"\N", "\n")) for start, end, line in read("srt", text)]
+    text = FORMATS["vtt"]("v", EVENTS)
+    captions = [
+        (caption.start_in_seconds, caption.end_in_seconds, caption.text) for caption in webvtt.from_string(text)
+    ]
+    assert captions == [(start // 1000, end // 1000, line) for start, end, line in read("vtt", text)]
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
