@@ -21,7 +21,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.captioning.bundle import METRICS, CaptionerBundle, load_captioner, rehearsal_note, save_captioner
+from pipeline.captioning.bundle import (
+    METRICS,
+    CaptionerBundle,
+    load_captioner,
+    rehearsal_note,
+    save_captioner,
+    word_vectors_note,
+)
 from pipeline.captioning.caption_scorer import CaptionScorer
 from pipeline.captioning.event_sequences import check_proposal_ends, sentences_of
 from pipeline.captioning.rewards import RewardFunction, RewardTokenizer
@@ -33,13 +40,14 @@ from pipeline.captioning.shared_training import (
     validate,
     validation_sequences,
 )
-from pipeline.captioning.streams import EventBatch, FeatureStreams, StreamCache
+from pipeline.captioning.streams import EventBatch, EventSequence, StreamCache
 from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
 from pipeline.evaluation.meteor import Meteor
 from pipeline.evaluation.tokenizer import tokenize
+from pipeline.features.streams import FeatureStreams
 from pipeline.localization.proposals import Proposal, read_proposals
 from pipeline.provenance.computation import Computation
 from pipeline.training.checkpoints import CheckpointManager, open_checkpoints
@@ -101,11 +109,11 @@ def finetune(
         tokenizer = reward_tokenizer(config, bundle, scorer, sentences_of(sequences))
         reward = RewardFunction(tokenizer, config.reward, meteor, sentences_of(sequences))
 
-        def step(batch: EventBatch, sentences: list[str]) -> tuple[Tensor, dict[str, float]]:
+        def step(batch: EventBatch, of_batch: list[EventSequence]) -> tuple[Tensor, dict[str, float]]:
             result = scst_step(
                 captioner,
                 batch,
-                sentences,
+                sentences_of(of_batch),
                 reward,
                 temperature=config.temperature,
                 baseline=config.baseline,
@@ -192,9 +200,10 @@ def main(argv: list[str] | None = None) -> int:
         "combination": features.metadata(),
         "seed": args.seed,
         "started_from_epoch": bundle.epoch,
+        **word_vectors_note(bundle.word_vectors),
         **rehearsal_note(config.steps_per_epoch),
     }
-    save_captioner(args.output, bundle.captioner, bundle.vocabulary_path, selected, metadata)
+    save_captioner(args.output, bundle.captioner, bundle.vocabulary_path, selected, metadata, bundle.attributes)
     computation.keep_outputs()
     checkpoints.clear()
     return 0

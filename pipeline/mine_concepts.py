@@ -16,8 +16,9 @@ from pathlib import Path
 from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.mine_concepts import MineConcepts
 from pipeline.datasets.annotations import read_captions
-from pipeline.datasets.concept_mining import count_vocabulary, find_concepts, inverse_document_frequency
+from pipeline.datasets.concept_mining import find_concepts, inverse_document_frequency
 from pipeline.datasets.corpus import Corpus
+from pipeline.datasets.vocabulary import count_vocabulary, write_vocabulary
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import write_json
 from pipeline.provenance.computation import Computation
@@ -78,8 +79,8 @@ def main(argv: list[str] | None = None) -> int:
     write_json(args.concepts, concepts)
     if args.vocabulary:
         vocabulary_sentences = read_sentences(args.corpus, args.captions, config.vocabulary_splits)
-        vocabulary = count_vocabulary(vocabulary_sentences, config.min_count)
-        write_json(args.vocabulary, {"min_count": config.min_count, "words": vocabulary})
+        words = count_vocabulary(vocabulary_sentences, config.min_count, config.word_split)
+        write_vocabulary(args.vocabulary, words, config.min_count, config.word_split)
     if args.idf:
         write_json(args.idf, {"sentences": len(sentences), "idf": inverse_document_frequency(sentences)})
     computation.keep_outputs()

@@ -1,6 +1,6 @@
 r"""Train a proposer on the annotated events of the split `train`, by clip features.
 
-In: the corpus, clip features.
+In: the corpus, clip features; the captioner whose encoder a `bmt` takes over, if its settings name one.
 Out, beside the manifest: model.safetensors, config.json (settings), metrics.jsonl (per epoch the loss, and precision
 and recall on `val`), card.md. Metadata: kind, features, combination, time grid, seed, epoch.
 
@@ -19,36 +19,45 @@ from pipeline.config.command import add_config, build_parser, command, read_conf
 from pipeline.config.proposers import ProposerSettings
 from pipeline.config.train_proposer import ProposerEntry
 from pipeline.datasets.corpus import Corpus
-from pipeline.features.cache import FeatureCache
-from pipeline.features.combined import CombinedFeatures
+from pipeline.errors import PipelineError
+from pipeline.features.streams import FeatureStreams
 from pipeline.localization.bundle import METRICS, save_proposer
 from pipeline.localization.training import fit_proposer
 from pipeline.provenance.computation import Computation
+from pipeline.provenance.manifest import read_manifest
 from pipeline.training.checkpoints import open_checkpoints
 
 STAGE = "train_proposer"
 
 
-def train(settings: ProposerSettings, corpus_manifest: Path, folder: Path, state: Path, output: Path) -> None:
+def train(
+    settings: ProposerSettings, corpus_manifest: Path, folder: Path, captioner: Path | None, state: Path, output: Path
+) -> None:
     """Train a proposer and write its bundle.
 
     Args:
         settings: of the proposer.
         corpus_manifest: manifest of the corpus.
         folder: folder of all features.
+        captioner: manifest of a trained captioner whose encoder the proposer takes over, if its settings name one.
         state: folder of the training state.
         output: manifest of the proposer to write.
     """
+    if (captioner is None) != (settings.trained_encoder is None):
+        problem = "needs --captioner, its manifest" if captioner is None else "is null, so that no --captioner is read"
+        raise PipelineError(f"config: {STAGE}.encoder {problem}")
     corpus = Corpus.open(corpus_manifest)
-    features = CombinedFeatures.open(
-        folder, settings.features, corpus.num_shards, align=settings.align, missing=settings.missing
+    features = FeatureStreams.open(
+        folder, settings.streams, corpus.num_shards, align=settings.align, missing=settings.missing
     )
-    computation = Computation(STAGE, settings, [corpus_manifest, *features.manifests], [output])
+    inputs = [corpus_manifest, *features.manifests, *([captioner] if captioner else [])]
+    computation = Computation(STAGE, settings, inputs, [output])
     checkpoints = open_checkpoints(state, computation)
     if checkpoints is None:
         return
-    cache = FeatureCache(features, settings.cache_gb)
-    proposer, checkpoint = fit_proposer(settings, corpus, cache, checkpoints, output.with_name(METRICS))
+    manifest = read_manifest(captioner) if captioner else None
+    metrics = output.with_name(METRICS)
+    proposer, checkpoint = fit_proposer(settings, corpus, features, checkpoints, metrics, manifest)
     save_proposer(output, proposer, settings, features, checkpoint)
     computation.keep_outputs()
     checkpoints.clear()
@@ -62,11 +71,12 @@ def main(argv: list[str] | None = None) -> int:
     add_config(arguments, ProposerEntry, STAGE)
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--features", type=Path, required=True, help="folder of all features")
+    arguments.add_argument("--captioner", type=Path, help="manifest of the captioner that `encoder` names, if any")
     arguments.add_argument("--state", type=Path, required=True, help="folder of the training state")
     arguments.add_argument("--output", type=Path, required=True, help="manifest of the proposer to write")
     args = arguments.parse_args(argv)
     settings = read_config(args.config, ProposerEntry, STAGE).root
-    train(settings, args.corpus, args.features, args.state, args.output)
+    train(settings, args.corpus, args.features, args.captioner, args.state, args.output)
     return 0
 
 

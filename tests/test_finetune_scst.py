@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers.caption_corpus import CaptionCorpus, fake_tokenize, interrupt_in_call, write_caption_corpus
 from helpers.captioners import event_lstm
+from helpers.exact_meteor import ExactMeteor
 
 from pipeline import finetune_scst, train_captioner
 from pipeline.captioning.bundle import METRICS, load_captioner, save_captioner
@@ -18,38 +17,13 @@ from pipeline.captioning.shared_training import CaptionerTrainer, bad_ending_sha
 from pipeline.captioning.streams import EventSequence, StreamCache
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import EOS, Vocabulary
-from pipeline.evaluation.meteor.formula import MeteorScorer, Pair, Stats
+from pipeline.evaluation.meteor.formula import Pair
 from pipeline.io.atomic import sha256
 from pipeline.localization.proposals import Proposal, write_proposals
 from pipeline.provenance.manifest import read_manifest
 from pipeline.training.training_loop import BestCheckpoint, cpu_state_dict
 
 CONFIG = {"lr": 0.01, "batch_videos": 4, "selection": "last", "epochs": 2}
-
-
-class ExactMeteor(MeteorScorer):
-    """METEOR of exact matches only, all words being content words: needs no Java."""
-
-    def statistics(self, pairs: Sequence[Pair]) -> Stats:
-        statistics = np.zeros((len(pairs), 23))
-        for row, (caption, reference) in enumerate(pairs):
-            words, reference_words = caption.split(), reference.split()
-            places = [
-                reference_words.index(word) if word in reference_words and words.index(word) == at else -9
-                for at, word in enumerate(words)
-            ]
-            matched = sum(place >= 0 for place in places)
-            chunks = sum(place >= 0 and place != before + 1 for before, place in pairwise([-9, *places]))
-            statistics[row, [0, 1, 4, 5, 20, 21, 22]] = (
-                len(words),
-                len(reference_words),
-                matched,
-                matched,
-                chunks,
-                matched,
-                matched,
-            )
-        return statistics
 
 
 class FallingMeteor(ExactMeteor):
@@ -322,4 +296,4 @@ def test_features_with_another_number_of_channels_are_refused(
 ) -> None:
     corpus = write_caption_corpus(tmp_path, {"train": 2})
     assert run(corpus, save_untrained(corpus, tmp_path, dim=7), tmp_path) == 2
-    assert "6 channels, the captioner was trained on 7" in capsys.readouterr().err
+    assert "6 channels, but the network was trained on 7" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from helpers.caption_corpus import write_caption_corpus
 from spacy.lang.en.stop_words import STOP_WORDS
 
 from pipeline.datasets.annotations import read_captions
-from pipeline.datasets.concept_mining import count_vocabulary
+from pipeline.datasets.vocabulary import count_vocabulary
 from pipeline.datasets.concepts import read_concepts
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.text import split_words

@@ -24,14 +24,26 @@ SMALL: dict[str, dict[str, object]] = {
         **{"temporal_scale": 24, "num_samples": 8, "hidden_dim_1d": 32, "hidden_dim_2d": 16, "hidden_dim_3d": 32},
         **{"lr": 0.003, "lr_decay_every": 2},
     },
+    "bmt": {
+        "features": {"visual": ["toy"], "audio": ["audio"]},
+        **{"hidden": 16, "visual_anchors": 4, "audio_anchors": 3, "visual_kernels": [1, 3], "audio_kernels": [3, 5]},
+        **{"head_channels": [8, 8], "missing": "zeros"},
+    },
 }
-"""Settings of proposers whose default sizes are slow to train."""
+"""Settings of proposers whose default sizes are slow to train, or that read two streams."""
 CONFIGS: dict[str, dict[str, object]] = {
     kind: {"kind": kind, "features": ["toy"], "batch_size": 4, "lr": 0.01, "epochs": 3} | SMALL.get(kind, {})
     for kind in PROPOSERS
 }
 BOUNDARY = CONFIGS["boundary"]
 PROPOSER = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+
+
+def write_corpus(folder: Path, splits: dict[str, int]) -> CaptionCorpus:
+    """Write a corpus with visual and audio features; one video has no sound."""
+    corpus = write_caption_corpus(folder, splits)
+    corpus.add_audio(reject=["v_train1"])
+    return corpus
 
 
 def run(corpus: CaptionCorpus, folder: Path, config: dict[str, object]) -> int:
@@ -49,18 +61,19 @@ def test_proposers_of_the_papers_are_registered() -> None:
 
 @PROPOSER
 def test_train_proposer_writes_a_bundle_that_load_proposer_reads(tmp_path: Path, config: dict[str, object]) -> None:
-    corpus = write_caption_corpus(tmp_path, {"train": 4, "val": 1})
+    corpus = write_corpus(tmp_path, {"train": 4, "val": 1})
     assert run(corpus, tmp_path, config) == 0
     manifest = tmp_path / "proposer" / "manifest.json"
     bundle = load_proposer(manifest)
     assert isinstance(bundle.proposer, TrainableProposer)
     assert bundle.settings.model_dump().items() >= config.items()
-    assert bundle.open_features(corpus.features, 1).dim == bundle.dim
+    assert bundle.open_features(corpus.features, 1).dims == bundle.dims
     metadata = read_json(manifest)["metadata"]
-    assert (metadata["kind"], metadata["features"], metadata["epoch"]) == (config["kind"], ["toy"], 3)
-    assert metadata["grid"] == {"fps": 16.0, "frames": 16, "stride": 16}
+    assert (metadata["kind"], metadata["features"], metadata["epoch"]) == (config["kind"], config["features"], 3)
+    is_single = config["features"] == ["toy"]
+    assert (metadata["grid"] if is_single else metadata["grid"]["visual"]) == {"fps": 16.0, "frames": 16, "stride": 16}
     assert not (tmp_path / "state").exists()
-    fresh = build_proposer(bundle.settings, bundle.dim).network.state_dict()
+    fresh = build_proposer(bundle.settings, metadata["dim"]).network.state_dict()
     assert all(torch.isfinite(value).all() for value in bundle.proposer.network.state_dict().values())
     assert any(not torch.equal(fresh[name], value) for name, value in bundle.proposer.network.state_dict().items())
 
@@ -69,7 +82,7 @@ def test_train_proposer_writes_a_bundle_that_load_proposer_reads(tmp_path: Path,
 def test_train_proposer_resumes_with_an_equal_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, object]
 ) -> None:
-    corpus = write_caption_corpus(tmp_path, {"train": 6, "val": 1})
+    corpus = write_corpus(tmp_path, {"train": 6, "val": 1})
     assert run(corpus, tmp_path / "undisturbed", config) == 0
     with monkeypatch.context() as patch:
         interrupt_in_call(patch, training, "train_on_batches", 3)
@@ -96,7 +109,7 @@ def test_train_proposer_without_training_videos_is_an_error(tmp_path: Path, caps
 def test_steps_per_epoch_ends_an_epoch_early(
     tmp_path: Path, config: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corpus = write_caption_corpus(tmp_path, {"train": 6})
+    corpus = write_corpus(tmp_path, {"train": 6})
     steps = count_steps(monkeypatch)
     assert run(corpus, tmp_path, config | {"epochs": 2, "batch_size": 2, "steps_per_epoch": 2}) == 0
     assert len(steps) == 2 * 2

@@ -122,7 +122,9 @@ def describe_feature(feature: ModelFeature) -> str:
     """Return what makes a feature, in words."""
     settings = feature.settings.root
     if not isinstance(settings, PublishedFeatureSettings):
-        return f"the encoder `{feature.encoder}` of this folder, one row every {settings.stride} frames of its clips"
+        snippets = getattr(settings, "snippets", None)
+        rows = f"{snippets} rows a video" if snippets else f"one row every {settings.stride} frames of its clips"
+        return f"the encoder `{feature.encoder}` of this folder, {rows}"
     spec = EXTRACTORS[settings.extractor]
     weights = ", ".join(f"`{file.file}`" for file in feature.weights) or "random weights"
     return f"{spec.description}; {weights}"

@@ -7,6 +7,7 @@ temporary folder, so that the same code reads, aligns and checks its features as
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -36,21 +37,35 @@ class FeatureNeed:
     Attributes:
         features: their names.
         allows_missing: whether a video may miss some of them.
+        allows_none: whether a video may miss all of them, because there are other streams.
     """
 
     features: tuple[str, ...]
     allows_missing: bool
+    allows_none: bool = False
 
 
-def proposer_need(bundle: ProposerBundle) -> FeatureNeed:
-    """Return the features that a proposer reads."""
-    return FeatureNeed(tuple(bundle.settings.features), bundle.combination["missing"] == "zeros")
+def proposer_needs(bundle: ProposerBundle) -> list[FeatureNeed]:
+    """Return the features of each stream of a proposer."""
+    return _stream_needs(bundle.streams)
 
 
 def captioner_needs(bundle: CaptionerBundle) -> list[FeatureNeed]:
     """Return the features of each stream of a captioner."""
+    return _stream_needs(bundle.combination)
+
+
+def _stream_needs(streams: Mapping[str, Any]) -> list[FeatureNeed]:
+    """Return the features of each stream.
+
+    Args:
+        streams: how the features of each stream are combined.
+    """
     return [
-        FeatureNeed(tuple(stream["expected"]), stream["missing"] == "zeros") for stream in bundle.combination.values()
+        FeatureNeed(
+            tuple(stream["expected"]), is_filled := stream["missing"] == "zeros", is_filled and len(streams) > 1
+        )
+        for stream in streams.values()
     ]
 
 
@@ -152,7 +167,8 @@ def find_rejection(
             return rejection
     for need in needs:
         absent = [name for name in need.features if name in missing]
-        if absent and (not need.allows_missing or len(absent) == len(need.features)):
+        is_enough = need.allows_none or (need.allows_missing and len(absent) < len(need.features))
+        if absent and not is_enough:
             return Rejection(NO_SOUND, f"{source.path}: no sound, and the model needs the feature {absent[0]}")
     return None
 

@@ -33,7 +33,7 @@ from pipeline.bundle.features import (
     VideoFeatures,
     captioner_needs,
     extract_videos,
-    proposer_need,
+    proposer_needs,
 )
 from pipeline.bundle.published_weights import find_weights
 from pipeline.captioning.bundle import CaptionerBundle, load_captioner
@@ -48,7 +48,6 @@ from pipeline.datasets.video_ids import check_id
 from pipeline.encoders.pretrained import read_encoder
 from pipeline.errors import PipelineError
 from pipeline.evaluation.predictions import Predictions
-from pipeline.features.cache import FeatureCache
 from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.extraction.windows import Rejection
 from pipeline.features.networks.base import Extractor, build_extractor
@@ -56,7 +55,7 @@ from pipeline.features.networks.video_encoder import VideoEncoderExtractor
 from pipeline.io.atomic import sha256
 from pipeline.localization.bundle import ProposerBundle, load_proposer
 from pipeline.localization.proposals import VERSION, Proposal
-from pipeline.localization.proposer import ProposerInputs, propose
+from pipeline.localization.proposer import open_inputs, propose
 from pipeline.training.device import resolve_device
 
 CaptionRow = dict[str, Any]
@@ -247,14 +246,14 @@ class Model:
             raise PipelineError(f"{self.folder}: the model has no proposer; give the times of the events (--proposals)")
         if limits.top is not None:
             settings = settings.model_copy(update={"max_proposals": limits.top})
-        inputs = ProposerInputs(FeatureCache(self.proposer.open_features(folder, shards), limit_gb=0.0))
+        inputs = open_inputs(self.proposer.open_features(folder, shards), limit_gb=0.0)
         proposer, batch_size = self.proposer.proposer, self.proposer.settings.batch_size
         return propose(proposer, inputs, [video], settings, batch_size)[video]
 
     def _needs(self, *, needs_events: bool) -> list[FeatureNeed]:
         needs: Iterable[FeatureNeed] = (need for one in self.captioners.values() for need in captioner_needs(one))
         if self.proposer is not None and needs_events:
-            needs = [proposer_need(self.proposer), *needs]
+            needs = [*proposer_needs(self.proposer), *needs]
         return list(needs)
 
 
@@ -267,7 +266,9 @@ def build_extractors(
         settings = feature.settings.root
         if isinstance(settings, EncoderFeatureSettings):
             encoder = read_encoder(folder / encoder_part(settings.encoder))
-            extractors[name] = VideoEncoderExtractor(settings.encoder, encoder, settings.stride, device)
+            extractors[name] = VideoEncoderExtractor(
+                settings.encoder, encoder, settings.stride, device, snippets=settings.snippets
+            )
         else:
             assert isinstance(settings, PublishedFeatureSettings)
             location = find_weights(folder, name, feature, weights)

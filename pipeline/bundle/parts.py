@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.config.base import Settings
-from pipeline.config.extract_features import EncoderFeatureSettings, FeatureEntry, ImportedFeatureSettings
+from pipeline.config.extract_features import (
+    EncoderFeatureSettings,
+    FeatureEntry,
+    ImportedFeatureSettings,
+    RecognizerFeatureSettings,
+)
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.config.propose_events import LearnedProposalSettings, ProposalsEntry
 from pipeline.config.select_captions import SelectCaptions
@@ -115,6 +120,11 @@ def _find_feature(name: str, shard: Path) -> FeaturePart:
         raise PipelineError(
             f"{shard}: the feature {name} was imported from {settings.root.file}, so nothing can make it for other "
             "videos; select captioners and a proposer without it"
+        )
+    if isinstance(settings.root, RecognizerFeatureSettings):
+        raise PipelineError(
+            f"{shard}: the feature {name} is that of the recognizer {settings.root.recognizer}, which bundles do not "
+            "hold; select captioners and a proposer without it"
         )
     if isinstance(settings.root, EncoderFeatureSettings):
         return FeaturePart(settings, _the_only(list(origins(shard, "pretrain_encoder")), shard), {})

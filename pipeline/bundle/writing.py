@@ -20,6 +20,7 @@ from pipeline.bundle.description import (
     encoder_part,
 )
 from pipeline.bundle.parts import FeaturePart, ModelParts
+from pipeline.captioning.bundle import ATTRIBUTES
 from pipeline.config.bundle_model import BundleModel
 from pipeline.config.extract_features import FeatureEntry
 from pipeline.config.extractors import EXTRACTORS, RANDOM, PublishedFeatureSettings
@@ -62,7 +63,8 @@ def write_model_folder(
     if parts.proposer is not None:
         copy_part(parts.proposer, folder / PROPOSER, [WEIGHTS, ARCHITECTURE])
     for name, manifest in parts.captioners.items():
-        copy_part(manifest, folder / captioner_part(name), [WEIGHTS, ARCHITECTURE, VOCABULARY])
+        attributes = [ATTRIBUTES] if ATTRIBUTES in read_manifest(manifest).files else []
+        copy_part(manifest, folder / captioner_part(name), [WEIGHTS, ARCHITECTURE, VOCABULARY, *attributes])
     for source, name in zip(texts, (CONCEPTS, IDF), strict=True):
         write_json(folder / name, read_json(source))
     description = describe(parts, settings, dataset, captions, scores)

@@ -9,7 +9,7 @@ search), `words` the positions of a caption, `ids` the vocabulary.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
@@ -24,11 +24,13 @@ from pipeline.captioning.captions import (
     DecodingConstraints,
     caption_lengths,
     caption_log_probs,
+    cross_entropy,
     draw_replacements,
     restore_batch_order,
     token_mask,
 )
 from pipeline.captioning.streams import EventBatch
+from pipeline.captioning.targets import CaptionTargets
 from pipeline.config.captioners import CaptionerSettings
 from pipeline.datasets.vocabulary import BOS, EOS, PAD
 from pipeline.errors import PipelineError
@@ -41,6 +43,9 @@ State = Any
 dataclasses of tensors (other values are left alone). The first dimension of every tensor is `rows`. A state is never
 changed in place: decoding may continue from an old one."""
 
+WordVectorsNote = str | dict[str, str] | None
+"""What the card of a captioner says about word vectors."""
+
 
 @dataclass(frozen=True)
 class CaptionerSizes:
@@ -50,11 +55,13 @@ class CaptionerSizes:
         streams: number of channels of each stream of features.
         vocabulary: number of ids, special ids included.
         max_words: maximum number of words in a caption.
+        attributes: number of attributes that the captioner learns to predict; 0: none.
     """
 
     streams: Mapping[str, int]
     vocabulary: int
     max_words: int
+    attributes: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,48 @@ class Captioner(nn.Module, ABC):
             norm = self.feature_norms[name]
             assert isinstance(norm, FeatureNorm)
             norm.fit(videos)
+
+    def initialize_words(self, words: Sequence[str]) -> WordVectorsNote:  # noqa: ARG002  # for those with word vectors
+        """Initialise weights by word vectors, before training: here none.
+
+        Args:
+            words: the words in the order of their ids, from `NUM_SPECIAL` on.
+
+        Returns:
+            what the card says about word vectors; None: nothing.
+        """
+        return None
+
+    def start_from_teacher(self, teacher: "Captioner") -> None:
+        """Take the weights of a trained teacher, before training; for captioners whose settings name one.
+
+        Raises:
+            PipelineError: the teacher is of another kind or size.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no teacher: {type(teacher).__name__}")
+
+    def compute_loss(
+        self, log_probs: Float[Tensor, "events words ids"], tokens: Int64[Tensor, "events words"]
+    ) -> Float[Tensor, ""]:
+        """Compute the loss of training on given captions: here their cross-entropy.
+
+        Args:
+            log_probs: what `forward` returned.
+            tokens: the captions.
+        """
+        return cross_entropy(log_probs, tokens)
+
+    def compute_losses(
+        self, batch: EventBatch, targets: CaptionTargets, sampling_prob: float = 0.0
+    ) -> dict[str, Tensor]:
+        """Compute the terms of the training loss by name: here that of the captions alone.
+
+        Args:
+            batch: the events.
+            targets: what to learn of them.
+            sampling_prob: see `teacher_force`.
+        """
+        return {"caption": self.compute_loss(self(batch, targets.tokens, sampling_prob), targets.tokens)}
 
     def normalized(self, batch: EventBatch, stream: str) -> Float[Tensor, "sequences length dim"]:
         """Return the normalized features of one stream; what stands in the padding is not defined."""

@@ -8,12 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.captioning.base import Captioner, CaptionerSizes
-from pipeline.captioning.streams import FeatureStreams
+from pipeline.captioning.attributes.attribute_list import AttributeList
+from pipeline.captioning.base import Captioner, CaptionerSizes, WordVectorsNote
 from pipeline.config.captioners import CAPTIONERS
-from pipeline.config.train_captioner import DEFAULT_STREAM
+from pipeline.config.feature_combination import name_streams
 from pipeline.datasets.vocabulary import Vocabulary
 from pipeline.errors import PipelineError, nearest
+from pipeline.features.streams import FeatureStreams
 from pipeline.io.atomic import read_json, write_json, write_text
 from pipeline.provenance.manifest import Manifest, read_manifest, write_manifest
 from pipeline.training.training_loop import BestCheckpoint
@@ -21,6 +22,8 @@ from pipeline.training.weights import load_weights, save_weights
 
 METRICS = "metrics.jsonl"
 """Name of the file of metrics in the captioner's folder; training writes it."""
+ATTRIBUTES = "attributes.json"
+"""Name of the file of attributes in the folder of a captioner that predicts some."""
 REQUIRED = ("vocabulary", "features", "combination", "epoch")
 """Metadata without which features and vocabulary cannot be compared with those of the training."""
 
@@ -36,6 +39,8 @@ class CaptionerBundle:
         features: names of the features that it reads, as in the config: a list, or a list for each stream.
         combination: how it reads the features of each stream (`FeatureStreams.metadata`).
         epoch: the selected epoch.
+        word_vectors: what the card says about word vectors.
+        attributes: the attributes that it predicts; None: none.
     """
 
     captioner: Captioner
@@ -44,6 +49,8 @@ class CaptionerBundle:
     features: list[str] | dict[str, list[str]]
     combination: Mapping[str, Any]
     epoch: int
+    word_vectors: WordVectorsNote
+    attributes: AttributeList | None = None
 
     def open_features(self, folder: Path, shards: int) -> FeatureStreams:
         """Open the features that the captioner reads, combined as in its training.
@@ -56,19 +63,22 @@ class CaptionerBundle:
             PipelineError: features are absent or damaged; or they have another time grid, other weights or another
                 number of channels than those of the training.
         """
-        streams = self.features if isinstance(self.features, dict) else {DEFAULT_STREAM: self.features}
-        opened = FeatureStreams.open(folder, streams, shards, metadata=self.combination)
-        for name, dim in self.captioner.sizes.streams.items():
-            if opened.dims[name] != dim:
-                raise PipelineError(
-                    f"features {'+'.join(streams[name])}: {opened.dims[name]} channels, the captioner was trained on "
-                    f"{dim}; extract the features it was trained on, or train it again"
-                )
-        return opened
+        return FeatureStreams.open(
+            folder,
+            name_streams(self.features),
+            shards,
+            metadata=self.combination,
+            dims=self.captioner.sizes.streams,
+        )
 
 
 def save_captioner(
-    output: Path, captioner: Captioner, vocabulary_path: Path, checkpoint: BestCheckpoint, metadata: dict[str, Any]
+    output: Path,
+    captioner: Captioner,
+    vocabulary_path: Path,
+    checkpoint: BestCheckpoint,
+    metadata: dict[str, Any],
+    attributes: AttributeList | None = None,
 ) -> None:
     """Write a captioner into the folder of its manifest. The manifest is written last; the metrics exist already.
 
@@ -78,6 +88,7 @@ def save_captioner(
         vocabulary_path: the vocabulary it was trained with; copied.
         checkpoint: the selected weights.
         metadata: `stage`, `features`, `combination`, `seed`, and what else the card should list.
+        attributes: the attributes that it predicts; None: none.
     """
     folder = output.parent
     captioner.load_state_dict(checkpoint.weights)
@@ -93,7 +104,10 @@ def save_captioner(
     write_json(folder / "config.json", {"architecture": metadata["architecture"], "sizes": metadata["sizes"]})
     write_json(folder / "vocabulary.json", read_json(vocabulary_path, "vocabulary"))
     write_text(folder / "card.md", build_card(metadata))
-    names = ("model.safetensors", "config.json", "vocabulary.json", "card.md", METRICS)
+    names = ["model.safetensors", "config.json", "vocabulary.json", "card.md", METRICS]
+    if attributes is not None:
+        attributes.write(folder / ATTRIBUTES)
+        names.append(ATTRIBUTES)
     write_manifest(output, [folder / name for name in names], metadata)
 
 
@@ -125,7 +139,21 @@ def load_captioner(path: Path) -> CaptionerBundle:
         manifest.metadata["features"],
         manifest.metadata["combination"],
         manifest.metadata["epoch"],
+        manifest.metadata.get("word_vectors"),
+        _read_attributes(manifest, captioner.sizes.attributes),
     )
+
+
+def _read_attributes(manifest: Manifest, count: int) -> AttributeList | None:
+    if not count:
+        return None
+    attributes = AttributeList.read(manifest.file(ATTRIBUTES))
+    if len(attributes.words) != count:
+        raise PipelineError(
+            f"{manifest.path}: {ATTRIBUTES} has {len(attributes.words)} attributes, the captioner predicts {count}; "
+            "train the captioner again"
+        )
+    return attributes
 
 
 def _build(path: Path) -> Captioner:
@@ -157,9 +185,14 @@ def rehearsal_note(steps_per_epoch: int | None) -> dict[str, str]:
     return {} if steps_per_epoch is None else {"rehearsal": f"epochs ended after {steps_per_epoch} steps"}
 
 
+def word_vectors_note(note: WordVectorsNote) -> dict[str, WordVectorsNote]:
+    """Return metadata about word vectors; none for a captioner that knows no word vectors."""
+    return {} if note is None else {"word_vectors": note}
+
+
 def count_parameters(module: nn.Module) -> int:
     """Return the number of trained numbers."""
-    return sum(parameter.numel() for parameter in module.parameters())
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def build_card(metadata: dict[str, Any]) -> str:

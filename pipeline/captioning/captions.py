@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # the usual name
 
 from pipeline.datasets.vocabulary import EOS, NUM_SPECIAL, UNK, Vocabulary
 from pipeline.evaluation.diversity import BAD_ENDINGS
@@ -74,6 +75,28 @@ def cross_entropy(
     mask = token_mask(tokens) & (tokens != UNK)
     of_tokens = log_probs.gather(2, tokens[..., None]).squeeze(2)
     return -of_tokens[mask].mean()
+
+
+def label_smoothing_loss(
+    log_probs: Float[Tensor, "events words ids"], tokens: Int64[Tensor, "events words"], smoothing: float
+) -> Float[Tensor, ""]:
+    """Return the mean divergence of the tokens' probabilities from smoothed targets (Szegedy et al., 2016, section 7).
+
+    The target of a token is 1 - `smoothing`. The other tokens share `smoothing` equally, but for those that are
+    impossible at the position, whose log-probability is minus infinity. Unknown words do not count.
+    """
+    mask = token_mask(tokens) & (tokens != UNK)
+    return smoothed_divergence(log_probs[mask], tokens[mask], smoothing) / mask.sum()
+
+
+def smoothed_divergence(
+    log_probs: Float[Tensor, "positions ids"], targets: Int64[Tensor, " positions"], smoothing: float
+) -> Float[Tensor, ""]:
+    """Return the Kullback-Leibler divergence of probabilities from smoothed targets, summed over the positions."""
+    possible = log_probs.detach() > -torch.inf
+    share = smoothing / (possible.sum(1, keepdim=True) - 1).clamp_min(1)
+    smoothed = (share * possible).to(log_probs).scatter(1, targets[:, None], 1 - smoothing)
+    return F.kl_div(log_probs.masked_fill(~possible, 0.0), smoothed, reduction="sum")
 
 
 def draw_replacements(

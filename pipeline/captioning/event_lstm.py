@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # the usual name
 
+from pipeline.captioning.attributes.captioner import AttributeCaptioner
 from pipeline.captioning.base import (
-    Captioner,
     CaptionerSizes,
     DecodeRound,
     DecodingRound,
@@ -25,7 +25,8 @@ from pipeline.captioning.base import (
     shift_right,
     trim_padding,
 )
-from pipeline.captioning.captions import caption_log_probs, draw_replacements, restore_batch_order
+from pipeline.captioning.captions import caption_log_probs, draw_replacements, restore_batch_order, token_mask
+from pipeline.captioning.instances import Instances
 from pipeline.captioning.streams import EventBatch, gather_event_rows
 from pipeline.config.captioners import EventLstmSettings
 from pipeline.datasets.vocabulary import EOS
@@ -133,7 +134,7 @@ class EncodedEvents:
     order: EventOrder
 
 
-class EventLstmCaptioner(Captioner):
+class EventLstmCaptioner(AttributeCaptioner):
     """The event captioner.
 
     Args:
@@ -156,6 +157,11 @@ class EventLstmCaptioner(Captioner):
         self.sentence_lstm = SentenceLstm(context, hidden)
         self.word_lstm = WordLstm(width, hidden, sizes.vocabulary, settings.dropout)
         self.dropout = nn.Dropout(settings.dropout)
+        self.add_attributes(hidden, hidden, sizes.max_words + 1)
+
+    def visual_instances(self, memory: EncodedEvents) -> Instances:
+        """Return the attention keys of each event's feature rows: what the word LSTM sees of them."""
+        return Instances(memory.attention.keys, memory.attention.mask)
 
     def encode(self, batch: EventBatch) -> EncodedEvents:
         """Encode the events of a batch."""
@@ -209,22 +215,31 @@ class EventLstmCaptioner(Captioner):
         hidden, state = self.word_lstm.read(state, tokens, sampling_prob)
         return self.word_lstm.logits(hidden), state
 
-    def forward(
+    def forward_with_instances(
         self, batch: EventBatch, tokens: Int64[Tensor, "events words"], sampling_prob: float = 0.0
-    ) -> Float[Tensor, "events words ids"]:
-        """Return log-probabilities of every token of given captions; the output layer sees all rounds at once."""
+    ) -> tuple[Float[Tensor, "events words ids"], Instances, Instances]:
+        """Return log-probabilities of given captions, the rows' keys, and the words as they are embedded.
+
+        The output layer sees all rounds at once.
+        """
         hidden: list[Tensor] = []
+        rows: list[Instances] = []
         events: list[Tensor] = []
 
         def read_round(current: DecodingRound) -> RoundResult:
             captions = trim_padding(tokens[current.events])
             round_hidden, state = self.word_lstm.read(current.state, captions, sampling_prob)
             hidden.append(round_hidden)
+            rows.append(Instances(current.state.memory.keys, current.state.memory.mask))
             events.append(current.events)
             return RoundResult(captions, state)
 
         self.decode_rounds(batch, read_round)
-        return caption_log_probs(self.word_lstm.logits(restore_batch_order(hidden, events, tokens.shape[1])))
+        log_probs = caption_log_probs(self.word_lstm.logits(restore_batch_order(hidden, events, tokens.shape[1])))
+        order = torch.cat(events).argsort()
+        visual = Instances(torch.cat([one.values for one in rows])[order], torch.cat([one.mask for one in rows])[order])
+        captions = trim_padding(tokens)
+        return log_probs, visual, Instances(self.word_lstm.embedding(shift_right(captions)), token_mask(captions))
 
 
 def sort_by_time(batch: EventBatch) -> EventOrder:

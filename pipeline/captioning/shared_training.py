@@ -9,18 +9,19 @@ from pipeline.captioning.base import Captioner
 from pipeline.captioning.caption_scorer import CaptionScorer
 from pipeline.captioning.decoding import Greedy
 from pipeline.captioning.event_sequences import annotated_sequences, sentences_of
-from pipeline.captioning.streams import EventBatch, EventSequence, FeatureStreams, StreamCache
+from pipeline.captioning.streams import EventBatch, EventSequence, StreamCache
 from pipeline.config.training import CaptionerTrainingSettings
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import Vocabulary
 from pipeline.errors import PipelineError
 from pipeline.evaluation.diversity import BAD_ENDINGS
 from pipeline.features.cache import batches
+from pipeline.features.streams import FeatureStreams
 from pipeline.io.progress import Progress
 from pipeline.training.training_loop import train_on_batches
 
-TrainStep = Callable[[EventBatch, list[str]], tuple[Tensor, Mapping[str, float]]]
-"""From a batch and the sentences of its events to a loss and metrics."""
+TrainStep = Callable[[EventBatch, list[EventSequence]], tuple[Tensor, Mapping[str, float]]]
+"""From a batch and its event sequences to a loss and metrics."""
 
 VALIDATION_BATCH = 16
 """Sequences per batch of validation."""
@@ -61,7 +62,7 @@ class CaptionerTrainer:
         device = next(self.captioner.parameters()).device
 
         def step_on(sequences: list[EventSequence]) -> tuple[Tensor, Mapping[str, float]]:
-            return step(self.cache.collate(sequences).to(device), sentences_of(sequences))
+            return step(self.cache.collate(sequences).to(device), sequences)
 
         return train_on_batches(
             batches([self.sequences[index] for index in order], self.batch_size),

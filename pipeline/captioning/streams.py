@@ -1,22 +1,17 @@
-"""Streams of features, and the batches that captioners read.
-
-A stream is one feature, or several that are concatenated along channels. Every stream has a name and its own time grid;
-most captioners read one stream.
-"""
+"""The batches that captioners read: events, and the streams of features of their videos."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from pipeline.config.feature_combination import Align, Missing
+from pipeline.errors import PipelineError
 from pipeline.features.cache import FeatureCache
-from pipeline.features.combined import CombinedFeatures
+from pipeline.features.streams import FeatureStreams
+from pipeline.features.time_grid import snippet_centres
 
 MIN_EVENT_S = 0.1
 """Events count as at least this long [s]."""
@@ -108,8 +103,18 @@ def gather_event_rows(
     features: Float[Tensor, "sequences total width"],
     sequence_index: Int64[Tensor, " events"],
     event_rows: Int64[Tensor, "events 2"],
+    limit: int | None = None,
 ) -> tuple[Float[Tensor, "events length width"], Bool[Tensor, "events length"]]:
-    """Return the feature rows of each event, padded with zeros to the longest event; and the mask of its rows."""
+    """Return the feature rows of each event, padded with zeros to the longest event; and the mask of its rows.
+
+    Args:
+        features: feature rows of each sequence.
+        sequence_index: which sequence each event belongs to.
+        event_rows: first row of each event, and the row after its last.
+        limit: of an event with more rows, take those in the middles of so many equal parts (28 of 60 in CLIP-DAP).
+    """
+    if limit is not None and int((event_rows[:, 1] - event_rows[:, 0]).max()) > limit:
+        return _gather_middles(features, sequence_index, event_rows, limit)
     lengths = event_rows[:, 1] - event_rows[:, 0]
     offsets = torch.arange(int(lengths.max()), device=event_rows.device)
     rows = (event_rows[:, :1] + offsets).clamp_max(features.shape[1] - 1)
@@ -117,72 +122,19 @@ def gather_event_rows(
     return features[sequence_index[:, None], rows].masked_fill(~mask[..., None], 0.0), mask
 
 
-@dataclass(frozen=True)
-class FeatureStreams:
-    """The features of a captioner, opened.
-
-    Attributes:
-        features: the features of each stream.
-    """
-
-    features: Mapping[str, CombinedFeatures]
-
-    @classmethod
-    def open(
-        cls,
-        folder: Path,
-        streams: Mapping[str, Sequence[str]],
-        shards: int,
-        *,
-        align: Align = "nearest",
-        missing: Missing = "fail",
-        metadata: Mapping[str, Any] | None = None,
-    ) -> "FeatureStreams":
-        """Open the features of a dataset.
-
-        Args:
-            folder: folder of all features.
-            streams: names of the features of each stream, in the order of their channels.
-            shards: number of shards of each feature.
-            align: how the features of a stream are aligned with its first.
-            missing: what to do with videos that lack one feature of a stream.
-            metadata: what `metadata` returned when the captioner was trained; the features must be the same, and it
-                replaces `align` and `missing`.
-
-        Raises:
-            PipelineError: features are absent, damaged, or not those of `metadata`.
-        """
-        opened = {}
-        for name, features in streams.items():
-            rules: dict[str, Any] = {"align": align, "missing": missing}
-            if metadata is not None:
-                rules = {key: metadata[name][key] for key in ("align", "missing", "expected")}
-            opened[name] = CombinedFeatures.open(folder, features, shards, **rules)
-        return cls(opened)
-
-    @property
-    def durations(self) -> dict[str, float]:
-        """Durations by video id [s], of the videos that every stream has; the first stream states them."""
-        first, *others = self.features.values()
-        return {
-            video: duration
-            for video, duration in first.videos.items()
-            if all(video in features.videos for features in others)
-        }
-
-    @property
-    def dims(self) -> dict[str, int]:
-        """Number of channels of each stream."""
-        return {name: features.dim for name, features in self.features.items()}
-
-    @property
-    def manifests(self) -> list[Path]:
-        """Manifests of all shards of all features."""
-        return [manifest for features in self.features.values() for manifest in features.manifests]
-
-    def metadata(self) -> dict[str, Any]:
-        """Return what a captioner must remember of each stream, to read the same features again."""
-        return {name: features.metadata() for name, features in self.features.items()}
+def _gather_middles(
+    features: Float[Tensor, "sequences total width"],
+    sequence_index: Int64[Tensor, " events"],
+    event_rows: Int64[Tensor, "events 2"],
+    limit: int,
+) -> tuple[Float[Tensor, "events length width"], Bool[Tensor, "events length"]]:
+    lengths = [end - first for first, end in event_rows.tolist()]
+    kept = [snippet_centres(length, limit) if length > limit else range(length) for length in lengths]
+    offsets = pad_sequence([torch.tensor(rows) for rows in kept], batch_first=True).to(event_rows.device)
+    mask = torch.arange(offsets.shape[1]) < torch.tensor([len(rows) for rows in kept])[:, None]
+    mask = mask.to(event_rows.device)
+    rows = (event_rows[:, :1] + offsets).clamp_max(features.shape[1] - 1)
+    return features[sequence_index[:, None], rows].masked_fill(~mask[..., None], 0.0), mask
 
 
 class StreamCache:
@@ -204,8 +156,18 @@ class StreamCache:
         }
 
     def read_streams(self, videos: Sequence[str]) -> dict[str, Iterator[Float[Tensor, "_ _"]]]:
-        """Return, for each stream, an iterator over the features of some videos."""
-        return {name: map(cache.read, videos) for name, cache in self._caches.items()}
+        """Return, for each stream, an iterator over the features of some videos; it skips videos that lack them.
+
+        Raises:
+            PipelineError: no video has the features of a stream.
+        """
+        iterators = {}
+        for name, cache in self._caches.items():
+            present = [video for video in videos if video not in cache.features.empty_videos]
+            if not present:
+                raise PipelineError(f"none of {len(videos)} videos has features of the stream {name}; leave it out")
+            iterators[name] = map(cache.read, present)
+        return iterators
 
     def collate(self, sequences: Sequence[EventSequence]) -> EventBatch:
         """Read the features of some sequences, each with at least one event, into a batch on the CPU.

@@ -7,6 +7,8 @@ from pydantic import Field
 from pipeline.config.base import Section
 
 PartOfSpeech = Literal["NOUN", "VERB", "ADJ", "ADV"]
+WordSplit = Literal["punctuation", "spaces", "english"]
+"""How sentences become the words of a vocabulary."""
 
 
 class MineConcepts(Section):
@@ -24,6 +26,11 @@ class MineConcepts(Section):
     )
     lemmatise: bool = Field(True, description="one concept for all forms of a lemma; false: one for each form")
     min_count: int = Field(4, ge=1, description="minimum number of occurrences of a word of the caption vocabulary")
+    word_split: WordSplit = Field(
+        "punctuation",
+        description="words of the caption vocabulary: punctuation: separated by spaces and punctuation; spaces: by "
+        "spaces only, for captions that are tokenized already; english: tokens of spaCy, punctuation among them",
+    )
     vocabulary_splits: list[Literal["train", "enlarged", "val", "test"]] = Field(
         ["train"],
         min_length=1,

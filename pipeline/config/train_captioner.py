@@ -6,58 +6,58 @@ An entry holds the training settings below and, beside them, the settings of the
 from functools import cache
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, RootModel, SerializeAsAny, WrapValidator, create_model
+from pydantic import Field, RootModel, SerializeAsAny, WrapValidator, create_model
 
-from pipeline.config.base import Settings
+from pipeline.config.base import Section, Settings
 from pipeline.config.captioners import CAPTIONERS, DEFAULT_CAPTIONER, CaptionerSettings
-from pipeline.config.feature_combination import Align, Missing, align_field, missing_field
+from pipeline.config.feature_combination import (
+    Align,
+    FeatureStreamNames,
+    Missing,
+    align_field,
+    missing_field,
+    name_streams,
+    streams_field,
+)
+from pipeline.config.mine_concepts import WordSplit
 from pipeline.config.training import CaptionerTrainingSettings
 from pipeline.errors import nearest
 
-DEFAULT_STREAM = "features"
-"""Name of the stream that a plain list of features makes."""
-
-
-def _check_features(features: Any) -> Any:
-    """Refuse what is neither a list of features nor a mapping of stream names to such lists."""
-    streams = list(features.values()) if isinstance(features, dict) else [features]
-    lists = [names for names in streams if isinstance(names, list) and names]
-    if not streams or len(lists) < len(streams) or not all(isinstance(name, str) for names in lists for name in names):
-        raise ValueError(
-            "expected a list of entries of `extract_features`, or named streams: {visual: [a, b], audio: [c]}"
-        )
-    return features
-
-
-def _check_stream_names(features: Any) -> Any:
-    """Refuse stream names that cannot name a part of a network."""
-    for name in features if isinstance(features, dict) else []:
-        if not name.isidentifier():
-            raise ValueError(f"stream {name!r}: expected a name of letters, digits and _")
-    return features
-
-
-FeatureStreamNames = Annotated[
-    list[str] | dict[str, list[str]], BeforeValidator(_check_features), AfterValidator(_check_stream_names)
-]
+TEACHER = "arb"
+"""Architecture of captioners that can teach others."""
 
 
 class CaptionerFeatureSettings(CaptionerSettings):
     """The features that a captioner reads, and how several of them are combined."""
 
-    features: FeatureStreamNames = Field(
-        description="entries of `extract_features`: a list, concatenated along channels, or named streams of lists, "
-        "each on its own time grid"
-    )
+    features: FeatureStreamNames = streams_field()
     align: Align = align_field()
     missing: Missing = missing_field()
+
+
+class VocabularySettings(Section):
+    """A vocabulary of the captioner's own, counted from the sentences that it is trained on."""
+
+    word_split: WordSplit = Field(
+        "english",
+        description="words: english: tokens of spaCy, punctuation among them; punctuation: separated by spaces and "
+        "punctuation; spaces: by spaces only",
+    )
+    min_count: int = Field(1, ge=1, description="minimum number of occurrences of a word")
 
 
 class CrossEntropySettings(CaptionerTrainingSettings, CaptionerFeatureSettings):
     """Cross-entropy training of one captioner; the settings of its architecture come beside these."""
 
+    vocabulary: VocabularySettings | None = Field(
+        None,
+        description="a vocabulary of the captioner's own, counted from its training sentences (null: that of "
+        "`mine_concepts`)",
+    )
     max_words: int = Field(28, ge=1, description="maximum number of words per caption; longer sentences are truncated")
     weight_decay: float = Field(0.0, ge=0, description="weight decay (L2 penalty) of Adam")
+    lr_decay: float = Field(1.0, gt=0, le=1, description="factor of the learning rate after each epoch (1: constant)")
+    lr_min: float = Field(0.0, ge=0, description="smallest learning rate of the decay")
     scheduled_sampling: float = Field(
         0.0,
         ge=0,
@@ -75,7 +75,7 @@ class CrossEntropySettings(CaptionerTrainingSettings, CaptionerFeatureSettings):
     @property
     def streams(self) -> dict[str, list[str]]:
         """Features of each stream by its name; a plain list is one stream."""
-        return self.features if isinstance(self.features, dict) else {DEFAULT_STREAM: self.features}
+        return name_streams(self.features)
 
     @property
     def feature_names(self) -> list[str]:
@@ -89,6 +89,10 @@ class CrossEntropySettings(CaptionerTrainingSettings, CaptionerFeatureSettings):
         settings = model.model_validate({name: getattr(self, name) for name in model.model_fields})
         assert isinstance(settings, CaptionerSettings)
         return settings
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 1."""
+        return max(self.lr * self.lr_decay ** (epoch - 1), min(self.lr, self.lr_min))
 
     def sampling_prob(self, epoch: int) -> float:
         """Return the probability of scheduled sampling in an epoch, counted from 1."""

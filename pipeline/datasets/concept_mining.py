@@ -7,7 +7,6 @@ from typing import Any
 
 from pipeline.datasets.tagger import TaggedWord, Tagger, is_stop, strip_possessive, tag_sentences
 from pipeline.datasets.text import split_words
-from pipeline.errors import PipelineError
 from pipeline.io.progress import Progress
 
 
@@ -73,21 +72,6 @@ def _lemma_of_forms(tagged: list[list[TaggedWord]]) -> dict[str, str]:
 def _most_frequent(counts: Counter[str]) -> str:
     """Return the most frequent key; of equally frequent ones, the first in the alphabet."""
     return min(counts, key=lambda name: (-counts[name], name))
-
-
-def count_vocabulary(sentences: Sequence[str], min_count: int) -> list[str]:
-    """Return the words that occur at least `min_count` times, by decreasing count, then alphabetically.
-
-    Raises:
-        PipelineError: there are none.
-    """
-    counts = Counter(word for sentence in sentences for word in split_words(sentence))
-    frequent = sorted((word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word))
-    if not frequent:
-        raise PipelineError(
-            f"no word occurs {min_count} times in {len(sentences)} training sentences (config: mine_concepts.min_count)"
-        )
-    return frequent
 
 
 def inverse_document_frequency(sentences: Sequence[str]) -> dict[str, float]:

@@ -4,7 +4,7 @@
 in the lexicon of the lemminflect package, and decides between several parts of speech by the neighbouring words.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -54,18 +54,28 @@ def tag_sentences(sentences: Iterable[str], tagger: Tagger) -> Iterator[list[Tag
         sentences: as written.
         tagger: the spaCy pipeline.
 
-    Yields:
+    Returns:
         the tagged words of each sentence.
 
     Raises:
         PipelineError: the model is not installed.
     """
+    return tag_words(map(split_words, sentences), tagger)
+
+
+def tag_words(sentences: Iterable[Sequence[str]], tagger: Tagger) -> Iterator[list[TaggedWord]]:
+    """Tag sentences that are split into words already; otherwise as `tag_sentences`.
+
+    Raises:
+        PipelineError: the model is not installed.
+    """
     language = _load_language(tagger)
-    docs = (Doc(language.vocab, words=split_words(sentence)) for sentence in sentences)
+    docs = (Doc(language.vocab, words=list(words)) for words in sentences)
     for doc in language.pipe(docs, batch_size=1000):
         yield [TaggedWord(token.text, token.lemma_, token.pos_) for token in doc]
 
 
+@lru_cache(2)
 def _load_language(tagger: Tagger) -> Language:
     if tagger == "lexicon":
         language = spacy.blank("en")

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from pipeline.datasets.text import split_words
+from pipeline.config.mine_concepts import WordSplit
+from pipeline.datasets.text import SPLITTERS, is_single_word
 from pipeline.errors import PipelineError
-from pipeline.io.atomic import read_json
+from pipeline.io.atomic import read_json, write_json
 
 EOS = 0
 """Id that ends a caption."""
@@ -26,10 +28,13 @@ class Vocabulary:
 
     Args:
         vocabulary_words: the words in the order of their ids, each once.
+        word_split: how sentences become words.
     """
 
-    def __init__(self, vocabulary_words: Iterable[str]) -> None:
+    def __init__(self, vocabulary_words: Iterable[str], word_split: WordSplit = "punctuation") -> None:
         self.words = tuple(vocabulary_words)
+        self.word_split = word_split
+        self.split: Callable[[str], list[str]] = SPLITTERS[word_split]
         self._ids = {word: index for index, word in enumerate(self.words, start=NUM_SPECIAL)}
         if len(self._ids) != len(self.words):
             raise ValueError("a vocabulary holds each word once")
@@ -47,12 +52,15 @@ class Vocabulary:
             raise PipelineError(f'{path}: not a vocabulary; expected {{"min_count": N, "words": [...]}}')
         if not entries:
             raise PipelineError(f"{path}: holds no words; lower mine_concepts.min_count")
-        invalid = sorted({word for word in entries if split_words(word) != [word]})
+        word_split = data.get("word_split", "punctuation")
+        if word_split not in SPLITTERS:
+            raise PipelineError(f"{path}: word_split {word_split!r} is none of {', '.join(SPLITTERS)}")
+        invalid = sorted({word for word in entries if not is_single_word(word, word_split)})
         if invalid:
             raise PipelineError(f"{path}: {invalid[0]!r} is not a single lower-case word; make it with mine_concepts")
         if len(set(entries)) != len(entries):
             raise PipelineError(f"{path}: holds a word twice; make it with mine_concepts")
-        return cls(entries)
+        return cls(entries, word_split)
 
     @property
     def size(self) -> int:
@@ -61,17 +69,18 @@ class Vocabulary:
 
     @property
     def digest(self) -> str:
-        """First 16 hex digits of a sha256 over the words in order: equal ids give equal digests."""
-        return hashlib.sha256(json.dumps(self.words).encode()).hexdigest()[:16]
+        """First 16 hex digits of a sha256 over the words in order, and how sentences are split."""
+        content = self.words if self.word_split == "punctuation" else [self.word_split, self.words]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     def coverage(self, sentences: Iterable[str]) -> float:
         """Return the fraction of the words of sentences that are in the vocabulary; 0 if there are no words."""
-        covered = [word in self._ids for sentence in sentences for word in split_words(sentence)]
+        covered = [word in self._ids for sentence in sentences for word in self.split(sentence)]
         return sum(covered) / max(1, len(covered))
 
     def encode(self, sentence: str, max_words: int) -> list[int]:
         """Return the ids of the first `max_words` words, without EOS; unknown words become UNK."""
-        return [self._ids.get(word, UNK) for word in split_words(sentence)[:max_words]]
+        return [self._ids.get(word, UNK) for word in self.split(sentence)[:max_words]]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the words before the first EOS, separated by spaces.
@@ -87,3 +96,29 @@ class Vocabulary:
                 raise ValueError("UNK is not a word")
             decoded.append(self.words[word_id - NUM_SPECIAL])
         return " ".join(decoded)
+
+
+def count_vocabulary(sentences: Sequence[str], min_count: int, word_split: WordSplit = "punctuation") -> list[str]:
+    """Return the words that occur at least `min_count` times, by decreasing count, then alphabetically.
+
+    Raises:
+        PipelineError: there are none.
+    """
+    counts = Counter(word for sentence in sentences for word in SPLITTERS[word_split](sentence))
+    frequent = sorted((word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word))
+    if not frequent:
+        raise PipelineError(f"no word occurs {min_count} times in {len(sentences)} training sentences; lower min_count")
+    return frequent
+
+
+def write_vocabulary(path: Path, words: Sequence[str], min_count: int, word_split: WordSplit = "punctuation") -> None:
+    """Write vocabulary.json.
+
+    Args:
+        path: the file.
+        words: in the order of their ids.
+        min_count: how often each of them occurs at least.
+        word_split: how sentences become words.
+    """
+    split = {} if word_split == "punctuation" else {"word_split": word_split}
+    write_json(path, {"min_count": min_count, **split, "words": list(words)})

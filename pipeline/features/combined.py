@@ -38,6 +38,7 @@ class CombinedFeatures:
         missing: what happens to videos that miss a feature.
         missing_videos: feature -> id -> why the video misses it, wholly or for some rows. Features that no video misses
             are left out.
+        empty_videos: ids of videos without any of the features, which have one row of zeros.
     """
 
     dim: int
@@ -48,6 +49,7 @@ class CombinedFeatures:
     missing: Missing
     missing_videos: Mapping[str, Mapping[str, str]]
     _stores: Mapping[str, FeatureStore]
+    empty_videos: frozenset[str] = frozenset()
 
     @classmethod
     def open(
@@ -98,6 +100,25 @@ class CombinedFeatures:
             _report_missing(folder / name, reasons, len(videos), missing)
         return replace(features, missing_videos=missing_videos)
 
+    def add_empty_videos(self, durations: Mapping[str, float]) -> "CombinedFeatures":
+        """Add videos that have none of the features: each gets one row of zeros.
+
+        Args:
+            durations: id -> duration (seconds); videos that have features stay as they are.
+        """
+        added = {video: duration for video, duration in durations.items() if video not in self.videos}
+        if not added:
+            return self
+        logging.info(
+            "%s: %d of %d videos have none of these features (%s ...); one row of zeros stands for them",
+            *("+".join(self._stores), len(added), len(durations), sorted(added)[0]),
+        )
+        missing = {
+            name: {**self.missing_videos.get(name, {}), **{video: store.absent.get(video, "") for video in added}}
+            for name, store in self._stores.items()
+        }
+        return replace(self, videos={**self.videos, **added}, missing_videos=missing, empty_videos=frozenset(added))
+
     def metadata(self) -> dict[str, Any]:
         """Return what a model must store to load the same features again; `expected` is an argument of `open`."""
         return {
@@ -107,8 +128,14 @@ class CombinedFeatures:
             "expected": {name: value_metadata(store.metadata) for name, store in self._stores.items()},
         }
 
+    def grid_of(self, video: str) -> ClipGrid:
+        """Return the times of the rows of a video."""
+        return self.grid.of_video(self.videos[video])
+
     def num_rows(self, video: str) -> int:
         """Return the number of rows of a video; if the first feature is missing, the number that it would have."""
+        if video in self.empty_videos:
+            return 1
         first = next(iter(self._stores.values()))
         return first.num_rows(video) if video in first else self.grid.num_clips(self.videos[video])
 
@@ -120,6 +147,8 @@ class CombinedFeatures:
         """
         if video not in self.videos:
             return next(iter(self._stores.values())).read(video)  # raises the error with the reason
+        if video in self.empty_videos:
+            return np.zeros((1, self.dim), np.float32)
         channels = [self._read_aligned(store, video) for store in self._stores.values()]
         if _num_mask_channels(self._stores, self.missing):
             masks = [self._availability_mask(store, video) for store in self._stores.values()]
@@ -137,7 +166,7 @@ class CombinedFeatures:
         Returns:
             first row, and the row after the last one. If no centre is inside, the row nearest to the middle.
         """
-        centres = self.grid.centres(self.num_rows(video))
+        centres = self.grid_of(video).centres(self.num_rows(video))
         inside = np.flatnonzero((centres >= start) & (centres <= end))
         if len(inside) == 0:
             inside = np.argsort(np.abs(centres - (start + end) / 2), kind="stable")[:1]
@@ -158,14 +187,15 @@ class CombinedFeatures:
         """Return the rows at which one feature is available."""
         if video not in store or self._has_same_rows(store, video):
             return np.full(self.num_rows(video), video in store)
-        return coverage_mask(self._positions(store, video), store.num_rows(video), store.grid, self.grid)
+        grids = store.grid_of(video), self.grid_of(video)
+        return coverage_mask(self._positions(store, video), store.num_rows(video), *grids)
 
     def _has_same_rows(self, store: FeatureStore, video: str) -> bool:
         """Return whether a feature needs no alignment with the first one."""
-        return store.grid == self.grid and store.num_rows(video) == self.num_rows(video)
+        return store.grid.has_rows_of(self.grid) and store.num_rows(video) == self.num_rows(video)
 
     def _positions(self, store: FeatureStore, video: str) -> Float[np.ndarray, "rows"]:
-        return row_positions(self.grid.centres(self.num_rows(video)), store.grid)
+        return row_positions(self.grid_of(video).centres(self.num_rows(video)), store.grid_of(video))
 
     def _find_missing(self, name: str) -> dict[str, str]:
         """Return the videos that miss a feature, wholly or for some rows, with the reasons."""

@@ -137,10 +137,9 @@ class BoundaryProposer:
     def __init__(self, config: BoundarySettings, dim: int) -> None:
         self.network = BoundaryNetwork(dim, config.hidden, config.dropout)
 
-    @property
-    def feature_norm(self) -> FeatureNorm:
-        """The normalisation of the features."""
-        return self.network.feature_norm
+    def fit(self, inputs: ProposerInputs, events: Mapping[str, EventTimes]) -> None:
+        """Fit the normalisation of the features."""
+        self.network.feature_norm.fit(inputs.features(video) for video in events)
 
     def compute_losses(self, inputs: ProposerInputs, events: Mapping[str, EventTimes]) -> ProposerLosses:
         """Compute the loss of a batch of videos."""

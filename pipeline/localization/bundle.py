@@ -1,18 +1,26 @@
-"""A trained proposer on disk: weights, settings, metrics and card, listed in a manifest."""
+"""A trained proposer on disk: weights, settings, metrics and card, listed in a manifest.
+
+The parts of it that a trained localizer has too are functions of their own.
+"""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from torch import nn
+
+from pipeline.config.localizers import LocalizerSettings
 from pipeline.config.proposers import PROPOSERS, ProposerSettings
+from pipeline.config.registry import Registry, S
 from pipeline.errors import PipelineError
 from pipeline.features.combined import CombinedFeatures
+from pipeline.features.streams import FeatureStreams
 from pipeline.io.atomic import read_json, write_json, write_text
 from pipeline.localization.proposer import TrainableProposer
 from pipeline.localization.training import build_proposer
-from pipeline.provenance.manifest import read_manifest, write_manifest
+from pipeline.provenance.manifest import Manifest, read_manifest, write_manifest
 from pipeline.training.training_loop import BestCheckpoint
 from pipeline.training.weights import load_weights, save_weights
 
@@ -29,42 +37,51 @@ class ProposerBundle:
     Attributes:
         proposer: the proposer with its weights, on the CPU, in evaluation mode.
         settings: of the proposer.
-        combination: how its features are combined (`CombinedFeatures.metadata`).
-        dim: channels of its features.
+        streams: how the features of each stream are combined (`FeatureStreams.metadata`).
+        dims: channels of each stream.
     """
 
     proposer: TrainableProposer
     settings: ProposerSettings
-    combination: Mapping[str, Any]
-    dim: int
+    streams: Mapping[str, Any]
+    dims: Mapping[str, int]
 
-    def open_features(self, folder: Path, shards: int) -> CombinedFeatures:
-        """Open the features that the proposer reads, combined as in its training.
+    def open_features(self, folder: Path, shards: int) -> FeatureStreams:
+        """Open the features that the proposer reads, combined as in its training; see `FeatureStreams.open`."""
+        return FeatureStreams.open(folder, self.settings.streams, shards, metadata=self.streams, dims=self.dims)
 
-        Args:
-            folder: folder of all features.
-            shards: number of shards.
 
-        Raises:
-            PipelineError: the features are absent or damaged, or differ from those of the training in grid, weights or
-                number of channels.
-        """
-        names = self.settings.features
-        rules = {key: self.combination[key] for key in ("align", "missing", "expected")}
-        features = CombinedFeatures.open(folder, names, shards, **rules)
-        if features.dim != self.dim:
-            raise PipelineError(
-                f"features {'+'.join(names)}: {features.dim} channels, but the proposer was trained on {self.dim}; "
-                "extract the features that it was trained on, or train it again"
-            )
-        return features
+def open_trained_features(
+    folder: Path, shards: int, names: list[str], combination: Mapping[str, Any], dim: int
+) -> CombinedFeatures:
+    """Open features, combined as in the training of a network.
+
+    Args:
+        folder: folder of all features.
+        shards: number of shards.
+        names: the features.
+        combination: how they were combined (`CombinedFeatures.metadata`).
+        dim: channels that the network reads.
+
+    Raises:
+        PipelineError: the features are absent or damaged, or differ from those of the training in grid, weights or
+            number of channels.
+    """
+    rules = {key: combination[key] for key in ("align", "missing", "expected")}
+    features = CombinedFeatures.open(folder, names, shards, **rules)
+    if features.dim != dim:
+        raise PipelineError(
+            f"features {'+'.join(names)}: {features.dim} channels, but the network was trained on {dim}; extract the "
+            "features that it was trained on, or train it again"
+        )
+    return features
 
 
 def save_proposer(
     output: Path,
     proposer: TrainableProposer,
     settings: ProposerSettings,
-    features: CombinedFeatures,
+    features: FeatureStreams,
     checkpoint: BestCheckpoint,
 ) -> None:
     """Write a proposer beside its manifest, the manifest last; the metrics file is already in the folder.
@@ -76,24 +93,47 @@ def save_proposer(
         features: that it was trained on.
         checkpoint: the weights to save.
     """
-    folder = output.parent
     proposer.network.load_state_dict(checkpoint.weights)
-    metadata = {
-        "stage": "train_proposer",
+    metadata = describe_training("train_proposer", settings, features, proposer.network, checkpoint)
+    write_bundle(output, proposer.network, settings, metadata, _card(metadata))
+
+
+def describe_training(
+    stage: str,
+    settings: ProposerSettings | LocalizerSettings,
+    features: FeatureStreams,
+    network: nn.Module,
+    checkpoint: BestCheckpoint,
+) -> dict[str, Any]:
+    """Return the metadata of a trained network: what it is, what it read, and which epoch it is of."""
+    metadata: dict[str, Any] = {
+        "stage": stage,
         "kind": settings.kind,
         "features": settings.features,
-        "combination": features.metadata(),
-        "grid": asdict(features.grid),
+        "combination": features.combination,
+        "grid": features.grid,
         "dim": features.dim,
-        "parameters": sum(parameter.numel() for parameter in proposer.network.parameters()),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "epoch": checkpoint.epoch,
         "seed": settings.seed,
     }
     if settings.steps_per_epoch is not None:
         metadata["rehearsal"] = f"epochs ended after {settings.steps_per_epoch} steps"
-    save_weights(folder / "model.safetensors", proposer.network)
+    return metadata
+
+
+def write_bundle(
+    output: Path,
+    network: nn.Module,
+    settings: ProposerSettings | LocalizerSettings,
+    metadata: dict[str, Any],
+    card: str,
+) -> None:
+    """Write weights, settings, card and, last, the manifest, which lists the metrics in the same folder, too."""
+    folder = output.parent
+    save_weights(folder / "model.safetensors", network)
     write_json(folder / "config.json", settings.result_settings())
-    write_text(folder / "card.md", _card(metadata))
+    write_text(folder / "card.md", card)
     names = ("model.safetensors", "config.json", "card.md", METRICS)
     write_manifest(output, [folder / name for name in names], metadata)
 
@@ -105,20 +145,40 @@ def load_proposer(manifest_path: Path) -> ProposerBundle:
         PipelineError: the manifest or a file is absent, damaged, or not of a proposer.
     """
     manifest = read_manifest(manifest_path)
-    missing = [name for name in REQUIRED if name not in manifest.metadata]
-    if missing:
-        raise PipelineError(f"{manifest_path}: not a proposer manifest: missing {', '.join(missing)}; train it again")
-    path = manifest.file("config.json")
-    plain = read_json(path, "settings of a proposer")
-    kind = plain.get("kind") if isinstance(plain, dict) else None
-    if not isinstance(kind, str) or kind not in PROPOSERS:
-        raise PipelineError(f"{path}: kind = {kind!r}; expected one of {', '.join(PROPOSERS)}")
-    settings = cast("ProposerSettings", PROPOSERS[kind].settings.parse(plain, str(path)))
+    settings: ProposerSettings = read_settings(manifest, PROPOSERS, REQUIRED)
     dim = manifest.metadata["dim"]
     proposer = build_proposer(settings, dim)
     load_weights(manifest.file("model.safetensors"), proposer.network)
     proposer.network.eval()
-    return ProposerBundle(proposer, settings, manifest.metadata["combination"], dim)
+    streams, dims = (
+        value if len(settings.streams) > 1 else dict.fromkeys(settings.streams, value)
+        for value in (manifest.metadata["combination"], dim)
+    )
+    return ProposerBundle(proposer, settings, streams, dims)
+
+
+def read_settings(manifest: Manifest, registry: Registry[S], required: Sequence[str]) -> Any:
+    """Read the settings of a trained network, which are those of an entry of a registry.
+
+    Args:
+        manifest: of the network.
+        registry: the kinds of such networks.
+        required: metadata that the manifest must have.
+
+    Raises:
+        PipelineError: the manifest is of something else, the settings are damaged, or their kind does not exist.
+    """
+    missing = [name for name in required if name not in manifest.metadata]
+    if missing:
+        raise PipelineError(
+            f"{manifest.path}: not a {registry.kind} manifest: missing {', '.join(missing)}; train it again"
+        )
+    path = manifest.file("config.json")
+    plain = read_json(path, f"settings of a {registry.kind}")
+    kind = plain.get("kind") if isinstance(plain, dict) else None
+    if not isinstance(kind, str) or kind not in registry:
+        raise PipelineError(f"{path}: kind = {kind!r}; expected one of {', '.join(registry)}")
+    return registry[kind].settings.parse(plain, str(path))
 
 
 def _card(metadata: Mapping[str, Any]) -> str:

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from pipeline.config.proposers import ProposalSelection
 from pipeline.errors import PipelineError
-from pipeline.features.cache import FeatureCache, FeatureNorm, batches
+from pipeline.features.cache import FeatureCache, batches
+from pipeline.features.streams import FeatureStreams
+from pipeline.features.time_grid import ClipGrid
 from pipeline.io.progress import Progress
 from pipeline.localization.nms import Candidates, select_proposals
 from pipeline.localization.proposals import Proposal
+from pipeline.provenance.manifest import Manifest
 
 EventTimes = Sequence[tuple[float, float]]
 """Start and end of events, seconds."""
@@ -24,12 +27,27 @@ class ProposerInputs:
     """Features of videos and the times of their rows, checked.
 
     Args:
-        cache: the features.
+        cache: the features; of several streams, those of the first.
+        streams: the features of each stream, for proposers that read several.
+
+    Attributes:
+        dim: channels of the features.
+        streams: the inputs of each stream.
     """
 
-    def __init__(self, cache: FeatureCache) -> None:
+    def __init__(self, cache: FeatureCache, streams: Mapping[str, FeatureCache] | None = None) -> None:
         self._cache = cache
         self.dim = cache.features.dim
+        self.streams = {name: ProposerInputs(of_stream) for name, of_stream in (streams or {}).items()}
+
+    @property
+    def grid(self) -> ClipGrid:
+        """The times of the rows."""
+        return self._cache.features.grid
+
+    def is_empty(self, video: str) -> bool:
+        """Return whether a video has none of the features; a row of zeros stands for them."""
+        return video in self._cache.features.empty_videos
 
     def features(self, video: str) -> Float[Tensor, "rows dim"]:
         """Return the features of a video, on the CPU.
@@ -50,11 +68,22 @@ class ProposerInputs:
     def centres(self, video: str) -> Float[np.ndarray, " rows"]:
         """Return the middle of the clip of each feature row, seconds."""
         features = self._cache.features
-        return features.grid.centres(features.num_rows(video))
+        return features.grid_of(video).centres(features.num_rows(video))
 
     def duration(self, video: str) -> float:
         """Return the duration of a video, seconds."""
         return self._cache.features.videos[video]
+
+
+def open_inputs(features: FeatureStreams, limit_gb: float) -> ProposerInputs:
+    """Open the inputs of a proposer.
+
+    Args:
+        features: one stream or several.
+        limit_gb: memory for cached features [GB].
+    """
+    caches = {name: FeatureCache(one, limit_gb / len(features.features)) for name, one in features.features.items()}
+    return ProposerInputs(next(iter(caches.values())), caches if len(caches) > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -74,16 +103,21 @@ class ProposerLosses:
 class TrainableProposer(Protocol):
     """A network with its targets, its losses and its candidates. The registry of proposers names the implementations.
 
-    An implementation is built with its settings and the number of channels of the features, on the CPU.
+    An implementation is built with its settings and the number of channels of the features (of each stream by name, if
+    it reads several), on the CPU.
     """
 
     @property
     def network(self) -> nn.Module:
         """The module that is trained and saved."""
 
-    @property
-    def feature_norm(self) -> FeatureNorm:
-        """The normalisation of the features; it is fitted before training and saved with the network."""
+    def fit(self, inputs: ProposerInputs, events: Mapping[str, EventTimes]) -> None:
+        """Fit what is measured on the training videos before the network is trained: the normalisation of features.
+
+        Args:
+            inputs: features of the videos.
+            events: the events of each training video. What is fitted is saved with the network.
+        """
 
     def compute_losses(self, inputs: ProposerInputs, events: Mapping[str, EventTimes]) -> ProposerLosses:
         """Compute the losses of a batch of videos.
@@ -100,6 +134,18 @@ class TrainableProposer(Protocol):
             inputs: features of the videos.
             videos: the batch.
             limit: how many candidates per video a proposer keeps that prunes its candidates itself.
+        """
+
+
+@runtime_checkable
+class EncoderBorrower(Protocol):
+    """A proposer that can take over the encoder of a trained captioner."""
+
+    def load_encoder(self, captioner: Manifest) -> None:
+        """Load the encoder, and the normalisation of its features, after `fit`.
+
+        Raises:
+            PipelineError: the captioner is of another architecture or size, or reads other features.
         """
 
 

@@ -1,7 +1,7 @@
 """Training of a proposer on the annotated events of the split `train`, and its validation on the split `val`."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -14,10 +14,11 @@ from pipeline.config.proposers import PROPOSERS, ProposerSettings
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.tiou import tiou_matrix
 from pipeline.errors import PipelineError
-from pipeline.features.cache import FeatureCache, batches
-from pipeline.features.combined import CombinedFeatures
+from pipeline.features.cache import batches
+from pipeline.features.streams import FeatureStreams
 from pipeline.localization.proposals import Proposal
-from pipeline.localization.proposer import EventTimes, ProposerInputs, TrainableProposer, propose
+from pipeline.localization.proposer import EncoderBorrower, EventTimes, TrainableProposer, open_inputs, propose
+from pipeline.provenance.manifest import Manifest
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.device import resolve_device
 from pipeline.training.seeds import numpy_generator, seed_all
@@ -31,58 +32,73 @@ TIOU_THRESHOLDS = (0.5, 0.7)
 """A proposal matches an event above this tIoU."""
 
 
-def build_proposer(settings: ProposerSettings, dim: int) -> TrainableProposer:
+def build_proposer(settings: ProposerSettings, dim: int | Mapping[str, int]) -> TrainableProposer:
     """Build the proposer that `settings.kind` names, with initial weights from torch's generator.
 
     Args:
         settings: of the proposer.
-        dim: channels of the features.
+        dim: channels of the features; of a proposer that reads several streams, those of each stream.
     """
     build = PROPOSERS[settings.kind].load()
     return cast("TrainableProposer", build(settings, dim))
 
 
-def event_times(corpus: Corpus, split: str, features: CombinedFeatures) -> dict[str, list[EventTimes]]:
-    """Return the events of the captioned videos of a split that have features, by video and annotator."""
+def event_times(corpus: Corpus, split: str, videos: Collection[str]) -> dict[str, list[EventTimes]]:
+    """Return the events of the captioned videos of a split, by video and annotator.
+
+    Args:
+        corpus: the events.
+        split: name of the split.
+        videos: ids of the videos that have features.
+    """
     return {
         video: [[(event.start, event.end) for event in events] for events in annotators.values()]
         for video, annotators in sorted(corpus.events(split).items())
-        if video in features.videos
+        if video in videos
     }
 
 
 def fit_proposer(
-    settings: ProposerSettings, corpus: Corpus, cache: FeatureCache, store: CheckpointStore, metrics: Path
+    settings: ProposerSettings,
+    corpus: Corpus,
+    features: FeatureStreams,
+    store: CheckpointStore,
+    metrics: Path,
+    captioner: Manifest | None = None,
 ) -> tuple[TrainableProposer, BestCheckpoint]:
     """Train a proposer on the events of all annotators of the split `train`; the last epoch is kept.
 
     Args:
         settings: of the proposer.
         corpus: the events.
-        cache: the features.
+        features: the features.
         store: keeps the state after each epoch.
         metrics: the JSON-lines file of metrics to write.
+        captioner: a trained captioner whose encoder the proposer takes over; None: there is none.
 
     Raises:
-        PipelineError: there are no events to train on.
+        PipelineError: there are no events to train on; the captioner does not fit.
     """
-    features = cache.features
-    train_events = event_times(corpus, "train", features)
+    videos = features.durations
+    train_events = event_times(corpus, "train", videos)
     if not train_events:
         raise PipelineError(
             f"{corpus.manifest.path}: no video of train has both captions and features; a learned proposer has nothing "
             "to train on (see the reasons in rejects.parquet of the corpus)"
         )
-    inputs = ProposerInputs(cache)
-    seed_all(SEED_KEY, settings.seed, "weights")
-    proposer = build_proposer(settings, features.dim)
-    proposer.feature_norm.fit(inputs.features(video) for video in train_events)
-    proposer.network.to(resolve_device(settings.device))
-    optimizer = torch.optim.Adam(proposer.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    inputs = open_inputs(features, settings.cache_gb)
     all_annotators = {
         video: [event for events in annotators for event in events] for video, annotators in train_events.items()
     }
-    val_events = event_times(corpus, "val", features)
+    seed_all(SEED_KEY, settings.seed, "weights")
+    proposer = build_proposer(settings, features.dim)
+    proposer.fit(inputs, all_annotators)
+    if captioner is not None:
+        assert isinstance(proposer, EncoderBorrower)
+        proposer.load_encoder(captioner)
+    proposer.network.to(resolve_device(settings.device))
+    optimizer = torch.optim.Adam(proposer.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    val_events = event_times(corpus, "val", videos)
     logging.info("%d training videos, %d validation videos", len(train_events), len(val_events))
 
     def train(epoch: int) -> Metrics:

@@ -20,6 +20,7 @@ import torch
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import flush, read_json, replace_atomically, sha256, write_json
 from pipeline.provenance.computation import Computation
+from pipeline.training.distributed import ProcessGroup
 
 NUM_KEPT = 2
 """Number of checkpoints kept: the newest, and one to fall back to."""
@@ -180,6 +181,24 @@ def open_checkpoints(folder: Path, computation: Computation) -> CheckpointManage
         checkpoints.clear()
         return None
     return checkpoints
+
+
+def open_shared_checkpoints(folder: Path, computation: Computation, group: ProcessGroup) -> CheckpointManager | None:
+    """Open the checkpoint folder; the first process prepares and writes it, the others wait for it and only read.
+
+    Args:
+        folder: the folder.
+        computation: the training.
+        group: the processes that train.
+
+    Returns:
+        None if the training was finished before; the first process has published its outputs again.
+    """
+    manager = open_checkpoints(folder, computation) if group.is_first else None
+    group.barrier()
+    if group.is_first:
+        return manager
+    return None if computation.restore(publish=False) else ReadOnlyCheckpoints(folder)
 
 
 def _names(folder: Path) -> list[str]:

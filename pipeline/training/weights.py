@@ -1,5 +1,6 @@
 """Weights on disk, as safetensors: a format that holds tensors and no code."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -23,12 +24,27 @@ def load_weights(path: Path, module: torch.nn.Module) -> None:
     Raises:
         PipelineError: the file is unreadable, or of another architecture (names the first keys that differ).
     """
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise PipelineError(f"{path}: weights cannot be read ({error})") from None
+    state = _read_weights(path)
     check_state_dict(path, state, module)
     module.load_state_dict(state)
+
+
+def load_parts(path: Path, parts: Mapping[str, torch.nn.Module]) -> None:
+    """Load modules that are parts of a larger module whose weights a file holds.
+
+    Args:
+        path: the file.
+        parts: modules by their names in the larger one.
+
+    Raises:
+        PipelineError: as `load_weights`.
+    """
+    state = _read_weights(path)
+    for name, part in parts.items():
+        prefix = f"{name}."
+        of_part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        check_state_dict(path, of_part, part)
+        part.load_state_dict(of_part)
 
 
 def check_state_dict(path: Path, state: dict[str, torch.Tensor], module: torch.nn.Module) -> None:
@@ -47,3 +63,10 @@ def check_state_dict(path: Path, state: dict[str, torch.Tensor], module: torch.n
         f"{name} (file {file_shapes.get(name)}, model {module_shapes.get(name)})" for name in different[:3]
     )
     raise PipelineError(f"{path}: weights of another architecture; {len(different)} keys differ, first {examples}")
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise PipelineError(f"{path}: weights cannot be read ({error})") from None

@@ -17,10 +17,11 @@ from pipeline.captioning.event_sequences import (
     move_to_video,
     sentences_of,
 )
-from pipeline.captioning.streams import EventSequence, FeatureStreams, StreamCache, gather_event_rows
+from pipeline.captioning.streams import EventSequence, StreamCache, gather_event_rows
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.vocabulary import EOS, UNK, Vocabulary
 from pipeline.errors import PipelineError
+from pipeline.features.streams import FeatureStreams
 
 
 def test_annotated_sequences_has_one_sequence_per_annotator(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import torch
 
 from helpers.corpus_tables import write_corpus_tables
 from helpers.feature_files import random_features, write_feature_shard
-from pipeline.captioning.streams import FeatureStreams
 from pipeline.datasets.corpus import CaptionedEvent, CorpusVideo
 from pipeline.features.combined import CombinedFeatures
 from pipeline.features.shard import write_shard
+from pipeline.features.streams import FeatureStreams
 from pipeline.features.time_grid import ClipGrid
 
 DIM = 6

@@ -34,9 +34,11 @@ def write_feature_shard(
     items = []
     dim = DIM
     for video, rows in videos.items():
-        seconds = 3.0 if isinstance(rows, str) else 0.5 + grid.duration(len(rows))
         dim = dim if isinstance(rows, str) else rows.shape[1]
-        items.append((video, seconds if duration is None else duration, rows))
+        seconds = duration
+        if seconds is None:
+            seconds = 3.0 if isinstance(rows, str) else 0.5 + grid.duration(len(rows))
+        items.append((video, seconds, rows))
     write_shard(manifest, items, dim=dim, grid=grid, metadata={"encoder": "tiny", **metadata})
     return manifest
 

@@ -15,25 +15,26 @@ from pipeline.bundle.events import EventCaption
 from pipeline.bundle.features import VideoFeatures, extract_videos
 from pipeline.bundle.parts import FeaturePart, ModelParts
 from pipeline.bundle.writing import write_model_folder
-from pipeline.captioning.base import CaptionerSizes
+from pipeline.captioning.base import Captioner, CaptionerSizes
+from pipeline.captioning.bmt.captioner import BmtCaptioner
 from pipeline.captioning.bundle import METRICS, save_captioner
 from pipeline.captioning.event_lstm import EventLstmCaptioner
-from pipeline.captioning.streams import FeatureStreams
 from pipeline.commands import caption
 from pipeline.config.bundle_model import BundleModel
-from pipeline.config.captioners import EventLstmSettings
+from pipeline.config.captioners import BmtSettings, EventLstmSettings
 from pipeline.config.extract_features import FeatureEntry
 from pipeline.config.extractors import PassSettings
+from pipeline.config.feature_combination import name_streams
 from pipeline.config.generate_captions import GenerateCaptions
 from pipeline.config.propose_events import LearnedProposalSettings
-from pipeline.config.proposers import BoundarySettings
+from pipeline.config.proposers import BmtProposerSettings, BoundarySettings, ProposerSettings
 from pipeline.config.select_captions import SelectCaptions
 from pipeline.datasets.vocabulary import Vocabulary
 from pipeline.encoders.pretrained import read_encoder
-from pipeline.features.combined import CombinedFeatures
 from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.networks.base import Extractor
 from pipeline.features.networks.video_encoder import VideoEncoderExtractor
+from pipeline.features.streams import FeatureStreams
 from pipeline.io.atomic import write_json
 from pipeline.localization.bundle import save_proposer
 from pipeline.localization.training import build_proposer
@@ -46,10 +47,16 @@ FEATURES: dict[str, dict[str, Any]] = {
     "heard": {"extractor": "vggish", "weights": "random", "stride": 16000},
 }
 """Settings of the features that an untrained model may read."""
+BOTH = {"visual": ["seen"], "audio": ["heard"]}
+"""Streams of a bi-modal model."""
 
 
 def write_untrained_model(
-    folder: Path, *, features: tuple[str, ...] = ("seen",), missing: Literal["fail", "zeros"] = "fail"
+    folder: Path,
+    *,
+    features: tuple[str, ...] = ("seen",),
+    missing: Literal["fail", "zeros"] = "fail",
+    bimodal: bool = False,
 ) -> Path:
     """Write the folder of a model whose weights are random: an encoder, a proposer and two captioners.
 
@@ -57,6 +64,7 @@ def write_untrained_model(
         folder: the parts are made in `parts`, the model is in `model`.
         features: names in `FEATURES`; captioners read all, the proposer the first.
         missing: whether videos may miss a feature.
+        bimodal: whether captioners and proposer are bi-modal transformers, which read both features as streams.
 
     Returns:
         the folder of the model.
@@ -72,10 +80,16 @@ def write_untrained_model(
     assert isinstance(result, VideoFeatures)
     result.write(work / "features", extractors, PassSettings())
     captioners = {
-        f"tiny-{seed}": _write_captioner(parts / f"tiny-{seed}", work / "features", list(features), missing, seed)
+        f"tiny-{seed}": _write_captioner(
+            parts / f"tiny-{seed}", work / "features", BOTH if bimodal else list(features), missing, seed
+        )
         for seed in (0, 1)
     }
-    proposer = _write_proposer(parts / "proposer", work / "features", features[0])
+    settings: ProposerSettings = BoundarySettings(features=[features[0]], hidden=8)
+    if bimodal:
+        sizes = {"visual_kernels": [1], "audio_kernels": [3], "head_channels": [4], "hidden": 16}
+        settings = BmtProposerSettings(features=BOTH, missing=missing, **sizes)  # type: ignore[arg-type]
+    proposer = _write_proposer(parts / "proposer", work / "features", settings)
     texts = [parts / "concepts.json", parts / "idf.json"]
     write_json(texts[0], [{"word": word, "pos": "NOUN", "forms": [word]} for word in ("man", "fence")])
     write_json(texts[1], {"sentences": 9, "idf": {word: len(word) for word in WORDS}})
@@ -98,13 +112,19 @@ def write_untrained_model(
     return output.parent
 
 
-def _write_captioner(folder: Path, features: Path, names: list[str], missing: str, seed: int) -> Path:
-    streams = FeatureStreams.open(features, {"features": names}, 1, missing=missing)  # type: ignore[arg-type]
+def _write_captioner(
+    folder: Path, features: Path, names: list[str] | dict[str, list[str]], missing: str, seed: int
+) -> Path:
+    streams = FeatureStreams.open(features, name_streams(names), 1, missing=missing)  # type: ignore[arg-type]
     vocabulary = folder / "words.json"
     write_json(vocabulary, {"min_count": 1, "words": list(WORDS)})
     torch.manual_seed(seed)
     sizes = CaptionerSizes(streams.dims, Vocabulary.read(vocabulary).size, 8)
-    captioner = EventLstmCaptioner(sizes, EventLstmSettings(hidden=16))
+    captioner: Captioner = (
+        BmtCaptioner(sizes, BmtSettings(hidden=16, embedding=12))
+        if isinstance(names, dict)
+        else EventLstmCaptioner(sizes, EventLstmSettings(hidden=16))
+    )
     (folder / METRICS).touch()
     checkpoint = BestCheckpoint(1, None, captioner.state_dict())
     metadata = {"stage": "train_captioner", "features": names, "combination": streams.metadata(), "seed": seed}
@@ -112,15 +132,14 @@ def _write_captioner(folder: Path, features: Path, names: list[str], missing: st
     return folder / "manifest.json"
 
 
-def _write_proposer(folder: Path, features: Path, name: str) -> Path:
-    settings = BoundarySettings(features=[name], hidden=8)
-    combined = CombinedFeatures.open(features, [name], 1)
+def _write_proposer(folder: Path, features: Path, settings: ProposerSettings) -> Path:
+    streams = FeatureStreams.open(features, settings.streams, 1, missing=settings.missing)
     torch.manual_seed(0)
-    proposer = build_proposer(settings, combined.dim)
+    proposer = build_proposer(settings, streams.dim)
     folder.mkdir(parents=True)
     (folder / METRICS).touch()
     checkpoint = BestCheckpoint(1, None, proposer.network.state_dict())
-    save_proposer(folder / "manifest.json", proposer, settings, combined, checkpoint)
+    save_proposer(folder / "manifest.json", proposer, settings, streams, checkpoint)
     return folder / "manifest.json"
 
 

@@ -47,20 +47,35 @@ mine_concepts: {tagger: lexicon}
 pretrain_encoder:
   initial: {initial_weights: null, architecture: r2plus1d_narrow, freeze_stem: false}
   sa_tsp: {initial_weights: given.pth, architecture: r2plus1d_narrow, freeze_stem: false, accumulate_steps: 2}
+train_recognizer:
+  joint: {size: M(8-8), clip: {frames: 4, fps: 5.0, height: 60, width: 60, crop: 56}}
+  coarse: {size: M(8-8), clip: {frames: 4, fps: 5.0, height: 60, width: 60, crop: 56}}
+evaluate_recognition: {recognizers: [joint]}
+transfer_features: {features: [initial]}
 extract_features:
   network: {extractor: vggish, weights: random}
+  recognized: {recognizer: joint}
   given: {file: given.h5, fps: 15.0, frames: 16, stride: 16}
 train_proposer:
   bmn: {kind: bmn, features: [sa_tsp]}
+  bmt: {kind: bmt, features: {visual: [sa_tsp], audio: [network]}}
 propose_events:
   bmn: {kind: learned, proposer: bmn}
+  bmt: {kind: learned, proposer: bmt}
   given: {kind: file, path: given.json}
+classify_videos:
+  given: {kind: file, path: given.json}
+train_localizer:
+  pgcn: {kind: pgcn, features: [sa_tsp]}
+localize_actions:
+  pgcn: {localizers: [{localizer: pgcn}], classifier: null}
 finetune_scst: {samples: 2}
 select_captions:
   members: [{captioner: sa_tsp, seed: 0}]
 train_captioner:
   on_initial: {features: [initial], self_critical: false}
   on_sa_tsp: {features: [sa_tsp], self_critical: false}
+  bmt: {architecture: bmt, features: {visual: [sa_tsp], audio: [network]}, self_critical: false}
 compare_systems:
   pretraining:
     systems:
@@ -82,10 +97,16 @@ EXTRA_TARGETS = {
     },
     "compare_systems.pretraining": ("NAME_pretraining.json",),
     "extract_features.network": ("NAME/features/network/0000/manifest.json",),
+    "extract_features.recognized": ("NAME/features/recognized/0000/manifest.json",),
     "extract_features.given": ("NAME/features/given/0000/manifest.json",),
     "train_proposer.bmn": ("NAME/proposals/bmn.json",),
+    "train_proposer.bmt": ("NAME/proposals/bmt.json",),
+    "train_captioner.bmt": ("NAME/captions/bmt-0-test-gt.json",),
     "propose_events.bmn": ("NAME/proposals/bmn.json",),
     "propose_events.given": ("NAME/proposals/given.json",),
+    "classify_videos.given": ("NAME/video_classes/given.json",),
+    "train_localizer.pgcn": ("NAME/detections/pgcn.json",),
+    "localize_actions.pgcn": ("NAME/detections/pgcn.json",),
 }
 """Section or entry -> further targets, where the default targets do not depend on its settings."""
 
@@ -94,13 +115,17 @@ EXTERNAL_FILES = ("given.h5", "given.json", "given.pth", "other", "other.pth")
 
 SIMILAR_ENTRIES = (
     "pretrain_encoder.initial",
+    "train_recognizer.coarse",
     "extract_features.initial",
+    "train_localizer.gtad.proposals",
+    "localize_actions.pgcn.classifier",
     "train_captioner.on_initial",
     "train_captioner.on_sa_tsp",
+    "propose_events.bmt",
 )
-"""Entries whose settings are not changed, because another entry of the same kind is."""
+"""Entries and settings that are not changed, because those of another entry of the same kind are."""
 
-SELECTORS = re.compile(r"(.*\.)?kind|train_captioner\.\w+\.architecture")
+SELECTORS = re.compile(r"(.*\.)?kind|train_captioner\.\w+\.architecture|build_corpus\.clips")
 """Settings that select which other settings there are; they are not changed alone."""
 
 CHANGED_VALUES: dict[str, Any] = {
@@ -111,6 +136,12 @@ CHANGED_VALUES: dict[str, Any] = {
     "build_corpus.pins": {"v_12345678901": "val"},
     "build_corpus.limit_videos": 100,
     "pretrain_encoder.sa_tsp.steps_per_epoch": 2,
+    "train_recognizer.joint.steps_per_epoch": 2,
+    "train_recognizer.joint.size": "M(16-8)",
+    "extract_features.recognized.recognizer": "coarse",
+    "extract_features.recognized.dataset": "demo",
+    "evaluate_recognition.recognizers": ["joint", "coarse"],
+    "transfer_features.features": ["sa_tsp"],
     "train_proposer.learned.steps_per_epoch": 2,
     "train_proposer.bmn.steps_per_epoch": 2,
     "train_captioner.sa_tsp.steps_per_epoch": 2,
@@ -119,13 +150,42 @@ CHANGED_VALUES: dict[str, Any] = {
     "pretrain_encoder.sa_tsp.global_feature.feature": "network",
     "extract_features.sa_tsp.encoder": "initial",
     "probe_encoder.attributes": {"colour": ["red"]},
+    "pool_features.pools": ["mean", "max"],
+    "classify_videos.learned.features": ["initial"],
+    "train_localizer.gtad.features": ["initial"],
+    "train_localizer.gtad.kernel": 3,
+    "train_localizer.pgcn.features": ["initial"],
+    "train_localizer.pgcn.proposals": "gt",
+    "localize_actions.gtad.localizers": [{"localizer": "gtad", "weight": 2.0}],
+    "localize_actions.gtad.classifier": "given",
+    "localize_actions.pgcn.localizers": [{"localizer": "pgcn", "weight": 2.0}],
+    "evaluate_localization.detections": "pgcn",
+    "evaluate_localization.proposals": "pgcn",
+    "analyze_localization.detections": ["pgcn"],
+    "analyze_localization.features": ["initial"],
+    "compare_localization.systems": [{"name": "sa_tsp", "detections": {"gtad": "gtad"}}],
+    "compare_localization.pairs": [{"system": "sa_tsp", "compared_to": "sa_tsp"}],
+    "compare_localization.seeds": [1],
     "train_proposer.learned.features": ["initial"],
     "train_proposer.bmn.features": ["initial"],
     "propose_events.learned.proposer": "bmn",
     "propose_events.bmn.proposer": "learned",
     "train_captioner.sa_tsp.features": ["sa_tsp", "initial"],
+    "train_captioner.sa_tsp.vocabulary": {"word_split": "english", "min_count": 1},
+    "train_captioner.bmt.features.visual": ["initial"],
+    "train_captioner.bmt.features.audio": ["initial"],
+    "train_captioner.bmt.vocabulary": {"word_split": "english", "min_count": 1},
+    "train_captioner.bmt.steps_per_epoch": 2,
+    "train_proposer.bmt.features.visual": ["initial"],
+    "train_proposer.bmt.features.audio": ["initial"],
+    "train_proposer.bmt.encoder": {"captioner": "bmt", "seed": 0, "finetune": False},
+    "train_proposer.bmt.steps_per_epoch": 2,
+    "train_proposer.bmt.max_tiou": 0.5,
     "finetune_scst.proposals": "learned",
     "generate_captions.block_ngrams": 3,
+    "analyze_clips.frames": [2, 4],
+    "analyze_clips.scores.reader": "msrvtt",
+    "evaluate_clips.reader": "msrvtt",
     "bundle_model.licence": "cc-by-4.0",
     "bundle_model.language": "de",
     "compare_systems.pretraining.systems": [

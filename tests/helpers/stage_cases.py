@@ -78,6 +78,14 @@ def small_comparison() -> Case:
     return Case("pipeline.compare_systems", words, [words[-1]], ["results/compared"], 0, 1)
 
 
+def small_study() -> Case:
+    """Return a case of `compare_localization`, whose results are not part of the run."""
+    system = {"name": "sa_tsp", "detections": {"gtad": "gtad"}, "proposals": {"gtad": "gtad"}, "feature": "sa_tsp"}
+    words = ["--config", json.dumps({"systems": [system], "bootstrap": 20}), "--dataset", DEMO]
+    output = "results/studied/localization.json"
+    return Case("pipeline.compare_localization", [*words, "--output", output], [output], ["results/studied"], 0, 1)
+
+
 CASES = (*stages(), "propose_events-gt")
 """Names of the cases: the stages, and a second one of `propose_events`, which copies the annotations."""
 
@@ -105,6 +113,8 @@ def case_of(run: Path, name: str) -> Case:
         return small_demo()
     if name == "compare_systems":
         return small_comparison()
+    if name == "compare_localization":
+        return small_study()
     if name == "propose_events-gt":
         return make_case(run, "propose_events", f"{DEMO}/proposals/gt.json")
     return make_case(run, name, EXAMPLES.get(name, min(outputs_by_stage(run)[name])))
@@ -117,5 +127,5 @@ def check_stage_alone(name: str, result: Result) -> None:
         name: one of `CASES`.
         result: the result of its kills.
     """
-    if name not in (*THREADED, "make_demo", "compare_systems"):  # the run has no such results
+    if name not in (*THREADED, "make_demo", "compare_systems", "compare_localization"):  # the run has no such results
         assert result["before"] == result["ends"][0][1]

@@ -35,7 +35,7 @@ def published_name(name: str) -> str:
 
 def draw_weight(name: str, shape: torch.Size, recipe: str) -> Tensor:
     """Draw a weight as the README of the golden files says."""
-    draw = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(tuple(shape))  # noqa: NPY002
+    draw = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(tuple(shape))
     if name.endswith("num_batches_tracked"):
         return torch.zeros(shape, dtype=torch.int64)
     if name.endswith("running_var"):
@@ -61,7 +61,7 @@ def golden_network(recipe: str, pooling: Pooling = "scores", widths: TwoChannelW
 
 def golden_clips() -> Tensor:
     """Return the two clips of the golden files."""
-    pixels = np.random.RandomState(0).randint(0, 256, (2, 3, 8, 96, 96))  # noqa: NPY002
+    pixels = np.random.RandomState(0).randint(0, 256, (2, 3, 8, 96, 96))
     return torch.from_numpy(pixels.astype(np.float32) / 64.0)
 
 

@@ -11,7 +11,7 @@ from pipeline.config.load import stages
 
 ROOT = Path(__file__).resolve().parents[2]
 
-OWN_TEST = {"compare_systems"}
+OWN_TEST = {"compare_systems", "compare_localization"}
 """Optional stages whose results need many jobs; tests of their own run them."""
 
 TARGETS = [

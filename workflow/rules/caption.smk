@@ -14,6 +14,8 @@ rule train_captioner:
         corpus="results/{dataset}/corpus/manifest.json",
         features=captioner_features,
         vocabulary="results/{dataset}/vocabulary.json",
+        files=captioner_files,
+        teacher=captioner_teacher,
     output:
         manifest="results/{dataset}/captioners/{captioner}/{seed}/xe/manifest.json",
     log:
@@ -28,12 +30,15 @@ rule train_captioner:
     params:
         config=config_params("train_captioner", "captioner"),
         tracked=tracked_params("train_captioner", "captioner"),
+        teacher=lambda wildcards, input: (
+            ["--teacher", *input.teacher] if input.teacher else []
+        ),
     shell:
         "python -m workflow.scripts.run_job --log {log:q} --"
         " python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.train_captioner --config {params.config:q} --seed {wildcards.seed}"
         " --corpus {input.corpus:q} --features results/{wildcards.dataset}/features"
-        " --vocabulary {input.vocabulary:q}"
+        " --vocabulary {input.vocabulary:q} {params.teacher:q}"
         " --state results/{wildcards.dataset}/state/train_captioner/{wildcards.captioner}-{wildcards.seed}"
         " --output {output.manifest:q}"
 

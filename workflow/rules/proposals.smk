@@ -1,6 +1,7 @@
 """Proposals: when something happens.
 
-REQUIRED INPUTS: the corpus; for learned proposals features of all shards; for proposals of a file, the file.
+REQUIRED INPUTS: the corpus; for learned proposals features of all shards, and for a proposer with the encoder of a
+captioner the captioner; for proposals of a file, the file.
 OUTPUTS: results/{dataset}/proposers/{proposer}/manifest.json and the proposer beside it;
 results/{dataset}/proposals/{proposals}.json, in ActivityNet's format.
 """
@@ -12,6 +13,7 @@ rule train_proposer:
         code=code_hash_of("train_proposer"),
         corpus="results/{dataset}/corpus/manifest.json",
         features=proposer_features,
+        captioner=proposer_captioner,
     output:
         manifest="results/{dataset}/proposers/{proposer}/manifest.json",
     log:
@@ -26,11 +28,14 @@ rule train_proposer:
     params:
         config=config_params("train_proposer", "proposer"),
         tracked=tracked_params("train_proposer", "proposer"),
+        captioner=lambda wildcards, input: (
+            ["--captioner", *input.captioner] if input.captioner else []
+        ),
     shell:
         "python -m workflow.scripts.run_job --log {log:q} --"
         " python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.train_proposer --config {params.config:q} --corpus {input.corpus:q}"
-        " --features results/{wildcards.dataset}/features"
+        " --features results/{wildcards.dataset}/features {params.captioner:q}"
         " --state results/{wildcards.dataset}/state/train_proposer/{wildcards.proposer}"
         " --output {output.manifest:q}"
 

@@ -1,0 +1,1 @@
+"""Dual attribute prediction: a second task for captioners."""

@@ -1,0 +1,167 @@
+"""Decoding of NACF: all words at once, then again and again the least certain ones (mask-predict).
+
+Ghazvininejad et al., 2019, as Yang et al., 2021 (NACF) use it: several lengths are tried at the same time; a template
+of the visual words comes first (coarse to fine); an autoregressive teacher selects the length in the end.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from pipeline.captioning.clip.masked_words import SpecialIds
+
+PredictWords = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor]]
+"""From tokens and the mask of their words [rows, words], and whether the template is asked for (`ids.mask` may be
+predicted), to the most probable token of each position and its probability [rows, words]."""
+ScoreWords = Callable[[Tensor, Tensor], Tensor]
+"""From tokens and the mask of their words to the teacher's probability of each token [rows, words]."""
+Watch = Callable[["Candidates"], None]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Captions of several lengths.
+
+    Attributes:
+        tokens: the tokens; padding behind each caption's end.
+        probs: probability of each token when it was predicted last; 1 in the padding.
+        mask: true for words, false for padding.
+    """
+
+    tokens: Int64[Tensor, "rows words"]
+    probs: Float[Tensor, "rows words"]
+    mask: Bool[Tensor, "rows words"]
+
+    @property
+    def lengths(self) -> Int64[Tensor, " rows"]:
+        """Number of words of each caption."""
+        return self.mask.sum(1)
+
+
+@dataclass(frozen=True)
+class MaskPredict:
+    """How captions are refined.
+
+    Attributes:
+        ids: special ids.
+        iterations: number of passes after the template.
+        template: whether a first pass predicts the visual words alone.
+        teacher_masks: whether the teacher's probabilities decide too which words are predicted again.
+    """
+
+    ids: SpecialIds
+    iterations: int
+    template: bool
+    teacher_masks: bool = False
+
+    def refine(
+        self,
+        lengths: Int64[Tensor, " rows"],
+        predict: PredictWords,
+        score: ScoreWords | None = None,
+        watch: Watch = lambda _: None,
+    ) -> Candidates:
+        """Write captions of given lengths.
+
+        Args:
+            lengths: number of words of each caption.
+            predict: predicts words.
+            score: the teacher; None: there is none.
+            watch: is called after each pass.
+        """
+        mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
+        nothing = torch.full(mask.shape, self.ids.pad, device=mask.device)
+        candidates = Candidates(nothing, torch.ones(mask.shape, device=mask.device), mask)
+        if self.template:
+            candidates = self._predict_template(candidates, predict)
+            watch(candidates)
+            candidates = self._predict_again(candidates, candidates.tokens == self.ids.mask, predict)
+        else:
+            candidates = self._predict_again(candidates, mask, predict)
+        watch(candidates)
+        total = self.iterations + self.template
+        for index in range(1 + self.template, total):
+            chosen = self._least_certain(candidates, 1 - index / total, score)
+            candidates = self._predict_again(candidates, chosen, predict)
+            watch(candidates)
+        return candidates
+
+    def _predict_template(self, candidates: Candidates, predict: PredictWords) -> Candidates:
+        """Predict the visual words; the probability of the positions that stay open is 0."""
+        mask = candidates.mask
+        tokens, probs = predict(candidates.tokens.masked_fill(mask, self.ids.visual), mask, True)
+        probs = probs.masked_fill(tokens == self.ids.mask, 0.0)
+        return Candidates(tokens.masked_fill(~mask, self.ids.pad), probs.masked_fill(~mask, 1.0), mask)
+
+    def _predict_again(
+        self, candidates: Candidates, chosen: Bool[Tensor, "rows words"], predict: PredictWords
+    ) -> Candidates:
+        """Predict the chosen words from the others; the others keep their probability."""
+        tokens, probs = predict(candidates.tokens.masked_fill(chosen, self.ids.mask), candidates.mask, False)
+        return Candidates(
+            torch.where(chosen, tokens, candidates.tokens),
+            torch.where(chosen, probs, candidates.probs),
+            candidates.mask,
+        )
+
+    def _least_certain(
+        self, candidates: Candidates, ratio: float, score: ScoreWords | None
+    ) -> Bool[Tensor, "rows words"]:
+        """Choose the least certain words of each caption, at least one.
+
+        Args:
+            candidates: the captions.
+            ratio: share of the words, rounded down.
+            score: the teacher, which decides too if `teacher_masks` says so.
+        """
+        certainty = candidates.probs
+        if self.teacher_masks and score is not None:
+            certainty = certainty * score(candidates.tokens, candidates.mask)
+        counts = (candidates.lengths * ratio).long().clamp_min(1)
+        ranks = certainty.masked_fill(~candidates.mask, torch.inf).argsort(dim=1, stable=True).argsort(1)
+        return ranks < counts[:, None]
+
+
+def score_captions(
+    candidates: Candidates,
+    length_power: float,
+    score: ScoreWords | None,
+    length_log_probs: Float[Tensor, " rows"] | float = 0.0,
+) -> tuple[Float[Tensor, " rows"], Float[Tensor, "rows words"]]:
+    """Score captions: the sum of the words' log-probabilities, divided by (number of words) ** `length_power`.
+
+    Args:
+        candidates: the captions.
+        length_power: 0 prefers short captions; 1 compares means.
+        score: the teacher; its probability of a word is multiplied with the captioner's.
+        length_log_probs: is added to the sum. Without a teacher, the words alone do not tell a caption that is too long
+            from a good one.
+
+    Returns:
+        the score of each caption, and the log-probability of each word; 0 in the padding.
+    """
+    log_probs = candidates.probs.log()
+    if score is not None:
+        log_probs = log_probs + score(candidates.tokens, candidates.mask).log()
+    log_probs = log_probs.masked_fill(~candidates.mask, 0.0)
+    return (log_probs.sum(1) + length_log_probs) / candidates.lengths.float() ** length_power, log_probs
+
+
+def choose_lengths(
+    log_probs: Float[Tensor, "events lengths"], count: int, shortest: int, longest: int
+) -> Int64[Tensor, "events candidates"]:
+    """Return the most probable lengths of each event, the best first, moved into the allowed range.
+
+    As published, two candidates that are moved to the same length both stay.
+
+    Args:
+        log_probs: log-probability of each number of words, from 0.
+        count: number of candidates.
+        shortest: smallest allowed number of words.
+        longest: largest allowed number of words.
+    """
+    count = min(count, log_probs.shape[1])
+    return log_probs.topk(count).indices.clamp(min(shortest, longest), longest)
