@@ -6,6 +6,9 @@ process of its own; their scores are compared. METEOR's table of paraphrases is 
 measurement (its first use on a machine takes about ten seconds longer).
 
     python benchmarks/evaluate.py --predictions captions.json --references val_1.json val_2.json
+    python benchmarks/evaluate.py --clips 2990
+
+With --clips the captions are made: so many clips with 20 references each, scored by COCO's protocol.
 """
 
 import argparse
@@ -19,6 +22,8 @@ import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from clip_captions import score_clips_officially, write_made_clips
 
 from pipeline.evaluation.meteor.paraphrases import ParaphraseTable
 
@@ -163,46 +168,64 @@ def run(command: list[str]) -> Usage:
 def main() -> None:
     """Run both sides and print what each of them used."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--predictions", type=Path, required=True, help="captions in submission format")
-    arguments.add_argument("--references", type=Path, nargs="+", required=True, help="one file per annotator")
+    arguments.add_argument("--predictions", type=Path, help="captions in submission format")
+    arguments.add_argument("--references", type=Path, nargs="+", help="one file per annotator")
+    arguments.add_argument("--clips", type=int, help="number of made clips, instead of files")
     arguments.add_argument("--tious", type=float, nargs="+", default=[0.3, 0.5, 0.7, 0.9], help="thresholds")
     arguments.add_argument("--workers", type=int, default=2, help="threads of METEOR in pipeline.evaluate")
     # The script runs itself with this option: the official algorithm in a process of its own.
     arguments.add_argument("--official-scores", type=Path, help=argparse.SUPPRESS)
     args = arguments.parse_args()
+    if args.clips is None and not (args.predictions and args.references):
+        arguments.error("give --predictions and --references, or --clips")
     if args.official_scores:
-        scores = score_officially(args.predictions, args.references, args.tious)
-        args.official_scores.write_text(json.dumps(scores))
+        if args.clips:
+            official: Any = score_clips_officially(args.predictions, args.references[0])
+        else:
+            official = score_officially(args.predictions, args.references, args.tious)
+        args.official_scores.write_text(json.dumps(official))
         return
-    files = ["--predictions", str(args.predictions), "--references", *map(str, args.references)]
-    tious = ["--tious", *map(str, args.tious)]
     ParaphraseTable.open()
     with tempfile.TemporaryDirectory() as folder:
-        pipeline_file, official_file = Path(folder) / "pipeline.json", Path(folder) / "official.json"
-        options = [
-            *files,
-            *tious,
-            "--metrics",
-            *METRICS,
-            "--workers",
-            str(args.workers),
-            "--output",
-            str(pipeline_file),
-        ]
-        pipeline_usage = run([sys.executable, "-m", "pipeline.evaluate", "captions", *options])
-        print("                         time  of processors  memory")
-        print_usage_row("pipeline.evaluate", pipeline_usage)
-        official_usage = run([sys.executable, __file__, *files, *tious, "--official-scores", str(official_file)])
-        print_usage_row("official algorithm", official_usage)
-        ratio = official_usage.seconds / pipeline_usage.seconds
-        print(f"ratio                {ratio:8.1f}       {official_usage.cpu_seconds / pipeline_usage.cpu_seconds:8.1f}")
-        scores, official_scores = json.loads(pipeline_file.read_text()), json.loads(official_file.read_text())
-    differences = [
+        if args.clips:
+            args.predictions, reference_file = write_made_clips(Path(folder), args.clips)
+            args.references = [reference_file]
+        scores, official_scores = compare_sides(args, Path(folder))
+    differences = list_clip_differences(scores, official_scores) if args.clips else [
         abs(scores[name][tiou] - value) for name, row in official_scores.items() for tiou, value in row.items()
     ]
     print(f"largest difference   {max(differences):8.1e} in {len(differences)} scores")
     if max(differences) > MAX_DIFFERENCE:
         raise SystemExit("the scores differ")
+
+
+def compare_sides(args: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run both sides, print what each used, and return the scores of both."""
+    pipeline_file, official_file = folder / "pipeline.json", folder / "official.json"
+    files = ["--predictions", str(args.predictions), "--references", *map(str, args.references)]
+    tious = ["--tious", *map(str, args.tious)]
+    kind = ["clips"] if args.clips else ["captions", *tious, "--metrics", *METRICS]
+    options = [*files, "--workers", str(args.workers), "--output", str(pipeline_file)]
+    pipeline_usage = run([sys.executable, "-m", "pipeline.evaluate", *kind, *options])
+    print("                         time  of processors  memory")
+    print_usage_row("pipeline.evaluate", pipeline_usage)
+    official_options = ["--clips", str(args.clips)] if args.clips else tious
+    official_usage = run([sys.executable, __file__, *files, *official_options, "--official-scores", str(official_file)])
+    print_usage_row("official algorithm", official_usage)
+    ratio = official_usage.seconds / pipeline_usage.seconds
+    print(f"ratio                {ratio:8.1f}       {official_usage.cpu_seconds / pipeline_usage.cpu_seconds:8.1f}")
+    return json.loads(pipeline_file.read_text()), json.loads(official_file.read_text())
+
+
+def list_clip_differences(scores: dict[str, Any], official_scores: dict[str, float]) -> list[float]:
+    """Return the differences of the scores of the set and of every clip."""
+    table = scores["per_video"]
+    row = {clip: index for index, clip in enumerate(table["video"])}
+    differences = []
+    for key, value in official_scores.items():
+        name, _, clip = key.partition(" of ")
+        differences.append(abs((table[name][row[clip]] if clip else scores[name]) - value))
+    return differences
 
 
 def print_usage_row(side: str, usage: Usage) -> None:

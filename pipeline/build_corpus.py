@@ -1,6 +1,6 @@
 """Build the corpus: one set of tables for every dataset.
 
-In: annotations of actions and captions in any format that a reader knows, and a folder of raw videos.
+In: annotations of actions and captions, or captioned clips, in any format that a reader knows; a folder of raw videos.
 Out, beside the manifest: videos, segments, captions and rejects as Parquet; `references/{split}_{annotator}.json`, the
 captions of the splits val and test as annotated, in ActivityNet Captions' format, for the evaluator.
 
@@ -16,7 +16,8 @@ from pipeline.config.build_corpus import BuildCorpus
 from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.datasets.activitynet_captions import write_activitynet_captions
 from pipeline.datasets.annotation_files import list_sources
-from pipeline.datasets.assemble import CorpusTables, assemble_corpus
+from pipeline.datasets.assemble import CorpusTables
+from pipeline.datasets.assemble_clips import assemble_dataset
 from pipeline.datasets.corpus import ActionSegment, CaptionedEvent, CorpusVideo, RejectedVideo
 from pipeline.io.atomic import sha256
 from pipeline.io.tables import write_rows
@@ -28,7 +29,7 @@ STAGE = "build_corpus"
 
 def build(config: BuildCorpus, output: Path) -> None:
     """Write the corpus whose manifest is `output`."""
-    tables = assemble_corpus(config)
+    tables = assemble_dataset(config)
     folder = output.parent
     write_rows(folder / "videos.parquet", tables.videos, CorpusVideo)
     write_rows(folder / "segments.parquet", tables.segments, ActionSegment)
@@ -57,12 +58,13 @@ def build(config: BuildCorpus, output: Path) -> None:
 def _write_references(tables: CorpusTables, folder: Path) -> list[Path]:
     """Write the captions of the scored splits as annotated, one file per split and annotator."""
     written = []
+    digits = len(str(len(tables.references)))  # names in the order of the annotators
     for split in ("val", "test"):
         videos = {row.video for row in tables.videos if row.split == split}
         for annotator, captioned in enumerate(tables.references, start=1):
             # A video without events cannot be scored.
             references = {video: entry for video, entry in captioned.items() if video in videos and entry.events}
-            path = folder / f"{split}_{annotator}.json"
+            path = folder / f"{split}_{annotator:0{digits}}.json"
             write_activitynet_captions(path, references)
             written.append(path)
     return written

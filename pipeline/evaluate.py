@@ -8,6 +8,9 @@ captions: score one caption file.
 proposals: average recall and AUC of proposals, by ActivityNet's own rules.
 detections: mean average precision of labelled segments, by ActivityNet's own rules.
     In: scored segments; ground truth; both in ActivityNet's format.
+clips: score one caption of each clip as COCO's server does.
+    In: captions; references in any format of clips (MSR-VTT, VATEX, COCO, a table). Out: METEOR, CIDEr, BLEU, ROUGE-L,
+    Meta-Sum of the whole set; diversity.
 paragraphs: score the captions of each video as one paragraph (PDVC's protocol).
     In: as for captions. Out: METEOR, CIDEr, BLEU, ROUGE-L of the whole set.
 dataset: write the final result of a dataset.
@@ -33,7 +36,22 @@ import numpy as np
 from pipeline.config.base import Settings
 from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.evaluate import Evaluate, EvaluateDetections, EvaluateProposals
+from pipeline.config.evaluate_clips import EvaluateClips
+from pipeline.datasets.annotations import read_clips
+from pipeline.datasets.vocabulary import Vocabulary
 from pipeline.errors import PipelineError
+from pipeline.evaluation.clip_files import (
+    fill_missing,
+    known_captions,
+    read_clip_predictions,
+    read_clip_references,
+)
+from pipeline.evaluation.clips import (
+    check_clip_coverage,
+    describe_clip_evaluator,
+    evaluate_clip_captions,
+    format_clip_scores,
+)
 from pipeline.evaluation.dataset_result import result_inputs, score_dataset
 from pipeline.evaluation.detections import format_detections, score_detections
 from pipeline.evaluation.evaluator import (
@@ -50,7 +68,7 @@ from pipeline.evaluation.meteor.metric import open_meteor
 from pipeline.evaluation.metric import MetricContext
 from pipeline.evaluation.paragraphs import score_paragraphs
 from pipeline.evaluation.proposals import format_proposals, score_proposals
-from pipeline.evaluation.segments import TIOUS, read_ground_truth, read_scored_segments
+from pipeline.evaluation.segments import TIOUS, as_thresholds, read_ground_truth, read_scored_segments
 from pipeline.evaluation.tokenizer import tokenize_documents
 from pipeline.io.atomic import sha256
 from pipeline.provenance.computation import Computation
@@ -119,6 +137,44 @@ def evaluate_paragraphs(settings: Evaluate, *, predictions: Path, references: Se
     print("\n".join(f"{name:24}{100 * value:8.2f}" for name, value in scores.items() if isinstance(value, float)))
 
 
+def evaluate_clips(
+    settings: EvaluateClips,
+    *,
+    predictions: Path,
+    references: Sequence[Path],
+    output: Path,
+    training: Sequence[Path] = (),
+    vocabulary: Path | None = None,
+    fill: Path | None = None,
+) -> None:
+    """Score one caption of each clip.
+
+    Args:
+        settings: subset and reader of the references, METEOR.
+        predictions: captions of clips, or captions in submission format.
+        references: captions of clips; several files have different clips.
+        output: result to write, JSON.
+        training: captions of clips that the captioner was trained with.
+        vocabulary: the captioner's vocabulary: words of training captions that it lacks are unknown words.
+        fill: captions of another captioner, for the clips of the references without a caption.
+    """
+    texts = read_clip_references(references, settings)
+    captions = read_clip_predictions(predictions)
+    filled: dict[str, Any] = {}
+    if fill:
+        captions, count = fill_missing(captions, read_clip_predictions(fill), texts)
+        filled = {"n_filled_clips": count, "filled_from": {"file": fill.as_posix(), "sha256": sha256(fill)}}
+    check_clip_coverage(predictions.as_posix(), captions, texts, require_complete=settings.require_complete)
+    sentences = [caption for path in training for clip in read_clips(path).values() for caption in clip.captions]
+    known = known_captions(sentences, Vocabulary.read(vocabulary) if vocabulary else None) if training else None
+    scores = evaluate_clip_captions(captions, texts, settings, known)
+    evaluator = describe_clip_evaluator(settings, references, STAGE)
+    write_result(output, {**scores, **filled, "evaluator": evaluator})
+    files = [predictions, *references, *training, *filter(None, (vocabulary, fill))]
+    write_record(output, STAGE, settings, files)
+    print(format_clip_scores(scores))
+
+
 def evaluate_proposals(settings: EvaluateProposals, *, predictions: Path, ground_truth: Path, output: Path) -> None:
     """Score proposals.
 
@@ -144,7 +200,8 @@ def evaluate_detections(settings: EvaluateDetections, *, predictions: Path, grou
         output: result to write, JSON.
     """
     truth = read_ground_truth(ground_truth, settings.subset)
-    scores = score_detections(truth, read_scored_segments(predictions, labelled=True), settings.per_class)
+    detections = read_scored_segments(predictions, labelled=True)
+    scores = score_detections(truth, detections, settings.per_class, as_thresholds(settings.tious))
     _write_segment_scores("detections", scores, settings, [ground_truth, predictions], output)
     print(format_detections(scores))
 
@@ -248,6 +305,21 @@ SUB_COMMANDS = {
     ),
     "detections": SubCommand(
         "mean average precision of labelled segments", evaluate_detections, EvaluateDetections, _SEGMENT_FILES
+    ),
+    "clips": SubCommand(
+        "score one caption of each clip as COCO's server does",
+        evaluate_clips,
+        EvaluateClips,
+        {
+            "predictions": _file("captions of clips: JSON of clips and captions, or submission format"),
+            "references": _file("captions of clips in any format of clips (docs/annotations.md)", nargs="+"),
+            "output": _file("result to write, JSON"),
+            "training": _file(
+                "training captions of clips, for the share of novel captions", nargs="+", required=False, default=[]
+            ),
+            "vocabulary": _file("vocabulary.json of the captioner, for the share of novel captions", required=False),
+            "fill": _file("captions of another captioner, for clips without a caption", required=False),
+        },
     ),
     "paragraphs": SubCommand(
         "score the captions of each video as one paragraph", evaluate_paragraphs, Evaluate, _CAPTION_FILES

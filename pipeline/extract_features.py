@@ -1,7 +1,7 @@
 r"""Extract one feature of one shard of a dataset, or import the feature from a file.
 
-In:  the manifest of a re-encoded shard; the manifest of an encoder, or the weights of a published network, or a file
-     that holds the feature (docs/exchange.md).
+In:  the manifest of a re-encoded shard; the manifest of an encoder or a recognizer, or the weights of a published
+     network, or a file that holds the feature (docs/exchange.md).
 Out: the manifest of the feature's shard; beside it features.zarr (an array [rows, channels]), index.parquet (which
      rows belong to which video) and rejects.parquet (the videos without the feature, and why).
 
@@ -28,10 +28,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.command import add_config, build_parser, command, read_config
-from pipeline.config.extract_features import EncoderFeatureSettings, FeatureEntry, ImportedFeatureSettings
+from pipeline.config.extract_features import (
+    EncoderFeatureSettings,
+    FeatureEntry,
+    ImportedFeatureSettings,
+    RecognizerFeatureSettings,
+)
 from pipeline.errors import PipelineError
 from pipeline.features.exchange import open_features
 from pipeline.features.external_array import ArraySelector
+from pipeline.features.extraction.recognizer import write_recognizer_shard
 from pipeline.features.extraction.run import (
     FeatureRequest,
     extract_requested,
@@ -41,7 +47,7 @@ from pipeline.features.extraction.run import (
 from pipeline.features.extraction.sources import VideoSource, find_sources, num_shards
 from pipeline.features.extraction.writer import STAGE
 from pipeline.features.shard import check_existing, write_shard
-from pipeline.features.time_grid import ClipGrid
+from pipeline.features.time_grid import ClipGrid, SnippetGrid
 from pipeline.provenance.computation import Computation
 
 
@@ -52,7 +58,13 @@ def main(argv: list[str] | None = None) -> int:
     add_config(arguments, FeatureEntry, STAGE)
     add = arguments.add_argument
     add("--videos", nargs="+", type=Path, required=True, help="manifest of the re-encoded shard")
-    add("--encoder", nargs="*", type=Path, default=[], help="manifest of the encoder (feature of an encoder only)")
+    add(
+        "--encoder",
+        nargs="*",
+        type=Path,
+        default=[],
+        help="manifest of the encoder or recognizer that makes the feature",
+    )
     add("--output", type=Path, required=True, help="manifest to write")
     add("--overwrite", action="store_true", help="replace a feature that was made in another way")
     args = arguments.parse_args(argv)
@@ -60,6 +72,12 @@ def main(argv: list[str] | None = None) -> int:
     settings, sources = section.root, find_sources(args.videos)
     if isinstance(settings, ImportedFeatureSettings):
         import_shard(section, sources, args.videos, args.output, overwrite=args.overwrite)
+        return 0
+    if isinstance(settings, RecognizerFeatureSettings):
+        if len(args.encoder) != 1:
+            raise PipelineError(f"--encoder: give the manifest of the recognizer {settings.recognizer!r}")
+        [recognizer] = args.encoder
+        write_recognizer_shard(section, settings, recognizer, args.videos, args.output, overwrite=args.overwrite)
         return 0
     extract_requested(
         [_request(section, args.encoder, args.output)],
@@ -78,8 +96,16 @@ def _request(section: FeatureEntry, encoders: Sequence[Path], manifest: Path) ->
         if len(encoders) != 1:
             raise PipelineError(f"--encoder: give the manifest of the encoder {settings.encoder!r}")
         return request_encoder_feature(section, settings, encoders[0], manifest)
-    assert not isinstance(settings, ImportedFeatureSettings)
+    assert not isinstance(settings, ImportedFeatureSettings | RecognizerFeatureSettings)
     return request_published_feature(section, settings, manifest)
+
+
+def imported_grid(settings: ImportedFeatureSettings) -> ClipGrid:
+    """Return the times of the rows of a file."""
+    if settings.snippets is not None:
+        return SnippetGrid(1.0, 1, 1, settings.snippets)
+    assert settings.fps is not None and settings.frames is not None and settings.stride is not None
+    return ClipGrid(settings.fps, settings.frames, settings.stride)
 
 
 def import_shard(
@@ -107,7 +133,7 @@ def import_shard(
             f"--videos {raw_videos[0]}: importing a file needs the manifest of a re-encoded shard (manifest.json); for "
             "other videos use sa-tsp exchange import"
         )
-    path, grid = Path(settings.file), ClipGrid(settings.fps, settings.frames, settings.stride)
+    path, grid = Path(settings.file), imported_grid(settings)
     is_file = path.is_file()
     computation = Computation(STAGE, section, [*videos, *([path] if is_file else [])], [manifest])
     # The contents of a folder of features are not hashed, so they may have changed.

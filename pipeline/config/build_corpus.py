@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.readers import READERS, ReaderChoice, parse_reader
+from pipeline.config.readers import READERS, Content, ReaderChoice, parse_reader
 from pipeline.errors import PipelineError
 
 
@@ -38,7 +38,9 @@ class BuildCorpus(Section):
         f"{{name: READER, SETTING: VALUE}}: {', '.join(READERS)}",
     )
     subsets: dict[str, Literal["training", "validation", "testing"]] = Field(
-        {}, description="subset of a file of `actions`, by its path, if the file does not state it (tables do not)"
+        {},
+        description="subset of a file of `actions` or `clips`, by its path, if the file does not state it (tables do "
+        "not); that of a file of clips replaces what the file states",
     )
     label_map: str | None = Field(
         None, description="JSON list of the action classes (TSP's label mapping); null: all that occur, sorted"
@@ -63,6 +65,11 @@ class BuildCorpus(Section):
         ["data/captions/val_1.json", "data/captions/val_2.json"],
         description="captions of the validation set, one file or folder per annotator",
     )
+    clips: list[str] = Field(
+        [],
+        description="files of captioned clips, in any format of `readers`, instead of captions of events: a clip is a "
+        "video with one event as long as itself, and its captions are those of as many annotators",
+    )
     videos: str = Field("data/videos", description="folder of the raw videos, named <id>.<any suffix>")
     missing: Literal["fail", "allow"] = Field(
         "fail", description="annotated videos without a file: fail, or record them in rejects.parquet and continue"
@@ -77,7 +84,9 @@ class BuildCorpus(Section):
         ValidationSplitFractions(), description="division of the official validation set"
     )
     pins: dict[str, Literal["enlarged", "val", "test", "train"]] = Field(
-        {}, description="split of single official validation videos, by id, instead of the hash"
+        {},
+        description="split of single official validation videos, or of any clips, by id, instead of the hash or of "
+        "what the file states",
     )
     shards: int = Field(
         64, ge=1, le=9999, description="number of shards that the videos are processed in, by a hash of their id"
@@ -90,6 +99,13 @@ class BuildCorpus(Section):
 
     @model_validator(mode="after")
     def _check_captions(self) -> Self:
+        if self.clips:
+            if self.captions or self.actions:
+                raise ValueError(
+                    "clips take the place of captions and actions: give captions_train: null, captions_val: [] and "
+                    "actions: []"
+                )
+            return self
         if not self.captions and self.uncaptioned == "leave_out":
             raise ValueError("there are no captions: give uncaptioned: keep")
         if not self.captions and not self.actions:
@@ -103,14 +119,19 @@ class BuildCorpus(Section):
 
     @model_validator(mode="after")
     def _check_annotations(self) -> Self:
-        unknown = sorted(self.subsets.keys() - set(self.actions))
+        unknown = sorted(self.subsets.keys() - {*self.actions, *self.clips})
         if unknown:
-            raise ValueError(f"subsets names {unknown[0]!r}, which is not in actions")
+            raise ValueError(f"subsets names {unknown[0]!r}, which is in neither actions nor clips")
+        contents: dict[str, Content] = {
+            **dict.fromkeys(self.captions, "captions"),
+            **dict.fromkeys(self.clips, "clips"),
+            **dict.fromkeys(self.actions, "actions"),
+        }
         for path, reader in self.readers.items():
-            if path not in {*self.actions, *self.captions}:
-                raise ValueError(f"readers names {path!r}, which is in neither actions nor captions")
+            if path not in contents:
+                raise ValueError(f"readers names {path!r}, which is in none of actions, captions and clips")
             try:
-                parse_reader(reader, "actions" if path in self.actions else "captions")
+                parse_reader(reader, contents[path])
             except PipelineError as error:
                 raise ValueError(str(error).removeprefix("config: ")) from None
         return self

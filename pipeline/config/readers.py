@@ -1,7 +1,7 @@
-"""The readers of annotation files: one spec for each format, of actions or of captions.
+"""The readers of annotation files: one spec for each format, of actions, of captions of events, or of whole clips.
 
-To add a format, write a module with a function `read(path) -> {video: ActionVideo}` or `read(path) -> {video:
-CaptionedVideo}` (see `pipeline.datasets.annotations`), and add a spec below. A reader with settings is a function
+To add a format, write a module with a function `read(path) -> {video: ActionVideo}`, `{video: CaptionedVideo}` or
+`{clip: CaptionedClip}` (see `pipeline.datasets.annotations`), and add a spec below. A reader with settings is a function
 `read(path, settings)`.
 """
 
@@ -15,7 +15,7 @@ from pipeline.config.base import Section, Settings
 from pipeline.config.registry import NoSettings, Registry, Spec
 from pipeline.errors import PipelineError
 
-Content = Literal["actions", "captions"]
+Content = Literal["actions", "captions", "clips"]
 
 ReaderChoice = str | dict[str, Any]
 """How a configuration names a reader: by its name, or `{name: elan, tier: Captions}` with settings."""
@@ -68,6 +68,34 @@ class ViaSettings(Section):
 
     attribute: str | None = Field(
         None, description="name of the attribute that has the text; null: the only attribute of the segments"
+    )
+
+
+class MsrvttSettings(Section):
+    """Settings of MSR-VTT's files."""
+
+    clean: bool = Field(
+        False,
+        description="prepare captions as CLIP-Captioner does: small letters, without tokens of punctuation; false: as "
+        "written",
+    )
+
+
+class VatexSettings(Section):
+    """Settings of VATEX's files."""
+
+    clean: bool = Field(
+        False,
+        description="prepare captions as CLIP-Captioner does: small tokens of the Penn Treebank, without punctuation; "
+        "false: as written",
+    )
+
+
+class SomethingSomethingSettings(Section):
+    """Settings of Something-Something's files."""
+
+    captions: Literal["full", "simplified"] = Field(
+        "full", description="captions with whole placeholders (full), or with the last word of each (simplified)"
     )
 
 
@@ -203,11 +231,70 @@ video;start;end;caption
  "metadata": {"1_a": {"vid": "1", "z": [0.5, 4.0], "xy": [], "av": {"1": "A man shoots an arrow."}}}}
 """,
         ),
+        ReaderSpec(
+            name="clip_json",
+            description="JSON of clips and their captions: an object, or COCO's list",
+            settings=NoSettings,
+            build="pipeline.datasets.clip_captions:read_clip_json",
+            content="clips",
+            suffix=".json",
+            example="""\
+{"<id>": ["A man shoots an arrow.", "A person with a bow."]}
+""",
+        ),
+        ReaderSpec(
+            name="clip_table",
+            description="CSV or TSV, also Excel's: a row is a caption (clip, caption; perhaps split and category)",
+            settings=NoSettings,
+            build="pipeline.datasets.clip_captions:read_clip_table",
+            content="clips",
+            suffix=".csv .tsv",
+            example="""\
+clip,caption,split,category
+<id>,A man shoots an arrow.,train,sports
+<id>,A person with a bow.,train,sports
+""",
+        ),
+        ReaderSpec(
+            name="msrvtt",
+            description="MSR-VTT's JSON of videos and sentences, with splits and categories",
+            settings=MsrvttSettings,
+            build="pipeline.datasets.msrvtt:read_msrvtt",
+            content="clips",
+            suffix="videodatainfo.json videodatainfo_2017.json",
+            example="""\
+{"videos": [{"video_id": "<id>", "category": 3, "start time": 10.0, "end time": 25.5, "split": "train"}],
+ "sentences": [{"sen_id": 0, "video_id": "<id>", "caption": "a man shoots an arrow"}]}
+""",
+        ),
+        ReaderSpec(
+            name="vatex",
+            description="VATEX's JSON of English captions; the id holds start and end",
+            settings=VatexSettings,
+            build="pipeline.datasets.vatex:read_vatex",
+            content="clips",
+            suffix="_v1.0.json _v1.1.json",
+            example="""\
+[{"videoID": "<id>_000010_000020", "enCap": ["A man shoots an arrow.", "A person with a bow."]}]
+""",
+        ),
+        ReaderSpec(
+            name="something_something",
+            description="Something-Something v2's JSON: a template is a class, and its placeholders make a caption",
+            settings=SomethingSomethingSettings,
+            build="pipeline.datasets.something_something:read_template_clips",
+            content="clips",
+            suffix="v2-train.json v2-validation.json v2-test.json",
+            example="""\
+[{"id": "<id>", "label": "shooting a wooden arrow", "template": "Shooting [something]",
+  "placeholders": ["a wooden arrow"]}]
+""",
+        ),
     ],
 )
 
 
-DEFAULT_READERS = {"actions": "activitynet_json", "captions": "activitynet_captions"}
+DEFAULT_READERS = {"actions": "activitynet_json", "captions": "activitynet_captions", "clips": "clip_json"}
 """The readers of files whose name ends in no reader's suffix."""
 
 
@@ -229,7 +316,7 @@ class ConfiguredReader:
 
 
 def readers_of(content: Content) -> list[ReaderSpec]:
-    """Return the readers of actions, or those of captions."""
+    """Return the readers of actions, those of captions of events, or those of clips."""
     return [spec for spec in READERS.values() if spec.content == content]
 
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from pipeline.config.build_corpus import BuildCorpus
 from pipeline.config.readers import Content, configure_reader
 from pipeline.datasets.annotations import AnnotatedSegment, list_annotation_files, read_captions
-from pipeline.datasets.assemble import CorpusTables, assemble_corpus
+from pipeline.datasets.assemble import CorpusTables
+from pipeline.datasets.assemble_clips import assemble_dataset
 from pipeline.datasets.corpus import SPLITS
 from pipeline.datasets.text import split_words
 from pipeline.datasets.video_files import list_folder
@@ -31,6 +32,7 @@ OUTCOMES = {
     "reversed_segment": "action that ends before it starts: left out",
     "duplicate_segment": "repeated action: left out",
     "empty_sentence": "event without a text: left out",
+    "uncaptioned": "clip without captions: left out, unless it is of the official test set",
     "negative": "event that starts before 0 s: cut at 0 s",
     "past_end": "event that ends after its video: cut at the end of the video",
     "short": f"event shorter than {SHORT_S:g} s: kept",
@@ -91,7 +93,7 @@ def summarize(config: BuildCorpus) -> AnnotationSummary:
     Raises:
         PipelineError: what `build_corpus` would report: a malformed file, two annotations of a video by one annotator.
     """
-    tables = assemble_corpus(config.model_copy(update={"missing": "allow"}))
+    tables = assemble_dataset(config.model_copy(update={"missing": "allow"}))
     oddities = [*_rejects(tables, config), *_odd_events(tables, config), *_odd_videos(tables, config)]
     order = list(OUTCOMES)
     facts = [*_describe_sources(config), _describe_videos(tables, config), *_describe_events(tables, config)]
@@ -101,6 +103,7 @@ def summarize(config: BuildCorpus) -> AnnotationSummary:
 def _describe_sources(config: BuildCorpus) -> Iterator[str]:
     """Yield a line for each file or folder of captions and actions: reader, number of files."""
     annotated: list[tuple[Content, str]] = [("actions", path) for path in config.actions]
+    annotated += [("clips", path) for path in config.clips]
     annotated += [("captions", path) for path in config.captions]
     for content, path in annotated:
         choice = config.readers.get(path)
@@ -128,7 +131,7 @@ def _describe_events(tables: CorpusTables, config: BuildCorpus) -> Iterator[str]
             f"length of an event: {min(lengths):.1f} to {max(lengths):.1f} s, median {statistics.median(lengths):.1f} s"
         )
         yield f"words: {len(words)}, {len(set(words))} different"
-    if config.actions:
+    if config.actions or config.clips:
         labels = Counter(segment.label for segment in tables.segments if segment.label is not None)
         common = ", ".join(f"{label} {count}" for label, count in labels.most_common(MAX_EXAMPLES))
         yield f"labels: {len(labels)} ({common}{', ...' if len(labels) > MAX_EXAMPLES else ''})"

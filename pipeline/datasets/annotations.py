@@ -57,6 +57,23 @@ class CaptionedVideo:
     events: tuple[AnnotatedSegment, ...]
 
 
+@dataclass(frozen=True)
+class CaptionedClip:
+    """A clip: a short video that several people caption as a whole.
+
+    Attributes:
+        captions: in the file's order, as written.
+        duration: seconds; None if the file does not state it.
+        subset: training, validation or testing; None if the file does not state it.
+        category: class of the clip; None if the file states none.
+    """
+
+    captions: tuple[str, ...]
+    duration: float | None = None
+    subset: str | None = None
+    category: str | None = None
+
+
 def read_actions(path: Path, reader: ReaderChoice | None = None) -> dict[str, ActionVideo]:
     """Read a file or folder of action annotations, by video id as in the file.
 
@@ -81,6 +98,19 @@ def read_captions(path: Path, reader: ReaderChoice | None = None) -> dict[str, C
         PipelineError: no such reader, a file is absent or malformed, or two files annotate one video.
     """
     return _read_files(path, "captions", reader)
+
+
+def read_clips(path: Path, reader: ReaderChoice | None = None) -> dict[str, CaptionedClip]:
+    """Read a file of captioned clips, by clip id as in the file.
+
+    Args:
+        path: the file.
+        reader: a reader, with or without settings; None selects the reader by the suffix of the file.
+
+    Raises:
+        PipelineError: no such reader, or the file is absent or malformed.
+    """
+    return _read_files(path, "clips", reader)
 
 
 def list_annotation_files(path: Path, content: Content, reader: ReaderChoice | None = None) -> list[Path]:

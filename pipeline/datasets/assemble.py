@@ -67,10 +67,10 @@ def assemble_corpus(config: BuildCorpus) -> CorpusTables:
     actions = _read_actions(config, set().union(*read, files))
     captioned, unmeasured = complete_durations(read, actions, files)
     splits = _assign_splits(config, captioned, actions)
-    used = _used_videos(config, splits, files)
+    used = used_videos(config, splits, files)
 
     tables = CorpusTables(
-        labels=_read_label_map(config, actions),
+        labels=read_label_map(config, actions),
         has_annotated_background=_has_annotated_background(config, actions),
         references=captioned[1:],
     )
@@ -95,14 +95,20 @@ def assemble_corpus(config: BuildCorpus) -> CorpusTables:
             if video in source:
                 _add_captions(tables, video, max(number, 1), source[video], str(path_of_source), config)
     if not config.actions:
-        _add_events_as_actions(tables)
+        add_events_as_actions(tables)
     tables.counts["actions_of_uncaptioned_videos"] = sum(video not in splits for video in actions)
-    _check_missing(tables, config)
+    check_missing(tables, config)
     return tables
 
 
-def _used_videos(config: BuildCorpus, splits: dict[str, str], files: dict[str, Path]) -> set[str]:
-    """Return the videos whose files are used: all with a file, or the first `limit_videos` of each split."""
+def used_videos(config: BuildCorpus, splits: dict[str, str], files: dict[str, Path]) -> set[str]:
+    """Return the videos whose files are used: all with a file, or the first `limit_videos` of each split.
+
+    Args:
+        config: the limit.
+        splits: split of each video.
+        files: video files by id.
+    """
     by_split: dict[str, list[str]] = defaultdict(list)
     for video in sorted(splits.keys() & files.keys()):
         by_split[splits[video]].append(video)
@@ -130,8 +136,12 @@ def _join_id(video: str, known_ids: set[str]) -> str:
     return prefixed if prefixed in known_ids or len(video) == 11 else video
 
 
-def _read_label_map(config: BuildCorpus, actions: dict[str, ActionVideo]) -> list[str] | None:
-    """Read the classes in their order, and check that every annotated label is one of them."""
+def read_label_map(config: BuildCorpus, actions: dict[str, ActionVideo]) -> list[str] | None:
+    """Read the classes in their order, and check that every annotated label is one of them.
+
+    Raises:
+        PipelineError: the label map is malformed, or lacks a label.
+    """
     if config.label_map is None:
         return None
     labels: Any = read_json(Path(config.label_map), "label map")
@@ -191,17 +201,23 @@ def _assign_splits(
     return splits | dict.fromkeys(testing - splits.keys(), "submission")
 
 
-def _check_missing(tables: CorpusTables, config: BuildCorpus) -> None:
+def check_missing(tables: CorpusTables, config: BuildCorpus) -> None:
+    """Check that there are videos, and that none is missing unless the configuration allows it.
+
+    Raises:
+        PipelineError: no video is annotated, none or too few have a file, or the test split has none.
+    """
     missing = [reject.video for reject in tables.rejects if reject.reason == "missing"]
     total = len(tables.videos)
     if not total:
-        raise PipelineError(f"{', '.join(config.captions or config.actions)}: no video is annotated")
+        raise PipelineError(f"{', '.join(config.captions or config.clips or config.actions)}: no video is annotated")
     if len(missing) == total:
         raise PipelineError(
             f"{config.videos}: holds none of the {total} annotated videos; name the files <id>.<suffix>"
             + (f", for example {missing[0]}.mp4" if missing else "")
         )
-    _check_test_split(tables, config)
+    if not config.clips:  # clips have official splits
+        _check_test_split(tables, config)
     if missing and config.missing == "fail":
         raise PipelineError(
             f"{config.videos}: {len(missing)} of {total} annotated videos are missing ({', '.join(missing[:3])}, ...); "
@@ -284,7 +300,7 @@ def _add_captions(
             tables.captions.append(CaptionedEvent(video, annotator, start, end, sentence))
 
 
-def _add_events_as_actions(tables: CorpusTables) -> None:
+def add_events_as_actions(tables: CorpusTables) -> None:
     """Make every captioned event of a video's first annotator an action segment of the one class `EVENT_LABEL`."""
     first: dict[str, int] = {}
     for event in tables.captions:

@@ -19,7 +19,7 @@ from pipeline.video.shard import shard_manifest
 
 SPLITS = ("train", "enlarged", "val", "test", "submission")
 """`train` is the official training set; `enlarged`, `val` and `test` divide the official validation set; `submission`
-is the official test set, which has no public references."""
+is the official test set, which has no public references. Clips have official splits `val` and `test`."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class CaptionedEvent:
 
     Attributes:
         video: id.
-        annotator: 1 or 2.
+        annotator: from 1.
         start: seconds.
         end: seconds.
         sentence: with single spaces, not empty.

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.base import Settings
 from pipeline.config.evaluate import Evaluate
 from pipeline.datasets.corpus import Corpus, PartialVideo, RejectedVideo
 from pipeline.errors import PipelineError
@@ -138,8 +139,13 @@ def _count(
     }
 
 
-def trace_provenance(settings: Evaluate, inputs: Sequence[Path]) -> dict[str, Any]:
+def trace_provenance(settings: Settings, inputs: Sequence[Path], stage: str = STAGE) -> dict[str, Any]:
     """Describe how a result was made, from the first stage on.
+
+    Args:
+        settings: section of the stage that writes the result.
+        inputs: files that the result is made from.
+        stage: the stage that writes the result.
 
     Returns:
         config_digest (one for the settings of all stages), code (stage -> code hash), seeds (output -> the seeds in its
@@ -149,8 +155,8 @@ def trace_provenance(settings: Evaluate, inputs: Sequence[Path]) -> dict[str, An
     entries = summarize_provenance(list(inputs))
     outputs = {path: entry for path, entry in entries.items() if "stage" in entry}
     evaluation = {
-        "stage": STAGE,
-        "code": code_hash(f"pipeline.{STAGE}"),
+        "stage": stage,
+        "code": code_hash(f"pipeline.{stage}"),
         "config_digest": settings.digest(),
         "config": settings.model_dump(mode="json"),
     }

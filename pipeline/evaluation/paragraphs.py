@@ -11,9 +11,6 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float, Int
-
 from pipeline.config.evaluate import Evaluate
 from pipeline.evaluation.bleu import bleu
 from pipeline.evaluation.cider import SINGLE_PAIR, cider, cider_per_caption
@@ -26,7 +23,7 @@ from pipeline.evaluation.matching import (
     truncate_captions,
     warn_missing_videos,
 )
-from pipeline.evaluation.meteor import MeteorScorer, aggregate, meteor_scores
+from pipeline.evaluation.meteor import MeteorScorer, aggregate, best_references, meteor_scores
 from pipeline.evaluation.rouge import rouge_l
 from pipeline.evaluation.tokenizer import tokenize_documents
 
@@ -63,7 +60,7 @@ def score_paragraphs(
     samples = _tokenize(captions, list(videos.values()), settings.timeout_s)
     statistics = meteor.statistics([(caption, text) for caption, texts in samples for text in texts])
     values = meteor_scores(statistics)
-    best = _best_references(values, [len(texts) for _, texts in samples])
+    best = best_references(values, [len(texts) for _, texts in samples])
     per_sample = [[sample] for sample in samples]
     missing = [video for video, events in zip(videos, captions, strict=True) if not events.sentences]
     warn_missing_videos(missing, len(videos))
@@ -103,12 +100,3 @@ def _tokenize(
     ]
     tokens = (text for (text,) in tokenize_documents(paragraphs, timeout_s))
     return [(next(tokens), tuple(islice(tokens, len(annotators)))) for annotators in references]
-
-
-def _best_references(values: Float[np.ndarray, " pairs"], num_references: Sequence[int]) -> Int[np.ndarray, " videos"]:
-    """Return the index of the pair with the highest value of each video; of equal ones, the first."""
-    best, start = [], 0
-    for count in num_references:
-        best.append(start + int(np.argmax(values[start : start + count])))
-        start += count
-    return np.array(best, np.int64)

@@ -12,6 +12,9 @@ PUNCTUATION = frozenset(
 )
 """Tokens that the official evaluators drop. Since tokens are lower-case, the four brackets never match and remain
 (`-lrb-`)."""
+NOT_ASCII = re.compile(r"[^ -~]")
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, ends of lines and lone surrogates."""
 SentencePair = tuple[str, str]
 """A sentence and the next one."""
 SEPARATOR = ";"
@@ -40,7 +43,9 @@ def tokenize(sentences: Sequence[str], timeout_s: float = 600.0) -> list[str]:
     return tokenize_documents([sentences], timeout_s)[0]
 
 
-def tokenize_documents(documents: Sequence[Sequence[str]], timeout_s: float = 600.0) -> list[list[str]]:
+def tokenize_documents(
+    documents: Sequence[Sequence[str]], timeout_s: float = 600.0, *, ascii_only: bool = True
+) -> list[list[str]]:
     """Tokenize lists of sentences in one call of Java, each list independently of the others.
 
     The tokens of a sentence depend on the sentence and on the next one in its list. So Java reads it once for each
@@ -49,6 +54,7 @@ def tokenize_documents(documents: Sequence[Sequence[str]], timeout_s: float = 60
     Args:
         documents: lists of raw captions or references.
         timeout_s: Java is stopped when it needs longer [s].
+        ascii_only: replace what is not ASCII by spaces, as the evaluator of ActivityNet Captions does; COCO's does not.
 
     Returns:
         For each list, the result of `tokenize`.
@@ -57,8 +63,9 @@ def tokenize_documents(documents: Sequence[Sequence[str]], timeout_s: float = 60
         PipelineError: there is no Java, or it failed or returned another number of lines.
     """
     distinct = {sentence for document in documents for sentence in document}
-    ascii_of = {sentence: re.sub(r"[^ -~]", " ", sentence) for sentence in distinct}
-    printable = [[ascii_of[sentence] for sentence in document] for document in documents]
+    unprintable = NOT_ASCII if ascii_only else CONTROLS
+    printable_of = {sentence: unprintable.sub(" ", sentence) for sentence in distinct}
+    printable = [[printable_of[sentence] for sentence in document] for document in documents]
     pairs = [list(pairwise([*document, SEPARATOR])) for document in printable]
     lines, line_of = _arrange_lines(pairs)
     if not lines:

@@ -22,7 +22,7 @@ from pipeline.features.external_array import (
 from pipeline.features.external_files import ExternalSource
 from pipeline.features.external_h5 import H5Source
 from pipeline.features.shard import Dtype, Item, check_finite
-from pipeline.features.time_grid import ClipGrid
+from pipeline.features.time_grid import ClipGrid, SnippetGrid
 from pipeline.io.tables import write_rows
 
 REJECTS = "rejects.parquet"
@@ -146,6 +146,14 @@ class FeatureReader:
             PipelineError: they do not, so the grid must be another one.
         """
         row_counts = {video: self.num_rows(video) for video in durations if self.num_rows(video)}
+        if isinstance(grid, SnippetGrid):
+            other = next((video for video, count in row_counts.items() if count != grid.snippets), None)
+            if other is not None:
+                raise PipelineError(
+                    f"{self.path}: video {other} has {row_counts[other]} rows, but snippets is {grid.snippets}; give the "
+                    "number of snippets of these features"
+                )
+            return
         num_rows, expected = sum(row_counts.values()), sum(grid.num_clips(durations[video]) for video in row_counts)
         if abs(num_rows - expected) > max(TOLERANCE * expected, len(row_counts)):
             raise PipelineError(

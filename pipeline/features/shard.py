@@ -36,6 +36,8 @@ TIMES = (
     "where its first stream begins, picture or sound; a first frame that comes later stands for the time before it"
 )
 """Attribute `times` of the array. In a re-encoded video the first frame is at the beginning."""
+SNIPPET_TIMES = "row i is from the middle of snippet i; each snippet lasts duration / snippets seconds (index.parquet)"
+"""The same attribute of a feature of snippets."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ def _write_array(folder: Path, videos: Iterable[VideoRows], attributes: dict[str
         shards=(ROWS_PER_FILE, dim),
         dtype=attributes["dtype"],
         compressors=[ZstdCodec(), Crc32cCodec()],
-        attributes={**attributes, "times": TIMES},
+        attributes={**attributes, "times": SNIPPET_TIMES if "snippets" in attributes else TIMES},
         config={"write_empty_chunks": True},  # otherwise a chunk of zeros would have no file
     )
     buffer: list[VideoRows] = []

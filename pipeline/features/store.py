@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from pipeline.errors import PipelineError
 from pipeline.features.shard import SHARDS, Shard, shared_metadata
-from pipeline.features.time_grid import ClipGrid
+from pipeline.features.time_grid import ClipGrid, read_grid
 from pipeline.provenance.manifest import read_manifest
 
 MANIFEST = "manifest.json"
@@ -67,7 +67,7 @@ class FeatureStore:
         for shard in opened[1:]:
             _compare(shared_metadata(shard.manifest), self.metadata, shard.manifest.path, f"in {self.manifests[0]}")
         _compare(_restrict(self.metadata, expected or {}), expected or {}, self.manifests[0], "expected")
-        self.grid = ClipGrid(self.metadata["fps"], self.metadata["frames"], self.metadata["stride"])
+        self.grid = read_grid(self.metadata)
         self.dim: int = self.metadata["dim"]
         self._shards: dict[str, Shard] = {}
         for shard in opened:
@@ -83,7 +83,7 @@ class FeatureStore:
 
     def __getitem__(self, video: str) -> TimedRows:
         rows = self.read(video)
-        return TimedRows(rows, self.grid.spans(len(rows)))
+        return TimedRows(rows, self.grid_of(video).spans(len(rows)))
 
     def __contains__(self, video: object) -> bool:
         return video in self.videos
@@ -93,6 +93,10 @@ class FeatureStore:
 
     def __len__(self) -> int:
         return len(self.videos)
+
+    def grid_of(self, video: str) -> ClipGrid:
+        """Return the times of the rows of a video."""
+        return self.grid.of_video(self.durations[video])
 
     def num_rows(self, video: str) -> int:
         """Return the number of rows of a video that has features."""

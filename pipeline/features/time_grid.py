@@ -1,9 +1,13 @@
 """The times of feature rows, and the alignment of one feature with the rows of another."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
+
+from pipeline.errors import PipelineError
 
 _ROUNDING_FRAMES = 1e-6
 """Rounding error (frames) of a duration times a frame rate that is a whole number."""
@@ -53,6 +57,86 @@ class ClipGrid:
     def is_padded(self, duration: float) -> bool:
         """Return whether a video of `duration` seconds ends before the last frame of its first clip."""
         return duration * self.fps <= self.frames - 1 + _ROUNDING_FRAMES
+
+    def of_video(self, duration: float) -> "ClipGrid":
+        """Return the times of the rows of a video of `duration` seconds, as a grid of a constant rate."""
+        del duration
+        return self
+
+    def has_rows_of(self, other: "ClipGrid") -> bool:
+        """Return whether the rows of both grids stand for the same times in every video."""
+        return self == other
+
+
+@dataclass(frozen=True)
+class SnippetGrid(ClipGrid):
+    """The times of a fixed number of rows: a video is divided into equal snippets, and a row is from the middle of one.
+
+    CLIP-DAP takes 60 snippets of each clip (Yang et al., 2022). Row i stands for its snippet, whatever the window of
+    frames around the middle; so features of all networks have the same rows. `stride` has no meaning.
+
+    Attributes:
+        snippets: number of snippets.
+    """
+
+    snippets: int
+
+    def centres(self, num_clips: int) -> Float[np.ndarray, "num_clips"]:
+        """Refuse: the centres depend on the video; see `of_video`.
+
+        Raises:
+            PipelineError: always.
+        """
+        raise PipelineError(
+            f"a feature of {self.snippets} snippets has no constant rate of rows, which this stage needs; extract it with "
+            "a stride instead (extract_features: snippets: null)"
+        )
+
+    def spans(self, num_clips: int) -> Float[np.ndarray, "num_clips 2"]:
+        """Refuse, as `centres`."""
+        self.centres(num_clips)
+        raise AssertionError
+
+    def duration(self, num_clips: int) -> float:
+        """Refuse, as `centres`."""
+        self.centres(num_clips)
+        raise AssertionError
+
+    def num_clips(self, duration: float) -> int:
+        """Return the number of rows of any video."""
+        del duration
+        return self.snippets
+
+    def of_video(self, duration: float) -> ClipGrid:
+        """Return the times of the rows of a video of `duration` seconds, as a grid of a constant rate."""
+        return ClipGrid(self.snippets / duration, 1, 1)
+
+    def has_rows_of(self, other: ClipGrid) -> bool:
+        """Return whether the rows of both grids stand for the same times in every video."""
+        return isinstance(other, SnippetGrid) and other.snippets == self.snippets
+
+
+def read_grid(metadata: Mapping[str, Any]) -> ClipGrid:
+    """Return the grid that the metadata of a feature states."""
+    grid = ClipGrid(metadata["fps"], metadata["frames"], metadata["stride"])
+    if (snippets := metadata.get("snippets")) is None:
+        return grid
+    return SnippetGrid(grid.fps, grid.frames, grid.stride, snippets)
+
+
+def snippet_centres(length: int, snippets: int) -> list[int]:
+    """Return the middle of each of some equal parts of 0 .. length - 1: the index of a frame, or of a row.
+
+    A part from b to the next part's start c has the middle (b + c) // 2, where b and c are whole numbers. If there are
+    fewer indices than parts, an index is the middle of several.
+
+    Args:
+        length: number of indices, at least 1.
+        snippets: number of parts.
+    """
+    bounds = np.linspace(0, length, snippets + 1).astype(np.int64)
+    middles: list[int] = np.minimum((bounds[:-1] + bounds[1:]) // 2, length - 1).tolist()
+    return middles
 
 
 def row_positions(times: Float[np.ndarray, "targets"], grid: ClipGrid) -> RowPositions:

@@ -9,7 +9,15 @@ import pytest
 from pipeline.config.readers import READERS, ReaderSpec, reader_of
 from pipeline.datasets.activitynet_captions import read_activitynet_captions, write_activitynet_captions
 from pipeline.datasets.activitynet_json import read_activitynet
-from pipeline.datasets.annotations import ActionVideo, AnnotatedSegment, CaptionedVideo, read_actions, read_captions
+from pipeline.datasets.annotations import (
+    ActionVideo,
+    AnnotatedSegment,
+    CaptionedClip,
+    CaptionedVideo,
+    read_actions,
+    read_captions,
+    read_clips,
+)
 from pipeline.datasets.tsp_csv import read_tsp
 from pipeline.errors import PipelineError
 
@@ -31,6 +39,11 @@ def write(path: Path, data: Any) -> Path:
         ("train.csv", "captions", "caption_table"),
         ("film.SRT", "captions", "srt"),
         ("film.other", "captions", "activitynet_captions"),
+        ("captions.json", "clips", "clip_json"),
+        ("captions.csv", "clips", "clip_table"),
+        ("train_val_videodatainfo.json", "clips", "msrvtt"),
+        ("test_videodatainfo_2017.json", "clips", "msrvtt"),
+        ("vatex_public_test_english_v1.1.json", "clips", "vatex"),
     ],
 )
 def test_reader_of_selects_by_suffix_and_content(name: str, content: Any, expected: str) -> None:
@@ -46,6 +59,11 @@ def test_every_reader_reads_the_example_of_its_format(tmp_path: Path, spec: Read
         assert actions.keys() == {"a"}
         assert isinstance(actions["a"], ActionVideo)
         assert actions["a"].segments
+    elif spec.content == "clips":
+        [clip] = read_clips(path, spec.name).items()
+        assert clip[0].startswith("a")
+        assert isinstance(clip[1], CaptionedClip)
+        assert clip[1].captions
     else:
         captions = read_captions(path, spec.name)
         assert captions.keys() == {"a"}
@@ -57,7 +75,7 @@ def test_every_reader_reads_the_example_of_its_format(tmp_path: Path, spec: Read
 def test_every_reader_names_a_file_of_another_format(tmp_path: Path, spec: ReaderSpec) -> None:
     path = tmp_path / "annotations"
     path.write_text("nothing of the kind\n")
-    read = read_actions if spec.content == "actions" else read_captions
+    read = {"actions": read_actions, "captions": read_captions, "clips": read_clips}[spec.content]
     with pytest.raises(PipelineError, match=str(path)):
         read(path, spec.name)
 

@@ -61,7 +61,9 @@ def test_the_published_classes_and_groups_are_joined_by_text(shared: Path, tmp_p
     classes = read_classes(write(tmp_path / "labels.json", official))
     assert [official[name] for name in classes] == list(range(174))
     clips = [TemplateClip(str(number), entry["template"], ()) for number, entry in enumerate(golden["classes"])]
-    labels = label_template_clips({Path("train.json"): clips}, classes, read_groups(write(tmp_path / "groups.json", groups)))
+    labels = label_template_clips(
+        {Path("train.json"): clips}, classes, read_groups(write(tmp_path / "groups.json", groups))
+    )
     assert labels.groups == sorted(names)
     assert len(labels.groups) == 50
     assert labels.labels == classes
@@ -81,7 +83,9 @@ def test_odd_rows_are_counted() -> None:
         TemplateClip("e", "Waiting", ()),
         TemplateClip("f", None, ()),
     ]
-    counts = label_template_clips({Path("x.json"): clips}, ["Closing something", "Opening something", "Waiting"], {}).counts
+    counts = label_template_clips(
+        {Path("x.json"): clips}, ["Closing something", "Opening something", "Waiting"], {}
+    ).counts
     assert counts == {
         "too_few_placeholders": 1,
         "too_many_placeholders": 1,

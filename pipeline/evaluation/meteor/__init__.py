@@ -5,7 +5,7 @@ Denkowski and Lavie, "Meteor Universal: Language Specific Translation Evaluation
 """
 
 from pipeline.evaluation.meteor.engine import Meteor
-from pipeline.evaluation.meteor.formula import MeteorScorer, Pair, Stats, aggregate, meteor_scores
+from pipeline.evaluation.meteor.formula import MeteorScorer, Pair, Stats, aggregate, best_references, meteor_scores
 from pipeline.evaluation.meteor.jar import JarMeteor
 
-__all__ = ["JarMeteor", "Meteor", "MeteorScorer", "Pair", "Stats", "aggregate", "meteor_scores"]
+__all__ = ["JarMeteor", "Meteor", "MeteorScorer", "Pair", "Stats", "aggregate", "best_references", "meteor_scores"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 """English defaults of METEOR 1.5: weight of recall, exponent and weight of the fragmentation penalty, weight of
@@ -36,6 +36,22 @@ def meteor_scores(statistics: Stats) -> Float[np.ndarray, " pairs"]:
 def aggregate(statistics: Stats) -> float:
     """Compute the METEOR of a set of pairs as one corpus, from the summed statistics; 0 for no pairs."""
     return float(_score(_without_complete_chunks(statistics).sum(axis=0, keepdims=True))[0])
+
+
+def best_references(values: Float[np.ndarray, " pairs"], num_references: Sequence[int]) -> Int[np.ndarray, " samples"]:
+    """Return the index of the pair with the highest value of each caption; of equal ones, the first.
+
+    Args:
+        values: value of each caption with each of its references; caption after caption.
+        num_references: number of references of each caption.
+    """
+    starts = np.concatenate([[0], np.cumsum(num_references)[:-1]]).astype(np.int64)
+    lengths = np.asarray(num_references)
+    highest = np.repeat(np.maximum.reduceat(values, starts), lengths)
+    order = np.flatnonzero(values == highest)
+    owners = np.repeat(np.arange(len(lengths)), lengths)[order]
+    first: Int[np.ndarray, " samples"] = order[np.flatnonzero(np.diff(owners, prepend=-1))]
+    return first
 
 
 class MeteorScorer(ABC):

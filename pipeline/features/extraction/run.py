@@ -71,7 +71,8 @@ def request_encoder_feature(
         PipelineError: the encoder is absent or damaged.
     """
     device = resolve_device(settings.device)
-    extractor = VideoEncoderExtractor(settings.encoder, read_encoder(encoder), settings.stride, device)
+    pretrained, snippets = read_encoder(encoder), settings.snippets
+    extractor = VideoEncoderExtractor(settings.encoder, pretrained, settings.stride, device, snippets=snippets)
     return FeatureRequest(section, extractor, [encoder], manifest)
 
 

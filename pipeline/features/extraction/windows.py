@@ -1,7 +1,7 @@
 """From videos to windows: each video is decoded once, in order, for all extractors."""
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,8 +17,10 @@ from pipeline.features.extraction.frame_sampling import (
     num_sample_times,
     rate_as_fraction,
 )
+from pipeline.features.extraction.snippets import read_frame_snippets, read_sound_snippets
 from pipeline.features.extraction.sources import VideoSource
 from pipeline.features.networks.base import Extractor
+from pipeline.features.time_grid import ClipGrid, SnippetGrid
 from pipeline.video.constant_rate import REENCODED_FPS, hold_frames
 from pipeline.video.decode import DecodeError
 from pipeline.video.decoder_process import DecoderProcess
@@ -192,11 +194,19 @@ def read_windows(
                 streams = {
                     index: _WindowStream(video_index, index, extractor, tail)
                     for index, extractor in enumerate(extractors)
-                    if extractor.modality == modality
+                    if extractor.modality == modality and not isinstance(extractor.grid, SnippetGrid)
                 }
                 if streams:
                     windows = read(source, list(streams.values()), options)
                     yield from _windows_of_video(video_index, windows, streams)
+                snippets = {
+                    index: _SnippetStream(video_index, index, modality, extractor.grid)
+                    for index, extractor in enumerate(extractors)
+                    if extractor.modality == modality and isinstance(extractor.grid, SnippetGrid)
+                }
+                if snippets:
+                    windows = _snippet_windows(source, list(snippets.values()), options)
+                    yield from _windows_of_video(video_index, windows, snippets)
 
 
 @dataclass(frozen=True)
@@ -229,6 +239,14 @@ class _WindowStream:
             self.rate, stride = self.rate / stride, 1
         self.cutter = WindowCutter(grid.frames, stride, tail, silence=extractor.modality == "sound")
 
+    @property
+    def num_windows(self) -> int:
+        return self.cutter.num_windows
+
+    @property
+    def padded(self) -> bool:
+        return self.cutter.padded
+
     def push(self, chunk: Chunk) -> Iterator[Window]:
         return (Window(self._video_index, self._extractor_index, chunks) for chunks in self.cutter.push(chunk))
 
@@ -236,8 +254,29 @@ class _WindowStream:
         return (Window(self._video_index, self._extractor_index, chunks) for chunks in self.cutter.finish())
 
 
+class _SnippetStream:
+    """The windows of the snippets of one video for one extractor.
+
+    Attributes:
+        modality: of the extractor.
+        grid: of the extractor.
+        num_windows: windows so far.
+        padded: the video is shorter than one window.
+    """
+
+    def __init__(self, video_index: int, extractor_index: int, modality: str, grid: SnippetGrid) -> None:
+        self.modality, self.grid = modality, grid
+        self.num_windows = 0
+        self.padded = False
+        self._video_index, self._extractor_index = video_index, extractor_index
+
+    def window(self, chunks: list[Chunk]) -> Window:
+        self.num_windows += 1
+        return Window(self._video_index, self._extractor_index, chunks)
+
+
 def _windows_of_video(
-    video_index: int, windows: WindowGenerator, streams: dict[int, _WindowStream]
+    video_index: int, windows: WindowGenerator, streams: Mapping[int, _WindowStream | _SnippetStream]
 ) -> Iterator[Window | EndOfVideo]:
     """Yield the windows of one video, then how it ended. Whatever its decoder raises rejects this video only.
 
@@ -255,9 +294,8 @@ def _windows_of_video(
         logging.debug("unexpected error of a decoder", exc_info=True)
         rejection = Rejection("decode_error", f"the decoder failed ({type(error).__name__}: {error})")
     for index, stream in streams.items():
-        cutter = stream.cutter
-        empty = None if cutter.num_windows else Rejection("unreadable", "no frame or sample could be decoded")
-        yield EndOfVideo(video_index, index, cutter.num_windows, duration, cutter.padded, rejection or empty)
+        empty = None if stream.num_windows else Rejection("unreadable", "no frame or sample could be decoded")
+        yield EndOfVideo(video_index, index, stream.num_windows, duration, stream.padded, rejection or empty)
 
 
 def _decode(source: VideoSource, rates: Sequence[Fraction], options: _DecoderOptions) -> Iterator[TimedFrame]:
@@ -333,3 +371,47 @@ def _sound_windows(source: VideoSource, streams: Sequence[_WindowStream], option
     for stream in streams:
         yield from stream.finish()
     return float(streams[0].cutter.length / streams[0].rate)
+
+
+def _snippet_windows(
+    source: VideoSource, streams: Sequence[_SnippetStream], options: _DecoderOptions
+) -> WindowGenerator:
+    """Yield the windows of snippets of one modality."""
+    num_frames, fps = _count_frames(source, options)
+    video, limits = source.reencoded, {"threads": options.threads, "timeout_s": options.timeout_s}
+
+    def read_frames(indices: Sequence[int]) -> Iterator[TimedFrame]:
+        if video is not None:
+            return options.process.iter_frames(source.path, indices, fps, **limits)
+        needed = frozenset(indices)
+        return (frame for index, frame in enumerate(_decode_raw(source.path, options)) if index in needed)
+
+    def read_samples(rate: int) -> Iterator[Chunk]:
+        read = iter_audio if video is None else options.process.iter_audio
+        return read(source.path, rate, timeout_s=options.timeout_s)
+
+    grids = [stream.grid for stream in streams]
+    if streams[0].modality == "sound":
+        windows = read_sound_snippets(read_samples, num_frames, fps, grids)
+    else:
+        windows = read_frame_snippets(read_frames, num_frames, fps, grids)
+    for index, chunks in windows:
+        yield streams[index].window(chunks)
+    duration = float(num_frames / fps)
+    for stream in streams:
+        stream.padded = ClipGrid.is_padded(stream.grid, duration)
+    return duration
+
+
+def _count_frames(source: VideoSource, options: _DecoderOptions) -> tuple[int, Fraction]:
+    """Return number of frames and frame rate of a video; a raw one is decoded for that, at the rate of re-encoding.
+
+    Raises:
+        DecodeError: it has no frames.
+    """
+    if source.reencoded is not None:
+        return source.reencoded.frames, rate_as_fraction(source.reencoded.fps)
+    count = sum(1 for _ in _decode_raw(source.path, options))
+    if not count:
+        raise DecodeError(f"{source.path}: has no video frames")
+    return count, REENCODED_FPS

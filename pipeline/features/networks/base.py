@@ -1,7 +1,7 @@
 """Contract of a feature extractor, and how the extractors of the registry are built."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.config.extractors import EXTRACTORS, RANDOM, Modality, PublishedFeatureSettings, WeightFile
 from pipeline.features.networks.weights import Rename, WeightSource
-from pipeline.features.time_grid import ClipGrid
+from pipeline.features.time_grid import ClipGrid, SnippetGrid
 
 S = TypeVar("S", bound=PublishedFeatureSettings)
 
@@ -135,6 +135,11 @@ class NetworkExtractor:
         return features.float()
 
 
+def make_grid(grid: ClipGrid, snippets: int | None) -> ClipGrid:
+    """Return the grid of windows at a constant rate, or of windows around the middles of snippets."""
+    return grid if snippets is None else SnippetGrid(*astuple(grid), snippets)
+
+
 def build_extractor(settings: PublishedFeatureSettings, device: torch.device) -> NetworkExtractor:
     """Build an extractor of the registry.
 
@@ -157,12 +162,12 @@ def build_extractor(settings: PublishedFeatureSettings, device: torch.device) ->
         source.find_file(spec.weights)  # report a missing file before building a network
     build: Callable[..., BuiltExtractor] = spec.load()
     built = build(BuildContext(source, spec.weights, settings, device), **spec.arguments)
-    grid = ClipGrid(**asdict(spec.grid))
+    grid = make_grid(replace(ClipGrid(**asdict(spec.grid)), stride=settings.stride or spec.grid.stride), settings.snippets)
     return NetworkExtractor(
         name=name,
         modality=spec.modality,
         dim=spec.dim,
-        grid=replace(grid, stride=settings.stride or grid.stride),
+        grid=grid,
         metadata={"extractor": name, "modality": spec.modality, **built.metadata},
         network=built.network.to(device).eval().requires_grad_(requires_grad=False),
         transform=built.transform,

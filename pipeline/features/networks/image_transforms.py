@@ -119,6 +119,8 @@ def clip_input(
 SHORT_256 = ResizeAndCrop(short_side=256, crop=224)
 PLAIN_256 = ResizeAndCrop(short_side=256, crop=224, antialias=False)
 CLIP_224 = ResizeAndCrop(short_side=224, crop=224, mode="bicubic")
+CLIP_288 = ResizeAndCrop(short_side=288, crop=288, mode="bicubic")
+CLIP_112 = ResizeAndCrop(short_side=112, crop=112)
 
 IMAGENET = Normalisation.from_unit_range((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """torchvision's image networks."""
@@ -128,5 +130,7 @@ CLIP = Normalisation.from_unit_range((0.48145466, 0.4578275, 0.40821073), (0.268
 """OpenAI's CLIP."""
 SLOWFAST = Normalisation.from_unit_range((0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
 """pytorchvideo's SlowFast."""
+KINETICS_3D = Normalisation((114.7748, 107.7354, 99.4750), (1.0, 1.0, 1.0))
+"""3D-ResNets-PyTorch, as of its first release."""
 SYMMETRIC = Normalisation((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 """I3D: scales to [-1, 1]."""

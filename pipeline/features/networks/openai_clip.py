@@ -7,11 +7,17 @@ from pipeline.config.extractors import PublishedFeatureSettings
 from pipeline.encoders.torchvision_shim import import_torchvision
 from pipeline.errors import PipelineError
 from pipeline.features.networks.base import BuildContext, BuiltExtractor
-from pipeline.features.networks.image_transforms import CLIP, CLIP_224, image_input
+from pipeline.features.networks.image_transforms import CLIP, CLIP_224, CLIP_288, image_input
+
+
+GEOMETRIES = {"RN50x4-quickgelu": CLIP_288}
+"""Geometry of the models whose input is not 224 x 224."""
 
 
 def build(context: BuildContext[PublishedFeatureSettings], model: str) -> BuiltExtractor:
     """Build the image encoder of a CLIP model. It sees the first frame of a window.
+
+    The feature is the projected embedding in float32, not normalised.
 
     Args:
         context: of the extractor.
@@ -31,8 +37,9 @@ def build(context: BuildContext[PublishedFeatureSettings], model: str) -> BuiltE
     with context.source.seeded_init():
         network = open_clip.create_model(model, pretrained=None).visual
     metadata = context.load_weights(network, rename_tensor)
-    transform = partial(image_input, CLIP_224, CLIP)
-    return BuiltExtractor(network, transform, {**metadata, "geometry": CLIP_224.metadata, "model": model})
+    geometry = GEOMETRIES.get(model, CLIP_224)
+    transform = partial(image_input, geometry, CLIP)
+    return BuiltExtractor(network, transform, {**metadata, "geometry": geometry.metadata, "model": model})
 
 
 def rename_tensor(name: str) -> str | None:

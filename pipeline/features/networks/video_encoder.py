@@ -15,7 +15,7 @@ from pipeline.encoders.clip_transforms import central_crop_offset, stack_clips, 
 from pipeline.encoders.pretrained import PretrainedEncoder
 from pipeline.encoders.r2plus1d import build_encoder
 from pipeline.encoders.weight_files import load_initial_weights
-from pipeline.features.networks.base import BuildContext, BuiltExtractor
+from pipeline.features.networks.base import BuildContext, BuiltExtractor, make_grid
 from pipeline.features.networks.image_transforms import frames_per_resize
 from pipeline.features.time_grid import ClipGrid
 
@@ -29,17 +29,25 @@ class VideoEncoderExtractor:
         stride: frames at the clip's frame rate from one clip to the next.
         device: device of the network.
         files: the files that the encoder was read from.
+        snippets: number of snippets of a video, instead of a stride.
     """
 
     def __init__(
-        self, name: str, pretrained: PretrainedEncoder, stride: int, device: torch.device, files: Sequence[Path] = ()
+        self,
+        name: str,
+        pretrained: PretrainedEncoder,
+        stride: int,
+        device: torch.device,
+        files: Sequence[Path] = (),
+        *,
+        snippets: int | None = None,
     ) -> None:
         self._clip = pretrained.clip
         self._encoder = pretrained.encoder.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.name = name
         self.modality: Modality = "frames"
         self.dim = pretrained.encoder.dim
-        self.grid = ClipGrid(self._clip.fps, self._clip.frames, stride)
+        self.grid = make_grid(ClipGrid(self._clip.fps, self._clip.frames, stride), snippets)
         self.files = files
         self.metadata: dict[str, Any] = {
             "encoder": name,

@@ -17,7 +17,9 @@ from pipeline.features.networks.table import extractors_table, weights_table
 
 ROOT = Path(__file__).resolve().parents[3]
 PAPERS = {
+    "resnet101": ("frames", 2048),
     "resnet152": ("frames", 2048),
+    "resnext101_3d": ("frames", 2048),
     "i3d_rgb": ("frames", 1024),
     "i3d_flow": ("frames", 1024),
     "tsn_rgb": ("frames", 1024),
@@ -25,7 +27,9 @@ PAPERS = {
     "slowfast_r50": ("frames", 2304),
     "vggish": ("sound", 128),
     "clip_vit_b32": ("frames", 512),
+    "clip_rn50": ("frames", 1024),
     "clip_rn101": ("frames", 512),
+    "clip_rn50x4": ("frames", 640),
     "sa_tsp": ("frames", 512),
     "tsp": ("frames", 512),
     "tac": ("frames", 512),

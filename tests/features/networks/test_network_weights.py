@@ -171,6 +171,25 @@ def flow_of(shapes: Shapes) -> Shapes:
     return shapes | {name: (64, 2, 7, 7, 7)}
 
 
+def resnext101_3d() -> Shapes:
+    """Return the tensors of 3D-ResNets-PyTorch's file, whose names begin with `module.` there."""
+    shapes: Shapes = {"conv1.weight": (64, 3, 7, 7, 7), **batch_norm("bn1", 64, counted=False)}
+    incoming = 64
+    for stage, (inner, depth) in enumerate(((128, 3), (256, 4), (512, 23), (1024, 3)), start=1):
+        for block in range(depth):
+            name = f"layer{stage}.{block}"
+            shapes |= {f"{name}.conv1.weight": (inner, incoming, 1, 1, 1)}
+            shapes |= {f"{name}.conv2.weight": (inner, inner // 32, 3, 3, 3)}
+            shapes |= {f"{name}.conv3.weight": (2 * inner, inner, 1, 1, 1)}
+            for number, width in ((1, inner), (2, inner), (3, 2 * inner)):
+                shapes |= batch_norm(f"{name}.bn{number}", width, counted=False)
+            if block == 0:
+                shapes |= {f"{name}.downsample.0.weight": (2 * inner, incoming, 1, 1, 1)}
+                shapes |= batch_norm(f"{name}.downsample.1", 2 * inner, counted=False)
+            incoming = 2 * inner
+    return shapes | {"fc.weight": (400, 2048), "fc.bias": (400,)}
+
+
 def resnet152() -> Shapes:
     with torch.device("meta"):
         network = import_torchvision("torchvision.models").resnet152(weights=None)
@@ -186,6 +205,7 @@ def resnet152() -> Shapes:
         ("vggish", "vggish.pth", torchvggish(), "", 0, None),
         ("tsn_rgb", "bninception_rgb.pth", tsn_pytorch(3), "state_dict", 0, None),
         ("resnet152", "resnet152.pth", resnet152(), "", 2, None),
+        ("resnext101_3d", "resnext-101-kinetics.pth", resnext101_3d(), "state_dict", 2, None),
     ],
 )
 def test_every_tensor_of_a_published_file_arrives_under_its_name(

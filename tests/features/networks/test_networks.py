@@ -13,6 +13,8 @@ from pipeline.features.networks.base import Extractor
 from pipeline.features.networks.bn_inception import BNInception
 from pipeline.features.networks.i3d import I3D, Unit
 from pipeline.features.networks.log_mel import log_mel
+from pipeline.features.networks.resnext3d import Bottleneck as Bottleneck3D
+from pipeline.features.networks.resnext3d import ResNeXt3D
 from pipeline.features.networks.slowfast import SlowFast
 from pipeline.features.networks.vggish import VGGish
 from pipeline.features.time_grid import ClipGrid
@@ -33,6 +35,8 @@ def num_parameters(network: nn.Module) -> int:
         (lambda: BNInception(10), 1024 * 1000 + 1000, 11_295_240 + 7 * 64 * 7**2),
         (lambda: VGGish(relu=True), 0, 72_141_184),
         (lambda: import_torchvision("torchvision.models").resnet152(weights=None), 0, 60_192_808),
+        (lambda: import_torchvision("torchvision.models").resnet101(weights=None), 0, 44_549_160),
+        (lambda: ResNeXt3D(), 2048 * 400 + 400, 48_340_816),
     ],
 )
 def test_networks_have_the_published_number_of_parameters(
@@ -109,6 +113,22 @@ def test_slowfast_selects_the_published_frames() -> None:
     assert seen[0][0, 0, :, 0, 0].tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
 
 
+@torch.no_grad()
+def test_a_block_of_3d_resnext_is_a_bottleneck_of_32_separate_convolutions() -> None:
+    torch.manual_seed(0)
+    block, x = Bottleneck3D(64, 128, 2).eval(), torch.randn(2, 64, 4, 8, 8)
+    inner = block.bn1(torch.nn.functional.conv3d(x, block.conv1.weight)).relu()
+    parts = [
+        torch.nn.functional.conv3d(inner[:, 4 * i : 4 * i + 4], block.conv2.weight[4 * i : 4 * i + 4], stride=2, padding=1)
+        for i in range(32)
+    ]
+    out = block.bn3(torch.nn.functional.conv3d(block.bn2(torch.cat(parts, 1)).relu(), block.conv3.weight))
+    shortcut, norm = block.downsample
+    expected = (out + norm(torch.nn.functional.conv3d(x, shortcut.weight, stride=2))).relu()
+    torch.testing.assert_close(block(x), expected, rtol=1e-5, atol=1e-5)
+    assert expected.shape == (2, 256, 2, 4, 4)
+
+
 def small_windows(name: str) -> list[torch.Tensor]:
     """Prepared windows of the smallest size that a network accepts: full windows take minutes on a CPU."""
     shape: tuple[int, ...] = {
@@ -117,6 +137,8 @@ def small_windows(name: str) -> list[torch.Tensor]:
         "tsn_rgb": (3, 224, 224),
         "tsn_flow": (10, 224, 224),
         "resnet152": (3, 64, 64),
+        "resnet101": (3, 64, 64),
+        "resnext101_3d": (3, 16, 64, 64),
         "vggish": (15_600,),
         "tac": (4, 32, 32, 3),
     }[name]
@@ -125,7 +147,7 @@ def small_windows(name: str) -> list[torch.Tensor]:
     return [log_mel(window) for window in windows] if name == "vggish" else windows
 
 
-@pytest.mark.parametrize("name", ["i3d_rgb", "slowfast_r50", "tsn_rgb", "resnet152", "vggish", "tac"])
+@pytest.mark.parametrize("name", ["i3d_rgb", "slowfast_r50", "tsn_rgb", "resnet101", "resnet152", "resnext101_3d", "vggish", "tac"])
 def test_features_do_not_depend_on_the_batch(name: str) -> None:
     extractor = build(name)
     windows = small_windows(name)[: 2 if name == "i3d_rgb" else 3]
@@ -167,6 +189,8 @@ FRAMES = torch.randint(0, 256, (65, 90, 160, 3), dtype=torch.uint8, generator=to
     ("name", "shape"),
     [
         ("resnet152", (3, 224, 224)),
+        ("resnet101", (3, 224, 224)),
+        ("resnext101_3d", (3, 16, 112, 112)),
         ("i3d_rgb", (3, 64, 224, 224)),
         ("tsn_rgb", (3, 224, 224)),
         ("slowfast_r50", (3, 32, 224, 224)),
@@ -186,14 +210,24 @@ def test_prepare_gives_the_networks_input_shape(name: str, shape: tuple[int, ...
     assert portrait.shape == shape
 
 
-@pytest.mark.parametrize(("name", "dim", "million"), [("clip_vit_b32", 512, 87.849216), ("clip_rn101", 512, 56.259936)])
-def test_clip_is_built_by_open_clip(name: str, dim: int, million: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "dim", "million", "side"),
+    [
+        ("clip_vit_b32", 512, 87.849216, 224),
+        ("clip_rn50", 1024, 38.316896, 224),
+        ("clip_rn101", 512, 56.259936, 224),
+        ("clip_rn50x4", 640, 87.137080, 288),
+    ],
+)
+def test_clip_is_built_by_open_clip(name: str, dim: int, million: float, side: int) -> None:
     import_torchvision()
     pytest.importorskip("open_clip", reason="open_clip is an optional library")
     extractor = build(name)
     assert num_parameters(extractor.network) == round(million * 1e6)
     prepared = [extractor.prepare(FRAMES[start : start + 1]) for start in range(2)]
-    assert prepared[0].shape == (3, 224, 224)
+    assert prepared[0].shape == (3, side, side)
     together = extractor(prepared)
+    assert together.dtype == torch.float32
+    assert not torch.allclose(together.norm(dim=1), torch.ones(2)), "the features are not normalised"
     assert together.shape == (2, dim)
     torch.testing.assert_close(together[1:], extractor(prepared[1:]), rtol=1e-4, atol=1e-4)
