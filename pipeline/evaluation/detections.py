@@ -21,25 +21,31 @@ from jaxtyping import Bool, Float, Int
 from pipeline.datasets.tiou import tiou_exact
 from pipeline.evaluation.ragged import Indices, concat_ranges, offsets_of
 from pipeline.evaluation.segments import (
-    TIOU_NAMES,
     TIOUS,
     GroundTruth,
     ScoredSegments,
     format_threshold_table,
     match_videos,
+    tiou_names,
     warn_names,
 )
 
 TIE_RULE = "equal scores of a class go by video id, then by the order of the file"
 
 
-def score_detections(truth: GroundTruth, detections: ScoredSegments, per_class: bool = False) -> dict[str, Any]:
+def score_detections(
+    truth: GroundTruth,
+    detections: ScoredSegments,
+    per_class: bool = False,
+    tious: Float[np.ndarray, " tious"] = TIOUS,
+) -> dict[str, Any]:
     """Score detections.
 
     Args:
         truth: instances.
         detections: scored segments with labels.
         per_class: return the AP of each class.
+        tious: thresholds; ActivityNet's are the default, THUMOS14's are 0.3 to 0.7.
 
     Returns:
         Fractions: mAP (by threshold and "mean"), AP (class -> the same; on request). Counts (n_detections: those in
@@ -51,10 +57,10 @@ def score_detections(truth: GroundTruth, detections: ScoredSegments, per_class: 
     label = np.array([label_ids.get(name, -1) for name in detections.labels], np.int64)[detections.label]
     scored = np.flatnonzero((video >= 0) & (label >= 0))
     ranked = scored[np.lexsort((-detections.scores[scored], label[scored]))]
-    hits = match_detections(truth, video[ranked], label[ranked], detections.times[ranked])
+    hits = match_detections(truth, video[ranked], label[ranked], detections.times[ranked], tious) >= 0
     precision = average_precision(truth, label[ranked], hits)
     result = {
-        "mAP": _by_threshold(precision.mean(axis=0)),
+        "mAP": _by_threshold(precision.mean(axis=0), tious),
         **counts,
         "n_classes": len(truth.labels),
         "n_detections": len(scored),
@@ -63,7 +69,8 @@ def score_detections(truth: GroundTruth, detections: ScoredSegments, per_class: 
         "zero_length_ground_truth": truth.zero_length,
     }
     if per_class:
-        result["AP"] = {name: _by_threshold(values) for name, values in zip(truth.labels, precision, strict=True)}
+        classes = zip(truth.labels, precision, strict=True)
+        result["AP"] = {name: _by_threshold(values, tious) for name, values in classes}
     return {**result, "per_video": _per_video(truth, video[ranked], hits)}
 
 
@@ -72,25 +79,30 @@ def match_detections(
     video: Int[np.ndarray, " detections"],
     label: Int[np.ndarray, " detections"],
     times: Float[np.ndarray, "detections 2"],
-) -> Bool[np.ndarray, "tious detections"]:
-    """Decide whether each detection gets an instance, at each threshold.
+    tious: Float[np.ndarray, " tious"] = TIOUS,
+) -> Int[np.ndarray, "tious detections"]:
+    """Find the instance that each detection gets, at each threshold.
 
     Args:
         truth: instances.
         video: video of each detection, index into the videos of the ground truth.
         label: class of each detection, index into the labels of the ground truth, ascending.
         times: times of each detection [s], best of the class first.
+        tious: thresholds.
+
+    Returns:
+        Index of the instance; -1 if the detection gets none.
     """
-    detection, instance, tiou = _candidate_pairs(truth, video, label, times)
-    hits = np.zeros((len(TIOUS), len(video)), bool)
-    for row, threshold in zip(hits, TIOUS, strict=True):
+    detection, instance, tiou = _candidate_pairs(truth, video, label, times, float(tious.min()))
+    matches = np.full((len(tious), len(video)), -1, np.int64)
+    for row, threshold in zip(matches, tious, strict=True):
         enough = tiou >= threshold
         is_hit, is_taken = bytearray(len(video)), bytearray(len(truth.video))
         for i, j in zip(detection[enough].tolist(), instance[enough].tolist(), strict=True):
             if not is_hit[i] and not is_taken[j]:
                 is_hit[i] = is_taken[j] = 1
-        row[:] = np.frombuffer(is_hit, bool)
-    return hits
+                row[i] = j
+    return matches
 
 
 def average_precision(
@@ -101,11 +113,11 @@ def average_precision(
     Args:
         truth: instances.
         label: class of each detection, ascending; best of the class first.
-        hits: see `match_detections`.
+        hits: whether each detection gets an instance, see `match_detections`.
     """
     num_instances = np.bincount(truth.label, minlength=len(truth.labels))
     offsets = offsets_of(np.bincount(label, minlength=len(truth.labels)))
-    precision = np.zeros((len(truth.labels), len(TIOUS)))
+    precision = np.zeros((len(truth.labels), len(hits)))
     for number, (start, end) in enumerate(pairwise(offsets)):
         class_hits = hits[:, start:end]
         at_rank = np.cumsum(class_hits, axis=1) / np.arange(1, end - start + 1)
@@ -116,7 +128,8 @@ def average_precision(
 
 def format_detections(result: dict[str, Any]) -> str:
     """Format the result of `score_detections` in percent."""
-    return format_threshold_table({"mAP": result["mAP"], **result.get("AP", {})})
+    tious = [name for name in result["mAP"] if name != "mean"]
+    return format_threshold_table({"mAP": result["mAP"], **result.get("AP", {})}, tious)
 
 
 def _candidate_pairs(
@@ -124,8 +137,9 @@ def _candidate_pairs(
     video: Int[np.ndarray, " detections"],
     label: Int[np.ndarray, " detections"],
     times: Float[np.ndarray, "detections 2"],
+    min_tiou: float,
 ) -> tuple[Indices, Indices, Float[np.ndarray, " pairs"]]:
-    """Pair detections with the instances of their video and class that they overlap, in order of preference."""
+    """Pair detections with the instances of their video and class that they overlap enough, in order of preference."""
     instance_group = truth.label * len(truth.videos) + truth.video
     order = np.lexsort((truth.times[:, 1], truth.times[:, 0], instance_group))
     detection_group = label * len(truth.videos) + video
@@ -133,8 +147,8 @@ def _candidate_pairs(
     detection, instance = np.repeat(np.arange(len(video)), end - start), concat_ranges(start, end - start)
     tiou = tiou_exact(times[detection], truth.times[order][instance])
     ranking = np.lexsort((instance, -tiou, detection))
-    ranking = ranking[tiou[ranking] >= TIOUS[0]]
-    return detection[ranking], instance[ranking], tiou[ranking]
+    ranking = ranking[tiou[ranking] >= min_tiou]
+    return detection[ranking], order[instance[ranking]], tiou[ranking]
 
 
 def _per_video(
@@ -168,5 +182,5 @@ def _count_unknown(detections: ScoredSegments, label: Indices) -> dict[str, int]
     return unknown
 
 
-def _by_threshold(values: Float[np.ndarray, " tious"]) -> dict[str, float]:
-    return {**dict(zip(TIOU_NAMES, values.tolist(), strict=True)), "mean": float(values.mean())}
+def _by_threshold(values: Float[np.ndarray, " tious"], tious: Float[np.ndarray, " tious"]) -> dict[str, float]:
+    return {**dict(zip(tiou_names(tious), values.tolist(), strict=True)), "mean": float(values.mean())}

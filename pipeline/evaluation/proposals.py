@@ -40,6 +40,23 @@ MAX_CELLS = 2_000_000
 
 
 @dataclass(frozen=True)
+class RankedProposals:
+    """Proposals of the videos with instances.
+
+    Attributes:
+        video: video of each proposal, index into the videos of the ground truth, ascending.
+        times: start and end of each proposal [s], best of the video first.
+        average: average number of proposals per video that count.
+        counts: see `match_videos`.
+    """
+
+    video: Int[np.ndarray, " proposals"]
+    times: Float[np.ndarray, "proposals 2"]
+    average: float
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
 class RecallCurve:
     """Recall against the number of proposals.
 
@@ -94,13 +111,9 @@ def score_proposals(
     Raises:
         PipelineError: `max_avg_nr_proposals` is not a positive number.
     """
-    if max_avg_nr_proposals is not None and not 0 < max_avg_nr_proposals <= MAX_NUMBER:
-        raise PipelineError(f"max_avg_nr_proposals {max_avg_nr_proposals} is not a positive number; 100 is usual")
-    video, counts = match_videos(truth, proposals)
-    scored = np.flatnonzero((video >= 0) & (truth.counts[video] > 0))
-    average = len(scored) / counts["n_videos"] if max_avg_nr_proposals is None else float(max_avg_nr_proposals)
-    ranked = scored[np.lexsort((-proposals.scores[scored], video[scored]))]
-    curve = compute_recall_curve(truth, video[ranked], proposals.times[ranked], average)
+    ranked = rank_proposals(truth, proposals, max_avg_nr_proposals)
+    average = ranked.average
+    curve = compute_recall_curve(truth, ranked.video, ranked.times, average)
     recalls = {str(number): recall for number in REPORTED_NUMBERS if (recall := curve.at(number)) is not None}
     return {
         "AR": {number: float(recall.mean()) for number, recall in recalls.items()},
@@ -108,12 +121,34 @@ def score_proposals(
         "AUC": curve.area / average if average else 0.0,
         "area": curve.area,
         "max_avg_nr_proposals": average,
-        **counts,
-        "n_proposals": len(scored),
+        **ranked.counts,
+        "n_proposals": len(ranked.video),
         "ties": TIE_RULE,
         "zero_length_ground_truth": truth.zero_length,
-        "per_video": _per_video(truth, np.bincount(video[scored], minlength=len(truth.videos)), curve),
+        "per_video": _per_video(truth, np.bincount(ranked.video, minlength=len(truth.videos)), curve),
     }
+
+
+def rank_proposals(
+    truth: GroundTruth, proposals: ScoredSegments, max_avg_nr_proposals: int | float | None = 100
+) -> RankedProposals:
+    """Rank the proposals of the videos with instances.
+
+    Args:
+        truth: instances.
+        proposals: scored segments.
+        max_avg_nr_proposals: average number of proposals per video that count; None: all.
+
+    Raises:
+        PipelineError: `max_avg_nr_proposals` is not a positive number.
+    """
+    if max_avg_nr_proposals is not None and not 0 < max_avg_nr_proposals <= MAX_NUMBER:
+        raise PipelineError(f"max_avg_nr_proposals {max_avg_nr_proposals} is not a positive number; 100 is usual")
+    video, counts = match_videos(truth, proposals)
+    scored = np.flatnonzero((video >= 0) & (truth.counts[video] > 0))
+    average = len(scored) / counts["n_videos"] if max_avg_nr_proposals is None else float(max_avg_nr_proposals)
+    ranked = scored[np.lexsort((-proposals.scores[scored], video[scored]))]
+    return RankedProposals(video[ranked], proposals.times[ranked], average, counts)
 
 
 def compute_recall_curve(

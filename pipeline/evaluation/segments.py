@@ -20,8 +20,21 @@ from pipeline.io.atomic import read_json
 TIOUS: Float[np.ndarray, " tious"] = np.linspace(0.5, 0.95, 10)
 """ActivityNet's thresholds, 0.5:0.05:0.95."""
 
-TIOU_NAMES = tuple(f"{threshold:.2f}".rstrip("0") for threshold in TIOUS)
-"""The thresholds as keys of results."""
+
+def tiou_names(tious: Float[np.ndarray, " tious"]) -> tuple[str, ...]:
+    """Return thresholds as keys of results: "0.5", "0.55"."""
+    return tuple(f"{threshold:.4g}" for threshold in tious)
+
+
+def as_thresholds(tious: Sequence[float]) -> Float[np.ndarray, " tious"]:
+    """Return thresholds as an array; those of ActivityNet with the last bit of `TIOUS`, which can decide a match."""
+    thresholds = np.array(tious, np.float64)
+    nearest = TIOUS[np.abs(thresholds[:, None] - TIOUS).argmin(1)]
+    return np.where(np.isclose(thresholds, nearest, rtol=0, atol=1e-9), nearest, thresholds)
+
+
+TIOU_NAMES = tiou_names(TIOUS)
+"""ActivityNet's thresholds as keys of results."""
 
 ZERO_LENGTH = "an instance of zero length overlaps nothing and nothing overlaps it; it stays in the denominator"
 """The official evaluators divide 0 by 0 here: none of its proposals recalls it, while any detection of zero length in
@@ -168,13 +181,14 @@ def warn_names(text: str, names: Sequence[str]) -> None:
         logging.warning(text, len(names), abbreviate_names(names))
 
 
-def format_threshold_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+def format_threshold_table(rows: Mapping[str, Mapping[str, float]], tious: Sequence[str] = TIOU_NAMES) -> str:
     """Format fractions in percent: a line for each row, a column for each threshold and for "mean".
 
     Args:
         rows: name -> threshold -> value; a cell without a value is blank.
+        tious: the thresholds, see `tiou_names`.
     """
-    columns = (*TIOU_NAMES, "mean")
+    columns = (*tious, "mean")
     width = max(map(len, ("x 100", *rows))) + 2
     lines = ["x 100".ljust(width) + "".join(f"{column:>8}" for column in columns)]
     for name, values in rows.items():

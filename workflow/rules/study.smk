@@ -2,7 +2,8 @@
 
 REQUIRED INPUTS: for the probes, the corpus, the concepts and the features of all shards; for a comparison, the corpus,
 captions of every system and probes of the systems with a feature, for each dataset of the comparison.
-OUTPUTS: results/{dataset}/probes/{feature}.json, results/{dataset}_{comparison}.json.
+OUTPUTS: results/{dataset}/probes/{feature}.json, results/{dataset}_{comparison}.json,
+results/{dataset}_localization.json.
 """
 
 
@@ -57,3 +58,28 @@ rule compare_systems:
         "python -m workflow.scripts.run_job --log {log:q} --"
         " python -m pipeline.compare_systems --config {params.config:q} --dataset results/{wildcards.dataset}"
         " --output {output.comparison:q}"
+
+
+rule compare_localization:
+    """Compare encoders on the tasks of localization: scores beside published ones, differences, a picture."""
+    input:
+        code=code_hash_of("compare_localization"),
+        files=studied_files,
+    output:
+        study="results/{dataset}_localization.json",
+        document="results/{dataset}_localization.md",
+        picture="results/{dataset}_localization.png",
+    log:
+        "results/{dataset}/logs/compare_localization.log",
+    benchmark:
+        "results/{dataset}/benchmarks/compare_localization.jsonl"
+    resources:
+        mem_mb=scale_with_attempt(16000),
+        runtime=scale_with_attempt(120),
+    params:
+        config=config_params("compare_localization"),
+        tracked=tracked_params("compare_localization"),
+    shell:
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.compare_localization --config {params.config:q} --dataset results/{wildcards.dataset}"
+        " --output {output.study:q}"

@@ -99,7 +99,7 @@ class GtadLocalizer(GtadModel):
         """Compute the losses of a batch of videos."""
         return self.compare(
             [self._sequence(inputs, video) for video in items],
-            [self._targets(segments[video], inputs.duration(video)) for video in items],
+            [self.targets(segments[video], inputs.duration(video)) for video in items],
         )
 
     @torch.no_grad()
@@ -110,14 +110,19 @@ class GtadLocalizer(GtadModel):
 
     def detect(self, inputs: LocalizerInputs, video: str, scores: ScoreArrays, /) -> Detections:
         """Select segments between boundaries by soft-NMS."""
+        return self.select(scores, inputs.duration(video))
+
+    def select(self, scores: ScoreArrays, duration: float) -> Detections:
+        """Select segments of a video of a duration [s] between boundaries, by soft-NMS."""
         candidates = score_segments(scores["iou_reg"], scores["iou_cls"], scores["start"], scores["end"])
         selected = suppress(candidates, self.sigma, self.max_detections)
-        return Detections(selected.segments / self.positions * inputs.duration(video), selected.scores)
+        return Detections(selected.segments / self.positions * duration, selected.scores)
 
     def _sequence(self, inputs: LocalizerInputs, video: str) -> Float[Tensor, "positions dim"]:
         features = self.normalise(inputs.features(video))
         return rescale_features(features, inputs.centres(video), inputs.duration(video), self.positions)
 
-    def _targets(self, segments: Sequence[LabelledSegment], duration: float) -> GtadTargets:
+    def targets(self, segments: Sequence[LabelledSegment], duration: float) -> GtadTargets:
+        """Compute the targets of a video of a duration [s]."""
         times = np.array([[segment.start, segment.end] for segment in segments], np.float64)
         return video_targets(times / duration * self.positions, self.positions, self.max_duration)

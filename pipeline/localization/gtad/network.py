@@ -128,6 +128,7 @@ class GtadNetwork(nn.Module):
     def __init__(self, dim: int, sizes: GtadSizes) -> None:
         super().__init__()
         hidden, mapped, sampled = sizes.hidden_dim_1d, sizes.hidden_dim_2d, sizes.hidden_dim_3d
+        self.kernel = sizes.kernel
         self.feature_norm = FeatureNorm(dim)
         self.base = nn.Sequential(
             nn.Conv1d(dim, hidden, 3, padding=1, groups=math.gcd(GROUPS, dim)), nn.ReLU(), GraphBlock(hidden)
@@ -158,7 +159,11 @@ class GtadNetwork(nn.Module):
         base = self.base(features.transpose(1, 2))
         x = self.refine(base)
         context = gather_neighbours(x, nearest_positions(x)).mean(3)
-        maps = self.maps(self.align(x, context))
+        regions = self.align(x, context)
+        if self.kernel == 1:  # segments with the same region have the same probabilities
+            maps = self.align.to_map(self.maps(regions))
+        else:
+            maps = self.maps(self.align.to_map(regions))
         return GtadOutput(self.start(base)[:, 0], self.end(base)[:, 0], iou_reg=maps[:, 0], iou_cls=maps[:, 1])
 
 

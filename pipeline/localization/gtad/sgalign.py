@@ -93,7 +93,7 @@ class SegmentAlignment(nn.Module):
         self.positions, self.max_duration = positions, max_duration
         self.bins, self.context_bins = bins, context_bins
         self.combine = nn.Conv2d(channels * (bins + context_bins), width, 1)
-        # All segments that end after the sequence have one region: it is sampled once.
+        # All segments that end after the sequence have one region: half of a square map is sampled once.
         regions, cell_rows = segment_regions(positions, max_duration).unique(dim=0, return_inverse=True)
         matrix = torch.cat([bin_weights(regions, number, positions) for number in (bins, context_bins)], 1).coalesce()
         self.register_buffer("cell_rows", cell_rows, persistent=False)
@@ -106,8 +106,8 @@ class SegmentAlignment(nn.Module):
 
     def forward(
         self, x: Float[Tensor, "videos channels positions"], context: Float[Tensor, "videos channels positions"]
-    ) -> Float[Tensor, "videos width durations positions"]:
-        """Compute the features of each segment [duration, start]."""
+    ) -> Float[Tensor, "videos width regions 1"]:
+        """Compute the features of each region; `to_map` gives those of the segments."""
         matrix, transposed = (
             SparseRows(*(getattr(self, f"{name}_{field}") for field in SparseRows._fields))
             for name in ("matrix", "transposed")
@@ -116,8 +116,13 @@ class SegmentAlignment(nn.Module):
         kernels = kernel.split([self.bins, self.context_bins], dim=2)
         parts = [torch.einsum("vct,wcq->vqtw", *pair) for pair in zip((x, context), kernels, strict=True)]
         weighted = torch.cat(parts, 1).flatten(1, 2)
-        # One video at a time: its maps are then in the memory layout that convolutions read fastest.
-        maps = torch.stack([SparseProduct.apply(rows, matrix, transposed) for rows in weighted])
+        # One video at a time: its features are then in the memory layout that convolutions read fastest.
+        regions = torch.stack([SparseProduct.apply(rows, matrix, transposed) for rows in weighted])
         assert self.combine.bias is not None
-        maps = (maps + self.combine.bias)[:, self.cell_rows]
-        return maps.unflatten(1, (self.max_duration, self.positions)).permute(0, 3, 1, 2)
+        return (regions + self.combine.bias).transpose(1, 2)[..., None]
+
+    def to_map(
+        self, regions: Float[Tensor, "videos width regions 1"]
+    ) -> Float[Tensor, "videos width durations positions"]:
+        """Return the features of the region of each segment [duration, start]."""
+        return regions[:, :, self.cell_rows, 0].unflatten(2, (self.max_duration, self.positions))

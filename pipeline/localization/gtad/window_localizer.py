@@ -46,7 +46,7 @@ class GtadWindowLocalizer(GtadModel):
         """Return the windows that hold most of an action."""
         windows = []
         for video in sorted(segments):
-            for start in self._starts(inputs, video):
+            for start in self.window_starts(inputs, video):
                 actions = self._actions(segments[video], start)
                 if contained_shares(actions, 0.0, float(self.positions)).max() > self.min_share:
                     windows.append((video, start))
@@ -57,7 +57,7 @@ class GtadWindowLocalizer(GtadModel):
     ) -> ProposerLosses:
         """Compute the losses of a batch of windows."""
         sequences = [cut_window(self._snippets(inputs, video), start, self.positions) for video, start in items]
-        return self.compare(sequences, [self._targets(segments[video], start) for video, start in items])
+        return self.compare(sequences, [self.targets(segments[video], start) for video, start in items])
 
     @torch.no_grad()
     def score(self, inputs: LocalizerInputs, videos: Sequence[str], /) -> list[ScoreArrays]:
@@ -67,7 +67,7 @@ class GtadWindowLocalizer(GtadModel):
     def detect(self, inputs: LocalizerInputs, video: str, scores: ScoreArrays, /) -> Detections:
         """Select segments by soft-NMS, in each window, and then of all windows; published scores decay twice, too."""
         of_windows = []
-        for index, start in enumerate(self._starts(inputs, video)):
+        for index, start in enumerate(self.window_starts(inputs, video)):
             candidates = score_segments(scores["iou_reg"][index], scores["iou_cls"][index])
             of_windows.append(
                 self._suppress(Candidates((candidates.segments + start) * self.snippet_s, candidates.scores))
@@ -88,14 +88,15 @@ class GtadWindowLocalizer(GtadModel):
 
     def _score_video(self, inputs: LocalizerInputs, video: str) -> ScoreArrays:
         snippets = self._snippets(inputs, video)
-        windows = [cut_window(snippets, start, self.positions) for start in self._starts(inputs, video)]
+        windows = [cut_window(snippets, start, self.positions) for start in self.window_starts(inputs, video)]
         scores = [self.predict(batch) for batch in batches(windows, self.batch_size)]
         return {name: np.concatenate([of_batch[name] for of_batch in scores]) for name in scores[0]}
 
     def _num_snippets(self, inputs: LocalizerInputs, video: str) -> int:
         return max(1, int(np.ceil(inputs.duration(video) / self.snippet_s)))
 
-    def _starts(self, inputs: LocalizerInputs, video: str) -> list[int]:
+    def window_starts(self, inputs: LocalizerInputs, video: str) -> list[int]:
+        """Return the first snippet of each window of a video."""
         return window_starts(self._num_snippets(inputs, video), self.positions, self.stride)
 
     def _snippets(self, inputs: LocalizerInputs, video: str) -> Float[Tensor, "snippets dim"]:
@@ -107,7 +108,8 @@ class GtadWindowLocalizer(GtadModel):
         times = np.array([[segment.start, segment.end] for segment in segments], np.float64)
         return times / self.snippet_s - start + 0.5
 
-    def _targets(self, segments: Sequence[LabelledSegment], start: int) -> GtadTargets:
+    def targets(self, segments: Sequence[LabelledSegment], start: int) -> GtadTargets:
+        """Compute the targets of the window that begins at a snippet."""
         actions = self._actions(segments, start)
         overlaps = (actions[:, 1] > 0) & (actions[:, 0] < self.positions)
         return window_targets(actions[overlaps], self.positions, self.max_duration)

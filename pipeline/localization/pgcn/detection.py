@@ -55,14 +55,14 @@ def detect_in_video(
     scores = score_pairs(activity, completeness)
     order = np.argsort(-scores.ravel(), kind="stable")[: settings.max_pairs]
     proposals, labels = np.unravel_index(order, scores.shape)
-    kept = np.concatenate(
+    rows = np.concatenate(
         [
             np.flatnonzero(labels == label)[suppress(segments[proposals[labels == label]], settings.nms_tiou)]
             for label in np.unique(labels)
         ]
     )
-    kept.sort()  # best first
-    proposals, labels = proposals[kept], labels[kept]
+    rows.sort()  # best first
+    proposals, labels = proposals[rows], labels[rows]
     times = segments[proposals]
     if settings.regress:
         times = apply_regression(times, regression[proposals, labels])
@@ -88,13 +88,13 @@ def suppress(segments: Float[np.ndarray, "ranked 2"], max_tiou: float) -> Int64[
         max_tiou: a segment goes if a better one that stays has a higher tIoU with it.
     """
     tious = tiou_matrix(segments, segments)
-    kept: list[int] = []
+    survivors: list[int] = []
     stays = np.ones(len(segments), bool)
     for index in range(len(segments)):
         if stays[index]:
-            kept.append(index)
+            survivors.append(index)
             stays &= tious[index] <= max_tiou
-    return np.array(kept, np.int64)
+    return np.array(survivors, np.int64)
 
 
 def apply_regression(segments: Segments, targets: Float[np.ndarray, "proposals 2"]) -> Segments:

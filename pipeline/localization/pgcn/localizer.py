@@ -72,7 +72,7 @@ class PgcnLocalizer:
         """Build SGD: biases learn twice as fast and do not decay."""
         biases = [value for name, value in self.network.named_parameters() if name.endswith("bias")]
         weights = [value for name, value in self.network.named_parameters() if not name.endswith("bias")]
-        groups = [{"params": weights}, {"params": biases, "lr_factor": 2.0, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": weights}, {"params": biases, "lr_factor": 2.0, "weight_decay": 0.0}]
         config = self._config
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
 

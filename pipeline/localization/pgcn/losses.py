@@ -69,11 +69,13 @@ def compute_pgcn_losses(scores: PgcnScores, targets: CentreTargets) -> PgcnLosse
     is_foreground = kinds == FOREGROUND
     classified = is_foreground | (kinds == BACKGROUND)
     completeness = scores.completeness.view(*targets.kinds.shape, -1)[:, :NUM_RATED]
-    own = torch.nonzero(is_foreground)[:, 0]
+    foreground = torch.nonzero(is_foreground)[:, 0]
     return PgcnLosses(
         activity=functional.cross_entropy(scores.activity[classified], labels[classified] + 1),
         completeness=completeness_loss(completeness, targets.labels[:, :NUM_RATED], incomplete, HARD_NEGATIVES),
-        regression=regression_loss(scores.regression[own, labels[own]], targets.regression.flatten(0, 1)[own]),
+        regression=regression_loss(
+            scores.regression[foreground, labels[foreground]], targets.regression.flatten(0, 1)[foreground]
+        ),
     )
 
 
@@ -91,10 +93,10 @@ def completeness_loss(
         is_incomplete: which of the others count.
         hard_negatives: share of the incomplete ones of each video that are kept, at least one.
     """
-    own = scores.gather(2, labels[..., None])[..., 0]
+    of_class = scores.gather(2, labels[..., None])[..., 0]
     num_incomplete = is_incomplete.shape[1]
-    complete = functional.relu(1 - own[:, :-num_incomplete])
-    incomplete = functional.relu(1 + own[:, -num_incomplete:]) * is_incomplete
+    complete = functional.relu(1 - of_class[:, :-num_incomplete])
+    incomplete = functional.relu(1 + of_class[:, -num_incomplete:]) * is_incomplete
     hardest = incomplete.topk(max(int(num_incomplete * hard_negatives), 1), dim=1).values
     # The authors' denominator rounds the hard negatives of the whole batch.
     count = complete.numel() + max(int(int(is_incomplete.sum()) * hard_negatives), 1)

@@ -70,18 +70,6 @@ def extend(segments: Spans, duration: float) -> Spans:
     return np.stack([np.maximum(segments[:, 0] - context, 0.0), np.minimum(segments[:, 1] + context, duration)], 1)
 
 
-def pool_spans(rows: Float[Tensor, "rows dim"], spans: Spans, grid: RowGrid) -> Float[Tensor, "spans dim"]:
-    """Compute the maximum of the rows of each span.
-
-    Args:
-        rows: features of the video, at least one row.
-        spans: start and end.
-        grid: of the rows.
-    """
-    first, last = grid.rows_of(spans, len(rows))
-    return _range_maximum(rows, torch.from_numpy(first).to(rows.device), torch.from_numpy(last).to(rows.device))
-
-
 def pool_proposals(
     rows: Float[Tensor, "rows dim"], segments: Spans, extended: Spans, grid: RowGrid
 ) -> ProposalFeatures:
@@ -93,23 +81,32 @@ def pool_proposals(
         extended: start of the context before, and end of the context after each proposal, see `extend`.
         grid: of the rows.
     """
-    activity = pool_spans(rows, segments, grid)
-    before = pool_spans(rows, np.stack([extended[:, 0], segments[:, 0]], 1), grid)
-    after = pool_spans(rows, np.stack([segments[:, 1], extended[:, 1]], 1), grid)
-    return ProposalFeatures(activity, torch.cat([before, activity, after], 1))
+    before = np.stack([extended[:, 0], segments[:, 0]], 1)
+    after = np.stack([segments[:, 1], extended[:, 1]], 1)
+    pooled = pool_spans(rows, np.concatenate([before, segments, after]), grid)
+    parts = pooled.view(3, len(segments), -1)
+    return ProposalFeatures(parts[1], torch.cat(list(parts), 1))
 
 
-def _range_maximum(
-    rows: Float[Tensor, "rows dim"], first: Int64[Tensor, " spans"], last: Int64[Tensor, " spans"]
-) -> Float[Tensor, "spans dim"]:
-    """Compute the maximum of rows first..last of each span: two overlapping spans of a length that is a power of 2."""
-    tables = [rows]
-    while 2 ** len(tables) <= len(rows):
-        half, table = 2 ** (len(tables) - 1), tables[-1]
-        tables.append(torch.maximum(table[:-half], table[half:]))
-    level = torch.frexp((last - first + 1).double()).exponent - 1
-    pooled = torch.empty(len(first), rows.shape[1], dtype=rows.dtype, device=rows.device)
-    for power, table in enumerate(tables):
-        chosen = level == power
-        pooled[chosen] = torch.maximum(table[first[chosen]], table[last[chosen] + 1 - 2**power])
+def pool_spans(rows: Float[Tensor, "rows dim"], spans: Spans, grid: RowGrid) -> Float[Tensor, "spans dim"]:
+    """Compute the maximum of the rows of each span.
+
+    A span is covered by two overlapping ranges whose length is a power of 2; the maxima of all such ranges are computed
+    once for each power.
+
+    Args:
+        rows: features of the video, at least one row.
+        spans: start and end.
+        grid: of the rows.
+    """
+    first, last = (torch.from_numpy(edge).to(rows.device) for edge in grid.rows_of(spans, len(rows)))
+    powers = torch.frexp((last - first + 1).double()).exponent - 1
+    pooled = torch.empty(len(spans), rows.shape[1], dtype=rows.dtype, device=rows.device)
+    maxima = rows
+    for power in range(int(powers.max()) + 1 if len(spans) else 0):
+        if power:
+            half = 2 ** (power - 1)
+            maxima = torch.maximum(maxima[:-half], maxima[half:])
+        chosen = powers == power
+        pooled[chosen] = torch.maximum(maxima[first[chosen]], maxima[last[chosen] + 1 - 2**power])
     return pooled

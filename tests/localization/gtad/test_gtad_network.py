@@ -70,7 +70,7 @@ def test_alignment_equals_the_published_order_of_sampling_and_convolution(
         for number, of in ((bins, x), (context_bins, context))
     ]
     expected = layer.combine(torch.cat(samples, 2).flatten(1, 2).unflatten(2, (durations, positions)))
-    output = layer(x, context)
+    output = layer.to_map(layer(x, context))
     torch.testing.assert_close(output, expected, atol=1e-6, rtol=1e-6)
     upstream = torch.randn_like(output)
     inputs = (x, context, *layer.parameters())
@@ -92,7 +92,7 @@ def test_small_network_is_the_published_one(shared: Path, form: str, name: str) 
         base = network.base(x)
         refined = network.refine(base)
         context = gather_neighbours(refined, nearest_positions(refined)).mean(3)
-        aligned = network.align(refined, context)
+        aligned = network.align.to_map(network.align(refined, context))
         logits = network.maps[:-1](aligned)
         output = network(x.transpose(1, 2))
     stages = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.config.localizers import PgcnPools, PgcnSettings
 from pipeline.datasets.tiou import tiou_matrix
 from pipeline.errors import PipelineError
-from pipeline.localization.localizer import Detections, LabelledSegment, Localizer, LocalizerInputs
+from pipeline.localization.localizer import Detections, LabelledSegment, Localizer, LocalizerInputs, fuse_scores
 from pipeline.localization.pgcn.detection import PgcnDetection, apply_regression, detect_in_video, suppress
 from pipeline.localization.pgcn.graph import neighbour_candidates, proposal_tious, sample_all_trees
 from pipeline.localization.pgcn.localizer import PgcnLocalizer
@@ -104,7 +104,7 @@ def trained() -> tuple[PgcnLocalizer, ToyInputs, dict[str, list[LabelledSegment]
     localizer = PgcnLocalizer(SETTINGS, DIM, CLASSES)
     training = {video: of_video for video, of_video in actions.items() if video not in TEST_VIDEOS}
     localizer.feature_norm.fit(inputs.features(video) for video in training)
-    train(localizer, inputs, training, 20)
+    train(localizer, inputs, training, 14)
     return localizer, inputs, actions
 
 
@@ -136,6 +136,23 @@ def test_detections_do_not_depend_on_chance_or_on_the_other_videos(
     torch.manual_seed(2)
     beside = localizer.score(inputs, ["v_40", "v_41"])[1]
     assert all(np.array_equal(alone[name], beside[name]) for name in alone)
+
+
+def test_two_sources_are_averaged_before_the_selection(
+    trained: tuple[PgcnLocalizer, ToyInputs, dict[str, list[LabelledSegment]]],
+) -> None:
+    localizer, inputs, _ = trained
+    seed_all("other")
+    other = PgcnLocalizer(SETTINGS, DIM, CLASSES)
+    other.network.eval()
+    scores = [each.score(inputs, ["v_41"])[0] for each in (localizer, other)]
+    fused = fuse_scores(scores, [1.2, 1.0], "v_41")
+    np.testing.assert_allclose(fused["activity"], (1.2 * scores[0]["activity"] + scores[1]["activity"]) / 2.2)
+    detections = localizer.detect(inputs, "v_41", fused)
+    alone = localizer.detect(inputs, "v_41", scores[0])
+    assert not np.array_equal(detections.scores[:1], alone.scores[:1])
+    with pytest.raises(PipelineError, match="v_41"):
+        fuse_scores([scores[0], PgcnLocalizer(SETTINGS, DIM, 3).score(inputs, ["v_41"])[0]], [1.0, 1.0], "v_41")
 
 
 def test_training_depends_on_the_seed_alone() -> None:
@@ -265,12 +282,12 @@ def test_the_regression_inverts_its_targets(segments: np.ndarray, shift: float, 
 
 @given(segment_lists, st.floats(0.1, 0.9))
 def test_suppression_keeps_the_best_and_nothing_that_overlaps_it(segments: np.ndarray, max_tiou: float) -> None:
-    kept = suppress(segments, max_tiou)
+    survivors = suppress(segments, max_tiou)
     tious = proposal_tious(segments)
-    assert kept[0] == 0
+    assert survivors[0] == 0
     for index in range(len(segments)):
-        better = [other for other in kept if other < index]
-        assert (index in kept) == all(tious[index, other] <= max_tiou for other in better)
+        better = [other for other in survivors if other < index]
+        assert (index in survivors) == all(tious[index, other] <= max_tiou for other in better)
 
 
 def test_detections_stay_in_the_video() -> None:
