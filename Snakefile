@@ -20,6 +20,8 @@ container: "sa-tsp.sif"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
+include: "workflow/rules/localization_inputs.smk"
+include: "workflow/rules/recognition_inputs.smk"
 
 
 # Show the progress of the jobs: on a terminal live, elsewhere as a line a minute.
@@ -52,8 +54,12 @@ include: "workflow/rules/concepts.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/proposals.smk"
+include: "workflow/rules/localization.smk"
 include: "workflow/rules/caption.smk"
 include: "workflow/rules/ensemble.smk"
+include: "workflow/rules/recognition.smk"
+include: "workflow/rules/recognition_study.smk"
+include: "workflow/rules/clips.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/study.smk"
 

@@ -10,14 +10,11 @@ Alone and small:
         --config '{"train_videos": 6, "val_videos": 3, "test_videos": 1, "broken_videos": 1}'
 """
 
-import multiprocessing
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.command import add_config, build_parser, command, exit_on_sigterm, read_config
+from pipeline.config.command import add_config, build_parser, command, read_config
 from pipeline.config.make_demo import MakeDemo
 from pipeline.demo.annotations import (
     action_annotations,
@@ -27,11 +24,9 @@ from pipeline.demo.annotations import (
 )
 from pipeline.demo.motions import MOTIONS
 from pipeline.demo.plan import plan_videos
-from pipeline.demo.render import render_video
+from pipeline.demo.render import render_videos
 from pipeline.demo.scene import VideoPlan
-from pipeline.errors import PipelineError
 from pipeline.io.atomic import write_json
-from pipeline.io.progress import Progress
 from pipeline.provenance.computation import Computation
 from pipeline.provenance.manifest import write_manifest
 
@@ -74,33 +69,6 @@ def make_demo(config: MakeDemo, output: Path) -> None:
     files = render_videos(videos, folder / "videos", config.workers)
     files += write_annotations(videos, folder, config.seed)
     write_manifest(output, files, summarize(videos))
-
-
-def render_videos(videos: list[VideoPlan], folder: Path, workers: int) -> list[Path]:
-    """Draw and encode all videos in `workers` processes; the first failure stops all.
-
-    Returns:
-        The files, in the order in which they were finished.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    # Spawned on every system: forked processes would inherit the parent's threads and locks.
-    context = multiprocessing.get_context("spawn")
-    files, progress = [], Progress("videos", len(videos))
-    with ProcessPoolExecutor(min(workers, len(videos)), context, initializer=exit_on_sigterm) as pool:
-        pending = [pool.submit(render_video, video, folder) for video in videos]
-        try:
-            for future in as_completed(pending):
-                files.append(future.result())
-                progress.step()
-        except BrokenProcessPool:
-            raise PipelineError(
-                f"{folder}: a process that draws videos was killed, probably because memory is short; free memory and "
-                "run again, or set make_demo.workers = 1"
-            ) from None
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return files
 
 
 def write_annotations(videos: list[VideoPlan], folder: Path, seed: int) -> list[Path]:

@@ -45,7 +45,7 @@ from pipeline.io.atomic import sha256, write_text
 from pipeline.io.tables import write_rows
 from pipeline.provenance.computation import Computation
 from pipeline.provenance.manifest import write_manifest
-from pipeline.training.checkpoints import CheckpointManager, ReadOnlyCheckpoints, open_checkpoints
+from pipeline.training.checkpoints import CheckpointManager, open_shared_checkpoints
 from pipeline.training.device import device_summary, resolve_device
 from pipeline.training.distributed import ProcessGroup, init_process_group
 from pipeline.training.precision import to_device_inplace
@@ -142,19 +142,6 @@ def build_model(config: EncoderEntry, data: PretrainingData, global_dim: int) ->
         path = initial_weights_path(config.initial_weights)
         load_initial_weights(path, model.encoder, model.heads if config.keep_heads else None)
     return model
-
-
-def open_shared_checkpoints(folder: Path, computation: Computation, group: ProcessGroup) -> CheckpointManager | None:
-    """Open the checkpoint folder; the first process prepares and writes it, the others wait for it and only read.
-
-    Returns:
-        None if the training was finished before; the first process has published its outputs again.
-    """
-    manager = open_checkpoints(folder, computation) if group.is_first else None
-    group.barrier()
-    if group.is_first:
-        return manager
-    return None if computation.restore(publish=False) else ReadOnlyCheckpoints(folder)
 
 
 def cache_videos(reader: ClipReader, data: PretrainingData, config: EncoderEntry) -> None:

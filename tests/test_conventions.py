@@ -24,6 +24,7 @@ LAYERS = (
     {"commands"},
     {"bundle"},
     {
+        "bimodal",
         "captioning",
         "comparison",
         "demo",

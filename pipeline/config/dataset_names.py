@@ -10,9 +10,12 @@ from dataclasses import dataclass
 DATASET = "[a-z][a-z0-9_]*"
 """Regular expression of the name of a dataset, and of every named entry of the configuration."""
 
-COMPARISON = r"(?!(?:meteor|submission)\b)[a-z][a-z0-9]*"
+COMPARISON = (
+    r"(?!(?:meteor|captions|submission|detections|proposals|recognition|transfer|localization)\b)[a-z][a-z0-9]*"
+)
 """Regular expression of the name of a comparison. It has no underscore: `<dataset>_<comparison>` is unambiguous. The
-names of other results end in `meteor` and `submission`."""
+names of other results end in `meteor`, `captions`, `submission`, `detections`, `proposals`, `recognition`,
+`transfer` and `localization`."""
 
 SMOKE = "_smoke"
 """Suffix of a rehearsal."""
@@ -20,7 +23,8 @@ SMOKE = "_smoke"
 _SEEDED = re.compile(rf"(?P<base>{DATASET})_s(?P<seed>[0-9]+)")
 _RESULT = re.compile(
     rf"results/(?P<dataset>{DATASET}?)"
-    rf"(?:/|_(?:val|test)_meteor\.json$|_submission\.json$|_{COMPARISON}\.(?:json|png)$)"
+    rf"(?:/|_(?:val|test)_(?:meteor|captions|detections|proposals|recognition)\.json$|_(?:submission|transfer)\.json$"
+    rf"|_localization\.(?:json|md|png)$|_{COMPARISON}\.(?:json|png)$)"
 )
 
 
@@ -48,8 +52,9 @@ def dataset_of_result(path: str) -> str | None:
     """Return the dataset of a result below `results/`; None if the path is not such a result.
 
     Args:
-        path: `results/<dataset>/...`, `results/<dataset>_<split>_meteor.json`, `results/<dataset>_submission.json` or
-            `results/<dataset>_<comparison>.json`, relative to the project.
+        path: relative to the project: `results/<dataset>/...`, `results/<dataset>_<split>_meteor.json` (or `_captions`,
+            `_detections`, `_proposals`, `_recognition`), `results/<dataset>_submission.json` (or `_transfer`) or
+            `results/<dataset>_<comparison>.json`.
     """
     match = _RESULT.match(path)
     return match["dataset"] if match else None

@@ -32,9 +32,10 @@ def reseeded_config(config: dict[str, Any], base: str, seed: int) -> dict[str, A
         )
     seeded: dict[str, Any] = _replace_folder(config, f"results/{base}/", f"results/{base}_s{seed}/")
     seeded["make_demo"] = {**seeded.get("make_demo", {}), "seed": seed}
-    seeded["pretrain_encoder"] = {
-        name: {**encoder, "seed": seed} for name, encoder in seeded.get("pretrain_encoder", {}).items()
-    }
+    for section in ("make_acts", "make_clips"):
+        seeded[section] = {**seeded.get(section, {}), "seed": seed}
+    for section in ("pretrain_encoder", "train_recognizer"):
+        seeded[section] = {name: {**entry, "seed": seed} for name, entry in seeded.get(section, {}).items()}
     return seeded
 
 
@@ -56,7 +57,7 @@ def rehearsal_config(config: dict[str, Any], base: str) -> dict[str, Any]:
         "missing": "allow",
     }
     trainings = [rehearsal["finetune_scst"]]
-    for section in ("pretrain_encoder", "train_proposer", "train_captioner"):
+    for section in ("pretrain_encoder", "train_recognizer", "train_proposer", "train_localizer", "train_captioner"):
         trainings += rehearsal[section].values()
     for training in trainings:
         # Encoders with 0 epochs train nothing.
@@ -71,7 +72,7 @@ def rehearsal_config(config: dict[str, Any], base: str) -> dict[str, Any]:
 def _replace_folder(value: Any, old: str, new: str) -> Any:
     """Return plain data in which every path below the folder `old` is below `new`."""
     if isinstance(value, dict):
-        return {key: _replace_folder(entry, old, new) for key, entry in value.items()}
+        return {_replace_folder(key, old, new): _replace_folder(entry, old, new) for key, entry in value.items()}
     if isinstance(value, list):
         return [_replace_folder(entry, old, new) for entry in value]
     return new + value.removeprefix(old) if isinstance(value, str) and value.startswith(old) else value

@@ -9,29 +9,53 @@ from typing import Any, Self, get_args
 import yaml
 from pydantic import Field, model_validator
 
+from pipeline.config.analyze_clips import AnalyzeClips
+from pipeline.config.analyze_localization import AnalyzeLocalization
 from pipeline.config.base import Section, Settings
+from pipeline.config.bimodal import BiModalSettings
 from pipeline.config.build_corpus import BuildCorpus
 from pipeline.config.bundle_model import BundleModel
 from pipeline.config.captioners import CAPTIONERS
+from pipeline.config.classify_videos import ClassifierEntry, ClassifierSettings, LearnedClassifierSettings
+from pipeline.config.compare_localization import CompareLocalization
 from pipeline.config.compare_systems import DEFAULT_COMPARISONS, ComparisonEntry, collect_ensembles
 from pipeline.config.dataset_names import COMPARISON, DATASET, SMOKE, parse_seeded_name
 from pipeline.config.dataset_variants import rehearsal_config, reseeded_config
 from pipeline.config.evaluate import Evaluate
-from pipeline.config.extract_features import FEATURE_KINDS, EncoderFeatureSettings, FeatureEntry
+from pipeline.config.evaluate_clips import EvaluateClips
+from pipeline.config.evaluate_localization import EvaluateLocalization
+from pipeline.config.evaluate_recognition import EvaluateRecognition
+from pipeline.config.extract_features import (
+    FEATURE_KINDS,
+    EncoderFeatureSettings,
+    FeatureEntry,
+    RecognizerFeatureSettings,
+)
+from pipeline.config.feature_combination import name_streams
 from pipeline.config.finetune_scst import FinetuneScst
 from pipeline.config.generate_captions import GenerateCaptions
+from pipeline.config.label_clips import LabelClips
+from pipeline.config.localize_actions import DetectionsEntry, FusedLocalizer
+from pipeline.config.localizers import GtadSettings
 from pipeline.config.losses import build_losses
+from pipeline.config.make_acts import MakeActs
+from pipeline.config.make_clips import MakeClips
 from pipeline.config.make_demo import MakeDemo
 from pipeline.config.mine_concepts import MineConcepts
 from pipeline.config.pool_features import PoolFeatures
 from pipeline.config.pretrain_encoder import EncoderEntry, GlobalFeature
 from pipeline.config.probe_encoder import ProbeEncoder
 from pipeline.config.propose_events import GroundTruthProposalSettings, LearnedProposalSettings, ProposalsEntry
-from pipeline.config.proposers import BoundarySettings
+from pipeline.config.proposers import BoundarySettings, ProposerSettings
+from pipeline.config.recognize_clips import RecognizeClips
 from pipeline.config.reencode import Reencode
+from pipeline.config.render_grad_cam import RenderGradCam
 from pipeline.config.select_captions import EnsembleMember, SelectCaptions
-from pipeline.config.train_captioner import CaptionerEntry, CrossEntropySettings
+from pipeline.config.train_captioner import TEACHER, CaptionerEntry, CrossEntropySettings
+from pipeline.config.train_localizer import LocalizerEntry
 from pipeline.config.train_proposer import ProposerEntry
+from pipeline.config.train_recognizer import RecognizerEntry
+from pipeline.config.transfer_features import TransferFeatures
 from pipeline.config.write_report import WriteReport
 from pipeline.config.write_submission import WriteSubmission
 from pipeline.errors import PipelineError, nearest
@@ -50,8 +74,11 @@ class Config(Section):
     """One section per stage. Some sections hold named entries: one job (or one job per seed) each."""
 
     make_demo: MakeDemo = Field(MakeDemo(), description="the synthetic videos (dataset demo only)")
+    make_clips: MakeClips = Field(MakeClips(), description="the synthetic clips (dataset democlips only)")
+    make_acts: MakeActs = Field(MakeActs(), description="the synthetic clips of acts (dataset demoacts only)")
     build_corpus: BuildCorpus = Field(BuildCorpus(), description="annotations and raw videos")
     reencode: Reencode = Field(Reencode(), description="re-encoding at a constant frame rate")
+    label_clips: LabelClips = Field(LabelClips(), description="class, group and captions of each clip")
     mine_concepts: MineConcepts = Field(MineConcepts(), description="concepts, vocabulary and IDF")
     pretrain_encoder: dict[str, EncoderEntry] = Field(
         {
@@ -61,18 +88,37 @@ class Config(Section):
         description="encoders, by name; `initial` has the initial weights of the others and is not trained here: its "
         "features are pooled to video features",
     )
+    train_recognizer: dict[str, RecognizerEntry] = Field(
+        {}, description="recognizers of clips, by name: two-channel networks of classes and captions"
+    )
     extract_features: dict[str, FeatureEntry] = Field(
         {name: FeatureEntry(EncoderFeatureSettings(encoder=name)) for name in ("initial", "sa_tsp")},
         description="features, by name",
     )
     pool_features: PoolFeatures = Field(PoolFeatures(), description="one vector per video, pooled over its features")
     probe_encoder: ProbeEncoder = Field(ProbeEncoder(), description="linear probes of features")
+    classify_videos: dict[str, ClassifierEntry] = Field(
+        {"learned": ClassifierEntry(LearnedClassifierSettings())}, description="classifiers of whole videos, by name"
+    )
     train_proposer: dict[str, ProposerEntry] = Field(
         {"learned": ProposerEntry(BoundarySettings(features=["sa_tsp"]))}, description="proposers, by name"
     )
     propose_events: dict[str, ProposalsEntry] = Field(
         {"gt": ProposalsEntry(GroundTruthProposalSettings()), "learned": ProposalsEntry(LearnedProposalSettings())},
         description="proposals, by name; `gt` and `learned` are scored",
+    )
+    train_localizer: dict[str, LocalizerEntry] = Field(
+        {"gtad": LocalizerEntry(GtadSettings(features=["sa_tsp"]))}, description="localizers of actions, by name"
+    )
+    localize_actions: dict[str, DetectionsEntry] = Field(
+        {"gtad": DetectionsEntry(localizers=[FusedLocalizer(localizer="gtad")])},
+        description="detections of actions, by name",
+    )
+    evaluate_localization: EvaluateLocalization = Field(
+        EvaluateLocalization(), description="scores of detections of actions"
+    )
+    analyze_localization: AnalyzeLocalization = Field(
+        AnalyzeLocalization(), description="groups, false positives and similarity of features"
     )
     train_captioner: dict[str, CaptionerEntry] = Field(
         {"sa_tsp": CaptionerEntry.parse({"features": ["sa_tsp"]}, "train_captioner.sa_tsp")},
@@ -85,6 +131,14 @@ class Config(Section):
         description="the ensemble (SA-TSP, section 1.4: M = 5)",
     )
     evaluate: Evaluate = Field(Evaluate(), description="scores")
+    evaluate_clips: EvaluateClips = Field(EvaluateClips(), description="scores of captions of clips")
+    recognize_clips: RecognizeClips = Field(RecognizeClips(), description="predictions of recognizers")
+    evaluate_recognition: EvaluateRecognition = Field(EvaluateRecognition(), description="scores of recognizers")
+    transfer_features: TransferFeatures = Field(
+        TransferFeatures(), description="few-shot classification of frozen features"
+    )
+    render_grad_cam: RenderGradCam = Field(RenderGradCam(), description="where a recognizer looks")
+    analyze_clips: AnalyzeClips = Field(AnalyzeClips(), description="analyses of captioners of clips")
     write_submission: WriteSubmission = Field(
         WriteSubmission(), description="the submission file for the challenge's test set"
     )
@@ -92,6 +146,10 @@ class Config(Section):
     bundle_model: BundleModel = Field(BundleModel(), description="the folder that holds the trained model")
     compare_systems: dict[str, ComparisonEntry] = Field(
         DEFAULT_COMPARISONS, description="comparisons of captioning systems, by name: results/<dataset>_<name>.json"
+    )
+    compare_localization: CompareLocalization = Field(
+        CompareLocalization(),
+        description="the study of encoders on the tasks of localization: results/<dataset>_localization.json",
     )
 
     @model_validator(mode="after")
@@ -111,24 +169,30 @@ class Config(Section):
             step = self.reencode.fps / encoder.clip.fps
             if abs(step - round(step)) > 1e-6:
                 raise ValueError(f"pretrain_encoder.{name}.clip.fps {encoder.clip.fps:g} must divide reencode.fps")
+        for name, recognizer in self.train_recognizer.items():
+            step = self.reencode.fps / recognizer.clip.fps
+            if abs(step - round(step)) > 1e-6:
+                raise ValueError(f"train_recognizer.{name}.clip.fps {recognizer.clip.fps:g} must divide reencode.fps")
         return self
 
     @model_validator(mode="after")
     def _check_references(self) -> Self:
         for feature in self.extract_features:
             _check_entries(f"extract_features.{feature}.encoder", self._encoders([feature]), self.pretrain_encoder)
+        self._check_recognition()
         for name in self.pretrain_encoder:
             self._check_global_feature(name)
+        for name, classifier in self.classify_videos.items():
+            self._check_classifier(f"classify_videos.{name}", classifier.root)
         for name, proposer in self.train_proposer.items():
-            _check_features(f"train_proposer.{name}.features", proposer.root.features, self.extract_features)
+            self._check_proposer(f"train_proposer.{name}", proposer.root)
         for name, proposals in self.propose_events.items():
             if isinstance(proposals.root, LearnedProposalSettings):
                 _check_entries(f"propose_events.{name}.proposer", [proposals.root.proposer], self.train_proposer)
+        self._check_localization()
         for name, captioner in self.train_captioner.items():
-            for stream, features in captioner.root.streams.items():
-                key = f"train_captioner.{name}.features"
-                key += f".{stream}" if isinstance(captioner.root.features, dict) else ""
-                _check_features(key, features, self.extract_features)
+            _check_streams(f"train_captioner.{name}.features", captioner.root.features, self.extract_features)
+            self._check_teacher(name, captioner.root)
         _check_entries("finetune_scst.proposals", [self.finetune_scst.proposals], self.propose_events)
         members = [member.captioner for member in self.select_captions.members]
         _check_entries("select_captions.members", members, self.train_captioner)
@@ -137,13 +201,28 @@ class Config(Section):
             raise ValueError(f"propose_events lacks {' and '.join(sorted(missing))}")
         return self
 
+    def _check_teacher(self, name: str, captioner: CrossEntropySettings) -> None:
+        """Check that the teacher of a captioner, if it names one, is trained on the same features and vocabulary."""
+        teacher_name = captioner.architecture_settings.teacher_name
+        if teacher_name is None:
+            return
+        key = f"train_captioner.{name}.teacher"
+        _check_entries(key, [teacher_name], self.train_captioner)
+        teacher = self.train_captioner[teacher_name].root
+        if teacher.architecture != TEACHER:
+            raise ValueError(f"{key}: {teacher_name} has the architecture {teacher.architecture}, not {TEACHER}")
+        for setting in ("features", "align", "missing", "vocabulary", "max_words", "hidden", "heads", "layers"):
+            if getattr(teacher, setting) != getattr(captioner, setting):
+                raise ValueError(f"{key}: {teacher_name} has another {setting}; both need the same")
+
     @model_validator(mode="after")
     def _check_comparisons(self) -> Self:
         for name, comparison in self.compare_systems.items():
             key = f"compare_systems.{name}"
             if not re.fullmatch(COMPARISON, name):
                 raise ValueError(
-                    f"{key}: the name of a comparison has small letters and digits, and is not meteor or submission"
+                    f"{key}: the name of a comparison has small letters and digits, and is not meteor, submission,"
+                    " detections or proposals"
                 )
             _check_entries(f"{key}.proposals", comparison.proposals, self.propose_events)
             for system in comparison.systems:
@@ -175,12 +254,79 @@ class Config(Section):
             if path[-1] in path[:-1]:
                 raise ValueError(f"{key} depends on itself: {' needs '.join(path)}")
 
+    def _check_classifier(self, key: str, classifier: ClassifierSettings) -> None:
+        """Check that the features of a learned classifier exist, and that they are pooled as it needs."""
+        if not isinstance(classifier, LearnedClassifierSettings):
+            return
+        _check_once(f"{key}.features", classifier.features, self.extract_features)
+        for pool in classifier.pools:
+            if pool not in self.pool_features.pools:
+                raise ValueError(f"{key}.pools: {pool!r} is not in pool_features.pools")
+
+    def _check_localization(self) -> None:
+        """Check the references of localizers, of detections and of their scores."""
+        for name, entry in self.train_localizer.items():
+            key, localizer = f"train_localizer.{name}", entry.root
+            _check_once(f"{key}.features", localizer.features, self.extract_features)
+            if localizer.reads_proposals != (localizer.proposals is not None):
+                needs = "needs proposals" if localizer.reads_proposals else "reads no proposals"
+                raise ValueError(f"{key}.proposals = {localizer.proposals!r}, but {localizer.kind} {needs}")
+            if localizer.proposals is not None:
+                _check_entries(f"{key}.proposals", [localizer.proposals], self.propose_events)
+        for name, detections in self.localize_actions.items():
+            key = f"localize_actions.{name}"
+            names = [fused.localizer for fused in detections.localizers]
+            _check_entries(f"{key}.localizers", names, self.train_localizer)
+            for localizer in (self.train_localizer[other].root for other in names):
+                if localizer.has_classes == (detections.classifier is not None):
+                    needs = "has classes of its own" if localizer.has_classes else "needs a classifier"
+                    raise ValueError(f"{key}.classifier = {detections.classifier!r}, but {localizer.kind} {needs}")
+            if detections.classifier is not None:
+                _check_entries(f"{key}.classifier", [detections.classifier], self.classify_videos)
+        scored = self.evaluate_localization
+        for field in ("detections", "proposals"):
+            _check_entries(f"evaluate_localization.{field}", [getattr(scored, field)], self.localize_actions)
+        analyzed = self.analyze_localization
+        _check_once("analyze_localization.detections", analyzed.detections, self.localize_actions)
+        _check_once("analyze_localization.features", analyzed.features, self.extract_features)
+        for system in self.compare_localization.systems:
+            key = f"compare_localization.systems.{system.name}"
+            _check_entries(key, system.detection_entries, self.localize_actions)
+            _check_entries(f"{key}.feature", filter(None, [system.feature]), self.extract_features)
+        _check_entries("compare_localization.captions", self.compare_localization.comparisons, self.compare_systems)
+
+    def _check_proposer(self, key: str, proposer: ProposerSettings) -> None:
+        """Check the features of a proposer, and that a captioner whose encoder it takes over is like it."""
+        _check_streams(f"{key}.features", proposer.features, self.extract_features)
+        encoder = proposer.trained_encoder
+        if encoder is None:
+            return
+        _check_entries(f"{key}.encoder.captioner", [encoder.captioner], self.train_captioner)
+        captioner = self.train_captioner[encoder.captioner].root
+        for name in ("features", "align", "missing", *BiModalSettings.model_fields):
+            values = [getattr(entry, name, None) for entry in (proposer, captioner)]
+            if name != "dropout" and values[0] != values[1]:
+                raise ValueError(
+                    f"{key}.encoder: captioner {encoder.captioner!r} of architecture {captioner.architecture} has "
+                    f"{name} {values[1]}, the proposer {values[0]}; give both the same"
+                )
+
+    def _check_recognition(self) -> None:
+        """Check the references to recognizers, and those of the transfer to features."""
+        for name, feature in self.extract_features.items():
+            if isinstance(feature.root, RecognizerFeatureSettings) and feature.root.dataset is None:
+                key = f"extract_features.{name}.recognizer"
+                _check_entries(key, [feature.root.recognizer], self.train_recognizer)
+        scored = self.evaluate_recognition.recognizers
+        _check_entries("evaluate_recognition.recognizers", scored, self.train_recognizer)
+        _check_once("transfer_features.features", self.transfer_features.features, self.extract_features)
+
     def feature_encoders(self) -> list[str]:
         """Return the encoders whose features the ensemble's captioners or the proposers read, sorted."""
         captioners = [self.train_captioner[member.captioner].root for member in self.select_captions.members]
         features = [feature for captioner in captioners for feature in captioner.feature_names]
         for name in self.used_proposers():
-            features += self.train_proposer[name].root.features
+            features += self.train_proposer[name].root.feature_names
         return sorted(set(self._encoders(features)))
 
     def used_proposers(self) -> list[str]:
@@ -216,15 +362,21 @@ def _check_entries(key: str, names: Iterable[str], entries: Iterable[str]) -> No
             raise ValueError(f"{key} names {name!r}{nearest(name, entries)}")
 
 
-def _check_features(key: str, features: list[str], entries: Iterable[str]) -> None:
-    """Check that features are entries of `extract_features` and are named once.
+def _check_streams(key: str, features: list[str] | dict[str, list[str]], entries: Iterable[str]) -> None:
+    """Check the features of each stream; see `_check_once`."""
+    for stream, names in name_streams(features).items():
+        _check_once(f"{key}.{stream}" if isinstance(features, dict) else key, names, entries)
+
+
+def _check_once(key: str, names: list[str], entries: Iterable[str]) -> None:
+    """Check that names refer to entries of another section, each to another entry.
 
     Raises:
-        ValueError: a feature has no entry, or is named twice.
+        ValueError: a name has no entry, or is there twice.
     """
-    if len(set(features)) < len(features):
-        raise ValueError(f"{key} names a feature twice: {', '.join(features)}")
-    _check_entries(key, features, entries)
+    if len(set(names)) < len(names):
+        raise ValueError(f"{key} names an entry twice: {', '.join(names)}")
+    _check_entries(key, names, entries)
 
 
 def load_config(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) -> Config:

@@ -26,7 +26,7 @@ FADE_S = 0.2
 
 
 @dataclass(frozen=True)
-class _Object:
+class DrawnObject:
     """One object in the frames.
 
     Attributes:
@@ -49,7 +49,12 @@ class _Object:
 def draw_frames(video: VideoPlan) -> Iterator[UInt8[np.ndarray, "times height width 3"]]:
     """Draw all frames of a video on the grid of its rate, RGB, in chunks of at most `CHUNK` frames."""
     short = min(video.width, video.height)
-    objects = _objects(video, video.width / short, video.height / short)
+    yield from draw_objects(video, _objects(video, video.width / short, video.height / short))
+
+
+def draw_objects(video: VideoPlan, objects: list[DrawnObject]) -> Iterator[UInt8[np.ndarray, "times height width 3"]]:
+    """Draw objects on the backdrop of a video, from back to front; in chunks of frames, as `draw_frames` does."""
+    short = min(video.width, video.height)
     backdrop = _draw_backdrop(video)
     for first in range(0, video.frames, CHUNK):
         indices = np.arange(first, min(first + CHUNK, video.frames))
@@ -69,20 +74,10 @@ def _draw_backdrop(video: VideoPlan) -> Float32[np.ndarray, "height width 3"]:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _objects(video: VideoPlan, width: float, height: float) -> list[_Object]:
+def _objects(video: VideoPlan, width: float, height: float) -> list[DrawnObject]:
     """List all objects of a video from back to front, for a frame of the given width and height."""
     return [
-        *(
-            _Object(
-                distractor.shape,
-                distractor.radius,
-                (distractor.grey,) * 3,
-                -math.inf,
-                math.inf,
-                partial(_distractor_pose, distractor, width, height),
-            )
-            for distractor in video.distractors
-        ),
+        *distractor_objects(video, width, height),
         *(
             _object_of(background, placement, _background_pose, video.duration)
             for background in video.backgrounds
@@ -96,11 +91,26 @@ def _objects(video: VideoPlan, width: float, height: float) -> list[_Object]:
     ]
 
 
+def distractor_objects(video: VideoPlan, width: float, height: float) -> list[DrawnObject]:
+    """List the grey objects of a video, for a frame of the given width and height."""
+    return [
+        DrawnObject(
+            distractor.shape,
+            distractor.radius,
+            (distractor.grey,) * 3,
+            -math.inf,
+            math.inf,
+            partial(_distractor_pose, distractor, width, height),
+        )
+        for distractor in video.distractors
+    ]
+
+
 def _object_of(
     interval: S, placement: Placement, pose: Callable[[S, Placement, Times], Pose], duration: float
-) -> _Object:
+) -> DrawnObject:
     """Return one object of the group of an interval; it does not fade at the start and end of the video."""
-    return _Object(
+    return DrawnObject(
         shape=interval.group.shape,
         radius=placement.radius,
         colour=COLOURS[interval.group.colour],
@@ -129,7 +139,7 @@ def _event_pose(event: Event, placement: Placement, times: Times) -> Pose:
     return MOTIONS[event.motion].trajectory(cycles, placement)
 
 
-def _paint(canvas: Float32[np.ndarray, "times height width 3"], drawn: _Object, times: Times, short: int) -> None:
+def _paint(canvas: Float32[np.ndarray, "times height width 3"], drawn: DrawnObject, times: Times, short: int) -> None:
     """Draw one object into a chunk of frames, in place.
 
     Args:

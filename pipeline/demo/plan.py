@@ -115,7 +115,7 @@ class _VideoPlanner:
             events=tuple(self._event(motion, start, stop, portrait, audio) for start, stop in times),
             backgrounds=tuple(self._background(start, stop, portrait) for start, stop in _gaps(times, end)),
             grey=(level + rng.randint(-12, 12), level + rng.randint(-12, 12)),
-            distractors=tuple(_distractor(rng, level) for _ in range(rng.randint(2, 3))),
+            distractors=tuple(plan_distractor(rng, level) for _ in range(rng.randint(2, 3))),
             noise_seed=rng.getrandbits(32),
             damage=damage,
         )
@@ -190,7 +190,13 @@ def _gaps(times: list[tuple[float, float]], end: float) -> list[tuple[float, flo
     return list(zip(starts, [start for start, _ in times] + [end], strict=True))
 
 
-def _distractor(rng: random.Random, level: int) -> Distractor:
+def plan_distractor(rng: random.Random, level: int) -> Distractor:
+    """Plan a grey object.
+
+    Args:
+        rng: random numbers.
+        level: grey level of the backdrop, from which the object differs.
+    """
     return Distractor(
         shape=rng.choice(SHAPES),
         grey=level + rng.choice([-1, 1]) * rng.randint(14, 32),

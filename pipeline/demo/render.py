@@ -1,18 +1,31 @@
 """The file of a demo video: frames and sound encoded with ffmpeg in one of several formats, then damaged if planned."""
 
+import multiprocessing
 import random
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
+from jaxtyping import UInt8
+
+from pipeline.config.command import exit_on_sigterm
 from pipeline.demo.draw import draw_frames
 from pipeline.demo.scene import VideoPlan
 from pipeline.demo.sound import write_sound
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import replace_atomically
+from pipeline.io.progress import Progress
 from pipeline.video.ffmpeg import find_ffmpeg
+
+PlanT = TypeVar("PlanT", bound=VideoPlan)
+DrawFrames = Callable[[Any], Iterator[UInt8[np.ndarray, "times height width 3"]]]
+"""Draws the frames of a plan, in chunks."""
 
 _H264 = ("libx264", "-preset", "veryfast", "-crf", "12")
 
@@ -64,12 +77,49 @@ SIZES = (
 )
 
 
-def render_video(video: VideoPlan, folder: Path) -> Path:
+def render_videos(videos: Sequence[PlanT], folder: Path, workers: int, draw: DrawFrames = draw_frames) -> list[Path]:
+    """Draw and encode all videos in `workers` processes; the first failure stops all.
+
+    Args:
+        videos: the plans.
+        folder: folder of the files.
+        workers: number of processes.
+        draw: draws the frames of a plan; a function of a module, because processes import it.
+
+    Returns:
+        The files, in the order in which they were finished.
+
+    Raises:
+        PipelineError: a process was killed, or ffmpeg failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Spawned on every system: forked processes would inherit the parent's threads and locks.
+    context = multiprocessing.get_context("spawn")
+    files, progress = [], Progress("videos", len(videos))
+    with ProcessPoolExecutor(min(workers, len(videos)), context, initializer=exit_on_sigterm) as pool:
+        pending = [pool.submit(render_video, video, folder, draw) for video in videos]
+        try:
+            for future in as_completed(pending):
+                files.append(future.result())
+                progress.step()
+        except BrokenProcessPool:
+            raise PipelineError(
+                f"{folder}: a process that draws videos was killed, probably because memory is short; free memory and "
+                "run again, or set workers = 1 in the section of this stage"
+            ) from None
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return files
+
+
+def render_video(video: PlanT, folder: Path, draw: DrawFrames = draw_frames) -> Path:
     """Draw, encode and, if planned, damage one video.
 
     Args:
         video: the plan.
-        folder: where `v_<id>.<suffix>` is written atomically; files of the same id with another suffix are removed.
+        folder: where `<name>.<suffix>` is written atomically; files of the same name with another suffix are removed.
+        draw: draws the frames of the plan.
 
     Returns:
         The file.
@@ -82,7 +132,8 @@ def render_video(video: VideoPlan, folder: Path) -> Path:
         sound = Path(scratch) / "sound.wav"
         if video.audio:
             write_sound(video, sound)
-        _encode(build_render_command(video, temporary, sound if video.audio else None), _frame_bytes(video), video)
+        command = build_render_command(video, temporary, sound if video.audio else None)
+        _encode(command, (chunk.tobytes() for chunk in draw(video)), video)
         if video.damage:
             DAMAGES[video.damage](temporary, random.Random(f"damage {video.id}"))
     for other in folder.glob(f"{video.name}.*"):
@@ -112,10 +163,6 @@ def frame_select_expression(frames: int) -> str:
     The last frame is always kept, because it defines the end of the video.
     """
     return f"if(lt(n,{frames // 2}),lt(mod(n*7,11),8),not(mod(n,2)))+eq(n,{frames - 1})"
-
-
-def _frame_bytes(video: VideoPlan) -> Iterator[bytes]:
-    return (chunk.tobytes() for chunk in draw_frames(video))
 
 
 def _encode(command: list[str], frames: Iterator[bytes], video: VideoPlan) -> None:

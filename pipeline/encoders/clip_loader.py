@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from pipeline.config.clip_geometry import ClipGeometry
 from pipeline.datasets.corpus import RejectedVideo
 from pipeline.encoders.clip_reader import ClipReader
-from pipeline.encoders.clip_transforms import transform_batch
+from pipeline.encoders.clip_transforms import KINETICS, PixelNormalization, transform_batch
 from pipeline.encoders.sampling import ClipSample
 from pipeline.errors import PipelineError
 from pipeline.threads import count_cores
@@ -73,9 +73,12 @@ class ClipLoader:
             memory.
         videos: ids of the rows of `global_features`.
         global_features: a feature for each of these videos, if there are any.
+        normalization: of the pixels.
+        stage: the stage that trains, for errors.
 
     Attributes:
         device: device of the batches.
+        stage: the stage that trains.
         unreadable: error message by unreadable video; a resumed run restores those of the interrupted one here.
     """
 
@@ -87,8 +90,11 @@ class ClipLoader:
         workers: int,
         videos: Sequence[str] = (),
         global_features: Float[Tensor, "videos dim"] | None = None,
+        normalization: PixelNormalization = KINETICS,
+        stage: str = "pretrain_encoder",
     ) -> None:
-        self._reader, self._clip, self.device = reader, clip, device
+        self._reader, self._clip, self.device, self.stage = reader, clip, device, stage
+        self._normalization = normalization
         self._workers = min(workers, count_cores())
         self._global_rows = {video: row for row, video in enumerate(videos)}
         self._global_features = None if global_features is None else global_features.to(device)
@@ -134,7 +140,7 @@ class ClipLoader:
             errors = "; ".join(self.unreadable[video] for video in unreadable[:3])
             raise PipelineError(
                 f"{len(unreadable)} of {len(videos)} videos of the epoch are unreadable ({errors}); re-encode them, or "
-                "raise pretrain_encoder.max_unreadable"
+                f"raise {self.stage}.max_unreadable"
             )
 
     def _read(self, parts: list[list[ClipSample]]) -> Iterator[ReadClips]:
@@ -186,7 +192,8 @@ class ClipLoader:
                 rows.append(row)
         if rows:
             crops = [(samples[row].top, samples[row].left) for row in rows]
-            pixels = transform_batch(frames, self._clip, crops, [samples[row].flip for row in rows])
+            flips = [samples[row].flip for row in rows]
+            pixels = transform_batch(frames, self._clip, crops, flips, self._normalization)
             if len(rows) < len(samples):
                 # An unreadable clip is replaced by the next readable one, or else by the first.
                 replacements = np.searchsorted(rows, range(len(samples))) % len(rows)
@@ -269,7 +276,7 @@ def _receive(batches: Iterable[PackedClips]) -> Iterator[PackedClips]:
 def _worker_died(reason: str) -> PipelineError:
     return PipelineError(
         f"a data-loader worker died ({reason}): out of memory or /dev/shm full? Check with `sa-tsp doctor`. Run again, "
-        "which goes on from the last state; if it happens again, set pretrain_encoder.workers: 0"
+        "which goes on from the last state; if it happens again, set workers: 0 in the section of this stage"
     )
 
 

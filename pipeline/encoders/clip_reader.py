@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -44,10 +45,14 @@ class ClipReader:
     Args:
         videos: the re-encoded videos, by id.
         clip: geometry of a clip.
+        padding: where a video that is shorter than a clip gets frames: `end` repeats the last frame, `both` repeats the
+            first and the last one, half of the missing frames each (of an odd number, the end gets one more).
     """
 
-    def __init__(self, videos: Mapping[str, ReencodedVideo], clip: ClipGeometry) -> None:
-        self._videos, self._clip = videos, clip
+    def __init__(
+        self, videos: Mapping[str, ReencodedVideo], clip: ClipGeometry, padding: Literal["end", "both"] = "end"
+    ) -> None:
+        self._videos, self._clip, self._padding = videos, clip, padding
         self._steps = {video: frame_step(row, clip) for video, row in videos.items()}
         self._cached: dict[str, Frames] = {}
 
@@ -55,7 +60,7 @@ class ClipReader:
         """Read a clip at its native size.
 
         If the video ends before the clip does, the clip is moved to the end of the video. If the video is shorter than
-        a clip, its last frame is repeated.
+        a clip, frames are repeated.
 
         Args:
             video: id.
@@ -76,7 +81,7 @@ class ClipReader:
             raise PipelineError(
                 f"{row.path}: frames of {size}, expected {row.width} x {row.height}; re-encode the video"
             )
-        return pad_clip(frames, length)
+        return pad_clip(frames, length, self._padding)
 
     def _read_range(self, video: str, start: int, stop: int) -> Frames:
         """Read the existing frames from `start` to before `stop`, counted at the clip's frame rate."""
@@ -121,10 +126,20 @@ class ClipReader:
             return None
 
 
-def pad_clip(frames: Frames, length: int) -> Frames:
-    """Repeat the last frame until there are `length` frames."""
+def pad_clip(frames: Frames, length: int, padding: Literal["end", "both"] = "end") -> Frames:
+    """Repeat frames until there are `length` of them.
+
+    Args:
+        frames: at least one.
+        length: number of frames.
+        padding: `end` repeats the last frame, `both` the first and the last one equally often.
+    """
     missing = length - len(frames)
-    return np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)]) if missing > 0 else frames
+    if missing <= 0:
+        return frames
+    before = missing // 2 if padding == "both" else 0
+    first, last = np.repeat(frames[:1], before, axis=0), np.repeat(frames[-1:], missing - before, axis=0)
+    return np.concatenate([first, frames, last])
 
 
 def _stack_frames(decoded: Iterable[UInt8[np.ndarray, "_ _ 3"]]) -> Frames:

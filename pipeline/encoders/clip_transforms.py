@@ -1,6 +1,7 @@
 """Resize, crop, mirror and normalise decoded frames, on the device of the network."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -14,8 +15,33 @@ STD = (0.22803, 0.22145, 0.216989)
 """Standard deviation of red, green and blue on Kinetics."""
 
 
+@dataclass(frozen=True)
+class PixelNormalization:
+    """How the pixels 0 to 255 become the input of a network: (pixel - mean x unit) / (std x unit).
+
+    Attributes:
+        mean: of red, green and blue.
+        std: of red, green and blue.
+        unit: pixel value that counts as 1.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    unit: int
+
+
+KINETICS = PixelNormalization(MEAN, STD, 255)
+BY_64 = PixelNormalization((0.0, 0.0, 0.0), (64.0, 64.0, 64.0), 1)
+"""Pixels divided by 64, as the two-channel network takes them."""
+
+
 def transform_clip(
-    frames: UInt8[Tensor, "frames height width 3"], clip: ClipGeometry, crop: tuple[int, int], *, flip: bool
+    frames: UInt8[Tensor, "frames height width 3"],
+    clip: ClipGeometry,
+    crop: tuple[int, int],
+    *,
+    flip: bool,
+    normalization: PixelNormalization = KINETICS,
 ) -> Float[Tensor, "frames crop crop 3"]:
     """Resize, crop, mirror and normalise one clip, as TSP's transforms do.
 
@@ -24,8 +50,9 @@ def transform_clip(
         clip: geometry of a clip.
         crop: first row and column of the crop in the resized frame.
         flip: whether to mirror left and right.
+        normalization: of the pixels.
     """
-    return transform_batch([frames], clip, [crop], [flip])[0].permute(1, 2, 3, 0)
+    return transform_batch([frames], clip, [crop], [flip], normalization)[0].permute(1, 2, 3, 0)
 
 
 def transform_batch(
@@ -33,6 +60,7 @@ def transform_batch(
     clip: ClipGeometry,
     crops: Sequence[tuple[int, int]],
     flips: Sequence[bool],
+    normalization: PixelNormalization = KINETICS,
 ) -> Float[Tensor, "batch 3 frames crop crop"]:
     """Resize, crop, mirror and normalise the clips of a batch; on a GPU, all clips of one size at once.
 
@@ -44,6 +72,7 @@ def transform_batch(
         clip: geometry of a clip.
         crops: first row and column of each crop in the resized frame.
         flips: whether to mirror each clip left and right.
+        normalization: of the pixels.
     """
     indices_by_size: dict[tuple[int, ...], list[int]] = {}
     for index, frames in enumerate(clips):
@@ -60,7 +89,8 @@ def transform_batch(
         for index, clip_pixels in zip(indices, pixels, strict=True):
             cropped[index] = clip_pixels
     batch = torch.stack(cropped)
-    mean, std = (torch.tensor(values, device=batch.device).repeat(clip.crop) * 255 for values in (MEAN, STD))
+    colours = (normalization.mean, normalization.std)
+    mean, std = (torch.tensor(of_all, device=batch.device).repeat(clip.crop) * normalization.unit for of_all in colours)
     batch.flatten(-2).sub_(mean).div_(std)  # a view: whole rows at a time are far faster than pixels
     # Channels stay last in memory, which is faster on CPUs and with tensor cores.
     return batch.permute(0, 4, 1, 2, 3)

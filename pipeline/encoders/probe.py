@@ -113,8 +113,8 @@ def _label_video(
     video: str, features: CombinedFeatures, segments: list[RegionSegment], labels: ConceptLabels, num_concepts: int
 ) -> ProbeDataset:
     clips = _unlabelled(features.read(video), num_concepts)
-    centres = features.grid.centres(len(clips.features))
-    half = features.grid.frames / 2 / features.grid.fps
+    grid = features.grid_of(video)
+    centres, half = grid.centres(len(clips.features)), grid.frames / 2 / grid.fps
     for segment in reversed(segments):  # the first segment is written last and wins
         inside = (centres - half >= segment.start - _ROUNDING) & (centres + half <= segment.end + _ROUNDING)
         clips.action[inside] = segment.action

@@ -1,36 +1,21 @@
-"""Train an encoder for one epoch, and validate it.
-
-A step consists of micro-batches. A micro-batch is what one GPU of the published training saw of a step: its own batch,
-normalised by its own batch statistics. The result of a step does not depend on which process computes which
-micro-batch: the gradients are averaged over the micro-batches, and the running statistics are those of the first
-micro-batch, as in PyTorch's DistributedDataParallel.
-"""
+"""Train an encoder for one epoch, and validate it. `pipeline.encoders.clip_training` has the loop over the steps."""
 
 import bisect
-import contextlib
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.config.pretrain_encoder import EncoderEntry
-from pipeline.encoders.clip_loader import ClipBatch, ClipLoader
+from pipeline.encoders.clip_loader import ClipBatch
+from pipeline.encoders.clip_training import ClipTrainer, EpochMeans
 from pipeline.encoders.losses import CountedMean, LossTerm, Targets, pretraining_loss, selection_score
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.sampling import ClipSample
-from pipeline.errors import PipelineError
-from pipeline.io.progress import Progress
-from pipeline.training.distributed import SINGLE_PROCESS, ProcessGroup
+from pipeline.training.distributed import ProcessGroup
 from pipeline.training.precision import autocast
-from pipeline.training.training_loop import MidEpochCheckpoint
-
-T = TypeVar("T")
 
 WARMUP_START = 1e-5
 """Factor on the learning rates at the first step of the warm-up (TSP's code)."""
@@ -65,150 +50,48 @@ def lr_factor(step: int, steps_per_epoch: int, config: EncoderEntry) -> float:
     return float(warmup * config.decay**num_decays)
 
 
-def split_microbatches(items: Sequence[T], batch_size: int, accumulate_steps: int) -> list[list[list[T]]]:
-    """Split the items of an epoch into the micro-batches of every step, in order.
-
-    The last step is split evenly, into fewer micro-batches if it has too few items.
-
-    Args:
-        items: items of the epoch.
-        batch_size: items per micro-batch.
-        accumulate_steps: micro-batches per step.
-    """
-    size = batch_size * accumulate_steps
-    return [
-        _split_step(items[first : first + size], batch_size, accumulate_steps) for first in range(0, len(items), size)
-    ]
-
-
-def _split_step(items: Sequence[T], batch_size: int, accumulate_steps: int) -> list[list[T]]:
-    if len(items) == batch_size * accumulate_steps:
-        edges = [index * batch_size for index in range(accumulate_steps + 1)]
-    else:
-        count = min(accumulate_steps, len(items))
-        edges = [index * len(items) // count for index in range(count + 1)]
-    return [list(items[start:end]) for start, end in itertools.pairwise(edges)]
-
-
-def microbatches_of_rank(microbatches: Sequence[T], accumulate_steps: int, group: ProcessGroup) -> list[T]:
-    """Return the micro-batches of a step that this process computes: an equal number of consecutive ones for each."""
-    per_process = accumulate_steps // group.world_size
-    return list(microbatches[group.rank * per_process : (group.rank + 1) * per_process])
-
-
-@contextlib.contextmanager
-def track_bn_stats(model: nn.Module, *, enabled: bool) -> Iterator[None]:
-    """Enable or disable updates of the BatchNorm running statistics; the forward pass in training mode is the same."""
-    norms = [] if enabled else [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
-
-
 @dataclass(frozen=True)
-class EncoderTrainer:
+class EncoderTrainer(ClipTrainer):
     """Trains and validates a model.
 
     Attributes:
         model: the model, on the device.
         optimizer: the optimizer of its weights.
         config: section of the stage.
-        loader: loads the clips.
-        device: device of the model.
-        group: the processes that train the model.
     """
 
     model: PretrainingModel
     optimizer: torch.optim.SGD
     config: EncoderEntry
-    loader: ClipLoader
-    device: torch.device
-    group: ProcessGroup = SINGLE_PROCESS
 
-    def train_epoch(
-        self, epoch: int, samples: list[ClipSample], mid_epoch: MidEpochCheckpoint | None = None
-    ) -> dict[str, float]:
-        """Train on the samples in their order.
+    def set_learning_rates(self, epoch: int, step: int, num_steps: int) -> None:
+        """Set the learning rates of the schedule; those of the config are for one micro-batch."""
+        factor = lr_factor((epoch - 1) * num_steps + step, num_steps, self.config) * self.config.accumulate_steps
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
 
-        Args:
-            epoch: number of the epoch, from 1; determines the learning rates.
-            samples: the clips.
-            mid_epoch: saves the state every `save_every` steps; the epoch resumes from the state it holds.
-
-        Returns:
-            means over the epoch of the losses and of the batch metrics.
-
-        Raises:
-            PipelineError: too many videos are unreadable, or the loss is not finite.
-        """
-        self.model.train()
-        config = self.config
-        steps = split_microbatches(samples, config.batch_size, config.accumulate_steps)[: config.steps_per_epoch]
-        of_rank = [microbatches_of_rank(step, config.accumulate_steps, self.group) for step in steps]
-        state = mid_epoch.epoch_state() if mid_epoch else None
-        first = state["steps"] if state else 0
-        metrics = self._epoch_metrics(state["sums"] if state else None)
-        progress = Progress("steps", len(steps), first)
-        batches = self._batches([part for step in of_rank[first:] for part in step])
-        for number, microbatches in enumerate(steps[first:], start=first):
-            factor = lr_factor((epoch - 1) * len(steps) + number, len(steps), config) * config.accumulate_steps
-            for group in self.optimizer.param_groups:
-                group["lr"] = group["peak"] * factor
-            self.optimizer.zero_grad(set_to_none=True)
-            for index, batch in enumerate(itertools.islice(batches, len(of_rank[number]))):
-                self._accumulate_gradients(batch, metrics, len(microbatches), update_bn=self._is_first(index))
-            self.group.sum_gradients(self.model.parameters())
-            self.optimizer.step()
-            progress.step()
-            if mid_epoch and (number + 1) % config.save_every == 0:
-                self._share_unreadable()
-                mid_epoch.save({"steps": number + 1, "sums": metrics.state()})
-        self._share_unreadable()
-        self.loader.check_unreadable(samples, config.max_unreadable)
-        means = metrics.means("train")
-        if not np.isfinite(means["train_loss"]):
-            raise PipelineError(f"pretrain_encoder: the loss of epoch {epoch} is not finite; lower the learning rates")
-        return means
-
-    def _is_first(self, index: int) -> bool:
-        """Whether a micro-batch of this process is the first one of the step."""
-        return self.group.is_first and index == 0
-
-    def _accumulate_gradients(
-        self, batch: ClipBatch, metrics: "EpochMetrics", num_microbatches: int, *, update_bn: bool
-    ) -> None:
-        with track_bn_stats(self.model, enabled=update_bn):
-            logits, targets, num_clips = self._forward(batch)
-        if num_clips == 0:  # no clip of the batch is readable
-            return
-        loss = metrics.update(logits, targets, num_clips)
-        (loss / num_microbatches).backward()
+    def compute_loss(self, batch: ClipBatch, means: "EpochMetrics", epoch: int) -> Float[Tensor, ""] | None:
+        """Compute the loss of a batch; None if no clip of it is readable."""
+        del epoch
+        logits, targets, num_clips = self._forward(batch)
+        return means.update(logits, targets, num_clips) if num_clips else None
 
     @torch.no_grad()
     def validate(self, samples: list[ClipSample]) -> dict[str, float]:
         """Compute losses and metrics on the samples, and `val_score`, which selects the epoch."""
         self.model.eval()
         self.group.broadcast(self.model.buffers())  # the running statistics are those of the first process
-        metrics = self._epoch_metrics()
+        metrics = self.epoch_means()
         terms = self.model.loss_terms
         rows = {name: [self._empty_rows(term)] for name, term in terms.items()}
-        size = self.config.batch_size
-        parts = [samples[first : first + size] for first in range(0, len(samples), size)]
-        parts = parts[self.group.rank :: self.group.world_size]
-        progress = Progress("validation batches", len(parts))
-        for batch in self._batches(parts):
-            progress.step()
+        for batch in self.batches_of_rank(samples):
             logits, targets, num_clips = self._forward(batch)
             if num_clips == 0:
                 continue
             metrics.update(logits, targets, num_clips)
             for name, term in terms.items():
                 rows[name].append(term.validation_rows(logits[name], targets[name]))
-        self._share_unreadable()
+        self.share_unreadable()
         values = metrics.means("val")
         for name, term in terms.items():
             columns = [self.group.all_gather_rows(torch.cat(column)) for column in zip(*rows[name], strict=True)]
@@ -221,16 +104,9 @@ class EncoderTrainer:
         logits = torch.zeros(0, term.num_outputs, device=self.device)
         return term.validation_rows(logits, term.targets([], self.device))
 
-    def _epoch_metrics(self, state: Float[Tensor, "processes names 2"] | None = None) -> "EpochMetrics":
+    def epoch_means(self, state: Float[Tensor, "processes names 2"] | None = None) -> "EpochMetrics":
+        """Return the sums of an epoch, from those of an interrupted one."""
         return EpochMetrics(self.model.loss_terms, self.device, self.group, state)
-
-    def _batches(self, parts: list[list[ClipSample]]) -> Iterator[ClipBatch]:
-        samples = [sample for part in parts for sample in part]
-        return self.loader.batches(samples, [len(part) for part in parts])
-
-    def _share_unreadable(self) -> None:
-        """Share the unreadable videos among the processes: an error that one process raises, all must raise."""
-        self.loader.unreadable.update(self.group.gather_messages(self.loader.unreadable, self.device))
 
     def _forward(self, batch: ClipBatch) -> tuple[dict[str, Tensor], dict[str, Targets], int]:
         """Return logits and targets of the readable clips of a batch, and their number."""
@@ -248,8 +124,8 @@ class EncoderTrainer:
         )
 
 
-class EpochMetrics:
-    """Means over the clips of an epoch, summed on the device so that no step waits for a number.
+class EpochMetrics(EpochMeans):
+    """Means of the losses and of the metrics of an epoch.
 
     Args:
         terms: the terms of the loss.
@@ -265,13 +141,8 @@ class EpochMetrics:
         group: ProcessGroup,
         state: Float[Tensor, "processes names 2"] | None = None,
     ) -> None:
-        self._terms, self._group, self._device = terms, group, device
-        self._names = ["loss", *_metric_names(terms.values())]
-        self._sums = torch.zeros(len(self._names), 2, dtype=torch.float64, device=device)
-        if state is not None and len(state) == group.world_size:
-            self._sums += state[group.rank].to(device)
-        elif state is not None and group.is_first:
-            self._sums += state.sum(0).to(device)
+        super().__init__(["loss", *_metric_names(terms.values())], device, group, state)
+        self._terms = terms
 
     def update(self, logits: Mapping[str, Tensor], targets: Mapping[str, Targets], num_clips: int) -> Float[Tensor, ""]:
         """Compute the loss of a batch, and add it and the batch metrics to the sums.
@@ -280,27 +151,12 @@ class EpochMetrics:
             the total loss, for the gradient.
         """
         loss = pretraining_loss(logits, targets, self._terms)
-        self._add("loss", CountedMean(loss.total, torch.full((), num_clips, dtype=torch.int64, device=self._device)))
+        self.add("loss", CountedMean(loss.total, torch.full((), num_clips, dtype=torch.int64, device=self._device)))
         for name, term in self._terms.items():
-            self._add(f"{name}_loss", loss.terms[name])
+            self.add(f"{name}_loss", loss.terms[name])
             for metric, mean in term.metrics(logits[name], targets[name]).items():
-                self._add(f"{name}_{metric}", mean)
+                self.add(f"{name}_{metric}", mean)
         return loss.total
-
-    def _add(self, name: str, mean: CountedMean) -> None:
-        total = mean.value.detach().double() * mean.count
-        self._sums[self._names.index(name)] += torch.stack([total, mean.count.double()])
-
-    def state(self) -> Float[Tensor, "processes names 2"]:
-        """Return sums and counts by process, to resume from."""
-        return self._group.all_gather_rows(self._sums[None]).cpu()
-
-    def means(self, prefix: str) -> dict[str, float]:
-        """Return every mean that at least one clip contributes to, named `<prefix>_<name>`."""
-        sums = self.state().sum(0).tolist()
-        return {
-            f"{prefix}_{name}": total / count for name, (total, count) in zip(self._names, sums, strict=True) if count
-        }
 
 
 def _metric_names(terms: Iterable[LossTerm]) -> list[str]:

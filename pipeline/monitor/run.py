@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.io.progress import LoopState, progress_path, read_progress
-from pipeline.monitor.schedule import PlannedJob, SpeedRecord, simulate
+from pipeline.monitor.schedule import Capacity, PlannedJob, SpeedRecord, simulate
 
 READS_PER_SECOND = 20
 """Progress files that are read in one second at most: on a cluster thousands of jobs may run, on a network disk."""
@@ -99,7 +99,7 @@ class Run:
         self.running: dict[int, RunningJob] = {}
         self.finished: set[int] = set()
         self.failed: set[int] = set()
-        self._cores, self._start, self._last_read = cores, now, now
+        self._capacity, self._start, self._last_read = Capacity(cores), now, now
         self._speed = SpeedRecord()
         self._with_dataset = len({job.wildcards.get("dataset") for job in jobs} - {None}) > 1
 
@@ -142,7 +142,7 @@ class Run:
         }
         is_complete = None not in seconds.values()
         left = simulate(
-            unfinished, {key: time or 0.0 for key, time in seconds.items()}, self.running.keys(), self._cores
+            unfinished, {key: time or 0.0 for key, time in seconds.items()}, self.running.keys(), self._capacity
         )
         return RunStatus(
             jobs=[

@@ -31,6 +31,7 @@ class Job:
         reason: why the job would run, in snakemake's words.
         command: command line; None for a rule without one.
         gpus: number of GPUs that the job requests.
+        threads: number of threads that the job occupies.
     """
 
     rule: str
@@ -41,6 +42,12 @@ class Job:
     reason: str
     command: str | None
     gpus: int
+    threads: int = 1
+
+    @property
+    def name(self) -> str:
+        """The rule and the wildcards other than the dataset."""
+        return " ".join([self.rule, *(value for key, value in self.wildcards.items() if key != "dataset" and value)])
 
     def settings(self) -> Any:
         """Return the settings in the job's command line as plain data, or None if it has no --config."""
@@ -48,26 +55,38 @@ class Job:
         return json.loads(words[words.index("--config") + 1]) if "--config" in words else None
 
 
-def dry_run(targets: list[str], overlays: list[Path]) -> list[Job]:
+def dry_run(
+    targets: list[str], overlays: list[Path], *, folder: Path | None = None, cores: int | None = None
+) -> list[Job]:
     """Return the jobs that snakemake would run; each job comes after the jobs whose outputs it reads.
 
     Args:
         targets: files or rules; empty for the default target.
         overlays: configuration files of the user.
+        folder: the folder to plan in; None: the present one.
+        cores: cores of the machine, which a job's threads do not exceed; None: those of this one.
 
     Raises:
         PipelineError: snakemake fails; the message holds snakemake's reason.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "jobs.jsonl"
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "jobs.jsonl"
         command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all", "--logger", "jobs"]
         command += ["--logger-jobs-file", str(file)]
         # Targets come before --configfile, because --configfile takes all words that follow it.
-        command += [*targets, *(["--configfile", *map(str, overlays)] if overlays else [])]
-        python_path = os.pathsep.join(filter(None, [str(LOGGER_FOLDER), os.environ.get("PYTHONPATH")]))
+        command += [*targets, *(["--cores", str(cores)] if cores else [])]
+        files = overlays if folder is None else [path.absolute() for path in overlays]
+        command += ["--configfile", *map(str, files)] if files else []
+        python_path = os.pathsep.join(filter(None, [str(LOGGER_FOLDER), str(ROOT), os.environ.get("PYTHONPATH")]))
         environment = os.environ | {"PYTHONPATH": python_path}
         process = subprocess.run(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
         if process.returncode:
             raise PipelineError(summarize_failure(process.stdout))
@@ -92,6 +111,7 @@ def _parse_job(entry: dict[str, Any]) -> Job:
         reason=entry["reason"],
         command=entry["command"],
         gpus=entry["resources"].get("gpu", 0),
+        threads=entry["threads"],
     )
 
 
@@ -100,43 +120,3 @@ def summarize_failure(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return errors[0] if errors else f"snakemake cannot plan this: {' '.join(lines)}"
-
-
-@dataclass(frozen=True)
-class CostEstimate:
-    """Estimated cost of some jobs.
-
-    Attributes:
-        seconds: sum over all jobs that have an estimate [s].
-        critical_path: time of the longest chain of dependent jobs [s]; more cores do not shorten it.
-        gpu_hours: sum over the GPUs that the jobs request [h].
-        unknown: rule -> number of jobs without an estimate.
-    """
-
-    seconds: float
-    critical_path: float
-    gpu_hours: float
-    unknown: dict[str, int]
-
-
-def estimate_cost(jobs: list[Job], times: list[float | None]) -> CostEstimate:
-    """Sum up the times of jobs.
-
-    Args:
-        jobs: in the order of the data flow.
-        times: time of each job [s]; None where unknown.
-    """
-    end_times: dict[Path, float] = {}
-    unknown: dict[str, int] = {}
-    for job, time in zip(jobs, times, strict=True):
-        if time is None:
-            unknown[job.rule] = unknown.get(job.rule, 0) + 1
-        end = max((end_times.get(path, 0.0) for path in job.input), default=0.0) + (time or 0.0)
-        end_times.update(dict.fromkeys(job.output, end))
-    estimated = [(job, time) for job, time in zip(jobs, times, strict=True) if time is not None]
-    return CostEstimate(
-        seconds=sum(time for _, time in estimated),
-        critical_path=max(end_times.values(), default=0.0),
-        gpu_hours=sum(job.gpus * time for job, time in estimated) / 3600,
-        unknown=unknown,
-    )

@@ -50,6 +50,21 @@ def test_a_silent_video_is_left_out_if_the_model_needs_sound(tmp_path: Path) -> 
         Model.open(folder, device="cpu").caption(silent)
 
 
+def test_a_bi_modal_model_captions_films_with_and_without_sound(tmp_path: Path) -> None:
+    folder = write_untrained_model(tmp_path, features=("seen", "heard"), missing="zeros", bimodal=True)
+    model = Model.open(folder, device="cpu")
+    for sound in (True, False):
+        events = model.caption(write_video(tmp_path / f"{sound}.mp4", seconds=6, sound=sound))
+        assert 0 < len(events) <= 4
+        assert all(event.sentence and event.end <= 6.1 for event in events)
+
+
+def test_a_bi_modal_model_may_need_sound(tmp_path: Path) -> None:
+    folder = write_untrained_model(tmp_path, features=("seen", "heard"), bimodal=True)
+    with pytest.raises(PipelineError, match="no sound, and the model needs the feature heard"):
+        Model.open(folder, device="cpu").caption(write_video(tmp_path / "silent.mp4", seconds=4, sound=False))
+
+
 def test_a_video_is_decoded_once_for_all_features(
     hearing_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ pytestmark = [
 ]
 LEASING = [
     "extract_features", "finetune_scst", "generate_captions", "pretrain_encoder", "propose_events", "train_captioner",
-    "train_proposer",
+    "localize_actions", "train_localizer", "train_proposer",
 ]  # fmt: skip
 PLUGIN = "snakemake_executor_plugin_slurm"
 

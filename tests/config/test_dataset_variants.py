@@ -8,6 +8,7 @@ import pytest
 from pipeline.config.load import CONFIG, load_config
 from pipeline.errors import PipelineError
 
+TRAINED = ("proposer", "localizer", "captioner")
 FOLDER = Path(__file__).resolve().parents[2] / CONFIG
 
 
@@ -43,6 +44,7 @@ def test_rehearse_changes_amounts_only(dataset: str) -> None:
     for section, allowed in {
         "pretrain_encoder": amounts | {"clips_per_segment", "empty_classes"},
         "train_proposer": amounts,
+        "train_localizer": amounts,
         "train_captioner": amounts,
     }.items():
         assert base[section].keys() == rehearsal[section].keys()
@@ -52,7 +54,7 @@ def test_rehearse_changes_amounts_only(dataset: str) -> None:
             assert bool(small.get("epochs")) == bool(entry.get("epochs")), "an untrained entry stays untrained"
             assert (small.get("steps_per_epoch") == 2) == bool(entry.get("epochs"))
     changed = {key for key in base if base[key] != rehearsal[key]}
-    assert changed <= {"build_corpus", "pretrain_encoder", "train_proposer", "train_captioner", "finetune_scst"}
+    assert changed <= {"build_corpus", "pretrain_encoder", "finetune_scst"} | {f"train_{part}" for part in TRAINED}
     assert (rehearsal["finetune_scst"]["epochs"], rehearsal["finetune_scst"]["steps_per_epoch"]) == (1, 2)
 
 

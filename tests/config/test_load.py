@@ -91,7 +91,7 @@ def test_config_yaml_has_a_comment_above_every_key() -> None:
         ({"extract_features": {"i3d": {"extractor": "i3d_rgb"}}}, "extract_features.i3d.weights is missing"),
         ({"extract_features": {"i3d": {"extractor": "i3d_rgb", "weights": "random", "clip": 8}}}, "unknown key"),
         ({"train_captioner": {"sa_tsp": {"features": ["i3d"]}}}, "names 'i3d'"),
-        ({"train_captioner": {"sa_tsp": {"features": ["sa_tsp", "sa_tsp"]}}}, "names a feature twice"),
+        ({"train_captioner": {"sa_tsp": {"features": ["sa_tsp", "sa_tsp"]}}}, "twice: sa_tsp, sa_tsp"),
         ({"train_captioner": {"a b": {"features": ["sa_tsp"]}}}, "a name has small letters"),
         ({"propose_events": {"control": {"kind": "gt"}}}, "is not control or ensemble"),
         ({"pretrain_encoder": {"sa_tsp": {"clip": {"fps": 7.0}}}}, "clip.fps 7 must divide reencode.fps"),

@@ -14,16 +14,10 @@ from pipeline.datasets.concepts import read_concepts
 from pipeline.datasets.corpus import Corpus
 from pipeline.encoders.clip_loader import ClipLoader
 from pipeline.encoders.clip_reader import ClipReader
+from pipeline.encoders.clip_training import microbatches_of_rank, split_microbatches, track_bn_stats
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.pretraining_data import PretrainingData, build_pretraining_data
-from pipeline.encoders.trainer import (
-    EncoderTrainer,
-    build_optimizer,
-    lr_factor,
-    microbatches_of_rank,
-    split_microbatches,
-    track_bn_stats,
-)
+from pipeline.encoders.trainer import EncoderTrainer, build_optimizer, lr_factor
 from pipeline.errors import PipelineError
 from pipeline.training.distributed import ProcessGroup
 from pipeline.video.shard import ReencodedVideos

@@ -23,7 +23,7 @@ from pipeline.provenance.settings import command_arguments
 
 pytestmark = pytest.mark.end_to_end
 
-SECONDS = ("build_corpus", "bundle_model", "write_report", "write_submission")
+SECONDS = ("build_corpus", "label_clips", "evaluate_localization", "bundle_model", "write_report", "write_submission")
 """Stages that take seconds at full size; they compute again."""
 
 TABLE = "finished, output deleted, run again"
@@ -53,9 +53,24 @@ EPOCHS = ("pipeline.training.log.MetricsLog.append", "epochs", one)
 
 WORK = {
     "make_demo": Work("pipeline.make_demo.render_videos", "videos", lambda videos, *_: len(videos), {"seed": 9}),
+    "make_acts": Work("pipeline.make_acts.render_videos", "videos", lambda videos, *_: len(videos), {"seed": 9}),
     "reencode": Work("pipeline.reencode._reencode", "videos", one, {"crf": 40}),
     "mine_concepts": Work("pipeline.mine_concepts.find_concepts", "sentences", len, {"size": 7}),
     "pretrain_encoder": Work(*EPOCHS, {"seed": 9}),
+    "train_recognizer": Work(*EPOCHS, {"seed": 9}),
+    "recognize_clips": Work(
+        "pipeline.recognize_clips.predict_clips",
+        "clips",
+        lambda recognizer, loader, samples: len(samples),
+        {"max_unreadable": 0.5},
+    ),
+    "evaluate_recognition": Work(
+        "pipeline.evaluate_recognition.score_recognizer", "recognizers", one, {"max_length": 5}
+    ),
+    "transfer_features": Work("pipeline.transfer_features.score_feature", "features", one, {"l2": 2.0}),
+    "render_grad_cam": Work(
+        "pipeline.render_grad_cam.render", "clips", lambda recognizer, rows, *_: len(rows), {"columns": 3}
+    ),
     "extract_features": Work(
         "pipeline.features.extraction.run.extract_features", "videos", lambda sources, *_: len(sources), {"tail": "pad"}
     ),
@@ -78,6 +93,16 @@ WORK = {
         lambda corpus, _: len(corpus.videos),
         {"annotator": 2},
     ),
+    "classify_videos": Work(
+        "pipeline.classify_videos.classify_by_features", "videos", lambda videos, *_: len(videos), {"l2": 2.0}
+    ),
+    "train_localizer": Work(*EPOCHS, {"seed": 9}),
+    "localize_actions": Work(
+        "pipeline.localize_actions.detect_actions",
+        "videos",
+        lambda localizers, videos, *_: len(videos),
+        {"top_classes": 1},
+    ),
     "train_captioner": Work(*EPOCHS, {"lr": 0.01}),
     "finetune_scst": Work(*EPOCHS, {"lr": 0.01}),
     "generate_captions": Work(
@@ -95,6 +120,15 @@ WORK = {
     "evaluate": Work(
         "pipeline.evaluate.score_dataset", "caption files", lambda *arguments: len(arguments[3]), {"bootstrap": 20}
     ),
+    "analyze_localization": Work(
+        "pipeline.analyze_localization.analyze_detections", "sets of detections", one, {"tious": [0.5]}
+    ),
+    "compare_localization": Work(
+        "pipeline.compare_localization.compute_study",
+        "datasets",
+        lambda results, config: len(config.datasets(results.name)),
+        {"bootstrap": 10},
+    ),
     "compare_systems": Work(
         "pipeline.compare_systems.score_datasets",
         "datasets",
@@ -104,7 +138,7 @@ WORK = {
 }
 
 JOURNALS = ("reencode", "extract_features")
-TRAININGS = ("pretrain_encoder", "train_proposer", "train_captioner", "finetune_scst")
+TRAININGS = ("pretrain_encoder", "train_recognizer", "train_proposer", "train_localizer", "train_captioner", "finetune_scst")
 
 
 def count_work(patch: pytest.MonkeyPatch, work: Work) -> list[int]:

@@ -95,7 +95,7 @@ def test_too_little_shared_memory_is_an_error(video_corpus: VideoCorpus) -> None
     assert weights(tiny) == weights(plain)
 
 
-def die(video: VideoPlan, folder: Path) -> Path:
+def die(video: VideoPlan, folder: Path, draw: object) -> Path:
     """Replaces the drawing of a video."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("unreachable")
@@ -104,7 +104,7 @@ def die(video: VideoPlan, folder: Path) -> Path:
 def test_a_killed_process_that_draws_the_demo_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipeline.make_demo.render_video", die)
+    monkeypatch.setattr("pipeline.demo.render.render_video", die)
     few = {"train_videos": 1, "val_videos": 3, "test_videos": 0, "broken_videos": 0, "workers": 1}
     assert make_demo(["--config", json.dumps(few), "--output", str(tmp_path / "demo" / "manifest.json")]) == 2
     assert "a process that draws videos was killed" in capsys.readouterr().err

@@ -42,6 +42,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """Name of a dataset -> the settings in which it differs from the demo."""
 
+LOCALIZED = ("demo", "thumos14", "thumos14_smoke", "anet", "anet_smoke")
 FEATURES = [f"results/published/features/{feature}/0000/manifest.json" for feature in ("i3d", "vggish")]
 TARGETS = [
     "results/spare_test_meteor.json",
@@ -56,6 +57,9 @@ TARGETS = [
     "results/anet_test_meteor.json",
     "results/anet_ablation.json",
     "results/anet_smoke_test_meteor.json",
+    *(f"results/{name}_test_{task}.json" for name in LOCALIZED for task in ("detections", "proposals")),
+    *(f"results/{name}_localization.json" for name in ("demo", "thumos14", "anet")),
+    "results/thumos14/localization_analysis/test.json",
 ]
 
 
@@ -63,11 +67,13 @@ def write_external_files(folder: Path) -> None:
     """Write an empty file for every file that the configurations of ActivityNet and THUMOS14 name."""
     config = load_config("anet", {}, ROOT / CONFIG)
     named = [*config.build_corpus.actions, *config.build_corpus.captions]
-    named += [getattr(feature.root, "weights", "weights/none") for feature in config.extract_features.values()]
+    features = [*config.extract_features.values(), *load_config("thumos14", {}, ROOT / CONFIG).extract_features.values()]
+    named += [getattr(feature.root, "weights", "weights/none") for feature in features]
     initial_weights = {str(encoder.initial_weights) for encoder in config.pretrain_encoder.values()}
     named += [f"weights/{PUBLISHED_WEIGHTS[name].file_name}" for name in sorted(initial_weights)]
     thumos = ("valid_tsp_groundtruth.csv", "test_tsp_groundtruth.csv", "action_label_mapping.json")
     named += [f"data/thumos14/thumos14_{name}" for name in thumos]
+    named += [f"data/thumos14/{name}" for name in ("uNet_test.npy", "classInd.txt", "bsn_proposals.txt")]
     for file in named:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text("{}")
@@ -200,6 +206,42 @@ def test_captions_of_an_ensemble_that_is_not_configured_are_refused(clone: Path)
 def test_a_dataset_without_captions_needs_no_concepts(planned: list[Job]) -> None:
     jobs = count_rules(planned, "results/thumos14/encoders/sa_tsp/manifest.json")
     assert jobs.keys() == {"build_corpus", "reencode", "pretrain_encoder", "extract_features", "pool_features"}
+
+
+@pytest.mark.parametrize("dataset", LOCALIZED)
+def test_detections_and_proposals_need_a_localizer_each_and_class_scores(planned: list[Job], dataset: str) -> None:
+    targets = [f"results/{dataset}_test_{task}.json" for task in ("detections", "proposals")]
+    jobs = count_rules(planned, *targets)
+    assert jobs["evaluate_localization"] == 2
+    # ActivityNet's detections are G-TAD's, its proposals BMN's.
+    localizers = 2 if dataset.startswith("anet") else 1
+    assert jobs["train_localizer"] == jobs["localize_actions"] == localizers
+    assert jobs["classify_videos"] == 1
+    assert "train_captioner" not in jobs
+    # Class scores of a file need no pooled features of their own.
+    assert ("pool_features" in jobs) or dataset.startswith("anet")
+
+
+@pytest.mark.parametrize("dataset", ["demo", "thumos14", "anet"])
+def test_the_study_of_localization_trains_every_localizer_once(planned: list[Job], dataset: str) -> None:
+    configuration = load_config(dataset, {}, ROOT / CONFIG)
+    study = configuration.compare_localization
+    jobs = count_rules(planned, f"results/{dataset}_localization.json")
+    entries = {entry for system in study.systems for entry in system.detection_entries}
+    localizers = {fused.localizer for entry in entries for fused in configuration.localize_actions[entry].localizers}
+    datasets = len(study.datasets(dataset))
+    assert jobs["localize_actions"] == datasets * len(entries)
+    assert jobs["train_localizer"] == datasets * len(localizers)
+    assert jobs["compare_localization"] == 1
+    assert "train_captioner" not in jobs
+    # A file of proposals is read once, for all localizers.
+    assert jobs.get("propose_events", 0) == (dataset == "thumos14")
+
+
+def test_the_analysis_of_localization_reads_detections_and_features(planned: list[Job]) -> None:
+    jobs = count_rules(planned, "results/thumos14/localization_analysis/test.json")
+    assert jobs["analyze_localization"] == jobs["localize_actions"] == 1
+    assert "train_captioner" not in jobs
 
 
 def test_the_submission_needs_only_learned_proposals(planned: list[Job]) -> None:
@@ -345,8 +387,8 @@ def test_an_unknown_dataset_is_an_error_that_lists_the_datasets(clone: Path) -> 
 def test_rule_files_have_a_contract_and_are_short(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.startswith('"""')
-    assert len(text.splitlines()) <= (250 if path.stem == "inputs" else 170)
-    if path.stem not in ("common", "inputs"):
+    assert len(text.splitlines()) <= (280 if path.stem == "inputs" else 170)
+    if path.stem not in ("common", "inputs", "localization_inputs", "recognition_inputs"):
         assert "REQUIRED INPUTS:" in text
         assert "OUTPUTS:" in text
 

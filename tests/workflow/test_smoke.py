@@ -100,7 +100,8 @@ def write_random_features(rehearsal: Rehearsal) -> None:
     used = [row for row in Corpus.open(rehearsal.corpus).videos if row.path is not None]
     draw = np.random.default_rng(0)
     captioners = [entry.root for entry in rehearsal.config.train_captioner.values()]
-    for name in {feature for captioner in captioners for feature in captioner.feature_names}:
+    proposers = [entry.root for entry in rehearsal.config.train_proposer.values()]
+    for name in {feature for network in (*captioners, *proposers) for feature in network.feature_names}:
         feature = rehearsal.config.extract_features[name].root
         spec = EXTRACTORS[getattr(feature, "extractor", "sa_tsp")]
         grid, items = spec.grid, []
@@ -123,6 +124,8 @@ def members(rehearsal: Rehearsal) -> list[tuple[str, int]]:
 def proposers(rehearsal: Rehearsal) -> dict[str, Path]:
     manifests = {}
     for name in rehearsal.config.used_proposers():
+        if rehearsal.config.train_proposer[name].root.trained_encoder is not None:
+            continue  # its captioner is another test's
         section = rehearsal.config.train_proposer[name].to_json()
         output = f"proposers/{name}/manifest.json"
         manifests[name] = rehearsal.run(train_proposer, section, output, state=rehearsal.state(f"proposer-{name}"))
@@ -206,3 +209,45 @@ def test_the_ensemble_captions_every_event(
         assert {video: len(sentences) for video, sentences in results.items()} == {
             video: len(events[video]) for video in results
         }
+
+
+def test_the_bi_modal_transformer_of_the_published_size_proposes_and_captions_events(
+    rehearsal: Rehearsal, proposals: dict[str, Path]
+) -> None:
+    config = rehearsal.config
+    proposer = config.train_proposer["bmt"].root
+    assert proposer.trained_encoder is not None
+    captioner = rehearsal.run(
+        train_captioner,
+        config.train_captioner[proposer.trained_encoder.captioner].to_json(),
+        "captioners/bmt/0/xe/manifest.json",
+        vocabulary=rehearsal.folder / "vocabulary.json",
+        state=rehearsal.state("bmt-0"),
+    )
+    metadata = read_manifest(captioner).metadata
+    words = metadata["sizes"]["vocabulary"]
+    # With a learned embedding of 300 numbers a word; 27,413,169 are the others', with 10,173 words.
+    assert metadata["parameters"] == 27_413_169 + 301 * (words - 10_173) + 300 * words
+    assert metadata["rehearsal"] == "epochs ended after 2 steps"
+    trained = rehearsal.run(
+        train_proposer,
+        proposer.to_json(),
+        "proposers/bmt/manifest.json",
+        captioner=captioner,
+        state=rehearsal.state("proposer-bmt"),
+    )
+    output = rehearsal.run(
+        propose_events, config.propose_events["bmt"].to_json(), "proposals/bmt.json", proposer=trained
+    )
+    of_videos = read_proposals(output)
+    assert len(of_videos) == 2 * len(SPLITS)
+    assert all(0 < len(of_video) <= 100 for of_video in of_videos.values())
+    captions = rehearsal.run(
+        generate_captions,
+        config.generate_captions.to_json(),
+        "captions/bmt-0-test-gt.json",
+        captioner=captioner,
+        proposals=proposals["gt"],
+        split="test",
+    )
+    assert all(row["sentence"] for rows in json.loads(captions.read_text())["results"].values() for row in rows)

@@ -37,11 +37,15 @@ wildcard_constraints:
     seed="[0-9]+",
     encoder=DATASET,
     feature=DATASET,
+    recognizer=DATASET,
     proposer=DATASET,
     captioner=DATASET,
     ensemble=DATASET,
     before="(-xe)?",
     proposals=DATASET,
+    classifier=DATASET,
+    localizer=DATASET,
+    detections=DATASET,
 
 
 def or_exit(function, *arguments):

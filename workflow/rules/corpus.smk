@@ -1,7 +1,7 @@
 """Corpus: one set of tables for every dataset.
 
-REQUIRED INPUTS: annotation files and a folder of videos, as the section build_corpus names them; the dataset `demo`
-makes its own.
+REQUIRED INPUTS: annotation files and a folder of videos, as the section build_corpus names them; the datasets
+`demo` and `demoacts` make their own.
 OUTPUTS: results/{dataset}/corpus/manifest.json, beside it the tables and the reference files.
 """
 
@@ -30,6 +30,33 @@ rule make_demo:
     shell:
         "python -m workflow.scripts.run_job --log {log:q} --"
         " python -m pipeline.make_demo --config {params.config:q}"
+        " --output {output.manifest:q}"
+
+
+rule make_acts:
+    """Make the synthetic dataset of acts, a small Something-Something."""
+    input:
+        code=code_hash_of("make_acts"),
+    output:
+        manifest="results/{dataset}/acts/manifest.json",
+        train="results/{dataset}/acts/v2-train.json",
+        validation="results/{dataset}/acts/v2-validation.json",
+        labels="results/{dataset}/acts/labels.json",
+        groups="results/{dataset}/acts/groups.json",
+    log:
+        "results/{dataset}/logs/make_acts.log",
+    benchmark:
+        "results/{dataset}/benchmarks/make_acts.jsonl"
+    threads: 2
+    resources:
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(60),
+    params:
+        config=config_params("make_acts"),
+        tracked=tracked_params("make_acts"),
+    shell:
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.make_acts --config {params.config:q}"
         " --output {output.manifest:q}"
 
 

@@ -8,6 +8,7 @@ import sys
 
 from pipeline.config.compare_systems import ENSEMBLE, collect_ensembles
 from pipeline.config.encoders import initial_weights_path
+from pipeline.config.extract_features import RecognizerFeatureSettings
 from pipeline.config.propose_events import FileProposalSettings, LearnedProposalSettings
 from pipeline.errors import nearest
 from pipeline.datasets.annotation_files import list_sources
@@ -46,6 +47,23 @@ def captioner_features(wildcards) -> list[str]:
         settings(wildcards.dataset)
         .train_captioner[wildcards.captioner]
         .root.feature_names,
+    )
+
+
+def captioner_files(wildcards) -> list[str]:
+    """Return the files beside features and vocabulary that the training of a captioner reads, for example GloVe's."""
+    captioner = settings(wildcards.dataset).train_captioner[wildcards.captioner].root
+    return captioner.architecture_settings.input_files
+
+
+def captioner_teacher(wildcards) -> list[str]:
+    """Return the manifest of the captioner whose weights the training of another starts from; most have none."""
+    captioner = settings(wildcards.dataset).train_captioner[wildcards.captioner].root
+    name = captioner.architecture_settings.teacher_name
+    return (
+        [f"results/{wildcards.dataset}/captioners/{name}/{wildcards.seed}/xe/manifest.json"]
+        if name
+        else []
     )
 
 
@@ -115,8 +133,11 @@ def global_features(wildcards):
 
 
 def feature_encoder(wildcards):
-    """Return the encoder, trained here, that makes a feature, if one does."""
+    """Return the encoder or recognizer, trained here, that makes a feature, if one does."""
     feature = settings(wildcards.dataset).extract_features[wildcards.feature].root
+    if isinstance(feature, RecognizerFeatureSettings):
+        dataset = feature.dataset or wildcards.dataset
+        return [f"results/{dataset}/recognizers/{feature.recognizer}/manifest.json"]
     name = getattr(feature, "encoder", None)
     return (
         [f"results/{wildcards.dataset}/encoders/{name}/manifest.json"] if name else []
@@ -133,7 +154,17 @@ def feature_files(wildcards):
 def proposer_features(wildcards):
     """Return the feature shards that a proposer is trained on."""
     proposer = settings(wildcards.dataset).train_proposer[wildcards.proposer].root
-    return feature_shards(wildcards.dataset, proposer.features)
+    return feature_shards(wildcards.dataset, proposer.feature_names)
+
+
+def proposer_captioner(wildcards) -> list[str]:
+    """Return the manifest of the captioner whose encoder a proposer takes over; most proposers have their own."""
+    proposer = settings(wildcards.dataset).train_proposer[wildcards.proposer].root
+    encoder = proposer.trained_encoder
+    if encoder is None:
+        return []
+    folder = f"results/{wildcards.dataset}/captioners"
+    return [f"{folder}/{encoder.captioner}/{encoder.seed}/xe/manifest.json"]
 
 
 def trained_proposer(wildcards):
@@ -151,7 +182,7 @@ def proposal_features(wildcards):
     if not isinstance(proposals, LearnedProposalSettings):
         return []
     proposer = configuration.train_proposer[proposals.proposer].root
-    return feature_shards(wildcards.dataset, proposer.features)
+    return feature_shards(wildcards.dataset, proposer.feature_names)
 
 
 def proposal_file(wildcards):

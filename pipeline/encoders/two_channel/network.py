@@ -69,7 +69,7 @@ class Channel(nn.Module):
             x = getattr(self, f"conv{number}")(x)
             if number <= NUM_POOLED:
                 x = functional.max_pool3d(x, (1, 2, 2))
-        return x.amax((3, 4)).transpose(1, 2)
+        return functional.max_pool3d(x, (1, *x.shape[3:])).flatten(2).transpose(1, 2)
 
 
 class TwoChannelEncoder(nn.Module):
@@ -191,7 +191,10 @@ class CaptionDecoder(nn.Module):
         return repeated, repeated.clone()
 
     def _advance(
-        self, encoding: Float[Tensor, "batch hidden"], tokens: Int64[Tensor, "batch steps"], state: tuple[Tensor, Tensor]
+        self,
+        encoding: Float[Tensor, "batch hidden"],
+        tokens: Int64[Tensor, "batch steps"],
+        state: tuple[Tensor, Tensor],
     ) -> tuple[Float[Tensor, "batch steps vocabulary"], tuple[Tensor, Tensor]]:
         repeated = encoding[:, None].expand(-1, tokens.shape[1], -1)
         hidden, state = self.lstm(torch.cat([self.embedding(tokens).to(encoding.dtype), repeated], dim=2), state)

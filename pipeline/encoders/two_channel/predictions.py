@@ -129,7 +129,9 @@ def predict_clips(recognizer: Recognizer, loader: ClipLoader, samples: Sequence[
     )
 
 
-def _generate(recognizer: Recognizer, features: Float[Tensor, "clips frames dim"]) -> Int64[Tensor, "clips length"] | None:
+def _generate(
+    recognizer: Recognizer, features: Float[Tensor, "clips frames dim"]
+) -> Int64[Tensor, "clips length"] | None:
     """Return the captions of greedy decoding; None without a decoder."""
     if recognizer.network.decoder is None or recognizer.tokens is None:
         return None

@@ -39,6 +39,7 @@ class LogHandler(LogHandlerBase):
             "benchmark": event["benchmark"],
             "reason": event["reason"],
             "command": event["shellcmd"],
+            "threads": event["threads"],
             "resources": {name: value for name, value in event["resources"].items() if isinstance(value, int)},
         }
         with Path(self.settings.file).open("a", encoding="utf-8") as file:

@@ -1,0 +1,35 @@
+"""Section `analyze_clips`: what a captioner of clips has learnt."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from pipeline.config.base import Section
+from pipeline.config.evaluate_clips import EvaluateClips
+from pipeline.config.generate_captions import GenerateCaptions
+
+
+class AnalyzeClips(Section):
+    """Analyses of a trained captioner of clips (Yang et al., 2022, figures 4 to 8)."""
+
+    TARGET = "results/{dataset}/clip_analyses/sa_tsp-0-test.json"
+
+    neighbours: int = Field(3, ge=1, description="number of nearest clips of each clip")
+    attributes: int = Field(10, ge=1, description="number of most probable attributes of each clip")
+    attribute_map: bool = Field(
+        False, description="map of the embeddings of attributes by t-SNE (needs the optional library scikit-learn)"
+    )
+    frames: list[Annotated[int, Field(ge=1)]] = Field(
+        [],
+        description="numbers of feature rows of each clip with which captions are scored, for captioners with "
+        "`max_rows` ([]: none; the paper has 1 to 28)",
+    )
+    decoding: GenerateCaptions = Field(GenerateCaptions(), description="decoding of captions for `frames`")
+    scores: EvaluateClips = Field(EvaluateClips(), description="scores of captions for `frames`")
+
+    @field_validator("frames")
+    @classmethod
+    def _frames_ascend(cls, frames: list[int]) -> list[int]:
+        if sorted(set(frames)) != frames:
+            raise ValueError("frames must ascend, each number once")
+        return frames
