@@ -23,9 +23,9 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clip_captions import score_clips_officially, write_made_clips
-
 from pipeline.evaluation.meteor.paraphrases import ParaphraseTable
+
+from clip_captions import score_clips_officially, write_made_clips
 
 METRICS = ("METEOR", "CIDEr", "Bleu", "ROUGE_L")
 GARBAGE = "qzvxjkwqpfgbz"
@@ -191,9 +191,11 @@ def main() -> None:
             args.predictions, reference_file = write_made_clips(Path(folder), args.clips)
             args.references = [reference_file]
         scores, official_scores = compare_sides(args, Path(folder))
-    differences = list_clip_differences(scores, official_scores) if args.clips else [
-        abs(scores[name][tiou] - value) for name, row in official_scores.items() for tiou, value in row.items()
-    ]
+    differences = (
+        list_clip_differences(scores, official_scores)
+        if args.clips
+        else [abs(scores[name][tiou] - value) for name, row in official_scores.items() for tiou, value in row.items()]
+    )
     print(f"largest difference   {max(differences):8.1e} in {len(differences)} scores")
     if max(differences) > MAX_DIFFERENCE:
         raise SystemExit("the scores differ")

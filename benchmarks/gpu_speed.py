@@ -301,34 +301,48 @@ def _demo_sources(setting: Setting) -> list[VideoSource]:
     return find_sources([shard_manifest(setting.demo / "video", n) for n in range(Corpus.open(manifest).num_shards)])
 
 
+NUM_SCST_VIDEOS = 22
+"""Videos of four events that make a step of SCST as large as the real one: 24 sequences of 3.7 events."""
+
+
 def run_captions(setting: Setting) -> Iterator[Row]:
     """Time steps of the captioner, of SCST and of BMN, and the generation of captions."""
-    captioner, batch, tokens = build_captioner(setting)
+    for num_videos in (4, 5 if setting.is_small else NUM_SCST_VIDEOS):
+        yield from _captioner_rows(setting, num_videos)
+    yield from _bmn_rows(setting)
+
+
+def _minimize(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+
+
+def _captioner_rows(setting: Setting, num_videos: int) -> Iterator[Row]:
+    captioner, batch, tokens = build_captioner(setting, num_videos)
     captioner, batch, tokens = captioner.to(setting.device), batch.to(setting.device), tokens.to(setting.device)
     optimizer, num_events = torch.optim.Adam(captioner.parameters(), lr=1e-5), batch.num_events
-
-    def minimize(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
 
     def reward(captions: Sequence[Sequence[int]], _sentences: Sequence[str]) -> list[float]:
         return [float(len(caption) % 3) for caption in captions]
 
     def run_scst_step() -> None:
         result = scst_step(captioner.eval(), batch, ["a"] * num_events, reward, temperature=1.0)
-        minimize(result.loss, optimizer)
+        _minimize(result.loss, optimizer)
 
     subject = f"event_lstm, {num_events} events"
-    seconds = setting.seconds(lambda: minimize(cross_entropy(captioner.train()(batch, tokens), tokens), optimizer))
+    seconds = setting.seconds(lambda: _minimize(cross_entropy(captioner.train()(batch, tokens), tokens), optimizer))
     yield Row("captions", subject, "cross-entropy", 1 / seconds, "steps/s")
     yield Row("captions", subject, "SCST, constant reward", 1 / setting.seconds(run_scst_step), "steps/s")
     for name, strategy in (("greedy", Greedy()), ("beam of 5", BeamSearch(5, 1.0))):
         seconds = setting.seconds(lambda strategy=strategy: captioner.generate(batch, strategy))
         yield Row("captions", subject, f"{name}, up to {MAX_WORDS} words", num_events / seconds, "captions/s")
+
+
+def _bmn_rows(setting: Setting) -> Iterator[Row]:
     bmn, features = build_bmn(setting, *((2, 64) if setting.is_small else (16, 400)))
     bmn, features = bmn.to(setting.device).train(), features.to(setting.device)
     bmn_optimizer = torch.optim.Adam(bmn.parameters(), lr=1e-5)
-    seconds = setting.seconds(lambda: minimize(bmn_objective(bmn, features)[1], bmn_optimizer))
+    seconds = setting.seconds(lambda: _minimize(bmn_objective(bmn, features)[1], bmn_optimizer))
     subject = f"bmn, {len(features)} videos of {features.shape[1]} positions"
     yield Row("captions", subject, "step", 1 / seconds, "steps/s")

@@ -36,9 +36,8 @@ class PlainTransformerCaptioner(TransformerCaptioner):
         """Read one token for each row, and all tokens before it again."""
         read = torch.cat([state.tokens, tokens[:, None]], 1)
         causal = torch.ones(read.shape[1], read.shape[1], dtype=torch.bool, device=read.device).tril()
-        hidden = self.decoder.decode(
-            Instances(state.values, state.mask), self.decoder.embed(read), causal.expand(len(read), -1, -1)
-        )
+        start = self.decoder.start(Instances(state.values, state.mask))
+        hidden = self.decoder.decode(start, self.decoder.embed(read), causal.expand(len(read), -1, -1))
         return self.output(hidden[:, -1]), Prefix(state.values, state.mask, read)
 
     def reorder(self, state: Prefix, indices: Tensor) -> Prefix:

@@ -59,7 +59,9 @@ def find_clips(corpus: Corpus, split: str, durations: dict[str, float]) -> dict[
             span = (min(event.start for event in events), max(event.end for event in events))
             clips[clip] = EventSequence(clip, (span,), tuple(event.sentence for event in events))
     if len(clips) < MIN_CLIPS:
-        raise PipelineError(f"split {split}: {len(clips)} clips with captions and features; an analysis needs {MIN_CLIPS}")
+        raise PipelineError(
+            f"split {split}: {len(clips)} clips with captions and features; an analysis needs {MIN_CLIPS}"
+        )
     return clips
 
 
@@ -94,7 +96,7 @@ def analyze(
         [(names[other], float(similarities[index, other])) for other in row]
         for index, row in enumerate(nearest_clips(similarities, config.neighbours))
     ]
-    described = _describe(bundle, encoded, config.attributes) or [None] * len(names)
+    described = _describe(bundle, encoded, config.attributes) or [[] for _ in names]
     result["clips"] = {
         clip: {"nearest": near, **({"attributes": attributes} if attributes else {})}
         for clip, near, attributes in zip(names, nearest, described, strict=True)

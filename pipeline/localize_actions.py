@@ -110,13 +110,17 @@ def _check_bundles(
         if kind != first:
             raise PipelineError(f"{path}: a localizer of kind {kind} cannot be fused with one of kind {first}")
         if list(bundle.labels) != corpus.labels:
-            raise PipelineError(f"{path}: trained with other classes than those of {corpus.manifest.path}; train it again")
+            raise PipelineError(
+                f"{path}: trained with other classes than those of {corpus.manifest.path}; train it again"
+            )
     settings = bundles[0].settings
     if settings.has_classes == (classes is not None):
         state = "has classes of its own; give no" if settings.has_classes else "has no classes; give a"
         raise PipelineError(f"config: {STAGE}: the localizer {settings.kind} {state} classifier (--classes)")
     if settings.reads_proposals and proposals is None:
-        raise PipelineError(f"config: {STAGE}: the localizer {settings.kind} classifies proposals and needs --proposals")
+        raise PipelineError(
+            f"config: {STAGE}: the localizer {settings.kind} classifies proposals and needs --proposals"
+        )
 
 
 def _manifests(features: Sequence[CombinedFeatures]) -> list[Path]:
@@ -130,7 +134,11 @@ def main(argv: list[str] | None = None) -> int:
     add_config(arguments, DetectionsEntry, STAGE)
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument(
-        "--localizers", type=Path, nargs="+", required=True, help="manifests of the localizers, in the order of the config"
+        "--localizers",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="manifests of the localizers, in the order of the config",
     )
     arguments.add_argument("--classes", type=Path, help="class scores of whole videos, for localizers without classes")
     arguments.add_argument("--features", type=Path, required=True, help="folder of all features")

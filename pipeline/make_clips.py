@@ -1,8 +1,8 @@
 r"""Make the synthetic dataset of clips: a small MSR-VTT of encoded videos, with annotations in its format.
 
 In:  nothing but the section `make_clips` of the configuration; everything follows from its seed.
-Out: `manifest.json`; beside it `videos/video<n>.<suffix>` and `videodatainfo.json` (captions, categories, splits). A few
-     annotated clips have no file, as clips that were deleted.
+Out: `manifest.json`; beside it `videos/video<n>.<suffix>` and `videodatainfo.json` (captions, categories, splits).
+     A few annotated clips have no file, as clips that were deleted.
 
 Alone and small:
 

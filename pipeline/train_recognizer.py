@@ -4,8 +4,8 @@ In:  the corpus; the labels of its clips; the re-encoded videos.
 Out: a manifest that lists model.safetensors, config.json (settings, classes, words), metrics.jsonl (one line per epoch)
      and dropped.parquet (unused videos, with the reason).
 
-Each epoch draws one clip of each training video. The epoch with the best `val_score` on the split `val` is kept; without
-validation clips, the last epoch. A run that was interrupted, even killed, resumes from its last checkpoint in
+Each epoch draws one clip of each training video. The epoch with the best `val_score` on the split `val` is kept;
+without validation clips, the last epoch. A run that was interrupted, even killed, resumes from its last checkpoint in
 `--state`, and its result equals that of an uninterrupted run.
 
     python -m pipeline.train_recognizer \

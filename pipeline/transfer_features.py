@@ -1,4 +1,4 @@
-r"""Transfer features: classify clips by few labelled ones, for each frozen feature (Mahdisoltani et al., 2018, Figure 4).
+r"""Transfer features: classify clips by few labelled ones, for each frozen feature (Mahdisoltani et al., 2018).
 
 In:  the corpus; the labels of its clips; features of all shards.
 Out: JSON: for each feature and number of labelled clips per class the mean accuracy and its 95 % interval; the share of

@@ -33,6 +33,7 @@ LAYERS = (
         "features",
         "localization",
         "monitor",
+        "planning",
         "report",
     },
     {"datasets", "video", "training", "provenance"},

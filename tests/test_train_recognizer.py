@@ -1,6 +1,9 @@
 """The stage `train_recognizer`: it learns from pixels, resumes exactly, and runs at full size."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -8,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 from helpers.measurements import Measurements
-from helpers.recognizers import train_small_recognizer, write_labelled_corpus
+from helpers.recognizers import small_recognizer_words, write_labelled_corpus
 from helpers.video_corpus import VideoCorpus
 from safetensors.torch import load_file
 
+from pipeline import train_recognizer
 from pipeline.config.train_recognizer import RecognizerEntry
 from pipeline.datasets.caption_tokens import GO, CaptionTokens
 from pipeline.encoders.clip_training import ClipTrainer
@@ -19,6 +23,9 @@ from pipeline.encoders.two_channel.losses import caption_loss, class_loss
 from pipeline.encoders.two_channel.recognizer import build_network, read_recognizer
 from pipeline.io.atomic import read_json
 from pipeline.provenance.computation import KEPT_FOLDER
+from workflow.scripts.gpu_lease import distributed_command
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +33,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> VideoCorpus:
     return write_labelled_corpus(tmp_path_factory.mktemp("corpus"), {"train": 8, "val": 4})[0]
 
 
+def labels_of(paths: VideoCorpus) -> Path:
+    return paths.corpus.parent.parent / "clip_labels" / "manifest.json"
+
+
 def run(paths: VideoCorpus, folder: Path, **changes: Any) -> int:
-    return train_small_recognizer(
-        paths, paths.corpus.parent.parent / "clip_labels" / "manifest.json", folder, **changes
-    )
+    return train_recognizer.main(small_recognizer_words(paths, labels_of(paths), folder, **changes))
 
 
 def test_it_learns_class_and_caption_and_lists_its_files(corpus: VideoCorpus, tmp_path: Path) -> None:
@@ -87,6 +96,19 @@ def test_either_head_can_be_off(changes: dict[str, Any], keys: set[str], corpus:
     assert {name.partition(".")[0] for name in load_file(tmp_path / "model.safetensors")} == keys
     row = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert ("val_class_accuracy" in row, "val_exact_match" in row) == ("classifier" in keys, "decoder" in keys)
+
+
+def test_two_processes_equal_one(corpus: VideoCorpus, tmp_path: Path) -> None:
+    settings = {"epochs": 1, "batch_size": 2, "accumulate_steps": 4}
+    assert run(corpus, tmp_path / "one", **settings) == 0
+    words = small_recognizer_words(corpus, labels_of(corpus), tmp_path / "two", **settings, world_size=2)
+    command = distributed_command([sys.executable, "-m", "pipeline.train_recognizer", *words], 2)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=1e-4, rtol=0, msg=lambda text, at=name: f"{at}: {text}")
 
 
 def test_two_processes_cannot_share_one_micro_batch(

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from pipeline.bundle.description import ModelDescription, ModelFeature
+from pipeline.config.extract_features import RecognizerFeatureSettings
 from pipeline.config.extractors import EXTRACTORS, PublishedFeatureSettings
 from pipeline.report.tables import SETS, score_table_markdown
 
@@ -122,6 +123,7 @@ def describe_feature(feature: ModelFeature) -> str:
     """Return what makes a feature, in words."""
     settings = feature.settings.root
     if not isinstance(settings, PublishedFeatureSettings):
+        assert not isinstance(settings, RecognizerFeatureSettings)  # `pipeline.bundle.parts` refuses them
         snippets = getattr(settings, "snippets", None)
         rows = f"{snippets} rows a video" if snippets else f"one row every {settings.stride} frames of its clips"
         return f"the encoder `{feature.encoder}` of this folder, {rows}"

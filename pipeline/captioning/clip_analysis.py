@@ -88,7 +88,11 @@ def score_predicted_attributes(
 
 
 def caption_from_frames(
-    bundle: CaptionerBundle, clips: Mapping[str, EventSequence], cache: StreamCache, config: GenerateCaptions, frames: int
+    bundle: CaptionerBundle,
+    clips: Mapping[str, EventSequence],
+    cache: StreamCache,
+    config: GenerateCaptions,
+    frames: int,
 ) -> dict[str, str]:
     """Caption clips from fewer feature rows than the captioner usually reads.
 

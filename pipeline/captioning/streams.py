@@ -161,7 +161,7 @@ class StreamCache:
         Raises:
             PipelineError: no video has the features of a stream.
         """
-        iterators = {}
+        iterators: dict[str, Iterator[Float[Tensor, "_ _"]]] = {}
         for name, cache in self._caches.items():
             present = [video for video in videos if video not in cache.features.empty_videos]
             if not present:

@@ -20,6 +20,6 @@ class LabelClips(Section):
     )
     groups: str | None = Field(
         None,
-        description="JSON object from class (a template, with or without brackets) to group of classes; null: there are "
-        "no groups",
+        description="JSON object from class (a template, with or without brackets) to group of classes; null: no "
+        "groups",
     )

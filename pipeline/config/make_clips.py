@@ -8,7 +8,7 @@ from pipeline.config.base import MACHINE, Section
 
 
 class MakeClips(Section):
-    """A miniature of MSR-VTT: the events of the demo's videos as clips, several captions each, motions as categories."""
+    """A miniature of MSR-VTT: events of the demo's videos as clips, several captions each, motions as categories."""
 
     TARGET = "results/{dataset}/clips/manifest.json"
 

@@ -1,7 +1,8 @@
 """The readers of annotation files: one spec for each format, of actions, of captions of events, or of whole clips.
 
 To add a format, write a module with a function `read(path) -> {video: ActionVideo}`, `{video: CaptionedVideo}` or
-`{clip: CaptionedClip}` (see `pipeline.datasets.annotations`), and add a spec below. A reader with settings is a function
+`{clip: CaptionedClip}` (see `pipeline.datasets.annotations`), and add a spec below. A reader with settings is
+a function
 `read(path, settings)`.
 """
 

@@ -15,8 +15,8 @@ class RenderGradCam(Section):
     clips: int = Field(6, ge=1, description="number of clips, the first by id")
     method: Literal["plain", "notebook"] = Field(
         "plain",
-        description="plain: relu of the weighted activations; notebook: the formulas of the authors' notebooks, with an "
-        "offset of 1 and weights divided by the largest one",
+        description="plain: relu of the weighted activations; notebook: the formulas of the authors' notebooks, with "
+        "an offset of 1 and weights divided by the largest one",
     )
     decoding: Literal["greedy", "forced"] = Field(
         "greedy", description="what the decoder reads: its own words (greedy), or the annotated caption (forced)"

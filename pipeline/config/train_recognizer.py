@@ -1,5 +1,6 @@
 """Section `train_recognizer`: one entry per two-channel network (Mahdisoltani et al., 2018)."""
 
+from itertools import pairwise
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -68,9 +69,7 @@ class RecognizerEntry(Section):
     train_splits: list[TrainingSplit] = Field(["train"], min_length=1, description="splits to train on")
     epochs: int = Field(40, ge=1, description="number of training epochs")
     steps_per_epoch: int | None = steps_field()
-    batch_size: int = Field(
-        10, ge=1, description="clips per micro-batch: the batch of one GPU (the code: 8 to 20 on 2)"
-    )
+    batch_size: int = Field(10, ge=1, description="clips per micro-batch: the batch of one GPU (the code: 8 to 20)")
     accumulate_steps: int = Field(
         2, ge=1, description="micro-batches per optimiser step, each normalised by its own batch statistics"
     )
@@ -85,7 +84,7 @@ class RecognizerEntry(Section):
         0.1,
         gt=0,
         le=1,
-        description="factor on the learning rate when val_score no longer improves, after the last epoch of class_weight",
+        description="factor on the learning rate when val_score stands still, after the last epoch of class_weight",
     )
     patience: int = Field(2, ge=0, description="epochs without improvement before that")
     min_lr: float = Field(1.0e-8, ge=0, description="smallest learning rate")
@@ -134,7 +133,7 @@ class RecognizerEntry(Section):
         if self.classes is None and self.captions is None:
             raise ValueError("classes and captions are both null: there is nothing to learn")
         epochs = [knot.epoch for knot in self.class_weight]
-        if epochs[0] != 1 or any(later <= earlier for earlier, later in zip(epochs, epochs[1:], strict=False)):
+        if epochs[0] != 1 or any(later <= earlier for earlier, later in pairwise(epochs)):
             raise ValueError("class_weight starts at epoch 1 and its epochs increase")
         return self
 

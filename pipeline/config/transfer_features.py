@@ -19,8 +19,8 @@ class TransferFeatures(Section):
     runs: int = Field(10, ge=2, le=30, description="draws of the training clips; all of them are fitted once")
     rows: Literal["each", "mean"] = Field(
         "each",
-        description="each: classify every feature row and average the probabilities (the paper); mean: classify the mean "
-        "row of a clip, which needs less memory",
+        description="each: classify every feature row and average the probabilities (the paper); mean: classify the "
+        "mean row of a clip, which needs less memory",
     )
     l2: float = Field(
         0.01, gt=0, description="L2 penalty: mean loss + l2 / 2 x squared norm of the weights, on standardised features"

@@ -80,7 +80,9 @@ def _parse_entry(path: Path, where: str, entry: Any) -> tuple[str, str]:
         clip = next((entry[key] for key in ID_KEYS if key in entry), None)
         if isinstance(clip, str) or (isinstance(clip, int) and not isinstance(clip, bool)):
             return str(clip), entry["caption"]
-    hint = "; is this a file of VATEX? name the reader: vatex" if isinstance(entry, Mapping) and "enCap" in entry else ""
+    hint = (
+        "; is this a file of VATEX? name the reader: vatex" if isinstance(entry, Mapping) and "enCap" in entry else ""
+    )
     raise PipelineError(f"{path}: {where}: expected a text, or an object with `image_id` and a text `caption`{hint}")
 
 

@@ -50,7 +50,7 @@ def clean_msrvtt(caption: str) -> str:
 def clean_vatex(caption: str) -> str:
     """Return a caption of VATEX as small tokens of the Penn Treebank, separated by spaces; `'s` becomes `s`."""
     tokens = drop_punctuation(split_treebank(caption))
-    return " ".join("s" if token == "'s" else token for token in tokens)
+    return " ".join("s" if word == "'s" else word for word in tokens)
 
 
 def drop_punctuation(tokens: Iterable[str]) -> list[str]:

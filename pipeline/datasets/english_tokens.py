@@ -7,7 +7,7 @@ import re
 from functools import cache
 
 import spacy
-from spacy.tokenizer import Tokenizer
+from spacy.language import Language
 
 _FULL_STOP = re.compile(r"\.(?!\d)")
 
@@ -19,10 +19,9 @@ def clean(sentence: str) -> str:
 
 def tokenize(sentence: str) -> list[str]:
     """Return the tokens of a sentence, in lower case. The case counts while they are divided, as published."""
-    return [token.text.lower() for token in _tokenizer()(sentence) if not token.is_space]
+    return [token.text.lower() for token in _english().make_doc(sentence) if not token.is_space]
 
 
 @cache
-def _tokenizer() -> Tokenizer:
-    tokenizer: Tokenizer = spacy.blank("en").tokenizer
-    return tokenizer
+def _english() -> Language:
+    return spacy.blank("en")

@@ -94,7 +94,8 @@ def _parse_category(path: Path, clip: str, category: Any) -> str | None:
         return category
     if isinstance(category, bool) or not isinstance(category, int) or not 0 <= category < len(CATEGORIES):
         raise PipelineError(
-            f"{path}: video {clip}: category {category!r} is neither a number from 0 to {len(CATEGORIES) - 1} nor a name"
+            f"{path}: video {clip}: category {category!r} is neither a number from 0 to {len(CATEGORIES) - 1} "
+            "nor a name"
         )
     return CATEGORIES[category]
 
@@ -111,7 +112,9 @@ def _group_captions(
             raise PipelineError(f"{path}: sentences[{index}] is of clip {clip}, which `videos` does not list")
         text, number = sentence.get("caption"), sentence.get("sen_id", index)
         if not isinstance(text, str) or not isinstance(number, int):
-            raise PipelineError(f"{path}: sentences[{index}] of clip {clip}: expected a text `caption`, a number `sen_id`")
+            raise PipelineError(
+                f"{path}: sentences[{index}] of clip {clip}: expected a text `caption`, a number `sen_id`"
+            )
         rows.append((number, clip, text))
     for _, clip, text in sorted(rows, key=lambda row: row[0]):
         captions[clip].append(clean_msrvtt(text) if clean else text)

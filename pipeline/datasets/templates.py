@@ -1,4 +1,4 @@
-"""Templates with bracketed slots, "Putting [something] on [something]", and the captions that placeholders make of them.
+"""Templates with bracketed slots, "Putting [something] on [something]", and the captions that placeholders make.
 
 Something-Something (Goyal et al., 2017; version 2 with the placeholders as written by the actors): a class is a
 template; a full caption has the placeholders in its slots, a simplified one the last word of each (Mahdisoltani et al.,

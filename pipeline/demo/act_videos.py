@@ -20,7 +20,7 @@ from pipeline.demo.scene import COLOURS, SHAPES, VideoPlan
 
 FPS = 12
 WIDTH, HEIGHT = 128, 96
-RADII = {"small": 0.1, "big": 0.15}
+RADII = {"small": 0.13, "big": 0.18}
 """Radius of an object; a small one is named by its size, a big one is not."""
 MIN_SECONDS, MAX_SECONDS = 2.0, 4.0
 
@@ -74,7 +74,7 @@ class ActPlan(VideoPlan):
 
 
 def plan_acts(config: MakeActs) -> list[ActPlan]:
-    """Plan all videos; all classes, colours, shapes and sizes are equally frequent. Everything follows from the seed."""
+    """Plan all videos from the seed; all classes, colours, shapes and sizes are equally frequent."""
     rng = random.Random(f"acts {config.seed}")
     acts = BalancedSampler(list(ACTS), random.Random(rng.getrandbits(64)))
     objects = _ObjectPlanner(random.Random(rng.getrandbits(64)))

@@ -1,7 +1,7 @@
 """Acts: what somebody does with one or two objects, as fine classes within groups, after Something-Something.
 
-Classes of a group differ in a detail: a direction, an order in time, whether the end is reached. Lengths are in units of
-the frame's shorter side, times are fractions of the video, 0 to 1. The act happens between two of them; before and
+Classes of a group differ in a detail: a direction, an order in time, whether the end is reached. Lengths are in units
+of the frame's shorter side, times are fractions of the video, 0 to 1. The act happens between two of them; before and
 after, the objects are still.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.demo.motions import Pose, Times
 
-NEAR, FAR = 0.3, 0.62
+NEAR, FAR = 0.38, 0.7
 """Distances between the centres of two objects: beside each other, and apart."""
 
 

@@ -174,6 +174,15 @@ class ClipTrainer(ABC):
             num_steps: steps of the epoch.
         """
 
+    def seed_microbatch(self, epoch: int, step: int, index: int) -> None:  # noqa: B027  # most networks draw nothing
+        """Seed the random numbers of a network that draws some, so that no process draws other ones than another would.
+
+        Args:
+            epoch: number of the epoch, from 1.
+            step: number of the step in the epoch, from 0.
+            index: number of the micro-batch in the step, from 0.
+        """
+
     @abstractmethod
     def compute_loss(self, batch: ClipBatch, means: Any, epoch: int) -> Float[Tensor, ""] | None:
         """Compute the loss of a batch, and add it and its metrics to the sums.
@@ -215,7 +224,9 @@ class ClipTrainer(ABC):
         for number, microbatches in enumerate(steps[first:], start=first):
             self.set_learning_rates(epoch, number, len(steps))
             self.optimizer.zero_grad(set_to_none=True)
+            first_index = self.group.rank * config.accumulate_steps // self.group.world_size
             for index, batch in enumerate(itertools.islice(batches, len(of_rank[number]))):
+                self.seed_microbatch(epoch, number, first_index + index)
                 with track_bn_stats(self.model, enabled=self.group.is_first and index == 0):
                     loss = self.compute_loss(batch, metrics, epoch)
                 if loss is not None:

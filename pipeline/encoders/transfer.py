@@ -1,8 +1,8 @@
 """Few-shot classification of frozen features (Mahdisoltani et al., 2018, section 6.2 and Figure 4).
 
-A softmax regression classifies each feature row of a clip, and the probabilities are averaged over time. It is fitted on
-k clips of each class, with several draws; the interval of the mean accuracy is that of Student's t, which the paper does
-not state.
+A softmax regression classifies each feature row of a clip, and the probabilities are averaged over time. It is fitted
+on k clips of each class, with several draws. The interval of the mean accuracy is Student's t; the paper does not state
+its own.
 """
 
 import math

@@ -43,11 +43,11 @@ def score_clip_dataset(
         inputs: all files that the result is made from, for its provenance.
 
     Returns:
-        The scores, diversity, `control`, `counts`, `evaluator`, `provenance`, `per_video`; docs/clips.md describes them.
+        The scores, diversity, `control`, `counts`, `evaluator`, `provenance` and `per_video` (docs/clips.md).
 
     Raises:
-        PipelineError: there is nothing to score, captions are incomplete where `require_complete` is set, or an input is
-            malformed.
+        PipelineError: there is nothing to score, captions are incomplete where `require_complete` is set, or an input
+            is malformed.
     """
     corpus = Corpus.open(corpus_manifest)
     files = corpus.references(split)

@@ -1,9 +1,9 @@
 """How similar the encoded clips of a captioner are, within and between categories (Yang et al., 2022, figures 4 to 6).
 
 A clip is the mean of its encoded feature rows. Each channel is standardised over the clips: mean 0, and the unbiased
-standard deviation 1. The average cosine similarity (ACS) of two categories is the mean over all pairs of their clips. As
-in the authors' notebook, the ACS of a category with itself includes each clip with itself, so that a category of n clips
-gains 1 / n from them.
+standard deviation 1. The average cosine similarity (ACS) of two categories is the mean over all pairs of their clips.
+As in the authors' notebook, the ACS of a category with itself includes each clip with itself, so that a category of n
+clips gains 1 / n from them.
 """
 
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ def category_similarity(
 
 
 def nearest_clips(similarities: Float[np.ndarray, "clips clips"], count: int) -> Int[np.ndarray, "clips count"]:
-    """Return for each clip the most similar others, the nearest first; of equally similar ones, the smaller index first.
+    """Return for each clip the most similar others, the nearest first; of equally similar ones, the smaller index.
 
     Args:
         similarities: cosine of each pair of clips.

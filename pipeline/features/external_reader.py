@@ -150,8 +150,8 @@ class FeatureReader:
             other = next((video for video, count in row_counts.items() if count != grid.snippets), None)
             if other is not None:
                 raise PipelineError(
-                    f"{self.path}: video {other} has {row_counts[other]} rows, but snippets is {grid.snippets}; give the "
-                    "number of snippets of these features"
+                    f"{self.path}: video {other} has {row_counts[other]} rows, but snippets is {grid.snippets}; give "
+                    "the number of snippets of these features"
                 )
             return
         num_rows, expected = sum(row_counts.values()), sum(grid.num_clips(durations[video]) for video in row_counts)

@@ -81,15 +81,15 @@ class SnippetGrid(ClipGrid):
 
     snippets: int
 
-    def centres(self, num_clips: int) -> Float[np.ndarray, "num_clips"]:
+    def centres(self, num_clips: int) -> Float[np.ndarray, "num_clips"]:  # noqa: ARG002 - as in the base class
         """Refuse: the centres depend on the video; see `of_video`.
 
         Raises:
             PipelineError: always.
         """
         raise PipelineError(
-            f"a feature of {self.snippets} snippets has no constant rate of rows, which this stage needs; extract it with "
-            "a stride instead (extract_features: snippets: null)"
+            f"a feature of {self.snippets} snippets has no constant rate of rows, which this stage needs; extract it "
+            "with a stride instead (extract_features: snippets: null)"
         )
 
     def spans(self, num_clips: int) -> Float[np.ndarray, "num_clips 2"]:

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from pipeline.config.proposers import ProposalSelection
-from pipeline.datasets.tiou import tiou_matrix
 from pipeline.localization.proposals import Proposal
 
 MAX_BOUNDARIES = 100
@@ -92,6 +91,8 @@ def soft_nms(
         Indices of the selected segments in the order of selection, and their scores when they were selected.
     """
     remaining = scores.astype(np.float64)
+    starts, ends = np.ascontiguousarray(segments.T)
+    lengths = ends - starts
     selected: list[int] = []
     selected_scores: list[float] = []
     shortest, longest = iou_threshold_range
@@ -99,9 +100,12 @@ def soft_nms(
         best = int(remaining.argmax())
         selected.append(best)
         selected_scores.append(float(remaining[best]))
-        tiou = tiou_matrix(segments[best : best + 1], segments)[0]
-        threshold = shortest + (longest - shortest) * (segments[best, 1] - segments[best, 0])
-        remaining = np.where(tiou > threshold, remaining * np.exp(-(tiou**2) / sigma), remaining)
+        # `tiou_matrix` of the best segment with all, but only where they overlap: most segments do not.
+        intersection = np.minimum(ends, ends[best]) - np.maximum(starts, starts[best])
+        near = np.flatnonzero(intersection > 0)
+        tiou = intersection[near] / (lengths[best] + lengths[near] - intersection[near])
+        is_above = tiou > shortest + (longest - shortest) * lengths[best]
+        remaining[near[is_above]] *= np.exp(-(tiou[is_above] ** 2) / sigma)
         remaining[selected] = -np.inf
     return np.array(selected, np.int64), np.array(selected_scores, np.float64)
 

@@ -175,9 +175,7 @@ class _Slots:
             free[index] += sign * amount
 
     def _find_node(self, demand: tuple[int, int]) -> int | None:
-        fitting = (
-            node for node, (cores, gpus) in enumerate(self._free) if demand[0] <= cores and demand[1] <= gpus
-        )
+        fitting = (node for node, (cores, gpus) in enumerate(self._free) if demand[0] <= cores and demand[1] <= gpus)
         return next(fitting, None)
 
 

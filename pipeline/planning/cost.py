@@ -129,10 +129,8 @@ class CostModel:
         if not times:  # an encoder with its initial weights trains nothing
             return JobCost(job, parts[0], self._rates.start_s, parts[0], "measured", None, disk)
         seconds, limit, rate = max(times, key=lambda time: time[0])
-        is_derived = any(rate.derived for _, _, rate in times)
-        return JobCost(
-            job, parts[0], self._rates.start_s + seconds, limit, "derived" if is_derived else "measured", rate, disk
-        )
+        source: Source = "derived" if rate.derived else "measured"
+        return JobCost(job, parts[0], self._rates.start_s + seconds, limit, source, rate, disk)
 
     def _context(self, rule: str, settings: Any, wildcards: Mapping[str, str], size: CorpusSize) -> JobContext:
         section = stages()[rule].parse(settings, rule)

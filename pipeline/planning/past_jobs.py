@@ -74,7 +74,9 @@ class PastJobs:
 
     def _files_of(self, rule: str) -> list[Path]:
         folders = sorted(self.results.glob("*/benchmarks"))
-        return [path for folder in folders for path in (folder / f"{rule}.jsonl", *sorted((folder / rule).rglob("*.jsonl")))]
+        return [
+            path for folder in folders for path in (folder / f"{rule}.jsonl", *sorted((folder / rule).rglob("*.jsonl")))
+        ]
 
     def _read(self, rule: str, path: Path) -> PastJob | None:
         if path not in self._jobs:

@@ -1,8 +1,10 @@
 """The text of an estimate: a line for each stage and kind of work, then the sums."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline.config.load import Config
 from pipeline.io.progress import format_duration
 from pipeline.planning.corpus_size import CorpusSize
 from pipeline.planning.cost import JobCost, RunCost
@@ -54,20 +56,42 @@ class StageCost:
     @property
     def origin(self) -> str:
         """Where the time comes from, and which part of the work decides it."""
-        cost = self.jobs[0]
+        cost = self._decisive
         if cost.seconds is None:
             return f"UNKNOWN: no rate of {cost.limit.kind or self.stage}"
         limit = "" if cost.limit is cost.part else f", limited by {cost.limit.kind}"
         return f"{cost.source}{limit}"
 
+    @property
+    def derivation(self) -> str:
+        """How the rate that decides the time was calculated from a measurement; empty if it was measured as it is."""
+        rate = self._decisive.rate
+        return rate.derived if rate else ""
+
+    @property
+    def _decisive(self) -> JobCost:
+        """The job with the longest time, or one with an unknown time."""
+        return max(self.jobs, key=lambda cost: math.inf if cost.seconds is None else cost.seconds)
+
 
 def group_stages(cost: RunCost, machine: Machine) -> list[StageCost]:
-    """Return the jobs by stage and kind of work, in the order of the data flow."""
+    """Return the jobs by stage and kind of work, the stages in the order of the data flow."""
     groups: dict[tuple[str, str, int], list[JobCost]] = {}
     for job in cost.jobs:
         key = job.job.rule, job.part.kind, min(job.job.gpus, machine.gpus)
         groups.setdefault(key, []).append(job)
-    return [StageCost(stage, kind, jobs, gpus) for (stage, kind, gpus), jobs in groups.items()]
+    order = list(Config.model_fields)
+    keys = sorted(groups, key=lambda key: (order.index(key[0]), *key))
+    return [StageCost(stage, kind, groups[stage, kind, gpus], gpus) for stage, kind, gpus in keys]
+
+
+def derivations(stages: Iterable[StageCost]) -> list[str]:
+    """Return one text for each rate that was not measured as it is: the stages, and how it was calculated."""
+    by_text: dict[str, list[str]] = {}
+    for stage in stages:
+        if stage.derivation:
+            by_text.setdefault(stage.derivation, []).append(stage.name)
+    return [f"{', '.join(names)}: {text}" for text, names in by_text.items()]
 
 
 def cost_lines(cost: RunCost, machine: Machine, sizes: Mapping[str, CorpusSize], origin: str) -> list[str]:
@@ -87,6 +111,8 @@ def cost_lines(cost: RunCost, machine: Machine, sizes: Mapping[str, CorpusSize],
         "",
         f"{'stage':{width}}  jobs  {'all jobs':>10}  {'longest':>10}  {'GPU-hours':>9}  from",
         *(_stage_line(stage, width) for stage in stages),
+        "",
+        *(f"derived: {text}" for text in derivations(stages)),
         "",
         *total_lines(cost, stages),
     ]

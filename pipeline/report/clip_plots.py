@@ -1,6 +1,6 @@
 """Pictures of the analyses of clips: similarity of categories, score against number of frames, map of attributes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,11 @@ def draw_clip_analysis(analysis: Mapping[str, Any], output: Path) -> None:
         output: the PNG to write.
     """
     matplotlib.use("Agg")
-    draws = {"similarity": _draw_similarity, "frames": _draw_frames, "attribute_map": _draw_map}
+    draws: dict[str, Callable[[Any, Any], None]] = {
+        "similarity": _draw_similarity,
+        "frames": _draw_frames,
+        "attribute_map": _draw_map,
+    }
     panels = [name for name in draws if analysis.get(name)] or ["similarity"]
     figure, axes = plt.subplots(1, len(panels), figsize=(6.5 * len(panels), 5.5), squeeze=False)
     for axis, name in zip(axes[0], panels, strict=True):

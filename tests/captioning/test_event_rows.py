@@ -21,6 +21,8 @@ def test_a_limit_takes_the_rows_in_the_middles_of_equal_parts() -> None:
 
 def test_a_limit_that_no_event_reaches_changes_nothing() -> None:
     for limited, plain in zip(
-        gather_event_rows(FEATURES, SEQUENCES, EVENTS, limit=60), gather_event_rows(FEATURES, SEQUENCES, EVENTS), strict=True
+        gather_event_rows(FEATURES, SEQUENCES, EVENTS, limit=60),
+        gather_event_rows(FEATURES, SEQUENCES, EVENTS),
+        strict=True,
     ):
         assert torch.equal(limited, plain)

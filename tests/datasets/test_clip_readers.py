@@ -35,7 +35,9 @@ def test_msrvtt_agrees_with_the_reference_on_tokens_splits_and_categories(
     assert {clip: [text.split() for text in entry.captions] for clip, entry in clips.items()} == golden["tokens"]
     splits = {"train": "training", "validate": "validation", "test": "testing"}
     for split, numbers in golden["split"].items():
-        assert {clip for clip, entry in clips.items() if entry.subset == splits[split]} == {f"video{n}" for n in numbers}
+        assert {clip for clip, entry in clips.items() if entry.subset == splits[split]} == {
+            f"video{n}" for n in numbers
+        }
     names = {"0": "music", "13": "animals/pets", "17": "cooking"}
     assert {clip: entry.category for clip, entry in clips.items()} == {
         f"video{number}": names[str(category)] for number, category in golden["itoc"].items()

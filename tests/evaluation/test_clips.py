@@ -110,7 +110,10 @@ def test_references_of_one_subset_of_a_merged_file(tmp_path: Path) -> None:
 
 
 def run(folder: Path, *words: str, captions: Any = CAPTIONS) -> tuple[int, dict[str, Any]]:
-    references, output = save(folder / "r.json", {clip: list(texts) for clip, texts in REFERENCES.items()}), folder / "o.json"
+    references, output = (
+        save(folder / "r.json", {clip: list(texts) for clip, texts in REFERENCES.items()}),
+        folder / "o.json",
+    )
     predictions = save(folder / "p.json", captions)
     files = ["--predictions", predictions, "--references", references, "--output", output]
     status = main(["clips", *map(str, files), *words])

@@ -85,7 +85,7 @@ def transformer_log_probs(captioner: TransformerCaptioner, memory: Instances, ev
         rows = Instances(
             memory.values[event].expand(len(prefixes), -1, -1), memory.mask[event].expand(len(prefixes), -1)
         )
-        hidden = captioner.decoder.decode(rows, captioner.decoder.embed(prefixes), visible)
+        hidden = captioner.decoder.decode(captioner.start(rows), captioner.decoder.embed(prefixes), visible)
         return captioner.output(hidden[:, -1]).log_softmax(1)
 
     return next_log_probs

@@ -46,12 +46,12 @@ class RecognizerFiles:
         return ["--corpus", str(self.corpus.corpus), "--videos", str(self.corpus.videos)]
 
 
-def train_small_recognizer(corpus: VideoCorpus, labels: Path, folder: Path, **changes: Any) -> int:
-    """Run `train_recognizer` with other settings than `SMALL`; return its exit status."""
+def small_recognizer_words(corpus: VideoCorpus, labels: Path, folder: Path, **changes: Any) -> list[str]:
+    """Return the arguments of `train_recognizer` with the settings `SMALL` and some others."""
     inputs = {"corpus": corpus.corpus, "labels": labels, "videos": corpus.videos}
     words = [word for name, path in inputs.items() for word in (f"--{name}", str(path))]
     words += ["--state", str(folder / "state"), "--output", str(folder / "manifest.json")]
-    return train_recognizer.main([*words, "--config", json.dumps({**SMALL, **changes})])
+    return [*words, "--config", json.dumps({**SMALL, **changes})]
 
 
 def write_labelled_corpus(folder: Path, splits: dict[str, int]) -> tuple[VideoCorpus, Path]:
@@ -74,6 +74,7 @@ def train_recognizers(folder: Path, **of_each: dict[str, Any]) -> RecognizerFile
     corpus, labels = write_labelled_corpus(folder, {"train": 6, "val": 2, "test": 4})
     manifests = {}
     for name, changes in of_each.items():
-        assert train_small_recognizer(corpus, labels, folder / "recognizers" / name, **changes) == 0
+        words = small_recognizer_words(corpus, labels, folder / "recognizers" / name, **changes)
+        assert train_recognizer.main(words) == 0
         manifests[name] = folder / "recognizers" / name / "manifest.json"
     return RecognizerFiles(corpus, labels, manifests)

@@ -95,7 +95,8 @@ def test_real_tables_pass_labels_inference_and_evaluation(
     if name == "activitynet":
         settings = GtadSettings(features=["-"], **WIDTHS)
         localizer = GtadLocalizer(settings, 4, 1)
-        assert len(actions) == len(durations) == 4926
+        # The only action of v_e6J_ygZ779A has no length and is at the end of the video.
+        assert (len(actions), len(durations)) == (4925, 4926)
         valid = valid_segments(100, 100)
         for video, of_video in actions.items():
             targets = localizer.targets(of_video, durations[video])
@@ -116,13 +117,13 @@ def test_real_tables_pass_labels_inference_and_evaluation(
     config = EvaluateLocalization(tious=[0.3, 0.5, 0.7])
     scores = score_localization(config, corpus, ["val"], "detections", segments)
     recall = score_localization(config, corpus, ["val"], "proposals", segments)
-    assert scores["n_instances"] == recall["n_instances"] == sum(map(len, actions.values()))
+    assert scores["n_instances"] == recall["n_instances"] == len(corpus.segments)
     assert 0 < scores["mAP"]["0.7"] < scores["mAP"]["0.3"] < 0.2
     assert 0 < recall["AUC"] < 1
     seconds = time.process_time() - start_s
     measurements.add_row(
         "real tables through labels, inference and evaluation",
-        table=name,
+        corpus=name,
         videos=len(actions),
         detections=scores["n_detections"],
         cpu_s=seconds,

@@ -19,7 +19,9 @@ def job(
 )
 def test_jobs_wait_for_cores_and_for_the_jobs_that_they_need(cores: int, seconds: float) -> None:
     jobs = [job(1), job(2), job(3), job(4, 1, 2, 3)]
-    assert simulate(jobs, {1: 10, 2: 10, 3: 20, 4: 10} | ({3: 30} if cores == 1 else {}), [], Capacity(cores)) == seconds
+    assert (
+        simulate(jobs, {1: 10, 2: 10, 3: 20, 4: 10} | ({3: 30} if cores == 1 else {}), [], Capacity(cores)) == seconds
+    )
 
 
 def test_a_job_that_wants_more_threads_than_there_are_runs_alone() -> None:

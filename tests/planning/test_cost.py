@@ -178,7 +178,9 @@ def test_a_past_job_counts_more_than_a_rate_and_is_scaled_by_its_work(config: Co
 @pytest.mark.usefixtures("corpus")
 def test_other_past_jobs_of_the_same_kind_give_the_median_rate(config: Config) -> None:
     feature = config.extract_features["i3d_rgb"]
-    jobs = [make_job("extract_features", feature, gpus=1, name=f"i3d_rgb-{n}", shard=n) for n in ("0000", "0001", "0002")]
+    jobs = [
+        make_job("extract_features", feature, gpus=1, name=f"i3d_rgb-{n}", shard=n) for n in ("0000", "0001", "0002")
+    ]
     for job, seconds in zip(jobs, (10.0, 20.0, 90.0), strict=True):
         write_past_job(job, seconds, feature, "GPUs 1\n")
     other = make_job("extract_features", feature, gpus=1, name="i3d_rgb-0003", shard="0003")
@@ -208,9 +210,9 @@ def test_the_simulation_agrees_with_a_real_run_of_the_demo_within_a_quarter() ->
 def test_a_run_sums_what_is_measured_and_names_the_rest(config: Config) -> None:
     reencode = [make_job("reencode", config.reencode, name=shard, shard=shard) for shard in ("0000", "0001", "0002")]
     unknown = make_job("mine_concepts", config.mine_concepts)
-    cost = CostModel(Machine(2, 0, "h100"), shipped_rates(), {"anet": SIZE}, {"anet": config}, Path("results")).estimate_run(
-        [*reencode, unknown]
-    )
+    cost = CostModel(
+        Machine(2, 0, "h100"), shipped_rates(), {"anet": SIZE}, {"anet": config}, Path("results")
+    ).estimate_run([*reencode, unknown])
     one = cost.jobs[0].seconds
     assert one
     assert cost.seconds == pytest.approx(2 * one), "three jobs on two cores"

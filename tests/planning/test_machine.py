@@ -12,7 +12,7 @@ CARDS = ("h100", "a100")
 
 
 def job(gpus: int, device: str = "auto") -> Job:
-    command = f"python -m pipeline.pretrain_encoder --config '{{\"device\":\"{device}\"}}'"
+    command = f'python -m pipeline.pretrain_encoder --config \'{{"device":"{device}"}}\''
     return Job("pretrain_encoder", {"dataset": "demo", "encoder": "wide"}, [], [Path("x")], None, "", command, gpus)
 
 

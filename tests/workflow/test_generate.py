@@ -43,7 +43,7 @@ def test_generate_check_names_a_file_that_is_not_up_to_date(project: Path, path:
 def test_generate_says_that_no_file_changed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(generate, "generated_files", lambda: [(ROOT / "Makefile", (ROOT / "Makefile").read_text())])
+    monkeypatch.setattr(generate, "generated_files", lambda **_: [(ROOT / "Makefile", (ROOT / "Makefile").read_text())])
     monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0))
     assert generate.main([]) == 0
     assert capsys.readouterr().out == "all generated files were up to date\n"

@@ -56,6 +56,7 @@ TARGETS = [
     "results/demo_submission.json",
     "results/anet_test_meteor.json",
     "results/anet_ablation.json",
+    "results/anet/captions/bmt-0-test-bmt.json",
     "results/anet_smoke_test_meteor.json",
     *(f"results/{name}_test_{task}.json" for name in LOCALIZED for task in ("detections", "proposals")),
     *(f"results/{name}_localization.json" for name in ("demo", "thumos14", "anet")),
@@ -289,6 +290,14 @@ def test_the_ablation_of_the_paper_needs_two_more_captioners(planned: list[Job])
     jobs = PAPER | more
     del jobs["evaluate"]
     assert count_rules(planned, "results/anet_ablation.json") == jobs
+
+
+def test_the_bi_modal_transformer_captions_what_it_proposes_with_one_encoder(planned: list[Job]) -> None:
+    jobs = count_rules(planned, "results/anet/captions/bmt-0-test-bmt.json")
+    networks = ("train_captioner", "train_proposer", "propose_events", "generate_captions")
+    assert all(jobs[rule] == 1 for rule in networks)
+    assert jobs["extract_features"] == 2 * 64, "TSP and VGGish"
+    assert jobs.keys().isdisjoint({"finetune_scst", "pretrain_encoder"})
 
 
 def test_a_rehearsal_has_the_same_jobs_over_two_shards(planned: list[Job]) -> None:

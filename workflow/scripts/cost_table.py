@@ -1,6 +1,6 @@
 """The table of docs/activitynet.md: what the real run costs, estimated from the shipped rates alone.
 
-    make generate
+make generate
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pipeline.planning.corpus_size import CorpusSize
 from pipeline.planning.cost import RunCost
 from pipeline.planning.machine import Machine
 from pipeline.planning.run_plan import RunPlan, StatedSize, plan_run
-from pipeline.planning.text import StageCost, group_stages
+from pipeline.planning.text import StageCost, derivations, group_stages
 
 TARGET = "results/anet_test_meteor.json"
 NODE = {"cores": 64, "gpus": 8, "card": "h100"}
@@ -28,7 +28,9 @@ def real_run_table() -> str:
     }
     machine, size = Machine(**NODE), plan.measure_sizes(SIZES["20,000 videos"])["anet"]
     stages = group_stages(next(iter(costs.values())), machine)
-    return "\n\n".join([_sums_table(costs), _inputs(plan, size, machine), _stages_table(stages)])
+    notes = "\n".join(f"- {text}" for text in derivations(stages))
+    parts = [_sums_table(costs), _inputs(plan, size, machine), _stages_table(stages), "Derived rates:", notes]
+    return "\n\n".join(parts)
 
 
 def _estimate(plan: RunPlan, size: StatedSize, machine: Machine) -> RunCost:
@@ -48,8 +50,9 @@ def _sums_table(costs: dict[str, RunCost]) -> str:
 def _inputs(plan: RunPlan, size: CorpusSize, machine: Machine) -> str:
     count = sum(job.command is not None for job in plan.jobs)
     return (
-        f"A node has {machine.cores} cores and {machine.gpus} GPUs ({machine.card}). The plan has {count:,} jobs; at 20,000"
-        f" videos:\n{size}."
+        f"Inputs: nodes with {machine.cores} cores and {machine.gpus} GPUs ({machine.card}), and at the smaller size\n"
+        f"{size}. The plan has {count:,} jobs.\n"
+        f"Videos of the larger size are as long, and annotated alike."
     )
 
 

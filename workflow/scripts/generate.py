@@ -1,7 +1,7 @@
 """Write every generated file anew, or check that none was forgotten or edited by hand.
 
     make generate                                    # write all, and print which files changed
-    python -m workflow.scripts.generate --check      # compare all but the table of reruns; fast, part of `make test`
+    python -m workflow.scripts.generate --check      # compare all but two tables that take long; fast, part of `make test`
 
 Generated are config/config.yaml and config/schema.json (from the typed sections), tests/workflow/reruns.yaml (which
 change reruns which rule), and the text between `<!-- generated: NAME -->` and `<!-- end -->` in the documents.
@@ -27,10 +27,13 @@ from pipeline.errors import PipelineError, nearest
 from pipeline.features.networks.table import extractors_table, weights_table
 from pipeline.io.atomic import write_text
 from pipeline.provenance.jobs import summarize_failure
+from workflow.scripts.cost_table import real_run_table
 from workflow.scripts.rule_files import ROOT, entry_wildcards, read_rules
 
 RERUN_TABLE = ROOT / "tests" / "workflow" / "reruns.yaml"
 MARKED = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+REAL_RUN = "real run"
+"""The marked part whose text takes some seconds; tests/planning compares it."""
 DEFAULT_TARGETS = ("results/demo_test_meteor.json", "results/demo/report/index.html")
 
 
@@ -138,11 +141,15 @@ def blocks() -> dict[str, Callable[[], str]]:
         name: partial(registry_table, registry) for name, registry in find_registries().items()
     }
     tables |= {"extractors": extractors_table, "extractor weights": weights_table, "reader examples": reader_examples}
-    return {"dag": rule_graph, "outputs": outputs_table, "sections": sections_table, **tables}
+    return {"dag": rule_graph, "outputs": outputs_table, "sections": sections_table, REAL_RUN: real_run_table, **tables}
 
 
-def documents() -> Iterator[tuple[Path, str]]:
-    """Yield the documents with marked parts, and their generated text."""
+def documents(*, with_real_run: bool) -> Iterator[tuple[Path, str]]:
+    """Yield the documents with marked parts, and their generated text.
+
+    Args:
+        with_real_run: plan the real run, which takes some seconds, and write its table; false: keep the table.
+    """
     writers = blocks()
     texts: dict[str, str] = {}
     for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "config" / "README.md"]:
@@ -150,16 +157,26 @@ def documents() -> Iterator[tuple[Path, str]]:
         for _, name, _ in MARKED.findall(text):
             if name not in writers:
                 raise PipelineError(f"{path.relative_to(ROOT)}: no generated part {name!r}{nearest(name, writers)}")
-            texts.setdefault(name, writers[name]())
+            if name not in texts and (with_real_run or name != REAL_RUN):
+                texts[name] = writers[name]()
         if MARKED.search(text):
-            yield path, MARKED.sub(lambda match: f"{match[1]}{texts[match[2]]}\n{match[3]}", text)
+            yield path, MARKED.sub(lambda match: _with_text(match, texts), text)
 
 
-def generated_files() -> Iterator[tuple[Path, str]]:
-    """Yield path and text of each generated file except the table of reruns."""
+def _with_text(match: re.Match[str], texts: dict[str, str]) -> str:
+    """Return a marked part with its new text; unchanged if there is none."""
+    return f"{match[1]}{texts[match[2]]}\n{match[3]}" if match[2] in texts else match[0]
+
+
+def generated_files(*, with_real_run: bool) -> Iterator[tuple[Path, str]]:
+    """Yield path and text of each generated file except the table of reruns.
+
+    Args:
+        with_real_run: with the table of the real run; false: keep it as it is.
+    """
     yield ROOT / "config" / "config.yaml", config_yaml()
     yield ROOT / "config" / "schema.json", schema_json()
-    yield from documents()
+    yield from documents(with_real_run=with_real_run)
 
 
 @command
@@ -185,12 +202,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def check_files() -> None:
-    """Compare the generated files except the table of reruns.
+    """Compare the generated files except the table of reruns and that of the real run, which have their own tests.
 
     Raises:
         PipelineError: a file is not up to date; names it.
     """
-    for path, text in generated_files():
+    for path, text in generated_files(with_real_run=False):
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             raise PipelineError(
                 f"{path.relative_to(ROOT)} is not up to date: run `make generate` and commit the result"
@@ -200,7 +217,7 @@ def check_files() -> None:
 def write_files() -> list[Path]:
     """Write the generated files except the table of reruns. Return those that changed."""
     changed = []
-    for path, text in generated_files():
+    for path, text in generated_files(with_real_run=True):
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
             changed.append(path)

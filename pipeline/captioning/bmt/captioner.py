@@ -116,7 +116,8 @@ class BmtCaptioner(Captioner):
         """Embed words at the positions after `num_read` earlier words."""
         embedded: Tensor = self.embedding(tokens) * math.sqrt(self.settings.embedding)
         positions = encode_positions(num_read, tokens.shape[1], self.settings.embedding, tokens.device)
-        return self.dropout(embedded + positions)  # type: ignore[no-any-return]
+        dropped: Tensor = self.dropout(embedded + positions)
+        return dropped
 
     def _read(
         self, state: DecoderState, tokens: Int64[Tensor, "rows words"]

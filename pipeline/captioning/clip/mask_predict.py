@@ -13,9 +13,9 @@ from torch import Tensor
 
 from pipeline.captioning.clip.masked_words import SpecialIds
 
-PredictWords = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor]]
-"""From tokens and the mask of their words [rows, words], and whether the template is asked for (`ids.mask` may be
-predicted), to the most probable token of each position and its probability [rows, words]."""
+PredictWords = Callable[[Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor]]
+"""From tokens, the mask of their words and the chosen positions [rows, words], and whether the template is asked for
+(`ids.mask` may be predicted), to the most probable token of each chosen position and its probability [positions]."""
 ScoreWords = Callable[[Tensor, Tensor], Tensor]
 """From tokens and the mask of their words to the teacher's probability of each token [rows, words]."""
 Watch = Callable[["Candidates"], None]
@@ -34,6 +34,16 @@ class Candidates:
     tokens: Int64[Tensor, "rows words"]
     probs: Float[Tensor, "rows words"]
     mask: Bool[Tensor, "rows words"]
+
+    def replace(
+        self,
+        chosen: Bool[Tensor, "rows words"],
+        tokens: Int64[Tensor, " positions"],
+        probs: Float[Tensor, " positions"],
+    ) -> "Candidates":
+        """Replace the chosen tokens and their probabilities."""
+        new_tokens = self.tokens.masked_scatter(chosen, tokens)
+        return Candidates(new_tokens, self.probs.masked_scatter(chosen, probs), self.mask)
 
     @property
     def lengths(self) -> Int64[Tensor, " rows"]:
@@ -92,20 +102,15 @@ class MaskPredict:
     def _predict_template(self, candidates: Candidates, predict: PredictWords) -> Candidates:
         """Predict the visual words; the probability of the positions that stay open is 0."""
         mask = candidates.mask
-        tokens, probs = predict(candidates.tokens.masked_fill(mask, self.ids.visual), mask, True)
-        probs = probs.masked_fill(tokens == self.ids.mask, 0.0)
-        return Candidates(tokens.masked_fill(~mask, self.ids.pad), probs.masked_fill(~mask, 1.0), mask)
+        tokens, probs = predict(candidates.tokens.masked_fill(mask, self.ids.visual), mask, mask, True)
+        return candidates.replace(mask, tokens, probs.masked_fill(tokens == self.ids.mask, 0.0))
 
     def _predict_again(
         self, candidates: Candidates, chosen: Bool[Tensor, "rows words"], predict: PredictWords
     ) -> Candidates:
         """Predict the chosen words from the others; the others keep their probability."""
-        tokens, probs = predict(candidates.tokens.masked_fill(chosen, self.ids.mask), candidates.mask, False)
-        return Candidates(
-            torch.where(chosen, tokens, candidates.tokens),
-            torch.where(chosen, probs, candidates.probs),
-            candidates.mask,
-        )
+        hidden = candidates.tokens.masked_fill(chosen, self.ids.mask)
+        return candidates.replace(chosen, *predict(hidden, candidates.mask, chosen, False))
 
     def _least_certain(
         self, candidates: Candidates, ratio: float, score: ScoreWords | None

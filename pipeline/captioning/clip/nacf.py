@@ -11,7 +11,15 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from pipeline.captioning.base import Captioner, CaptionerSizes, DecodingStrategy, evaluation_mode, trim_padding
+from pipeline.captioning.base import (
+    Captioner,
+    CaptionerSizes,
+    DecodingStrategy,
+    evaluation_mode,
+    select_rows,
+    shift_right,
+    trim_padding,
+)
 from pipeline.captioning.captions import (
     UNCONSTRAINED,
     Captions,
@@ -99,21 +107,30 @@ class NacfCaptioner(ClipCaptioner):
             self.teacher.eval()
         return self
 
-    def word_log_probs(
-        self, memory: Instances, tokens: Int64[Tensor, "events words"], mask: Bool[Tensor, "events words"], *also: int
-    ) -> Float[Tensor, "events words ids"]:
-        """Return log-probabilities of the words at all positions, given the tokens.
+    def read(
+        self, memory: Instances, tokens: Int64[Tensor, "events words"], mask: Bool[Tensor, "events words"]
+    ) -> Float[Tensor, "events words dim"]:
+        """Read words, or special ids, and return the output for each position.
 
         Args:
             memory: the encoded feature rows.
-            tokens: words, or special ids.
+            tokens: the tokens.
             mask: true for words, false behind the caption's end. Each caption has at least one word.
-            also: special ids that are possible beside words.
         """
         embedded = self.decoder.embed(tokens.masked_fill(~mask, self.ids.pad), offset=memory.mean())
-        logits = self.output(self.decoder.decode(memory, embedded, mask))
+        return self.decoder.decode(self.decoder.start(memory), embedded, mask)
+
+    def word_log_probs(
+        self, hidden: Float[Tensor, "*positions dim"], *also: int
+    ) -> Float[Tensor, "*positions ids"]:
+        """Return log-probabilities of words.
+
+        Args:
+            hidden: output for the positions.
+            also: special ids that are possible beside words.
+        """
         impossible = {EOS, UNK, self.ids.mask, self.ids.visual} - set(also)
-        return mask_special_tokens(logits, *sorted(impossible)).log_softmax(2)
+        return mask_special_tokens(self.output(hidden), *sorted(impossible)).log_softmax(-1)
 
     def length_log_probs(self, memory: Instances, temperature: float = 1.0) -> Float[Tensor, "events lengths"]:
         """Return log-probabilities of the numbers of words, from 1 to `max_words`."""
@@ -184,7 +201,7 @@ class NacfCaptioner(ClipCaptioner):
     ) -> Float[Tensor, ""]:
         """Return the cross-entropy of a task of prediction, per caption or per word; unknown words do not count."""
         scored = task.scored & (task.targets != UNK)
-        log_probs = self.word_log_probs(memory, task.source, mask, *also)
+        log_probs = self.word_log_probs(self.read(memory, task.source, mask), *also)
         count = len(mask) if self.settings.loss_per == "caption" else max(1, int(scored.sum()))
         return summed_cross_entropy(log_probs, task.targets, scored) / count
 
@@ -195,7 +212,8 @@ class NacfCaptioner(ClipCaptioner):
         lengths = caption_lengths(tokens).clamp_min(1)
         mask = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
         hidden = torch.full_like(tokens, self.ids.mask)
-        words = (self.word_log_probs(memory, hidden, mask)[..., : self.sizes.vocabulary] / temperature).log_softmax(2)
+        log_probs = self.word_log_probs(self.read(memory, hidden, mask))
+        words = (log_probs[..., : self.sizes.vocabulary] / temperature).log_softmax(2)
         end, goes_on = end_log_probs(self.length_log_probs(memory, temperature))
         num_words = tokens.shape[1]
         log_probs = words + goes_on[:, :num_words, None]
@@ -226,11 +244,12 @@ class NacfCaptioner(ClipCaptioner):
         chosen = choose_lengths(log_probs, count, self.settings.min_words, self.sizes.max_words)
         num_events, num_lengths = chosen.shape
         rows = torch.arange(num_events, device=chosen.device).repeat_interleave(num_lengths)
-        expanded = Instances(memory.values[rows], memory.mask[rows])
+        state, mean = select_rows((self.decoder.start(memory), memory.mean()), rows)
 
-        def predict(tokens: Tensor, mask: Tensor, is_template: bool) -> tuple[Tensor, Tensor]:
-            log_probs = self.word_log_probs(expanded, tokens, mask, *((self.ids.mask,) if is_template else ()))
-            best = log_probs.max(2)
+        def predict(tokens: Tensor, mask: Tensor, positions: Tensor, is_template: bool) -> tuple[Tensor, Tensor]:
+            hidden = self.decoder.decode(state, self.decoder.embed(tokens, offset=mean), mask)
+            log_probs = self.word_log_probs(hidden[positions], *((self.ids.mask,) if is_template else ()))
+            best = log_probs.max(1)
             return best.indices, best.values.exp()
 
         score = self._teacher_scorer(batch, rows)
@@ -249,13 +268,14 @@ class NacfCaptioner(ClipCaptioner):
         teacher = self.teacher
         if teacher is None:
             return None
-        memory = teacher.encode(batch)
-        expanded = Instances(memory.values[rows], memory.mask[rows])
+        state = select_rows(teacher.start(teacher.encode(batch)), rows)
 
         def score(tokens: Tensor, mask: Tensor) -> Tensor:
-            logits, _ = teacher.teacher_force(teacher.start(expanded), tokens.masked_fill(~mask, EOS))
-            probs = mask_special_tokens(logits, UNK).softmax(2).gather(2, tokens[..., None]).squeeze(2)
-            return probs.masked_fill(~mask, 1.0)
+            words = teacher.decoder.embed(shift_right(tokens.masked_fill(~mask, EOS)))
+            hidden, _ = teacher.decoder.read(state, words)
+            log_probs = mask_special_tokens(teacher.output(hidden[mask]), UNK).log_softmax(1)
+            of_tokens = log_probs.gather(1, tokens[mask][:, None]).squeeze(1)
+            return torch.ones(mask.shape, device=mask.device).masked_scatter(mask, of_tokens.exp())
 
         return score
 
@@ -274,7 +294,7 @@ class NacfCaptioner(ClipCaptioner):
                 continue
             hidden = tokens.clone()
             hidden[:, position] = self.ids.mask
-            log_probs = self.word_log_probs(memory, hidden, mask)[:, position, : self.sizes.vocabulary]
+            log_probs = self.word_log_probs(self.read(memory, hidden, mask)[:, position])[:, : self.sizes.vocabulary]
             best = constraints.mask_logits(end_as_last_resort(log_probs), tokens[:, :position]).argmax(1)
             tokens = tokens.clone()
             tokens[:, position] = torch.where(is_broken, best, tokens[:, position])
@@ -292,7 +312,8 @@ class NacfCaptioner(ClipCaptioner):
         end = end_log_probs(self.length_log_probs(memory, temperature))[0][:, : self.sizes.max_words].double().exp()
         is_word = (draws < end).cumsum(1) == 0
         hidden = torch.full(is_word.shape, self.ids.mask, device=is_word.device)
-        logits = self.word_log_probs(memory, hidden, is_word)[..., : self.sizes.vocabulary] / temperature
+        log_probs = self.word_log_probs(self.read(memory, hidden, is_word))
+        logits = log_probs[..., : self.sizes.vocabulary] / temperature
         draws_of_words = ((draws - end) / (1 - end)).clamp(0.0, LARGEST_DRAW)
         tokens = hidden[:, :0]
         for position in range(self.sizes.max_words):

@@ -136,24 +136,23 @@ class TransformerDecoder(nn.Module):
 
     def decode(
         self,
-        instances: Instances,
+        state: DecoderState,
         embedded: Float[Tensor, "rows words dim"],
         is_visible: Bool[Tensor, "rows ... words"],
     ) -> Float[Tensor, "rows words dim"]:
         """Decode all tokens at once.
 
         Args:
-            instances: what the tokens attend to, one row for each row of tokens.
+            state: state before the first token, one row for each row of tokens.
             embedded: the tokens.
             is_visible: which tokens the tokens may attend to: [rows, words], or [rows, words, words] with one row
                 for each token. Every token sees at least one.
         """
         mask = is_visible[:, None, None] if is_visible.ndim == 2 else is_visible[:, None]
         hidden = embedded
-        for layer in self._layers():
+        for layer, instances in zip(self._layers(), state.instances, strict=True):
             words = layer.self_attention.project(hidden)
-            attended = layer.cross_attention.project(instances.values)
-            hidden = layer(hidden, words, mask, attended, instances.mask[:, None, None])
+            hidden = layer(hidden, words, mask, instances, state.instance_mask[:, None, None])
         decoded: Tensor = self.dropout(hidden)
         return decoded
 

@@ -8,6 +8,7 @@ paper has a BiLSTM of two layers; the parameter counts of its Table 2 hold for o
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int64
@@ -58,7 +59,7 @@ class Channel(nn.Module):
     def __init__(self, base: int, depth: int) -> None:
         super().__init__()
         widths = [3, *(base * factor for factor in GROWTH)]
-        for number, (inner, outer) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+        for number, (inner, outer) in enumerate(pairwise(widths), start=1):
             setattr(self, f"conv{number}", ConvBlock(inner, outer, depth, padding=int(number <= NUM_POOLED)))
         self.dim = widths[-1]
 

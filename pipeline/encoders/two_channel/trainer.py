@@ -17,6 +17,7 @@ from pipeline.encoders.two_channel.data import RecognitionData
 from pipeline.encoders.two_channel.losses import caption_loss, class_loss, class_weight
 from pipeline.encoders.two_channel.network import RecognizerOutput, TwoChannelNetwork
 from pipeline.training.precision import autocast
+from pipeline.training.seeds import seed_all
 
 MEANS = ("loss", "class_loss", "class_accuracy", "caption_loss", "token_accuracy", "exact_match")
 IMPROVEMENT = 1e-4
@@ -74,6 +75,10 @@ class RecognizerTrainer(ClipTrainer):
         rate = plateau_rate(self.scores()[settled - 1 :], self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+
+    def seed_microbatch(self, epoch: int, step: int, index: int) -> None:
+        """Seed the dropout of a micro-batch."""
+        seed_all("train_recognizer", self.config.seed, "dropout", epoch, step, index)
 
     def compute_loss(self, batch: ClipBatch, means: EpochMeans, epoch: int) -> Float[Tensor, ""] | None:
         """Compute lambda x class loss + (1 - lambda) x caption loss; None if no clip of the batch is readable."""

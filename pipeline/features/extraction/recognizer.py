@@ -1,8 +1,8 @@
 """Features of a recognizer: one vector per frame of a re-encoded video (Mahdisoltani et al., 2018, section 6.2).
 
-A video is split into clips as long as those of the training, one after the other. The last clip ends with the video; of
-its vectors only those of frames that no earlier clip has are kept. A video shorter than a clip is padded as in training,
-and the vectors of the padding are dropped.
+A video is split into clips as long as those of the training, one after the other. The last clip ends with the video;
+of its vectors only those of frames that no earlier clip has are kept. A video shorter than a clip is padded as in
+training, and the vectors of the padding are dropped.
 """
 
 from collections.abc import Iterator, Mapping

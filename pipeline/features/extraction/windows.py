@@ -378,17 +378,17 @@ def _snippet_windows(
 ) -> WindowGenerator:
     """Yield the windows of snippets of one modality."""
     num_frames, fps = _count_frames(source, options)
-    video, limits = source.reencoded, {"threads": options.threads, "timeout_s": options.timeout_s}
+    video, threads, timeout_s = source.reencoded, options.threads, options.timeout_s
 
     def read_frames(indices: Sequence[int]) -> Iterator[TimedFrame]:
         if video is not None:
-            return options.process.iter_frames(source.path, indices, fps, **limits)
+            return options.process.iter_frames(source.path, indices, fps, threads=threads, timeout_s=timeout_s)
         needed = frozenset(indices)
         return (frame for index, frame in enumerate(_decode_raw(source.path, options)) if index in needed)
 
     def read_samples(rate: int) -> Iterator[Chunk]:
         read = iter_audio if video is None else options.process.iter_audio
-        return read(source.path, rate, timeout_s=options.timeout_s)
+        return read(source.path, rate, timeout_s=timeout_s)
 
     grids = [stream.grid for stream in streams]
     if streams[0].modality == "sound":

@@ -1,7 +1,7 @@
 """Contract of a feature extractor, and how the extractors of the registry are built."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -137,7 +137,7 @@ class NetworkExtractor:
 
 def make_grid(grid: ClipGrid, snippets: int | None) -> ClipGrid:
     """Return the grid of windows at a constant rate, or of windows around the middles of snippets."""
-    return grid if snippets is None else SnippetGrid(*astuple(grid), snippets)
+    return grid if snippets is None else SnippetGrid(grid.fps, grid.frames, grid.stride, snippets)
 
 
 def build_extractor(settings: PublishedFeatureSettings, device: torch.device) -> NetworkExtractor:
@@ -162,7 +162,9 @@ def build_extractor(settings: PublishedFeatureSettings, device: torch.device) ->
         source.find_file(spec.weights)  # report a missing file before building a network
     build: Callable[..., BuiltExtractor] = spec.load()
     built = build(BuildContext(source, spec.weights, settings, device), **spec.arguments)
-    grid = make_grid(replace(ClipGrid(**asdict(spec.grid)), stride=settings.stride or spec.grid.stride), settings.snippets)
+    grid = make_grid(
+        replace(ClipGrid(**asdict(spec.grid)), stride=settings.stride or spec.grid.stride), settings.snippets
+    )
     return NetworkExtractor(
         name=name,
         modality=spec.modality,

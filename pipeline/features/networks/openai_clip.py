@@ -9,7 +9,6 @@ from pipeline.errors import PipelineError
 from pipeline.features.networks.base import BuildContext, BuiltExtractor
 from pipeline.features.networks.image_transforms import CLIP, CLIP_224, CLIP_288, image_input
 
-
 GEOMETRIES = {"RN50x4-quickgelu": CLIP_288}
 """Geometry of the models whose input is not 224 x 224."""
 

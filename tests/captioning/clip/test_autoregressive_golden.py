@@ -69,7 +69,7 @@ def read_captions(captioner: ClipCaptioner, memory: Instances, inputs: Tensor) -
     else:
         words = captioner.decoder.embed(inputs)
         visible = torch.ones(inputs.shape[1], inputs.shape[1], dtype=torch.bool).tril() & (inputs != PAD)[:, None]
-        stacked = captioner.decoder.decode(memory, words, visible)
+        stacked = captioner.decoder.decode(captioner.start(memory), words, visible)
     return words, stacked, captioner.output(stacked).log_softmax(2)
 
 

@@ -206,9 +206,10 @@ def test_the_probabilities_of_ends_are_those_of_the_lengths() -> None:
 def test_a_pass_changes_the_least_certain_words_alone() -> None:
     ids, asked = SpecialIds(0, 8, 9), []
 
-    def predict(tokens: Tensor, mask: Tensor, is_template: bool) -> tuple[Tensor, Tensor]:
+    def predict(tokens: Tensor, mask: Tensor, chosen: Tensor, is_template: bool) -> tuple[Tensor, Tensor]:
         asked.append(tokens.tolist())
-        return torch.full_like(tokens, len(asked) + 1), torch.tensor([[0.9, 0.1, 0.5, 0.2]])
+        answer = torch.full_like(tokens, len(asked) + 1)
+        return answer[chosen], torch.tensor([[0.9, 0.1, 0.5, 0.2]])[chosen]
 
     result = MaskPredict(ids, 2, template=False).refine(torch.tensor([4]), predict)
     assert asked == [[[8, 8, 8, 8]], [[2, 8, 2, 8]]]
@@ -218,10 +219,10 @@ def test_a_pass_changes_the_least_certain_words_alone() -> None:
 def test_the_template_leaves_words_open_that_the_next_pass_fills() -> None:
     ids, asked = SpecialIds(0, 8, 9), []
 
-    def predict(tokens: Tensor, mask: Tensor, is_template: bool) -> tuple[Tensor, Tensor]:
+    def predict(tokens: Tensor, mask: Tensor, chosen: Tensor, is_template: bool) -> tuple[Tensor, Tensor]:
         asked.append((tokens.tolist(), is_template))
         answer = torch.tensor([[8, 4, 8]]) if is_template else torch.tensor([[2, 3, 5]])
-        return answer, torch.full((1, 3), 0.5)
+        return answer[chosen], torch.full((1, 3), 0.5)[chosen]
 
     result = MaskPredict(ids, 1, template=True).refine(torch.tensor([3]), predict)
     assert asked == [([[9, 9, 9]], True), ([[8, 4, 8]], False)]

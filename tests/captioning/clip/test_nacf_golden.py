@@ -53,7 +53,7 @@ def network(recipe: str, attributes: bool = False) -> tuple[NacfCaptioner, Insta
 def log_probs_of(captioner: NacfCaptioner, memory: Instances, tokens: Tensor, mask: Tensor) -> Tensor:
     """The log-probabilities over all ids, as published: no id is impossible."""
     embedded = captioner.decoder.embed(tokens, offset=memory.mean())
-    return captioner.output(captioner.decoder.decode(memory, embedded, mask)).log_softmax(2)
+    return captioner.output(captioner.decoder.decode(captioner.decoder.start(memory), embedded, mask)).log_softmax(2)
 
 
 @cache
@@ -131,14 +131,14 @@ def decode(
     of_teacher = teacher.encode(clip_batch())
     teacher_rows = Instances(of_teacher.values[rows], of_teacher.mask[rows])
 
-    def predict(tokens: Tensor, mask: Tensor, is_template: bool) -> tuple[Tensor, Tensor]:
-        best = log_probs_of(captioner, expanded, tokens, mask).max(2)
+    def predict(tokens: Tensor, mask: Tensor, chosen: Tensor, is_template: bool) -> tuple[Tensor, Tensor]:
+        best = log_probs_of(captioner, expanded, tokens, mask)[chosen].max(1)
         return best.indices, best.values.exp()
 
     def score(tokens: Tensor, mask: Tensor) -> Tensor:
         inputs = torch.cat([torch.full((len(tokens), 1), BOS), tokens[:, :-1]], 1)
         causal = torch.ones(inputs.shape[1], inputs.shape[1], dtype=torch.bool).tril() & (inputs != PAD)[:, None]
-        hidden = teacher.decoder.decode(teacher_rows, teacher.decoder.embed(inputs), causal)
+        hidden = teacher.decoder.decode(teacher.start(teacher_rows), teacher.decoder.embed(inputs), causal)
         probs = teacher.output(hidden).softmax(2).gather(2, tokens[..., None]).squeeze(2)
         return probs.masked_fill(~mask, 1.0)
 

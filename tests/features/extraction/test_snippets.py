@@ -130,7 +130,9 @@ def test_features_of_snippets_are_combined_row_by_row_whatever_their_windows(tmp
 
 def test_a_feature_at_a_constant_rate_is_aligned_with_one_of_snippets(tmp_path: Path) -> None:
     rows = random_features(20)
-    write_feature_shard(tmp_path, {"a": random_features(10)}, name="first", grid=SnippetGrid(30.0, 1, 1, 10), duration=20.0)
+    write_feature_shard(
+        tmp_path, {"a": random_features(10)}, name="first", grid=SnippetGrid(30.0, 1, 1, 10), duration=20.0
+    )
     write_feature_shard(tmp_path, {"a": rows}, name="rate", grid=ClipGrid(1.0, 1, 1), duration=20.0)
     combined = CombinedFeatures.open(tmp_path, ["first", "rate"], 1)
     # Snippets of 2 s have their centres at 1, 3, ... s, between two rows of 1 s: the earlier one counts.

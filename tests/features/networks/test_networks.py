@@ -119,7 +119,9 @@ def test_a_block_of_3d_resnext_is_a_bottleneck_of_32_separate_convolutions() -> 
     block, x = Bottleneck3D(64, 128, 2).eval(), torch.randn(2, 64, 4, 8, 8)
     inner = block.bn1(torch.nn.functional.conv3d(x, block.conv1.weight)).relu()
     parts = [
-        torch.nn.functional.conv3d(inner[:, 4 * i : 4 * i + 4], block.conv2.weight[4 * i : 4 * i + 4], stride=2, padding=1)
+        torch.nn.functional.conv3d(
+            inner[:, 4 * i : 4 * i + 4], block.conv2.weight[4 * i : 4 * i + 4], stride=2, padding=1
+        )
         for i in range(32)
     ]
     out = block.bn3(torch.nn.functional.conv3d(block.bn2(torch.cat(parts, 1)).relu(), block.conv3.weight))
@@ -147,7 +149,9 @@ def small_windows(name: str) -> list[torch.Tensor]:
     return [log_mel(window) for window in windows] if name == "vggish" else windows
 
 
-@pytest.mark.parametrize("name", ["i3d_rgb", "slowfast_r50", "tsn_rgb", "resnet101", "resnet152", "resnext101_3d", "vggish", "tac"])
+@pytest.mark.parametrize(
+    "name", ["i3d_rgb", "slowfast_r50", "tsn_rgb", "resnet101", "resnet152", "resnext101_3d", "vggish", "tac"]
+)
 def test_features_do_not_depend_on_the_batch(name: str) -> None:
     extractor = build(name)
     windows = small_windows(name)[: 2 if name == "i3d_rgb" else 3]
