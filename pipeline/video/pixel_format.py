@@ -86,5 +86,6 @@ def choose_pixel_format(frame_lines: Sequence[str]) -> PixelFormat:
     """
     text = "\n".join(frame_lines)
     first, colours = _FORMAT.search(text), _COLOURS.search(text)
-    is_supported = first and colours and first[1] == Yuv420p.name and colours[1] in RANGES and colours[2] in MATRICES
-    return Yuv420p(colours[1], colours[2]) if is_supported else Rgb24()
+    if first and colours and first[1] == Yuv420p.name and colours[1] in RANGES and colours[2] in MATRICES:
+        return Yuv420p(colours[1], colours[2])
+    return Rgb24()
