@@ -166,8 +166,10 @@ def evaluate_clips(
         filled = {"n_filled_clips": count, "filled_from": {"file": fill.as_posix(), "sha256": sha256(fill)}}
     check_clip_coverage(predictions.as_posix(), captions, texts, require_complete=settings.require_complete)
     sentences = [caption for path in training for clip in read_clips(path).values() for caption in clip.captions]
-    known = known_captions(sentences, Vocabulary.read(vocabulary) if vocabulary else None) if training else None
-    scores = evaluate_clip_captions(captions, texts, settings, known)
+    training_captions = (
+        known_captions(sentences, Vocabulary.read(vocabulary) if vocabulary else None) if training else None
+    )
+    scores = evaluate_clip_captions(captions, texts, settings, training_captions)
     evaluator = describe_clip_evaluator(settings, references, STAGE)
     write_result(output, {**scores, **filled, "evaluator": evaluator})
     files = [predictions, *references, *training, *filter(None, (vocabulary, fill))]

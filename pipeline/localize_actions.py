@@ -85,10 +85,9 @@ def localize(
         check_classes(class_scores, corpus.labels, corpus_manifest)
         videos = restrict_to_classified(videos, class_scores)
     if not videos:
-        raise PipelineError(
-            f"{corpus_manifest}: no video of {' and '.join(config.splits)} has features{' and class scores' if classes else ''}"
-            "; there is nothing to localize"
-        )
+        needed = "features and class scores" if classes else "features"
+        splits = " and ".join(config.splits)
+        raise PipelineError(f"{corpus_manifest}: no video of {splits} has {needed}; there is nothing to localize")
     detections = detect_actions(weighted, sorted(videos), bundles[0].settings.batch_size)
     if class_scores:
         detections = classify_detections(detections, class_scores, config.top_classes)

@@ -129,9 +129,9 @@ def _gather_middles(
     limit: int,
 ) -> tuple[Float[Tensor, "events length width"], Bool[Tensor, "events length"]]:
     lengths = [end - first for first, end in event_rows.tolist()]
-    kept = [snippet_centres(length, limit) if length > limit else range(length) for length in lengths]
-    offsets = pad_sequence([torch.tensor(rows) for rows in kept], batch_first=True).to(event_rows.device)
-    mask = torch.arange(offsets.shape[1]) < torch.tensor([len(rows) for rows in kept])[:, None]
+    rows_of_events = [snippet_centres(length, limit) if length > limit else range(length) for length in lengths]
+    offsets = pad_sequence([torch.tensor(rows) for rows in rows_of_events], batch_first=True).to(event_rows.device)
+    mask = torch.arange(offsets.shape[1]) < torch.tensor([len(rows) for rows in rows_of_events])[:, None]
     mask = mask.to(event_rows.device)
     rows = (event_rows[:, :1] + offsets).clamp_max(features.shape[1] - 1)
     return features[sequence_index[:, None], rows].masked_fill(~mask[..., None], 0.0), mask

@@ -7,6 +7,7 @@ from pydantic import Field
 from pipeline.config.base import Section
 from pipeline.config.evaluate import tious_field
 
+
 class EvaluateLocalization(Section):
     """Which detections are scored, on which videos, and at which thresholds."""
 

@@ -113,7 +113,7 @@ class GtadWindowsSettings(GtadNetworkSettings):
 
 
 class BmnLocalizerSettings(BmnNetworkSettings, LocalizerSettings):
-    """The boundary-matching network (Lin et al., 2019) on action segments, with the settings of TSP's implementation."""
+    """The boundary-matching network (Lin et al., 2019) on action segments, as in the code that TSP used."""
 
     kind: Literal["bmn"] = Field("bmn", description="localizer: the boundary-matching network on action segments")
     epochs: int = epochs_field(9)

@@ -97,14 +97,14 @@ def read_clip_table(path: Path) -> dict[str, CaptionedClip]:
     for line, row in read_rows(path, COLUMNS, OPTIONAL):
         clip = check_id(strip_video_suffix(row["clip"].strip()), path)
         entry = _parse_row(path, line, clip, row)
-        known = clips.get(clip)
-        if known is not None and (known.duration, known.subset, known.category) != (
+        earlier = clips.get(clip)
+        if earlier is not None and (earlier.duration, earlier.subset, earlier.category) != (
             entry.duration,
             entry.subset,
             entry.category,
         ):
             raise PipelineError(f"{path}: line {line}: clip {clip} has another split, category or duration before")
-        captions = (*(known.captions if known else ()), row["caption"])
+        captions = (*(earlier.captions if earlier else ()), row["caption"])
         clips[clip] = CaptionedClip(captions, entry.duration, entry.subset, entry.category)
     if not clips:
         raise PipelineError(f"{path}: has no row below its header")

@@ -67,12 +67,12 @@ def score_attributes(
         attributes, which do not count. Without clips that count, all scores are 0.
     """
     has_any = labels.any(axis=1)
-    kept, truth = probabilities[has_any], labels[has_any]
-    scores = {"mAP": average_precision(kept, truth)}
-    scores |= {f"F1@{k}": f1_at(kept, truth, k) for k in ks if k <= labels.shape[1]}
+    labelled, truth = probabilities[has_any], labels[has_any]
+    scores = {"mAP": average_precision(labelled, truth)}
+    scores |= {f"F1@{k}": f1_at(labelled, truth, k) for k in ks if k <= labels.shape[1]}
     return {
         **{name: float(values.mean()) if len(values) else 0.0 for name, values in scores.items()},
-        "n_clips": len(kept),
+        "n_clips": len(labelled),
         "n_clips_without": int((~has_any).sum()),
     }
 

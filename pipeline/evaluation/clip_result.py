@@ -60,12 +60,14 @@ def score_clip_dataset(
         )
     rejected = corpus.reencoding_rejects(videos)
     training = [event.sentence for clip in corpus.events("train").values() for of in clip.values() for event in of]
-    known = known_captions(training, Vocabulary.read(vocabulary))
+    training_captions = known_captions(training, Vocabulary.read(vocabulary))
     scores = {}
     for name, path in sets.items():
         captions = read_clip_predictions(path)
         check_clip_coverage(path.as_posix(), captions, references, require_complete=settings.require_complete)
-        scores[name] = evaluate_clip_captions(captions, references, settings, known if name == "gt" else None)
+        scores[name] = evaluate_clip_captions(
+            captions, references, settings, training_captions if name == "gt" else None
+        )
     print(format_clip_scores(scores["gt"]))
     control = {name: value for name, value in scores["control"].items() if isinstance(value, float)}
     return {

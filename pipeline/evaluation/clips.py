@@ -117,9 +117,9 @@ def describe_clip_evaluator(settings: EvaluateClips, references: Sequence[Path],
     """Describe what must be equal for two results to be comparable, and what computed them: the code of a stage."""
     described = describe_evaluator(settings.meteor_settings, references)
     unused = ("variant", "tious", "max_proposals")
-    kept = {key: value for key, value in described.items() if key not in unused}
+    common = {key: value for key, value in described.items() if key not in unused}
     name = {"name": "clips (COCO's protocol)", "subset": settings.subset}
-    return {**kept, **name, "code": code_hash(f"pipeline.{stage}")}
+    return {**common, **name, "code": code_hash(f"pipeline.{stage}")}
 
 
 def _tokenize(captions: Mapping[str, str], references: Mapping[str, Sequence[str]], timeout_s: float) -> list[Sample]:

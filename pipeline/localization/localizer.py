@@ -142,11 +142,10 @@ def fuse_scores(of_localizers: Sequence[ScoreArrays], weights: Sequence[float], 
     different = next((shape for shape in shapes if shape != shapes[0]), None)
     if different is not None:
         raise PipelineError(
-            f"video {video}: localizers with scores {shapes[0]} and {different} cannot be fused; fuse localizers of one "
-            "kind with equal sizes and equal proposals"
+            f"video {video}: localizers with scores {shapes[0]} and {different} cannot be fused; fuse localizers of "
+            "one kind with equal sizes and equal proposals"
         )
-    total = sum(weights)
     return {
-        name: sum(weight * arrays[name] for weight, arrays in zip(weights, of_localizers, strict=True)) / total
+        name: np.average([arrays[name] for arrays in of_localizers], axis=0, weights=weights)
         for name in of_localizers[0]
     }

@@ -69,7 +69,7 @@ def save_localizer(
     streams = FeatureStreams({DEFAULT_STREAM: features})
     metadata = describe_training("train_localizer", settings, streams, localizer.network, checkpoint)
     metadata |= {"splits": settings.splits, "labels": labels}
-    write_bundle(output, localizer.network, settings, metadata, _card(metadata))
+    write_bundle(output, localizer.network, settings, metadata, _card(metadata, has_classes=settings.has_classes))
 
 
 def load_localizer(manifest_path: Path) -> LocalizerBundle:
@@ -87,19 +87,19 @@ def load_localizer(manifest_path: Path) -> LocalizerBundle:
     return LocalizerBundle(localizer, settings, labels, manifest.metadata["combination"], dim)
 
 
-def _card(metadata: Mapping[str, Any]) -> str:
+def _card(metadata: Mapping[str, Any], *, has_classes: bool) -> str:
     """Return the model card (Markdown): what the localizer is, how it was trained, and its limits."""
     spec = LOCALIZERS[metadata["kind"]]
     values = "\n".join(f"- {name}: {json.dumps(value)}" for name, value in metadata.items())
     classes = (
         "It classifies its segments itself."
-        if spec.settings.has_classes
+        if has_classes
         else "It finds segments without classes; a classifier of whole videos names the classes."
     )
     return f"""# Localizer of actions `{spec.name}`
 
-{spec.description[0].upper()}{spec.description[1:]} ({spec.source}). It finds start and end of the actions of an untrimmed
-video from its features. {classes} The stage `train_localizer` trained it.
+{spec.description[0].upper()}{spec.description[1:]} ({spec.source}). It finds start and end of the actions of an
+untrimmed video from its features. {classes} The stage `train_localizer` trained it.
 
 {values}
 

@@ -120,7 +120,7 @@ def _training_items(localizer: Localizer, inputs: LocalizerInputs, actions: Acti
     items = localizer.training_items(inputs, actions)
     if not items:
         raise PipelineError(
-            f"{corpus.manifest.path}: none of the {len(actions)} training videos has an action that the localizer can be "
-            "trained on: no window holds most of an action; train with longer windows (temporal_scale)"
+            f"{corpus.manifest.path}: none of the {len(actions)} training videos has an action that the localizer can "
+            "be trained on: no window holds most of an action; train with longer windows (temporal_scale)"
         )
     return items

@@ -99,20 +99,15 @@ def simulate(
         running: ids of the running jobs.
         capacity: what can run at a time.
     """
-    ids = {job.id for job in jobs}
-    num_needs = {job.id: len(job.needs & ids) for job in jobs}
-    dependents: dict[int, list[int]] = defaultdict(list)
-    for job in jobs:
-        for need in job.needs & ids:
-            dependents[need].append(job.id)
+    graph = _OpenNeeds(jobs)
     slots = _Slots({job.id: capacity.demand(job) for job in jobs}, capacity)
-    active: list[tuple[float, int]] = []
-    for key in running:
+    active = [(seconds[key], key) for key in running]
+    heapq.heapify(active)
+    for _, key in active:
         slots.occupy(key, 0)
-        heapq.heappush(active, (seconds[key], key))
     started = {key for _, key in active}
-    for key in (job.id for job in jobs):
-        if key in seconds and key not in started and not num_needs[key]:
+    for key in graph.ready():
+        if key in seconds and key not in started:
             slots.add(key)
     now = 0.0
     while True:
@@ -122,10 +117,32 @@ def simulate(
             return now
         now, ended = heapq.heappop(active)
         slots.release(ended)
-        for key in dependents[ended]:
-            num_needs[key] -= 1
-            if not num_needs[key] and key in seconds:
+        for key in graph.finish(ended):
+            if key in seconds:
                 slots.add(key)
+
+
+class _OpenNeeds:
+    """How many jobs each job still waits for."""
+
+    def __init__(self, jobs: Collection[PlannedJob]) -> None:
+        ids = {job.id for job in jobs}
+        self._open = {job.id: len(job.needs & ids) for job in jobs}
+        self._dependents: dict[int, list[int]] = defaultdict(list)
+        for job in jobs:
+            for need in job.needs & ids:
+                self._dependents[need].append(job.id)
+
+    def ready(self) -> list[int]:
+        """Return the jobs that wait for none, in their order."""
+        return [key for key, count in self._open.items() if not count]
+
+    def finish(self, job: int) -> Iterator[int]:
+        """Count a finished job, and yield the jobs that now wait for none."""
+        for key in self._dependents[job]:
+            self._open[key] -= 1
+            if not self._open[key]:
+                yield key
 
 
 class _Slots:

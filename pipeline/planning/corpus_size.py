@@ -50,8 +50,8 @@ class CorpusSize:
 
     def __str__(self) -> str:
         return (
-            f"{self.num_videos:,.0f} videos of {self.seconds / 3600:,.1f} h in all, {self.events_per_video:.2f} captioned "
-            f"events and {self.segments_per_video:.2f} action segments in a video"
+            f"{self.num_videos:,.0f} videos of {self.seconds / 3600:,.1f} h in all, {self.events_per_video:.2f} "
+            f"captioned events and {self.segments_per_video:.2f} action segments in a video"
         )
 
 

@@ -143,7 +143,7 @@ def total_lines(cost: RunCost, stages: Sequence[StageCost]) -> list[str]:
 
 
 def describe_path(path: Iterable[JobCost]) -> list[str]:
-    """Return stage, wildcards and time of each job of a chain; jobs of less than a hundredth of the chain are left out."""
+    """Return stage, wildcards and time of each job of a chain, without jobs of less than a hundredth of it."""
     path = list(path)
     least = sum(cost.seconds or 0.0 for cost in path) / 100
     return [

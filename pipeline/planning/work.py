@@ -18,7 +18,7 @@ from pipeline.config.propose_events import GroundTruthProposalSettings, LearnedP
 from pipeline.planning.corpus_size import CorpusSize
 
 EVENTS_PER_STEP = 16
-"""Events of the step of a captioner whose rate is measured. A step of fewer events counts as one, of more as several."""
+"""Events of the step of a captioner whose rate is measured. A step of fewer events counts as one, of more as more."""
 VIDEO_FPS = 30.0
 """Frame rate of re-encoded videos."""
 FLOAT32_BYTES = 4
@@ -211,8 +211,9 @@ def _num_proposals(context: JobContext, proposals: str) -> float:
     if proposals in ("gt", "control"):
         return context.size.events_per_video
     entry = context.config.propose_events[proposals].root
-    is_learned = isinstance(entry, LearnedProposalSettings)
-    return float(entry.max_proposals) if is_learned else context.size.events_per_video
+    if isinstance(entry, LearnedProposalSettings):
+        return float(entry.max_proposals)
+    return context.size.events_per_video
 
 
 def _generate_captions(context: JobContext) -> list[WorkPart]:

@@ -8,23 +8,14 @@ snakemake writes one small file for each code hash that it meets: module -> hash
 it is written once and never changes.
 """
 
-import ast
 import hashlib
-import re
 from functools import cache
 from pathlib import Path
 
 from pipeline.io.atomic import read_json, write_json, write_text
+from pipeline.provenance.parsed_sources import PACKAGE, STAMPS, parse_once, save_parsed
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = "pipeline"
-
-_BUILD = re.compile(rf"{PACKAGE}(\.\w+)+:\w+")
-"""`build` of a spec in a registry. The module is imported when the part is built, so it counts as an import."""
-
-STAMPS = ".stamps"
-"""Folder of the stamp files, below the folder of the results."""
-
 
 def code_hash(module: str) -> str:
     """Compute one sha256 (the first 16 hex digits) over all first-party modules that a module imports, directly or not.
@@ -91,23 +82,9 @@ def _templates(file: Path) -> list[Path]:
 @cache
 def _parse(file: Path) -> tuple[tuple[str, ...], str]:
     """Return the first-party modules that a file imports, and the sha256 of its syntax tree without docstrings."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    names: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            members = [f"{node.module}.{alias.name}" for alias in node.names]
-            names += [node.module, *members]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _BUILD.fullmatch(node.value):
-            names.append(node.value.partition(":")[0])
-        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node, clean=False
-        ):
-            node.body = node.body[1:]
-    first_party = {name for name in names if name.split(".")[0] == PACKAGE}
-    modules = tuple(sorted(name for name in first_party if module_exists(name)))
-    return modules, hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    source = file.read_bytes()
+    names, digest = parse_once(source)
+    return tuple(name for name in names if module_exists(name)), digest
 
 
 def write_stamp(stage: str, stamps: Path) -> str:
@@ -119,6 +96,7 @@ def write_stamp(stage: str, stamps: Path) -> str:
     """
     path = stamps / f"{stage}.txt"
     text = code_hash(f"{PACKAGE}.{stage}") + "\n"
+    save_parsed(stamps)
     write_module_record(stage, stamps)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)

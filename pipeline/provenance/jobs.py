@@ -95,7 +95,7 @@ def dry_run(
 
 
 def sort_jobs(jobs: list[Job]) -> list[Job]:
-    """Sort jobs in the order of the data flow; independent jobs by their outputs, so that plans are equal every time."""
+    """Sort jobs in the order of the data flow, independent ones by their outputs, so that equal plans look equal."""
     jobs = sorted(jobs, key=lambda job: job.output)
     producers = {path: index for index, job in enumerate(jobs) for path in job.output}
     graph = {index: {producers[path] for path in job.input if path in producers} for index, job in enumerate(jobs)}

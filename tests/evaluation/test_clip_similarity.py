@@ -39,10 +39,10 @@ def test_similarities_agree_with_the_reference(golden: dict[str, Any], features:
 
 def test_nearest_clips_agree_with_the_reference(golden: dict[str, Any], features: np.ndarray) -> None:
     similarities = cosine_similarities(features)
-    [own, *others] = golden["retrieval_for_query_0"]["order (own index first)"]
-    assert nearest_clips(similarities, 10)[own].tolist() == others
+    [query, *others] = golden["retrieval_for_query_0"]["order (own index first)"]
+    assert nearest_clips(similarities, 10)[query].tolist() == others
     np.testing.assert_allclose(
-        similarities[own, others], golden["retrieval_for_query_0"]["cosine"][1:], rtol=1e-5, atol=1e-5
+        similarities[query, others], golden["retrieval_for_query_0"]["cosine"][1:], rtol=1e-5, atol=1e-5
     )
 
 

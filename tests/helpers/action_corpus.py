@@ -101,7 +101,11 @@ def write_action_corpus(
             segments.append(ActionSegment(video, start, end, labels[label]))
             shifted = [Proposal(start + shift, end + shift, 0.9 - shift) for shift in (0.0, 0.1, 0.5)]
             proposals.setdefault(video, []).extend(shifted)
-        proposals[video] += [Proposal(0.0, 0.5, 0.2), Proposal(0.0, duration, 0.3), Proposal(duration - 1, duration, 0.1)]
+        proposals[video] += [
+            Proposal(0.0, 0.5, 0.2),
+            Proposal(0.0, duration, 0.3),
+            Proposal(duration - 1, duration, 0.1),
+        ]
         classes[video] = [0.9 if number == label else 0.1 for number in range(len(labels))]
         if video not in featureless:
             items.append((video, duration, (damaged or {}).get(video, rows.astype(np.float32))))

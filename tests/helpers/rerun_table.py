@@ -171,6 +171,7 @@ CHANGED_VALUES: dict[str, Any] = {
     "propose_events.learned.proposer": "bmn",
     "propose_events.bmn.proposer": "learned",
     "train_captioner.sa_tsp.features": ["sa_tsp", "initial"],
+    "train_captioner.sa_tsp.attributes": {"count": 20},
     "train_captioner.sa_tsp.vocabulary": {"word_split": "english", "min_count": 1},
     "train_captioner.bmt.features.visual": ["initial"],
     "train_captioner.bmt.features.audio": ["initial"],

@@ -65,7 +65,11 @@ def read_corpus(table: Path, folder: Path) -> Corpus:
 def draw_scores(generator: np.random.Generator, settings: GtadNetworkSettings, *leading: int) -> ScoreArrays:
     """Draw the probabilities that a network would give."""
     positions, durations = settings.temporal_scale, settings.max_duration
-    shapes = {"start": (positions,), "end": (positions,), **dict.fromkeys(("iou_reg", "iou_cls"), (durations, positions))}
+    shapes = {
+        "start": (positions,),
+        "end": (positions,),
+        **dict.fromkeys(("iou_reg", "iou_cls"), (durations, positions)),
+    }
     return {name: generator.random((*leading, *shape)) for name, shape in shapes.items()}
 
 

@@ -14,7 +14,8 @@ from pipeline.localization.action_segments import action_segments
 from pipeline.localization.detections import write_detections
 from pipeline.localization.localizer import Detections, LabelledSegment, fuse_scores
 
-VIDEOS = [CorpusVideo(f"v_{name}", split, 0, f"{name}.mp4", 10.0) for name, split in zip("abcd", ("train",) * 3 + ("val",))]
+SPLITS = {"a": "train", "b": "train", "c": "train", "d": "val"}
+VIDEOS = [CorpusVideo(f"v_{name}", split, 0, f"{name}.mp4", 10.0) for name, split in SPLITS.items()]
 
 
 def open_corpus(folder: Path, *segments: ActionSegment) -> Corpus:

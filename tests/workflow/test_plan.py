@@ -42,6 +42,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """Name of a dataset -> the settings in which it differs from the demo."""
 
+CLIPS = ("msrvtt", "vatex", "democlips")
 LOCALIZED = ("demo", "thumos14", "thumos14_smoke", "anet", "anet_smoke")
 FEATURES = [f"results/published/features/{feature}/0000/manifest.json" for feature in ("i3d", "vggish")]
 TARGETS = [
@@ -61,20 +62,31 @@ TARGETS = [
     *(f"results/{name}_test_{task}.json" for name in LOCALIZED for task in ("detections", "proposals")),
     *(f"results/{name}_localization.json" for name in ("demo", "thumos14", "anet")),
     "results/thumos14/localization_analysis/test.json",
+    *(f"results/{name}_test_captions.json" for name in CLIPS),
+    "results/democlips/clip_analyses/dap-0-test.json",
 ]
 
 
 def write_external_files(folder: Path) -> None:
-    """Write an empty file for every file that the configurations of ActivityNet and THUMOS14 name."""
+    """Write an empty file for every file that the configurations of real datasets name."""
     config = load_config("anet", {}, ROOT / CONFIG)
     named = [*config.build_corpus.actions, *config.build_corpus.captions]
-    features = [*config.extract_features.values(), *load_config("thumos14", {}, ROOT / CONFIG).extract_features.values()]
+    features = [
+        *config.extract_features.values(),
+        *load_config("thumos14", {}, ROOT / CONFIG).extract_features.values(),
+    ]
     named += [getattr(feature.root, "weights", "weights/none") for feature in features]
     initial_weights = {str(encoder.initial_weights) for encoder in config.pretrain_encoder.values()}
     named += [f"weights/{PUBLISHED_WEIGHTS[name].file_name}" for name in sorted(initial_weights)]
     thumos = ("valid_tsp_groundtruth.csv", "test_tsp_groundtruth.csv", "action_label_mapping.json")
     named += [f"data/thumos14/thumos14_{name}" for name in thumos]
     named += [f"data/thumos14/{name}" for name in ("uNet_test.npy", "classInd.txt", "bsn_proposals.txt")]
+    for name in ("msrvtt", "vatex"):
+        clips = load_config(name, {}, ROOT / CONFIG)
+        named += [*clips.build_corpus.clips, f"{clips.build_corpus.videos}/README"]
+        named += [
+            feature.root.weights for feature in clips.extract_features.values() if hasattr(feature.root, "weights")
+        ]
     for file in named:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text("{}")
@@ -414,3 +426,25 @@ def test_one_word_names_rule_module_section_log_and_benchmark(name: str) -> None
     assert re.search(rf'"results/{{dataset}}/logs/{name}[./]', rule.text)
     assert re.search(rf'"results/{{dataset}}/benchmarks/{name}[./]', rule.text)
     assert '"python -m workflow.scripts.run_job --log {log:q} --"\n' in rule.text
+
+
+@pytest.mark.parametrize(("name", "shards", "features"), [("msrvtt", 16, 3), ("vatex", 64, 3), ("democlips", 2, 2)])
+def test_clips_take_the_stages_of_long_videos_without_proposers(
+    planned: list[Job], name: str, shards: int, features: int
+) -> None:
+    jobs = count_rules(planned, f"results/{name}_test_captions.json")
+    assert (jobs["build_corpus"], jobs["mine_concepts"], jobs["train_captioner"], jobs["evaluate_clips"]) == (
+        1,
+        1,
+        1,
+        1,
+    )
+    assert (jobs["reencode"], jobs["extract_features"]) == (shards, features * shards)
+    assert (jobs["generate_captions"], jobs["propose_events"]) == (2, 1), "whole clips, and the control"
+    assert not {"train_proposer", "finetune_scst", "evaluate"} & jobs.keys()
+    assert jobs["make_clips"] == jobs["pretrain_encoder"] == (name == "democlips")
+
+
+def test_an_analysis_of_clips_needs_the_captioner_and_its_features(planned: list[Job]) -> None:
+    jobs = count_rules(planned, "results/democlips/clip_analyses/dap-0-test.json")
+    assert (jobs["analyze_clips"], jobs["train_captioner"], jobs["evaluate_clips"]) == (1, 1, 0)

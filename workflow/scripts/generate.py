@@ -1,7 +1,7 @@
 """Write every generated file anew, or check that none was forgotten or edited by hand.
 
     make generate                                    # write all, and print which files changed
-    python -m workflow.scripts.generate --check      # compare all but two tables that take long; fast, part of `make test`
+    python -m workflow.scripts.generate --check      # compare what is made fast; part of `make test`
 
 Generated are config/config.yaml and config/schema.json (from the typed sections), tests/workflow/reruns.yaml (which
 change reruns which rule), and the text between `<!-- generated: NAME -->` and `<!-- end -->` in the documents.

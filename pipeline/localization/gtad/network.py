@@ -160,10 +160,9 @@ class GtadNetwork(nn.Module):
         x = self.refine(base)
         context = gather_neighbours(x, nearest_positions(x)).mean(3)
         regions = self.align(x, context)
-        if self.kernel == 1:  # segments with the same region have the same probabilities
-            maps = self.align.to_map(self.maps(regions))
-        else:
-            maps = self.maps(self.align.to_map(regions))
+        # Without neighbours, segments with the same region have the same probabilities: they are computed once.
+        is_alone, to_map = self.kernel == 1, self.align.to_map
+        maps = to_map(self.maps(regions)) if is_alone else self.maps(to_map(regions))
         return GtadOutput(self.start(base)[:, 0], self.end(base)[:, 0], iou_reg=maps[:, 0], iou_cls=maps[:, 1])
 
 

@@ -17,7 +17,7 @@ from pipeline.captioning.streams import StreamCache
 from pipeline.datasets.corpus import CaptionedEvent, Corpus, CorpusVideo
 from pipeline.features.time_grid import ClipGrid
 
-NUM_ROWS, NUM_CLIPS, CAPTIONS_PER_CLIP, NUM_WORDS = 28, 8, 4, 2000
+NUM_ROWS, NUM_CLIPS, CAPTIONS_PER_CLIP, NUM_WORDS = 28, 8, 8, 2000
 DURATION = float(NUM_ROWS)
 STREAMS = {
     "msrvtt": {"audio": 128, "motion": 2048, "image": 512},
