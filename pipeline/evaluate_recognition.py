@@ -148,12 +148,12 @@ def score_recognizer(
     Raises:
         PipelineError: there is no prediction of a labelled clip.
     """
-    kept = [index for index, video in enumerate(predictions.videos) if video in split.clips]
-    rows = [split.clips[predictions.videos[index]] for index in kept]
+    indices = [index for index, video in enumerate(predictions.videos) if video in split.clips]
+    rows = [split.clips[predictions.videos[index]] for index in indices]
     if not rows:
         raise PipelineError(f"{STAGE}: the predictions are of no labelled clip of the split")
     scores: dict[str, Any] = {"clips": len(rows), "missing": len(split.clips) - len(rows)}
-    log_probs = predictions.class_log_probs[kept]
+    log_probs = predictions.class_log_probs[indices]
     if predictions.classes and predictions.learns_groups:
         scores |= score_groups(log_probs, rows, predictions.classes, split)
     elif predictions.classes:
@@ -161,7 +161,7 @@ def score_recognizer(
         labels = [predictions.classes[index] for index in log_probs.argmax(axis=1)]
         scores["most_likely_caption"] = score_likely_captions(labels, rows, split, config, meteor)
     if predictions.tokens is not None and predictions.captions is not None:
-        scores["caption"] = score_decoder(predictions, kept, rows, predictions.tokens, meteor)
+        scores["caption"] = score_decoder(predictions, indices, rows, predictions.tokens, meteor)
     return scores
 
 
@@ -230,7 +230,7 @@ def score_likely_captions(
 
 def score_decoder(
     predictions: ClipPredictions,
-    kept: Sequence[int],
+    indices: Sequence[int],
     rows: Sequence[LabelledClip],
     tokens: CaptionTokens,
     meteor: MeteorScorer,
@@ -239,13 +239,13 @@ def score_decoder(
 
     Args:
         predictions: of all clips.
-        kept: the labelled ones among them.
+        indices: the labelled ones among them.
         rows: their labels.
         tokens: vocabulary of the decoder.
         meteor: computes METEOR.
     """
     kind: CaptionKind = "full" if predictions.captions == "full" else "simplified"
-    ids = predictions.caption_ids[list(kept)].tolist()
+    ids = predictions.caption_ids[list(indices)].tolist()
     references = [row.caption(kind) for row in rows]
     encoder = tokens.encoder()
     return {

@@ -30,7 +30,7 @@ from pipeline.features.external_array import ArraySelector
 from pipeline.features.external_h5 import H5_SUFFIXES
 from pipeline.features.shard import Dtype
 from pipeline.features.store import FeatureStore
-from pipeline.features.time_grid import ClipGrid
+from pipeline.features.time_grid import ClipGrid, SnippetGrid
 
 SOME_REJECTED = 3
 """Exit status if arrays of some videos could not be used."""
@@ -98,6 +98,11 @@ def _export(args: argparse.Namespace) -> None:
         export_npy(store, args.output, args.suffix)
     grid = store.grid
     logging.info("%s: %d videos; left out %d videos without features", args.output, len(store), len(store.absent))
+    if isinstance(grid, SnippetGrid):
+        logging.info(
+            "to import it again: extract_features: {NAME: {file: %s, snippets: %d}}", args.output, grid.snippets
+        )
+        return
     logging.info("to import it again: --fps %r --frames %d --stride %d", grid.fps, grid.frames, grid.stride)
 
 

@@ -180,6 +180,11 @@ class NacfSettings(ClipTransformerSettings):
         1.0, ge=0, description="exponent of the length in greedy decoding; 1.35 in the first publication for MSR-VTT"
     )
     min_words: int = Field(4, ge=1, description="smallest number of words of a caption")
+    refinement: Literal["mask_predict", "left_to_right", "easy_first"] = Field(
+        "mask_predict",
+        description="words that are predicted after the template: the least certain ones in each pass; or, whatever "
+        "`iterations` says, each open position once, from left to right or the most certain one first",
+    )
     teacher_masks: bool = Field(False, description="the teacher helps to choose the words to predict again")
     visual_weight: float = Field(0.8, ge=0, description="weight of the loss of visual words (0: none)")
     tagger: Literal["en_core_web_sm", "lexicon"] = Field(
@@ -190,6 +195,12 @@ class NacfSettings(ClipTransformerSettings):
         description="words that attributes are predicted from: those of the caption, or those of the caption with "
         "masks, of which only the masked positions count, as in the published code",
     )
+
+    @model_validator(mode="after")
+    def _template_is_filled(self) -> Self:
+        if self.refinement != "mask_predict" and not self.template:
+            raise ValueError(f"refinement: {self.refinement} fills a template; set template: true")
+        return self
 
     @property
     def teacher_name(self) -> str | None:

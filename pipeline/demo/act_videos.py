@@ -22,6 +22,17 @@ FPS = 12
 WIDTH, HEIGHT = 128, 96
 RADII = {"small": 0.13, "big": 0.18}
 """Radius of an object; a small one is named by its size, a big one is not."""
+NOUNS = {
+    "red": "tomato",
+    "green": "leaf",
+    "blue": "jar",
+    "yellow": "lemon",
+    "white": "egg",
+    "black": "stone",
+}
+"""What an object of each colour is called: the last word of its placeholder, which a simplified caption keeps."""
+ADJECTIVES = {"ring": "round", "square": "square", "triangle": "triangular", "cross": "crossed"}
+"""Word for each shape."""
 MIN_SECONDS, MAX_SECONDS = 2.0, 4.0
 
 
@@ -103,7 +114,7 @@ class _ObjectPlanner:
         return ActObject(colour, shape, size, self._placeholder(colour, shape, size))
 
     def _placeholder(self, colour: str, shape: str, size: str) -> str:
-        words = ["a", *(["small"] if size == "small" else []), colour, shape]
+        words = ["a", *(["small"] if size == "small" else []), ADJECTIVES[shape], colour, NOUNS[colour]]
         text = " ".join(words)
         return text.upper() if self._rng.random() < 0.03 else text  # actors write as they like
 

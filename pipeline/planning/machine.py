@@ -33,7 +33,7 @@ class Machine:
         return Capacity(self.cores, self.gpus, self.nodes)
 
     def __str__(self) -> str:
-        gpus = f"{self.gpus} GPUs ({self.card})" if self.gpus else "no GPU"
+        gpus = f"{self.gpus} GPU{'s' * (self.gpus > 1)} ({self.card})" if self.gpus else "no GPU"
         return f"{self.nodes} node{'s' if self.nodes > 1 else ''}, each with {self.cores} cores and {gpus}"
 
     def check_jobs(self, jobs: Iterable[Job]) -> None:
@@ -45,9 +45,11 @@ class Machine:
         for job in jobs:
             device = (job.settings() or {}).get("device") if job.gpus else None
             if self.gpus < job.gpus and (self.gpus or device == "cuda"):
+                gpus = f"{job.gpus} GPU{'s' * (job.gpus > 1)}"
+                remedy = "device: auto" if device == "cuda" else "a smaller world_size"
                 raise PipelineError(
-                    f"{OPTION}: {job.name} needs {job.gpus} GPUs on one node, but gpus={self.gpus}: give more, or set "
-                    f"{'device: auto' if device == 'cuda' else 'a smaller world_size'} for it"
+                    f"{OPTION}: {job.name} needs {gpus} on one node, but gpus={self.gpus}: give more, or set {remedy} "
+                    "for it"
                 )
 
 

@@ -85,13 +85,13 @@ def group_stages(cost: RunCost, machine: Machine) -> list[StageCost]:
     return [StageCost(stage, kind, groups[stage, kind, gpus], gpus) for stage, kind, gpus in keys]
 
 
-def derivations(stages: Iterable[StageCost]) -> list[str]:
-    """Return one text for each rate that was not measured as it is: the stages, and how it was calculated."""
+def find_derivations(stages: Iterable[StageCost]) -> dict[str, str]:
+    """Return the stages whose rates were not measured as they are -> how the rates were calculated."""
     by_text: dict[str, list[str]] = {}
     for stage in stages:
         if stage.derivation:
             by_text.setdefault(stage.derivation, []).append(stage.name)
-    return [f"{', '.join(names)}: {text}" for text, names in by_text.items()]
+    return {", ".join(names): text for text, names in by_text.items()}
 
 
 def cost_lines(cost: RunCost, machine: Machine, sizes: Mapping[str, CorpusSize], origin: str) -> list[str]:
@@ -112,7 +112,7 @@ def cost_lines(cost: RunCost, machine: Machine, sizes: Mapping[str, CorpusSize],
         f"{'stage':{width}}  jobs  {'all jobs':>10}  {'longest':>10}  {'GPU-hours':>9}  from",
         *(_stage_line(stage, width) for stage in stages),
         "",
-        *(f"derived: {text}" for text in derivations(stages)),
+        *(f"derived: {names}: {text}" for names, text in find_derivations(stages).items()),
         "",
         *total_lines(cost, stages),
     ]

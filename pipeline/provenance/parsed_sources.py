@@ -75,7 +75,7 @@ def _read(path: Path) -> dict[str, Parsed]:
         return {}
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError:
+    except (ValueError, TypeError):
         return {}  # a damaged file costs the time to parse again, nothing else; the next save replaces it
 
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from pipeline.config.load import stages
 from pipeline.io.atomic import sha256
 from pipeline.provenance.benchmarks import last_run
-from pipeline.provenance.code_hash import STAMPS, current_code, describe_module_changes, read_module_record
+from pipeline.provenance.code_hash import current_code, describe_module_changes, read_module_record
 from pipeline.provenance.computation import read_entry
 from pipeline.provenance.jobs import Job
+from pipeline.provenance.parsed_sources import STAMPS
 from pipeline.provenance.record import Record, read_record
 from pipeline.provenance.settings import changed_keys, result_settings
 

@@ -66,12 +66,38 @@ def test_plan_of_a_fresh_clone_lists_all_jobs_without_times(clone: Path) -> None
     [
         (["results/nope_test_meteor.json"], "error: no dataset 'nope'"),
         (["no_such_target"], "error: snakemake cannot plan this: "),
+        ([TARGET, "--machine", "gpus=eight,cores=4"], "gpus = 'eight'"),
+        ([TARGET, "--machine", "cores=4"], "results/demo/corpus/manifest.json: does not exist yet"),
+        ([TARGET, "--machine", "cores=4", "--videos", "10"], "--videos and --hours: give both"),
+        ([TARGET, "--nodes", "2"], "--nodes, --videos and --hours need --machine"),
     ],
 )
 def test_plan_reports_invalid_targets_in_one_line(clone: Path, words: list[str], expected: str) -> None:
     status, text = plan(clone, *words)
     assert (status, text.count("\n")) == (2, 1), text
     assert expected in text
+
+
+def test_a_machine_is_planned_from_the_start_without_any_input_file(clone: Path) -> None:
+    size = ["--videos", "1000", "--hours", "5"]
+    status, output = plan(clone, "results/anet/video/0000/manifest.json", "--machine", "gpus=1,cores=2", *size)
+    assert status == 0, output
+    assert "1 node, each with 2 cores and 1 GPU (h100)" in output
+    assert "dataset anet: 1,000 videos of 5.0 h in all" in output
+    assert re.findall(r"^(\w+) (?:\(\w+\))? +(\d+) ", output, flags=re.MULTILINE) == [
+        ("build_corpus", "1"),
+        ("reencode", "1"),
+    ]
+    assert re.search(r"^total: \S+ s on the clock, 0\.0 GPU-hours", output, flags=re.MULTILINE)
+    assert sorted(path.name for path in clone.iterdir() if not path.is_symlink()) == []
+
+
+def test_a_job_that_needs_more_gpus_than_the_machine_has_is_one_error(clone: Path) -> None:
+    (clone / "two.yaml").write_text("pretrain_encoder: {sa_tsp: {accumulate_steps: 2, world_size: 2}}\n")
+    words = ["--machine", "gpus=1,cores=2", "--videos", "10", "--hours", "1", "--configfile", "two.yaml"]
+    status, output = plan(clone, "results/anet/encoders/sa_tsp/manifest.json", *words)
+    assert status == 2
+    assert "pretrain_encoder sa_tsp needs 2 GPUs on one node, but gpus=1" in output.splitlines()[-1]
 
 
 def test_plan_of_finished_results_is_empty(partial_run: Path) -> None:

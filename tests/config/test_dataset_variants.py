@@ -8,8 +8,8 @@ import pytest
 from pipeline.config.load import CONFIG, load_config, stages
 from pipeline.errors import PipelineError
 
-TRAINED = ("proposer", "localizer", "captioner")
-MADE = [section for section in stages() if section.startswith("make_")]
+TRAINED = ("recognizer", "proposer", "localizer", "captioner")
+SYNTHETIC = [section for section in stages() if section.startswith("make_")]
 """Sections of synthetic datasets."""
 TRAINED_FROM_PIXELS = ("pretrain_encoder", "train_recognizer")
 FOLDER = Path(__file__).resolve().parents[2] / CONFIG
@@ -18,7 +18,7 @@ FOLDER = Path(__file__).resolve().parents[2] / CONFIG
 def test_reseed_changes_seeds_and_result_folders_only() -> None:
     base, seeded = (load_config(name, {}, FOLDER).model_dump(mode="json") for name in ("demo", "demo_s7"))
     for config in (base, seeded):
-        seeds = {config[section].pop("seed") for section in MADE}
+        seeds = {config[section].pop("seed") for section in SYNTHETIC}
         seeds |= {entry.pop("seed") for section in TRAINED_FROM_PIXELS for entry in config[section].values()}
         assert seeds == {0 if config is base else 7}
     assert json.dumps(seeded) == json.dumps(base).replace("results/demo/", "results/demo_s7/")
@@ -45,6 +45,7 @@ def test_rehearse_changes_amounts_only(dataset: str) -> None:
     amounts = {"epochs", "steps_per_epoch"}
     for section, allowed in {
         "pretrain_encoder": amounts | {"clips_per_segment", "empty_classes"},
+        "train_recognizer": amounts,
         "train_proposer": amounts,
         "train_localizer": amounts,
         "train_captioner": amounts,

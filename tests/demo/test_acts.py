@@ -9,7 +9,16 @@ from pipeline.config.make_acts import MakeActs
 from pipeline.datasets.clip_labels import label_template_clips
 from pipeline.datasets.something_something import TemplateClip
 from pipeline.datasets.templates import class_name
-from pipeline.demo.act_videos import ActPlan, act_annotations, act_classes, act_groups, draw_act, plan_acts
+from pipeline.demo.act_videos import (
+    ADJECTIVES,
+    NOUNS,
+    ActPlan,
+    act_annotations,
+    act_classes,
+    act_groups,
+    draw_act,
+    plan_acts,
+)
 from pipeline.demo.acts import ACTS, ActSpace
 from pipeline.demo.scene import COLOURS
 
@@ -79,5 +88,8 @@ def test_annotations_give_classes_groups_and_captions(plans: list[ActPlan]) -> N
     for plan, entry in zip(plans, entries, strict=True):
         clip = next(clip for clip in labels.clips if clip.video == plan.id)
         assert entry["label"] == clip.full.lower()
-        assert all(each.shape in clip.simplified.lower() for each in plan.objects)
-        assert not any(each.colour in clip.simplified.lower().split() for each in plan.objects)
+        full, simplified = clip.full.lower().split(), clip.simplified.lower().split()
+        for each in plan.objects:
+            assert {ADJECTIVES[each.shape], each.colour, NOUNS[each.colour]} <= set(full)
+            assert NOUNS[each.colour] in simplified
+            assert each.colour not in simplified

@@ -57,5 +57,5 @@ def test_a_job_that_needs_more_gpus_than_a_node_has_is_an_error() -> None:
 def test_without_gpus_only_a_job_that_insists_on_one_is_an_error() -> None:
     machine = Machine(cores=8, gpus=0, card="h100")
     machine.check_jobs([job(2)])
-    with pytest.raises(PipelineError, match=r"pretrain_encoder wide needs 1 GPUs .*device: auto"):
+    with pytest.raises(PipelineError, match=r"pretrain_encoder wide needs 1 GPU .*device: auto"):
         machine.check_jobs([job(1, device="cuda")])

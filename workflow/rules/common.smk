@@ -4,6 +4,7 @@ A rule passes its stage exactly the stage's own section as JSON, so a change of 
 has the stamp file of its stage's code as an input, so a change of any module that the stage imports reruns it.
 """
 
+import gc
 import os
 import shlex
 import sys
@@ -18,10 +19,14 @@ from pipeline.errors import PipelineError
 try:
     from pipeline.config.base import Settings
     from pipeline.config.load import Config, load_config
-    from pipeline.provenance.code_hash import STAMPS, write_stamp
+    from pipeline.provenance.code_hash import write_stamp
+    from pipeline.provenance.parsed_sources import STAMPS
     from pipeline.provenance.settings import ineffective_overlays
 except PipelineError as error:  # an invalid entry of a registry
     sys.exit(f"error: {error}")
+
+# A plan of 256 shards has millions of objects that live until its end. The collector would visit them again and again.
+gc.set_threshold(100_000, 20, 20)
 
 # Jobs use the python of this environment, even if the environment is not activated.
 os.environ.update(

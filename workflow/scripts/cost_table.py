@@ -3,16 +3,17 @@
 make generate
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 from pipeline.planning.corpus_size import CorpusSize
 from pipeline.planning.cost import RunCost
 from pipeline.planning.machine import Machine
 from pipeline.planning.run_plan import RunPlan, StatedSize, plan_run
-from pipeline.planning.text import StageCost, derivations, group_stages
+from pipeline.planning.text import StageCost, find_derivations, group_stages
 
 TARGET = "results/anet_test_meteor.json"
-NODE = {"cores": 64, "gpus": 8, "card": "h100"}
+NODE = Machine(cores=64, gpus=8, card="h100")
 SIZES = {"20,000 videos": StatedSize(20_000, 650.0), "10 million videos": StatedSize(10_000_000, 325_000.0)}
 NODES = {"one node": 1, "Slurm, 4 nodes": 4}
 HOURS_PER_YEAR = 24 * 365.25
@@ -20,17 +21,16 @@ HOURS_PER_YEAR = 24 * 365.25
 
 def real_run_table() -> str:
     """Return the tables of the real run: the sums on each machine, then the stages at ActivityNet's size."""
-    plan = plan_run([TARGET], [], NODE["cores"], from_the_start=True)
+    plan = plan_run([TARGET], [], NODE.cores, from_the_start=True)
     costs = {
-        f"{videos}, {nodes}": _estimate(plan, size, Machine(**NODE, nodes=count))
+        f"{videos}, {nodes}": _estimate(plan, size, dataclasses.replace(NODE, nodes=count))
         for videos, size in SIZES.items()
         for nodes, count in NODES.items()
     }
-    machine, size = Machine(**NODE), plan.measure_sizes(SIZES["20,000 videos"])["anet"]
-    stages = group_stages(next(iter(costs.values())), machine)
-    notes = "\n".join(f"- {text}" for text in derivations(stages))
-    parts = [_sums_table(costs), _inputs(plan, size, machine), _stages_table(stages), "Derived rates:", notes]
-    return "\n\n".join(parts)
+    size = plan.measure_sizes(SIZES["20,000 videos"])["anet"]
+    stages = group_stages(next(iter(costs.values())), NODE)
+    derived = _table(["derived", "how"], [[names, text] for names, text in find_derivations(stages).items()])
+    return "\n\n".join([_sums_table(costs), _inputs(plan, size), _stages_table(stages), derived])
 
 
 def _estimate(plan: RunPlan, size: StatedSize, machine: Machine) -> RunCost:
@@ -47,10 +47,10 @@ def _sums_table(costs: dict[str, RunCost]) -> str:
     return _table(["estimate", *costs], rows)
 
 
-def _inputs(plan: RunPlan, size: CorpusSize, machine: Machine) -> str:
+def _inputs(plan: RunPlan, size: CorpusSize) -> str:
     count = sum(job.command is not None for job in plan.jobs)
     return (
-        f"Inputs: nodes with {machine.cores} cores and {machine.gpus} GPUs ({machine.card}), and at the smaller size\n"
+        f"Inputs: nodes with {NODE.cores} cores and {NODE.gpus} GPUs ({NODE.card}), and at the smaller size\n"
         f"{size}. The plan has {count:,} jobs.\n"
         f"Videos of the larger size are as long, and annotated alike."
     )

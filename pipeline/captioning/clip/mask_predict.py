@@ -6,6 +6,7 @@ of the visual words comes first (coarse to fine); an autoregressive teacher sele
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -19,6 +20,8 @@ PredictWords = Callable[[Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor]]
 ScoreWords = Callable[[Tensor, Tensor], Tensor]
 """From tokens and the mask of their words to the teacher's probability of each token [rows, words]."""
 Watch = Callable[["Candidates"], None]
+Order = Literal["mask_predict", "left_to_right", "easy_first"]
+"""Which words are predicted after the template: see `MaskPredict`."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,16 @@ class MaskPredict:
         iterations: number of passes after the template.
         template: whether a first pass predicts the visual words alone.
         teacher_masks: whether the teacher's probabilities decide too which words are predicted again.
+        order: `mask_predict`: the words that the template left open, then the least certain ones in each pass.
+            `left_to_right` and `easy_first` need the template: they fill the open positions one by one, in their order
+            or the most certain one first, and then predict the visual words again.
     """
 
     ids: SpecialIds
     iterations: int
     template: bool
     teacher_masks: bool = False
+    order: Order = "mask_predict"
 
     def refine(
         self,
@@ -88,6 +95,8 @@ class MaskPredict:
         if self.template:
             candidates = self._predict_template(candidates, predict)
             watch(candidates)
+            if self.order != "mask_predict":
+                return self._fill_one_by_one(candidates, predict, watch)
             candidates = self._predict_again(candidates, candidates.tokens == self.ids.mask, predict)
         else:
             candidates = self._predict_again(candidates, mask, predict)
@@ -104,6 +113,23 @@ class MaskPredict:
         mask = candidates.mask
         tokens, probs = predict(candidates.tokens.masked_fill(mask, self.ids.visual), mask, mask, True)
         return candidates.replace(mask, tokens, probs.masked_fill(tokens == self.ids.mask, 0.0))
+
+    def _fill_one_by_one(self, candidates: Candidates, predict: PredictWords, watch: Watch) -> Candidates:
+        """Fill one open position of each caption in each pass, then predict the visual words again."""
+        is_open = candidates.mask & (candidates.tokens == self.ids.mask)
+        is_visual = candidates.mask & ~is_open
+        while is_open.any():
+            predicted = self._predict_again(candidates, is_open, predict)
+            places = torch.arange(is_open.shape[1], 0, -1, device=is_open.device)
+            preference = predicted.probs if self.order == "easy_first" else places.expand_as(predicted.probs)
+            first = preference.masked_fill(~is_open, -1).argmax(1, keepdim=True)
+            chosen = torch.zeros_like(is_open).scatter(1, first, True) & is_open
+            candidates = candidates.replace(chosen, predicted.tokens[chosen], predicted.probs[chosen])
+            is_open = is_open & ~chosen
+            watch(candidates)
+        candidates = self._predict_again(candidates, is_visual, predict)
+        watch(candidates)
+        return candidates
 
     def _predict_again(
         self, candidates: Candidates, chosen: Bool[Tensor, "rows words"], predict: PredictWords

@@ -253,7 +253,10 @@ class NacfCaptioner(ClipCaptioner):
             return best.indices, best.values.exp()
 
         score = self._teacher_scorer(batch, rows)
-        rules = MaskPredict(self.ids, self.settings.iterations, self.settings.template, self.settings.teacher_masks)
+        settings = self.settings
+        rules = MaskPredict(
+            self.ids, settings.iterations, settings.template, settings.teacher_masks, settings.refinement
+        )
         candidates = rules.refine(chosen.flatten(), predict, score)
         of_lengths = log_probs.gather(1, chosen).flatten() if score is None else 0.0
         scores, _ = score_captions(candidates, length_power, score, of_lengths)

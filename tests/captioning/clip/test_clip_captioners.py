@@ -229,6 +229,25 @@ def test_the_template_leaves_words_open_that_the_next_pass_fills() -> None:
     assert result.tokens.tolist() == [[2, 4, 5]]
 
 
+@pytest.mark.parametrize(("order", "second"), [("left_to_right", [3, 4, 8]), ("easy_first", [8, 4, 5])])
+def test_open_positions_are_filled_one_by_one_and_then_the_visual_words_again(order: Any, second: list[int]) -> None:
+    ids, asked = SpecialIds(0, 8, 9), []
+
+    def predict(tokens: Tensor, mask: Tensor, chosen: Tensor, is_template: bool) -> tuple[Tensor, Tensor]:
+        asked.append(tokens[0].tolist())
+        answer = torch.tensor([[8, 4, 8]]) if is_template else torch.tensor([[3, 7, 5]])
+        return answer[chosen], torch.tensor([[0.2, 0.5, 0.6]])[chosen]
+
+    result = MaskPredict(ids, 1, template=True, order=order).refine(torch.tensor([3]), predict)
+    assert asked == [[9, 9, 9], [8, 4, 8], second, [3, 8, 5]]
+    assert result.tokens.tolist() == [[3, 7, 5]]
+
+
+def test_without_a_template_there_is_nothing_to_fill() -> None:
+    with pytest.raises(ValueError, match="template"):
+        build("nacf", template=False, refinement="easy_first")
+
+
 @dataclass
 class TeacherCase:
     """A captioner with a teacher that knows the captions, and one without."""

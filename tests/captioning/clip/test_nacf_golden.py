@@ -160,6 +160,8 @@ def decode(
         ("mp ct no_teacher", MaskPredict(IDS, 5, True), {"with_teacher": False}),
         ("mp no_ct teacher", MaskPredict(IDS, 5, False), {"with_teacher": True}),
         ("mp ct teacher masking_decision", MaskPredict(IDS, 5, True, True), {"with_teacher": True}),
+        ("l2r ct teacher", MaskPredict(IDS, 5, True, order="left_to_right"), {"with_teacher": True}),
+        ("ef ct teacher", MaskPredict(IDS, 5, True, order="easy_first"), {"with_teacher": True}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -14,6 +14,7 @@ from helpers.video_files import write_video
 from pipeline.config.extract_features import FeatureEntry
 from pipeline.errors import PipelineError
 from pipeline.features.combined import CombinedFeatures
+from pipeline.features.exchange import open_features
 from pipeline.features.extraction.snippets import read_sound_snippets, window_frames
 from pipeline.features.extraction.sources import find_sources
 from pipeline.features.store import FeatureStore
@@ -150,3 +151,12 @@ def test_a_feature_at_a_constant_rate_is_aligned_with_one_of_snippets(tmp_path: 
 def test_settings_of_snippets_exclude_those_of_a_constant_rate(entry: dict[str, object], expected: str) -> None:
     with pytest.raises(PipelineError, match=expected):
         FeatureEntry.parse(entry, "extract_features.x")
+
+
+def test_a_file_with_another_number_of_rows_is_one_plain_error(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    np.save(tmp_path / "features" / "a.npy", random_features(59))
+    with open_features(tmp_path / "features", {"a": 10.0}) as reader:
+        reader.check_grid({"a": 10.0}, SnippetGrid(1.0, 1, 1, 59))
+        with pytest.raises(PipelineError, match="video a has 59 rows, but snippets is 60"):
+            reader.check_grid({"a": 10.0}, SnippetGrid(1.0, 1, 1, 60))

@@ -130,13 +130,13 @@ def test_windows_of_a_short_and_of_long_videos_are_the_published_ones(shared: Pa
 def test_training_windows_with_enough_of_an_action_are_the_published_ones(shared: Path) -> None:
     golden = read_golden(shared, THUMOS)
     annotations = golden["data"]["annotations_class_startframe_endframe"]
-    kept = []
+    windows = []
     for video, start, real in golden_windows(golden, "validation"):
         actions = np.array([row[1:] for row in annotations[video]], np.float64)
         # The published window ends with the first frame of its last snippet.
         if contained_shares(actions, 5.0 * start, 5.0 * (start + 31)).max() > 0.9:
-            kept.append((video, start, real))
-    assert kept == [(video, frame // 5, real) for video, frame, _, _, real in golden["windows_train"]]
+            windows.append((video, start, real))
+    assert windows == [(video, frame // 5, real) for video, frame, _, _, real in golden["windows_train"]]
 
 
 def test_windows_leave_out_at_most_the_fifth_part_of_a_window() -> None:
