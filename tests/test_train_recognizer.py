@@ -98,6 +98,17 @@ def test_either_head_can_be_off(changes: dict[str, Any], keys: set[str], corpus:
     assert ("val_class_accuracy" in row, "val_exact_match" in row) == ("classifier" in keys, "decoder" in keys)
 
 
+def test_the_caption_loss_is_a_sum_or_a_mean_over_the_tokens(corpus: VideoCorpus, tmp_path: Path) -> None:
+    rows = {}
+    for kind in ("sum", "mean"):
+        settings = {"classes": None, "epochs": 1, "steps_per_epoch": 1, "batch_size": 8, "accumulate_steps": 1}
+        assert run(corpus, tmp_path / kind, caption_loss=kind, **settings) == 0
+        rows[kind] = json.loads((tmp_path / kind / "metrics.jsonl").read_text())
+    tokens = read_json(tmp_path / "sum" / "config.json")["length"]
+    assert rows["mean"]["train_loss"] == pytest.approx(rows["mean"]["train_caption_loss"])
+    assert rows["sum"]["train_loss"] == pytest.approx(tokens * rows["mean"]["train_loss"])
+
+
 def test_two_processes_equal_one(corpus: VideoCorpus, tmp_path: Path) -> None:
     settings = {"epochs": 1, "batch_size": 2, "accumulate_steps": 4}
     assert run(corpus, tmp_path / "one", **settings) == 0

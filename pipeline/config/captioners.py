@@ -248,7 +248,7 @@ CAPTIONERS = Registry(
         ),
         Spec(
             name="arb",
-            description="ARB (Yang et al., 2021): a Transformer, with highway layers in the encoder; the teacher of NACF",
+            description="ARB (Yang et al., 2021): a Transformer with highway layers in the encoder; NACF's teacher",
             settings=ArbSettings,
             build="pipeline.captioning.clip.autoregressive:TransformerCaptioner",
         ),

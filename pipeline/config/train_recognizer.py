@@ -59,6 +59,9 @@ class RecognizerEntry(Section):
         description="lambda by epoch (the paper: first 1, then gradually down to 0.1, without a schedule); unused with "
         "one head",
     )
+    caption_loss: Literal["sum", "mean"] = Field(
+        "sum", description="over the tokens of a caption: their sum (the paper's Equation 1), or their mean (its code)"
+    )
     interpolation: Literal["steps", "linear"] = Field(
         "linear",
         description="lambda between two epochs of class_weight: linear, or that of the earlier one (steps: the code)",

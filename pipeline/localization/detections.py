@@ -1,5 +1,6 @@
 """Detections of actions: localizers applied to videos, classes, and the ActivityNet file that stores them."""
 
+import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import torch
 
 from pipeline.errors import PipelineError
 from pipeline.features.cache import batches
-from pipeline.io.atomic import write_json
+from pipeline.io.atomic import write_text
 from pipeline.io.progress import Progress
 from pipeline.localization.action_segments import MAX_NAMED
 from pipeline.localization.class_fusion import ClassScores, fuse_class_scores
@@ -115,7 +116,7 @@ def check_classes(class_scores: ClassScores, labels: Sequence[str], labels_path:
 def write_detections(
     path: Path, detections: Mapping[str, Detections], labels: Sequence[str], external: dict[str, Any]
 ) -> None:
-    """Write detections by video, best first.
+    """Write detections by video, best first, a line for each video: ActivityNet has a million detections.
 
     Args:
         path: the file.
@@ -123,7 +124,7 @@ def write_detections(
         labels: names of the classes by index.
         external: statement on external data, see `external_data_statement`.
     """
-    results = {}
+    lines = []
     for video, of_video in sorted(detections.items()):
         assert of_video.labels is not None
         order = (-of_video.scores).argsort(kind="stable")
@@ -133,7 +134,11 @@ def write_detections(
             of_video.labels[order].tolist(),
             strict=True,
         )
-        results[video] = [
-            {"segment": segment, "score": score, "label": labels[label]} for segment, score, label in rows
-        ]
-    write_json(path, {"version": VERSION, "results": results, "external_data": external})
+        results = [{"segment": segment, "score": score, "label": labels[label]} for segment, score, label in rows]
+        lines.append(f"  {_compact(video)}: {_compact(results)}")
+    head, videos = f' "version": {_compact(VERSION)},\n "external_data": {_compact(external)}', ",\n".join(lines)
+    write_text(path, f'{{\n{head},\n "results": {{\n{videos}\n }}\n}}\n')
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -67,7 +67,7 @@ def test_config_yaml_holds_the_defaults() -> None:
 def test_config_yaml_has_a_comment_above_every_key() -> None:
     lines = config_yaml().splitlines()
     for above, line in itertools.pairwise(lines):
-        named_entry = re.match(r"  (initial|sa_tsp|gt|learned|pretraining|ablation):$", line)
+        named_entry = re.match(r"  (initial|sa_tsp|gt|learned|gtad|pretraining|ablation):$", line)
         if re.match(r" *[a-z_]+:", line) and not named_entry:
             assert above.strip().startswith("#"), line
 
@@ -99,7 +99,7 @@ def test_config_yaml_has_a_comment_above_every_key() -> None:
         ({"pretrain_encoder": {"sa_tsp": {"keep_heads": True}}}, "keep_heads: true needs initial_weights"),
         ({"select_captions": {"members": [{"captioner": "sa_tsp"}, {"captioner": "sa_tsp"}]}}, "same seed twice"),
         ({"select_captions": {"members": []}}, "select_captions.members"),
-        ({"finetune_scst": {"proposals": "dbg"}}, "finetune_scst.proposals names 'dbg'; known: gt, learned"),
+        ({"finetune_scst": {"proposals": "dbg"}}, "finetune_scst.proposals names 'dbg'; known: bmt, gt, learned"),
         ({"finetune_scst": {"baseline": "samples", "samples": 1}}, "needs samples: 2 or more"),
         ({"propose_events": {"learned": None}}, "lacks learned"),
         ({"propose_events": {"learned": {"proposer": "bmn"}}}, "learned.proposer names 'bmn'"),

@@ -61,7 +61,9 @@ def captioner_teacher(wildcards) -> list[str]:
     captioner = settings(wildcards.dataset).train_captioner[wildcards.captioner].root
     name = captioner.architecture_settings.teacher_name
     return (
-        [f"results/{wildcards.dataset}/captioners/{name}/{wildcards.seed}/xe/manifest.json"]
+        [
+            f"results/{wildcards.dataset}/captioners/{name}/{wildcards.seed}/xe/manifest.json"
+        ]
         if name
         else []
     )

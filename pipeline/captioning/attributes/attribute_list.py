@@ -73,8 +73,8 @@ def find_attributes(sentences: Sequence[str], vocabulary: Vocabulary, count: int
     Raises:
         PipelineError: every word of the captions is a stop word or outside the vocabulary.
     """
-    known = {word for word in vocabulary.words if not is_stop(word)}
-    counts = Counter(word for sentence in sentences for word in vocabulary.split(sentence) if word in known)
+    content_words = {word for word in vocabulary.words if not is_stop(word)}
+    counts = Counter(word for sentence in sentences for word in vocabulary.split(sentence) if word in content_words)
     if not counts:
         raise PipelineError(
             f"attributes: none of the {len(sentences)} training captions has a word of the vocabulary that is no stop "

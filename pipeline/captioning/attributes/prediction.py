@@ -1,9 +1,10 @@
 """Dual attribute prediction: which words do the captions of an event have?
 
-From CLIP-DAP (Yang et al., 2022, section 4). The visual side answers from the encoded features (VAP, section 4.2), the text side from the words of a caption (TAP,
-section 4.3). Each instance, a feature row or a word, votes for each attribute; a noisy-OR joins the votes (equations 6
-and 7). The loss is binary cross-entropy, divided by the number of positive attributes, and a regulariser that keeps
-the mean vote below the share of positive attributes (equations 8 and 9).
+From CLIP-DAP (Yang et al., 2022, section 4). The visual side answers from the encoded features (VAP, section 4.2), the
+text side from the words of a caption (TAP, section 4.3). Each instance, a feature row or a word, votes for each
+attribute; a noisy-OR joins the votes (equations 6 and 7). The loss is binary cross-entropy, divided by the number of
+positive attributes, and a regulariser that keeps the mean vote below the share of positive attributes (equations 8
+and 9).
 
 The clamp of the probabilities comes from the authors' public code; the paper does not mention it. Where it cuts, the
 gradient of the cross-entropy is 0, and only the regulariser moves the votes.
@@ -50,8 +51,8 @@ def noisy_or(
         mask: true for instances that vote. An event of which none votes has no attribute.
     """
     absent = torch.sigmoid(-logits).clamp_min(MIN_ABSENCE).log().masked_fill(~mask[..., None], 0.0)
-    shown = torch.sigmoid(logits).masked_fill(~mask[..., None], 0.0)
-    mean = shown.mean(2).sum(1) / mask.sum(1).clamp_min(1)
+    votes = torch.sigmoid(logits).masked_fill(~mask[..., None], 0.0)
+    mean = votes.mean(2).sum(1) / mask.sum(1).clamp_min(1)
     return AttributeProbabilities(1 - absent.sum(1).exp(), mean)
 
 

@@ -93,11 +93,11 @@ class NacfCaptioner(ClipCaptioner):
             )
         weights = {name: value for name, value in teacher.state_dict().items() if not name.startswith("attributes.")}
         self.teacher.load_state_dict(weights)
-        own = self.state_dict()
+        state = self.state_dict()
         with torch.no_grad():
             for name, value in weights.items():
                 if name.startswith(("encoder.", "decoder.", "output.")):
-                    place = own[name][: len(value)] if value.ndim else own[name]
+                    place = state[name][: len(value)] if value.ndim else state[name]
                     place.copy_(value)
 
     def train(self, mode: bool = True) -> "NacfCaptioner":
@@ -120,9 +120,7 @@ class NacfCaptioner(ClipCaptioner):
         embedded = self.decoder.embed(tokens.masked_fill(~mask, self.ids.pad), offset=memory.mean())
         return self.decoder.decode(self.decoder.start(memory), embedded, mask)
 
-    def word_log_probs(
-        self, hidden: Float[Tensor, "*positions dim"], *also: int
-    ) -> Float[Tensor, "*positions ids"]:
+    def word_log_probs(self, hidden: Float[Tensor, "*positions dim"], *also: int) -> Float[Tensor, "*positions ids"]:
         """Return log-probabilities of words.
 
         Args:

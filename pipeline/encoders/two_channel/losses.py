@@ -21,7 +21,7 @@ def caption_loss(
 ) -> Float[Tensor, ""]:
     """Compute the mean negative log-probability of the tokens, END padding included, over clips and steps.
 
-    Equation 1 of the paper sums over the steps. The authors' code divides by their number, as this function does.
+    Equation 1 of the paper sums over the steps: that is this mean times their number. The authors' code has the mean.
     """
     return functional.nll_loss(log_probs.flatten(0, 1), captions.flatten())
 

@@ -105,7 +105,8 @@ class RecognizerTrainer(ClipTrainer):
             means.add("class_accuracy", CountedMean(accuracy, count))
         if output.token_log_probs is not None:
             loss = caption_loss(output.token_log_probs, captions)
-            total = total + (1 - weight) * loss
+            num_tokens = captions.shape[1] if self.config.caption_loss == "sum" else 1
+            total = total + (1 - weight) * num_tokens * loss
             means.add("caption_loss", CountedMean(loss, count))
             accuracy = (output.token_log_probs.argmax(2) == captions).float().mean()
             means.add("token_accuracy", CountedMean(accuracy, count))

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from pipeline.config.localizers import BmnLocalizerSettings
+from pipeline.features.cache import FeatureNorm
 from pipeline.localization.bmn.proposer import BmnModel, select_pairs, video_scores
 from pipeline.localization.localizer import Detections, LabelledSegment, LocalizerInputs, ScoreArrays
 from pipeline.localization.proposer import ProposerLosses
@@ -22,6 +23,11 @@ class BmnLocalizer(BmnModel):
     def __init__(self, config: BmnLocalizerSettings, dim: int, _num_classes: int) -> None:
         super().__init__(config, dim)
         self.lr, self.weight_decay, self.max_detections = config.lr, config.weight_decay, config.max_detections
+
+    @property
+    def feature_norm(self) -> FeatureNorm:
+        """The normalisation of the features."""
+        return self.network.feature_norm
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Build the optimizer of the network."""

@@ -16,6 +16,7 @@ from helpers.captioners import (
 )
 from torch import Tensor
 
+from benchmarks.plain_transformer import PlainTransformerCaptioner
 from pipeline.captioning.base import CaptionerSizes, trim_padding
 from pipeline.captioning.captions import DecodingConstraints, cross_entropy, token_mask
 from pipeline.captioning.clip.autoregressive import TransformerCaptioner
@@ -29,7 +30,6 @@ from pipeline.captioning.targets import CaptionTargets
 from pipeline.config.captioners import CAPTIONERS
 from pipeline.datasets.vocabulary import EOS
 from pipeline.errors import PipelineError
-from benchmarks.plain_transformer import PlainTransformerCaptioner
 
 SMALL: dict[str, Any] = {"hidden": 16, "dropout": 0.0}
 HEADS: dict[str, Any] = {"heads": 4, "attention_dropout": 0.0}
@@ -185,8 +185,8 @@ def test_of_a_caption_of_one_word_nothing_is_masked() -> None:
 
 def test_visual_words_are_nouns_and_verbs_but_forms_of_be() -> None:
     captions = [["a", "dog", "is", "running"], ["the", "red", "ball"]]
-    found = find_visual_words(captions, "lexicon", torch.Size([2, 3]))
-    assert found.tolist() == [[False, True, False], [False, False, True]]
+    flags = find_visual_words(captions, "lexicon", torch.Size([2, 3]))
+    assert flags.tolist() == [[False, True, False], [False, False, True]]
 
 
 def test_lengths_that_are_too_short_are_tried_as_the_shortest_allowed() -> None:
@@ -204,42 +204,42 @@ def test_the_probabilities_of_ends_are_those_of_the_lengths() -> None:
 
 
 def test_a_pass_changes_the_least_certain_words_alone() -> None:
-    ids, asked = SpecialIds(0, 8, 9), []
+    ids, inputs = SpecialIds(0, 8, 9), []
 
     def predict(tokens: Tensor, mask: Tensor, chosen: Tensor, is_template: bool) -> tuple[Tensor, Tensor]:
-        asked.append(tokens.tolist())
-        answer = torch.full_like(tokens, len(asked) + 1)
+        inputs.append(tokens.tolist())
+        answer = torch.full_like(tokens, len(inputs) + 1)
         return answer[chosen], torch.tensor([[0.9, 0.1, 0.5, 0.2]])[chosen]
 
     result = MaskPredict(ids, 2, template=False).refine(torch.tensor([4]), predict)
-    assert asked == [[[8, 8, 8, 8]], [[2, 8, 2, 8]]]
+    assert inputs == [[[8, 8, 8, 8]], [[2, 8, 2, 8]]]
     assert result.tokens.tolist() == [[2, 3, 2, 3]]
 
 
 def test_the_template_leaves_words_open_that_the_next_pass_fills() -> None:
-    ids, asked = SpecialIds(0, 8, 9), []
+    ids, inputs = SpecialIds(0, 8, 9), []
 
     def predict(tokens: Tensor, mask: Tensor, chosen: Tensor, is_template: bool) -> tuple[Tensor, Tensor]:
-        asked.append((tokens.tolist(), is_template))
+        inputs.append((tokens.tolist(), is_template))
         answer = torch.tensor([[8, 4, 8]]) if is_template else torch.tensor([[2, 3, 5]])
         return answer[chosen], torch.full((1, 3), 0.5)[chosen]
 
     result = MaskPredict(ids, 1, template=True).refine(torch.tensor([3]), predict)
-    assert asked == [([[9, 9, 9]], True), ([[8, 4, 8]], False)]
+    assert inputs == [([[9, 9, 9]], True), ([[8, 4, 8]], False)]
     assert result.tokens.tolist() == [[2, 4, 5]]
 
 
 @pytest.mark.parametrize(("order", "second"), [("left_to_right", [3, 4, 8]), ("easy_first", [8, 4, 5])])
 def test_open_positions_are_filled_one_by_one_and_then_the_visual_words_again(order: Any, second: list[int]) -> None:
-    ids, asked = SpecialIds(0, 8, 9), []
+    ids, inputs = SpecialIds(0, 8, 9), []
 
     def predict(tokens: Tensor, mask: Tensor, chosen: Tensor, is_template: bool) -> tuple[Tensor, Tensor]:
-        asked.append(tokens[0].tolist())
+        inputs.append(tokens[0].tolist())
         answer = torch.tensor([[8, 4, 8]]) if is_template else torch.tensor([[3, 7, 5]])
         return answer[chosen], torch.tensor([[0.2, 0.5, 0.6]])[chosen]
 
     result = MaskPredict(ids, 1, template=True, order=order).refine(torch.tensor([3]), predict)
-    assert asked == [[9, 9, 9], [8, 4, 8], second, [3, 8, 5]]
+    assert inputs == [[9, 9, 9], [8, 4, 8], second, [3, 8, 5]]
     assert result.tokens.tolist() == [[3, 7, 5]]
 
 
@@ -268,8 +268,8 @@ def test_a_captioner_starts_from_its_teacher_and_does_not_train_it() -> None:
     captioner, teacher = case.captioner, case.teacher
     for name, value in teacher.state_dict().items():
         if name.startswith(("encoder.", "decoder.", "output.")):
-            own = captioner.state_dict()[name]
-            assert torch.equal(own[: len(value)] if value.ndim else own, value), name
+            value_of_captioner = captioner.state_dict()[name]
+            assert torch.equal(value_of_captioner[: len(value)] if value.ndim else value_of_captioner, value), name
             assert torch.equal(captioner.state_dict()[f"teacher.{name}"], value), name
     assert not captioner.train().teacher.training
     batch = make_batch([9], [[(0, 3), (3, 5), (5, 9)]])

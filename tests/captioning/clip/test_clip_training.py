@@ -143,12 +143,12 @@ def test_nacf_starts_from_its_teacher_and_keeps_it(tmp_path: Path) -> None:
     teacher = ["--teacher", str(tmp_path / "arb" / "captioner" / "manifest.json")]
     assert run(corpus, tmp_path / "nacf", "nacf", *teacher, teacher="arb", attributes={"count": 3}) == 0
     weights = load(tmp_path / "arb").captioner.state_dict()
-    kept = load(tmp_path / "nacf").captioner.state_dict()
-    assert all(torch.equal(kept[f"teacher.{name}"], value) for name, value in weights.items())
+    with_teacher = load(tmp_path / "nacf").captioner.state_dict()
+    assert all(torch.equal(with_teacher[f"teacher.{name}"], value) for name, value in weights.items())
     provenance = json.loads((tmp_path / "nacf" / "captioner" / "manifest.provenance.json").read_text())
     assert len(provenance["inputs"]) == 4
     parameters = read_manifest(tmp_path / "nacf" / "captioner" / "manifest.json").metadata["parameters"]
-    assert parameters < sum(value.numel() for value in kept.values()), "the teacher is not trained"
+    assert parameters < sum(value.numel() for value in with_teacher.values()), "the teacher is not trained"
 
 
 def test_a_teacher_that_is_missing_or_unasked_or_of_other_words_is_refused(
