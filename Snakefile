@@ -21,6 +21,7 @@ container: "sa-tsp.sif"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/localization_inputs.smk"
+include: "workflow/rules/study_inputs.smk"
 include: "workflow/rules/recognition_inputs.smk"
 
 

@@ -56,7 +56,9 @@ def test_pretrain_reads_all_clips_with_every_side() -> None:
 
 
 def test_sgalign_computes_what_a_loop_over_segments_computes() -> None:
-    process = run("localizers.py", "--positions", 8, "--dim", 8, "--narrow", 8, "--batch", 2, "--videos", 3, "--rounds", 1)
+    process = run(
+        "localizers.py", "--positions", 8, "--dim", 8, "--narrow", 8, "--batch", 2, "--videos", 3, "--rounds", 1
+    )
     assert_measured(process)
     assert "largest difference" in process.stdout
     assert "% of the step" in process.stdout

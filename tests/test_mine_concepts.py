@@ -13,10 +13,10 @@ from helpers.caption_corpus import write_caption_corpus
 from spacy.lang.en.stop_words import STOP_WORDS
 
 from pipeline.datasets.annotations import read_captions
-from pipeline.datasets.vocabulary import count_vocabulary
 from pipeline.datasets.concepts import read_concepts
 from pipeline.datasets.corpus import Corpus
 from pipeline.datasets.text import split_words
+from pipeline.datasets.vocabulary import count_vocabulary
 from pipeline.mine_concepts import main
 
 ARTEFACT = Path(__file__).with_name("artefacts") / "activitynet_concepts.txt"

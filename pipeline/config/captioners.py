@@ -229,8 +229,8 @@ CAPTIONERS = Registry(
         ),
         Spec(
             name="bmt",
-            description="bi-modal transformer (Iashin and Rahtu, 2020): visual and audio rows of an event attend to each "
-            "other, words attend to both",
+            description="bi-modal transformer (Iashin and Rahtu, 2020): visual and audio rows of an event attend to "
+            "each other, words attend to both",
             settings=BmtSettings,
             build="pipeline.captioning.bmt.captioner:BmtCaptioner",
         ),

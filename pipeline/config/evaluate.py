@@ -65,9 +65,7 @@ ACTIVITYNET_TIOUS = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
 
 def tious_field() -> Any:
     """Return the field `tious` of sections that score detections."""
-    return Field(
-        ACTIVITYNET_TIOUS, min_length=1, description="temporal IoU thresholds of mAP (THUMOS14: 0.3 to 0.7)"
-    )
+    return Field(ACTIVITYNET_TIOUS, min_length=1, description="temporal IoU thresholds of mAP (THUMOS14: 0.3 to 0.7)")
 
 
 class EvaluateDetections(Section):

@@ -93,4 +93,4 @@ def _validate(entry: Any, _: Any) -> Any:
 
 
 class FeatureEntry(RootModel[Annotated[AnyFeatureSettings, WrapValidator(_validate)]], Settings):
-    """One feature: of an `encoder` or a `recognizer` trained here, of a published network (`extractor`), or a `file`."""
+    """One feature: of an `encoder` or `recognizer` trained here, of a published network (`extractor`), or a `file`."""

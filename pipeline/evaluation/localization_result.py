@@ -41,8 +41,8 @@ def corpus_ground_truth(corpus: Corpus, splits: Collection[str], detected: Colle
     )
     if not instances:
         raise PipelineError(
-            f"{corpus.manifest.path}: no video of {' and '.join(splits)} has a file or detections, and actions; there is "
-            "nothing to score"
+            f"{corpus.manifest.path}: no video of {' and '.join(splits)} has a file or detections, and actions; there "
+            "is nothing to score"
         )
     labels = sorted({label for *_, label in instances})
     label_ids = {label: index for index, label in enumerate(labels)}

@@ -17,6 +17,7 @@ from pipeline.provenance.parsed_sources import PACKAGE, STAMPS, parse_once, save
 
 ROOT = Path(__file__).resolve().parents[2]
 
+
 def code_hash(module: str) -> str:
     """Compute one sha256 (the first 16 hex digits) over all first-party modules that a module imports, directly or not.
 

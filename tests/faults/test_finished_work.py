@@ -138,7 +138,14 @@ WORK = {
 }
 
 JOURNALS = ("reencode", "extract_features")
-TRAININGS = ("pretrain_encoder", "train_recognizer", "train_proposer", "train_localizer", "train_captioner", "finetune_scst")
+TRAININGS = (
+    "pretrain_encoder",
+    "train_recognizer",
+    "train_proposer",
+    "train_localizer",
+    "train_captioner",
+    "finetune_scst",
+)
 
 
 def count_work(patch: pytest.MonkeyPatch, work: Work) -> list[int]:

@@ -10,7 +10,6 @@ from pipeline.config.compare_systems import ENSEMBLE, collect_ensembles
 from pipeline.config.encoders import initial_weights_path
 from pipeline.config.extract_features import RecognizerFeatureSettings
 from pipeline.config.propose_events import FileProposalSettings, LearnedProposalSettings
-from pipeline.errors import nearest
 from pipeline.datasets.annotation_files import list_sources
 from pipeline.datasets.video_files import list_folder
 
@@ -247,35 +246,4 @@ def training_manifests(wildcards):
         ),
         *(f"{folder}/proposers/{name}/manifest.json" for name in proposers),
         *(f"{folder}/captioners/{name}/manifest.json" for name in captioners),
-    ]
-
-
-def comparison_of(wildcards):
-    """Return the settings of a comparison."""
-    comparisons = settings(wildcards.dataset).compare_systems
-    if wildcards.comparison not in comparisons:
-        sys.exit(
-            f"error: compare_systems has no comparison {wildcards.comparison!r}"
-            f"{nearest(wildcards.comparison, comparisons)}"
-        )
-    return comparisons[wildcards.comparison]
-
-
-def compared_files(wildcards) -> list[str]:
-    """Return what a comparison reads of each of its datasets: the corpus, the captions and the probes of its systems."""
-    comparison = comparison_of(wildcards)
-    captions = [
-        f"captions/{name}"
-        for files in comparison.caption_files().values()
-        for name in files.values()
-    ]
-    probes = [
-        f"probes/{system.feature}.json"
-        for system in comparison.systems
-        if system.feature is not None
-    ]
-    return [
-        f"results/{dataset}/{file}"
-        for dataset in comparison.datasets(wildcards.dataset)
-        for file in ("corpus/manifest.json", *captions, *probes)
     ]

@@ -112,9 +112,13 @@ def studied_files(wildcards) -> list[str]:
     study = settings(wildcards.dataset).compare_localization
     files = [f"results/{wildcards.dataset}_{name}.json" for name in study.comparisons]
     entries = {entry for system in study.systems for entry in system.detection_entries}
-    features = {system.feature for system in study.systems if system.feature is not None}
+    features = {
+        system.feature for system in study.systems if system.feature is not None
+    }
     for dataset in study.datasets(wildcards.dataset):
         files.append(f"results/{dataset}/corpus/manifest.json")
-        files += [f"results/{dataset}/detections/{entry}.json" for entry in sorted(entries)]
+        files += [
+            f"results/{dataset}/detections/{entry}.json" for entry in sorted(entries)
+        ]
         files += feature_shards(dataset, sorted(features))
     return files
