@@ -441,7 +441,9 @@ def test_evaluate_detections_writes_map_and_unknown_labels(tmp_path: Path, capsy
     assert got["mAP"]["0.95"] == 0.5
     assert got["AP"]["Chess"]["0.7"] == 0
     assert got["unknown_labels"] == {"Golf": 1}
-    assert recorded(tmp_path) == ({"subset": "validation", "per_class": True}, {"t.json", "p.json"})
+    tious = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
+    settings = {"subset": "validation", "tious": tious, "per_class": True}
+    assert recorded(tmp_path) == (settings, {"t.json", "p.json"})
     assert got["evaluator"]["files"][0]["sha256"] == sha256(tmp_path / "t.json")
     assert got["per_video"]["recall"] == pytest.approx([1, 0.3])
     printed = capsys.readouterr()

@@ -127,7 +127,7 @@ def test_attributes_of_the_demo_are_words_of_its_captions() -> None:
     config = load_config("demo", {}, Path(__file__).resolve().parents[1] / CONFIG)
     spoken = caption_annotations(select_subset(plan_videos(config.make_demo), "training"), 1, config.make_demo.seed)
     sentences = [sentence for video in spoken.values() for sentence in video["sentences"]]
-    mining = config.mine_concepts.model_dump(exclude={"min_count", "vocabulary_splits"})
+    mining = config.mine_concepts.model_dump(exclude={"min_count", "vocabulary_splits", "word_split"})
     mined = {concept["word"] for concept in find_concepts(sentences, **mining)}
     named = [word for words in config.probe_encoder.attributes.values() for word in words]
     assert len(named) == len(set(named))

@@ -6,7 +6,7 @@ from pydantic import Field, RootModel, SerializeAsAny, WrapValidator
 
 from pipeline.config.base import Section, Settings
 from pipeline.config.pool_features import Pool
-from pipeline.config.proposers import validate_kind
+from pipeline.config.registry import validate_kind
 
 
 class LearnedClassifierSettings(Section):

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal, Union
 from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.config.proposers import BmnNetworkSettings, ProposerBaseSettings, validate_kind
-from pipeline.config.registry import Registry, Spec
+from pipeline.config.proposers import BmnNetworkSettings, ProposerBaseSettings
+from pipeline.config.registry import Registry, Spec, validate_kind
 from pipeline.config.training import FeatureTrainingSettings, epochs_field, lr_field
 
 

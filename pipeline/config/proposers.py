@@ -5,13 +5,12 @@ the same features (`propose_events`). To add one, write a module with a class th
 `pipeline.localization.proposer.TrainableProposer`, and add a settings model and a spec below.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipeline.config.base import Section, Settings
+from pipeline.config.base import Section
 from pipeline.config.bimodal import VISUAL_AND_AUDIO, BiModalSettings
 from pipeline.config.feature_combination import (
     Align,
@@ -22,7 +21,7 @@ from pipeline.config.feature_combination import (
     name_streams,
     streams_field,
 )
-from pipeline.config.registry import Registry, Spec
+from pipeline.config.registry import Registry, Spec, validate_kind
 from pipeline.config.training import FeatureTrainingSettings, epochs_field, lr_field
 
 
@@ -248,20 +247,6 @@ PROPOSERS = Registry(
 
 ANY_PROPOSER: Any = Union[tuple(spec.settings for spec in PROPOSERS.values())]  # noqa: UP007  # of a tuple
 """Settings of any proposer, for the JSON schema."""
-
-
-def validate_kind(entry: Any, kinds: Mapping[str, type[Settings]]) -> Any:
-    """Validate plain data as the settings that its key `kind` names.
-
-    Raises:
-        ValueError: `kind` is missing or names none of `kinds`.
-    """
-    if isinstance(entry, Settings):
-        return entry
-    kind = entry.get("kind") if isinstance(entry, dict) else None
-    if not isinstance(kind, str) or kind not in kinds:
-        raise ValueError(f"kind = {kind!r}; expected one of {', '.join(kinds)}")
-    return kinds[kind].model_validate(entry)
 
 
 def validate_proposer(entry: Any, _handler: Any) -> Any:

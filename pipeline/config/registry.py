@@ -140,3 +140,17 @@ class Registry(Mapping[str, S], Generic[S]):
 
     def __len__(self) -> int:
         return len(self._specs)
+
+
+def validate_kind(entry: Any, kinds: Mapping[str, type[Settings]]) -> Any:
+    """Validate plain data as the settings that its key `kind` names.
+
+    Raises:
+        ValueError: `kind` is missing or names none of `kinds`.
+    """
+    if isinstance(entry, Settings):
+        return entry
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ValueError(f"kind = {kind!r}; expected one of {', '.join(kinds)}")
+    return kinds[kind].model_validate(entry)

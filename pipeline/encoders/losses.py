@@ -18,6 +18,7 @@ from torch.nn import functional
 from pipeline.config.losses import LOSSES, AsymmetricLossSettings, LossSettings
 from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.encoders.sampling import BACKGROUND, FOREGROUND, NO_ACTION, ClipSample
+from pipeline.training.precision import upcast_to_float32
 
 Targets = dict[str, Tensor]
 """Targets of one term by name; the first axis of each is the batch."""
@@ -244,14 +245,6 @@ class Heads(nn.ModuleDict):
             assert global_features is not None
             concatenated = torch.cat([features, global_features.to(features.dtype)], dim=1)
         return {name: head(concatenated if name in self._with_global else features) for name, head in self.items()}
-
-
-def upcast_to_float32(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Convert logits to float32; float64 stays. Under autocast logits may be bfloat16, too coarse for a loss.
-
-    Call it first in `LossTerm.loss`, unless the functions of the loss do it (`asymmetric_loss` does).
-    """
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def mean_over_clips(values: Float[Tensor, "batch"], mask: Bool[Tensor, "batch"]) -> CountedMean:

@@ -7,11 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
-from pipeline.config.localizers import LocalizerSettings
 from pipeline.config.proposers import PROPOSERS, ProposerSettings
 from pipeline.config.registry import Registry, S
 from pipeline.errors import PipelineError
@@ -98,9 +97,32 @@ def save_proposer(
     write_bundle(output, proposer.network, settings, metadata, _card(metadata))
 
 
+class NetworkSettings(Protocol):
+    """What the settings of proposers and localizers have in common."""
+
+    @property
+    def kind(self) -> str:
+        """Name in the registry."""
+
+    @property
+    def features(self) -> list[str] | dict[str, list[str]]:
+        """Features that the network reads."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Steps after which a rehearsal ends an epoch; None in a real training."""
+
+    def result_settings(self) -> dict[str, Any]:
+        """Return the settings that decide the result."""
+
+
 def describe_training(
     stage: str,
-    settings: ProposerSettings | LocalizerSettings,
+    settings: NetworkSettings,
     features: FeatureStreams,
     network: nn.Module,
     checkpoint: BestCheckpoint,
@@ -125,7 +147,7 @@ def describe_training(
 def write_bundle(
     output: Path,
     network: nn.Module,
-    settings: ProposerSettings | LocalizerSettings,
+    settings: NetworkSettings,
     metadata: dict[str, Any],
     card: str,
 ) -> None:

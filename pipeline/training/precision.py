@@ -4,7 +4,8 @@ import contextlib
 from typing import Literal
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 
 def autocast(
@@ -17,6 +18,14 @@ def autocast(
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def upcast_to_float32(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Convert logits to float32; float64 stays. Under autocast logits may be bfloat16, too coarse for a loss.
+
+    Call it first in `LossTerm.loss`, unless the functions of the loss do it (`asymmetric_loss` does).
+    """
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def to_device_inplace(model: nn.Module, device: torch.device, *, channels_last: bool, compiled: bool) -> None:

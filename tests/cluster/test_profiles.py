@@ -45,11 +45,12 @@ def test_memory_and_time_of_every_rule_grow_with_the_attempt(clone: Path) -> Non
     assert [3 * amount for amount in amounts[0]] == amounts[1]
 
 
-def test_rules_with_gpus_lease_them_and_only_pretraining_uses_torchrun() -> None:
+def test_rules_with_gpus_lease_them_and_only_training_from_pixels_uses_torchrun() -> None:
     requesting = {name for name, text in RULES.items() if "        gpu=gpus(" in text}
     leasing = {name for name, text in RULES.items() if "workflow.scripts.gpu_lease --gpus {resources.gpu} --" in text}
     assert requesting == leasing
-    assert {name for name in leasing if "--processes {params.world_size} --" in RULES[name]} == {"pretrain_encoder"}
+    distributed = {name for name in leasing if "--processes {params.world_size} --" in RULES[name]}
+    assert distributed == {"pretrain_encoder", "train_recognizer"}
 
 
 def test_without_gpus_rules_run_on_the_cpu_unless_the_device_is_cuda(clone: Path) -> None:

@@ -54,6 +54,7 @@ EPOCHS = ("pipeline.training.log.MetricsLog.append", "epochs", one)
 WORK = {
     "make_demo": Work("pipeline.make_demo.render_videos", "videos", lambda videos, *_: len(videos), {"seed": 9}),
     "make_acts": Work("pipeline.make_acts.render_videos", "videos", lambda videos, *_: len(videos), {"seed": 9}),
+    "make_clips": Work("pipeline.make_clips.render_videos", "videos", lambda videos, *_: len(videos), {"seed": 9}),
     "reencode": Work("pipeline.reencode._reencode", "videos", one, {"crf": 40}),
     "mine_concepts": Work("pipeline.mine_concepts.find_concepts", "sentences", len, {"size": 7}),
     "pretrain_encoder": Work(*EPOCHS, {"seed": 9}),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.config.two_channel import Pooling, TwoChannelWidths
-from pipeline.encoders.losses import upcast_to_float32
+from pipeline.training.precision import upcast_to_float32
 
 DROPOUT = 0.5
 """Dropout of the encoder's output (code)."""
