@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -97,6 +97,7 @@ def save_proposer(
     write_bundle(output, proposer.network, settings, metadata, _card(metadata))
 
 
+@runtime_checkable
 class NetworkSettings(Protocol):
     """What the settings of proposers and localizers have in common."""
 
