@@ -78,16 +78,6 @@ def device_field() -> Any:
     return Field("auto", description="device to compute on (auto: a GPU if there is one)", json_schema_extra=MACHINE)
 
 
-def cache_field() -> Any:
-    """Return the field `cache_gb` of stages that read features."""
-    return Field(
-        4.0,
-        ge=0,
-        description="memory for cached features in GB; features beyond it are read again",
-        json_schema_extra=MACHINE,
-    )
-
-
 def steps_field() -> Any:
     """Return the field `steps_per_epoch`, by which a training can be rehearsed."""
     return Field(None, ge=1, description="end each epoch after this many steps, to rehearse a run (null: all steps)")

@@ -17,24 +17,12 @@ from torch.nn import functional
 
 from pipeline.config.losses import LOSSES, AsymmetricLossSettings, LossSettings
 from pipeline.config.pretrain_encoder import EncoderEntry
+from pipeline.encoders.clip_means import CountedMean, mean_over_clips
 from pipeline.encoders.sampling import BACKGROUND, FOREGROUND, NO_ACTION, ClipSample
 from pipeline.training.precision import upcast_to_float32
 
 Targets = dict[str, Tensor]
 """Targets of one term by name; the first axis of each is the batch."""
-
-
-@dataclass(frozen=True)
-class CountedMean:
-    """A mean over clips of a batch.
-
-    Attributes:
-        value: the mean; 0 if no clip counts.
-        count: number of clips that count.
-    """
-
-    value: Float[Tensor, ""]
-    count: Int64[Tensor, ""]
 
 
 @dataclass(frozen=True)
@@ -245,17 +233,6 @@ class Heads(nn.ModuleDict):
             assert global_features is not None
             concatenated = torch.cat([features, global_features.to(features.dtype)], dim=1)
         return {name: head(concatenated if name in self._with_global else features) for name, head in self.items()}
-
-
-def mean_over_clips(values: Float[Tensor, "batch"], mask: Bool[Tensor, "batch"]) -> CountedMean:
-    """Compute the mean over the clips that count; the mean of no clips is 0, not NaN.
-
-    Args:
-        values: a value of each clip.
-        mask: whether a clip counts.
-    """
-    count = mask.sum()
-    return CountedMean((values * mask).sum() / count.clamp(min=1), count)
 
 
 def linear_head(dim: int, num_outputs: int) -> nn.Linear:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from pipeline.config.pretrain_encoder import EncoderEntry
 from pipeline.encoders.clip_loader import ClipBatch
-from pipeline.encoders.clip_training import ClipTrainer, EpochMeans
-from pipeline.encoders.losses import CountedMean, LossTerm, Targets, pretraining_loss, selection_score
+from pipeline.encoders.clip_means import CountedMean, EpochMeans
+from pipeline.encoders.clip_training import ClipTrainer
+from pipeline.encoders.losses import LossTerm, Targets, pretraining_loss, selection_score
 from pipeline.encoders.model import PretrainingModel
 from pipeline.encoders.sampling import ClipSample
 from pipeline.training.distributed import ProcessGroup

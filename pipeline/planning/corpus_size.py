@@ -39,11 +39,6 @@ class CorpusSize:
         """Number of videos of all splits."""
         return sum(self.videos.values())
 
-    @property
-    def mean_seconds(self) -> float:
-        """Mean duration of a video [s]."""
-        return self.seconds / self.num_videos if self.num_videos else 0.0
-
     def count(self, *splits: str) -> float:
         """Return the number of videos of some splits."""
         return sum(self.videos.get(split, 0.0) for split in splits)

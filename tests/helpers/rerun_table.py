@@ -99,6 +99,11 @@ EXTRA_TARGETS = {
     "extract_features.network": ("NAME/features/network/0000/manifest.json",),
     "extract_features.recognized": ("NAME/features/recognized/0000/manifest.json",),
     "extract_features.given": ("NAME/features/given/0000/manifest.json",),
+    # The classifier of videos pools the features `sa_tsp`; without it, only those of `initial` are pooled.
+    **dict.fromkeys(
+        ("mine_concepts", "pretrain_encoder.sa_tsp", "extract_features.sa_tsp"), ("NAME/video_classes/learned.json",)
+    ),
+    "train_recognizer.joint": ("NAME/features/recognized/0000/manifest.json",),
     "train_proposer.bmn": ("NAME/proposals/bmn.json",),
     "train_proposer.bmt": ("NAME/proposals/bmt.json",),
     "train_captioner.bmt": ("NAME/captions/bmt-0-test-gt.json",),

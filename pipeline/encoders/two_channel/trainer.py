@@ -10,8 +10,8 @@ from torch import Tensor
 from pipeline.config.train_recognizer import RecognizerEntry
 from pipeline.datasets.caption_tokens import GO
 from pipeline.encoders.clip_loader import ClipBatch
-from pipeline.encoders.clip_training import ClipTrainer, EpochMeans
-from pipeline.encoders.losses import CountedMean
+from pipeline.encoders.clip_means import CountedMean, EpochMeans
+from pipeline.encoders.clip_training import ClipTrainer
 from pipeline.encoders.sampling import ClipSample
 from pipeline.encoders.two_channel.data import RecognitionData
 from pipeline.encoders.two_channel.losses import caption_loss, class_loss, class_weight
