@@ -10,6 +10,7 @@ import argparse
 import copy
 import time
 
+from pipeline.localization.bmn.model import BmnTargets, bmn_losses, bmn_targets, stack_targets
 from pipeline.localization.bmn.network import (
     BmnOutput,
     BmnWidths,
@@ -17,7 +18,6 @@ from pipeline.localization.bmn.network import (
     BoundaryMatchingNetwork,
     sampling_matrix,
 )
-from pipeline.localization.bmn.proposer import BmnTargets, bmn_losses, bmn_targets, stack_targets
 from pipeline.training.device import resolve_device
 
 import torch

@@ -47,7 +47,7 @@ class Side:
     """A captioner and its best time.
 
     Attributes:
-        name: what it is.
+        name: as it is printed.
         captioner: the captioner.
         strategy: how it decodes.
         best_s: shortest time of a batch so far [s]; on a CPU, time of processor.

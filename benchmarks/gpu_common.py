@@ -15,8 +15,8 @@ from pipeline.config.captioners import EventLstmSettings
 from pipeline.config.extractors import EXTRACTORS, RANDOM, ExtractorSpec
 from pipeline.encoders.sampling import NO_ACTION, ClipSample
 from pipeline.features.networks.base import NetworkExtractor, build_extractor
+from pipeline.localization.bmn.model import bmn_losses, bmn_targets, stack_targets
 from pipeline.localization.bmn.network import BmnWidths, BoundaryMatchingNetwork
-from pipeline.localization.bmn.proposer import bmn_losses, bmn_targets, stack_targets
 from pipeline.threads import count_cores
 
 import torch

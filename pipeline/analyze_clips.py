@@ -1,4 +1,4 @@
-r"""Analyse what a captioner of clips has learnt (Yang et al., 2022, figures 4 to 8).
+r"""Analyse a captioner of clips (Yang et al., 2022, figures 4 to 8).
 
 In: the corpus, features, a captioner.
 Out: a JSON file, and a picture beside it: average cosine similarity of the encoded clips within and between categories;

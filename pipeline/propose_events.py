@@ -24,10 +24,10 @@ from pipeline.config.propose_events import (
 from pipeline.datasets.corpus import Corpus, RejectedVideo
 from pipeline.errors import PipelineError
 from pipeline.io.tables import write_rows
-from pipeline.localization.bundle import load_proposer
 from pipeline.localization.external_proposals import read_proposal_file, restrict_to_videos
 from pipeline.localization.proposals import external_data_statement, ground_truth_proposals, write_proposals
 from pipeline.localization.proposer import open_inputs, propose
+from pipeline.localization.proposer_bundle import load_proposer
 from pipeline.provenance.computation import Computation
 from pipeline.training.device import resolve_device
 

@@ -22,10 +22,10 @@ from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
 from pipeline.features.cache import FeatureCache
 from pipeline.features.combined import CombinedFeatures
-from pipeline.localization.bundle import METRICS
 from pipeline.localization.localizer import LocalizerInputs
 from pipeline.localization.localizer_bundle import save_localizer
 from pipeline.localization.localizer_training import fit_localizer
+from pipeline.localization.network_bundle import METRICS
 from pipeline.localization.proposals import read_proposals
 from pipeline.provenance.computation import Computation
 from pipeline.training.checkpoints import open_checkpoints

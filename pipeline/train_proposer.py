@@ -21,8 +21,9 @@ from pipeline.config.train_proposer import ProposerEntry
 from pipeline.datasets.corpus import Corpus
 from pipeline.errors import PipelineError
 from pipeline.features.streams import FeatureStreams
-from pipeline.localization.bundle import METRICS, save_proposer
-from pipeline.localization.training import fit_proposer
+from pipeline.localization.network_bundle import METRICS
+from pipeline.localization.proposer_bundle import save_proposer
+from pipeline.localization.proposer_training import fit_proposer
 from pipeline.provenance.computation import Computation
 from pipeline.provenance.manifest import read_manifest
 from pipeline.training.checkpoints import open_checkpoints

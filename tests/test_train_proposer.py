@@ -11,12 +11,12 @@ from pipeline import train_proposer
 from pipeline.config.proposers import PROPOSERS
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import read_json, sha256, write_json
-from pipeline.localization import training
+from pipeline.localization import proposer_training
 from pipeline.localization.bmn.proposer import BmnProposer
 from pipeline.localization.boundary import BoundaryProposer
-from pipeline.localization.bundle import load_proposer
 from pipeline.localization.proposer import TrainableProposer
-from pipeline.localization.training import build_proposer
+from pipeline.localization.proposer_bundle import load_proposer
+from pipeline.localization.proposer_training import build_proposer
 
 SMALL: dict[str, dict[str, object]] = {
     "boundary": {"hidden": 16},
@@ -85,7 +85,7 @@ def test_train_proposer_resumes_with_an_equal_result(
     corpus = write_corpus(tmp_path, {"train": 6, "val": 1})
     assert run(corpus, tmp_path / "undisturbed", config) == 0
     with monkeypatch.context() as patch:
-        interrupt_in_call(patch, training, "train_on_batches", 3)
+        interrupt_in_call(patch, proposer_training, "train_on_batches", 3)
         with pytest.raises(KeyboardInterrupt):
             run(corpus, tmp_path / "stopped", config)
     assert run(corpus, tmp_path / "stopped", config) == 0

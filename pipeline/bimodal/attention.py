@@ -1,8 +1,8 @@
 """Attention, feed-forward layers and positions of the bi-modal transformer (Iashin and Rahtu, 2020, section 3).
 
 The layers are those of Vaswani et al. (2017) but for three things. Queries and keys may differ in size; both are
-projected to one width. Dropout is applied to what was attended, not to the weights. A sine and the cosine beside it
-have different frequencies, because the exponent of the frequency is that of the channel, not that of the pair.
+projected to one width. Dropout is applied to the weighted sums of the values, not to the weights. A sine and the cosine
+beside it have different frequencies: the exponent of the frequency is that of the channel, not that of the pair.
 """
 
 from typing import NamedTuple
@@ -39,7 +39,7 @@ class Attention(nn.Module):
 
     Args:
         query_dim: channels of the queries, and of the output.
-        memory_dim: channels of what is attended to.
+        memory_dim: channels of the rows that become keys and values.
         width: size that both are projected to; a multiple of `heads`.
         heads: number of heads.
         dropout: dropout on the attended values.
@@ -55,7 +55,7 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def project(self, memory: Float[Tensor, "rows length memory_dim"]) -> KeysValues:
-        """Project what is attended to; queries of several steps share the result."""
+        """Project rows to keys and values; queries of several steps share them."""
         return KeysValues(self._split_heads(self.key(memory)), self._split_heads(self.value(memory)))
 
     def attend(
@@ -68,7 +68,7 @@ class Attention(nn.Module):
 
         Args:
             queries: the rows that attend.
-            memory: what they attend to.
+            memory: the keys and values.
             mask: true where a query sees a key; each query sees at least one.
         """
         projected = self._split_heads(self.query(queries))

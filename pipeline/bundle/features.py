@@ -21,7 +21,7 @@ from pipeline.features.extraction.windows import Rejection
 from pipeline.features.extraction.writer import feature_metadata
 from pipeline.features.networks.base import Extractor
 from pipeline.features.shard import Item, write_shard
-from pipeline.localization.bundle import ProposerBundle
+from pipeline.localization.proposer_bundle import ProposerBundle
 from pipeline.provenance.manifest import MANIFEST
 from pipeline.training.device import resolve_device
 from pipeline.video.reasons import NO_SOUND

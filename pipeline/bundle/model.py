@@ -53,9 +53,9 @@ from pipeline.features.extraction.windows import Rejection
 from pipeline.features.networks.base import Extractor, build_extractor
 from pipeline.features.networks.video_encoder import VideoEncoderExtractor
 from pipeline.io.atomic import sha256
-from pipeline.localization.bundle import ProposerBundle, load_proposer
 from pipeline.localization.proposals import VERSION, Proposal
 from pipeline.localization.proposer import open_inputs, propose
+from pipeline.localization.proposer_bundle import ProposerBundle, load_proposer
 from pipeline.training.device import resolve_device
 
 CaptionRow = dict[str, Any]

@@ -1,4 +1,4 @@
-"""What a captioner of clips has learnt: encoded clips, predicted attributes, embeddings, captions from fewer frames."""
+"""Analyses of a captioner of clips: encoded clips, predicted attributes, embeddings, captions from fewer frames."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ PERPLEXITY = 30.0
 
 @dataclass(frozen=True)
 class EncodedClips:
-    """What a captioner makes of clips.
+    """Clips as a captioner encodes them.
 
     Attributes:
         features: mean of the encoded feature rows of each clip.

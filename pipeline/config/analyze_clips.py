@@ -1,4 +1,4 @@
-"""Section `analyze_clips`: what a captioner of clips has learnt."""
+"""Section `analyze_clips`: analyses of a captioner of clips."""
 
 from typing import Annotated
 

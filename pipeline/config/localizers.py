@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal, Union
 from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.config.proposers import BmnNetworkSettings, ProposerBaseSettings
+from pipeline.config.localization import BmnNetworkSettings, NetworkFeatureSettings
 from pipeline.config.registry import Registry, Spec, validate_kind
 from pipeline.config.training import FeatureTrainingSettings, epochs_field, lr_field
 
 
-class LocalizerSettings(FeatureTrainingSettings, ProposerBaseSettings):
+class LocalizerSettings(FeatureTrainingSettings, NetworkFeatureSettings):
     """Settings that all localizers share: their features and their training."""
 
     has_classes: ClassVar[bool] = False

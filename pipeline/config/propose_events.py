@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, RootModel, SerializeAsAny, WrapValidator
 
 from pipeline.config.base import Device, Section, Settings, device_field
-from pipeline.config.proposers import ProposalSelection
+from pipeline.config.localization import ProposalSelection
 from pipeline.config.registry import validate_kind
 
 

@@ -10,15 +10,15 @@ from pipeline.config.feature_combination import DEFAULT_STREAM
 from pipeline.config.localizers import LOCALIZERS, LocalizerSettings
 from pipeline.features.combined import CombinedFeatures
 from pipeline.features.streams import FeatureStreams
-from pipeline.localization.bundle import (
+from pipeline.localization.localizer import Localizer
+from pipeline.localization.localizer_training import build_localizer
+from pipeline.localization.network_bundle import (
     REQUIRED,
     describe_training,
     open_trained_features,
     read_settings,
     write_bundle,
 )
-from pipeline.localization.localizer import Localizer
-from pipeline.localization.localizer_training import build_localizer
 from pipeline.provenance.manifest import read_manifest
 from pipeline.training.training_loop import BestCheckpoint
 from pipeline.training.weights import load_weights

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int64
 
-from pipeline.config.proposers import ProposalSelection
+from pipeline.config.localization import ProposalSelection
 from pipeline.localization.proposals import Proposal
 
 MAX_BOUNDARIES = 100

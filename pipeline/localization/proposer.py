@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.config.proposers import ProposalSelection
+from pipeline.config.localization import ProposalSelection
 from pipeline.errors import PipelineError
 from pipeline.features.cache import FeatureCache, batches
 from pipeline.features.streams import FeatureStreams

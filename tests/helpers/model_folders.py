@@ -36,8 +36,8 @@ from pipeline.features.networks.base import Extractor
 from pipeline.features.networks.video_encoder import VideoEncoderExtractor
 from pipeline.features.streams import FeatureStreams
 from pipeline.io.atomic import write_json
-from pipeline.localization.bundle import save_proposer
-from pipeline.localization.training import build_proposer
+from pipeline.localization.proposer_bundle import save_proposer
+from pipeline.localization.proposer_training import build_proposer
 from pipeline.provenance.manifest import read_manifest, write_manifest
 from pipeline.training.training_loop import BestCheckpoint
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.config.proposers import ProposalSelection
+from pipeline.config.localization import ProposalSelection
 from pipeline.datasets.tiou import tiou_matrix
 from pipeline.io.atomic import read_json
 from pipeline.localization.nms import (

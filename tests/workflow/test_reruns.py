@@ -9,19 +9,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.rerun_table import (
+from helpers.rerun_datasets import (
     BASE,
-    COMMAND,
     DEFAULTS,
-    TABLE,
     base_config,
     change_setting,
-    expand_row,
     leaf_settings,
-    make_table,
     targets,
     write_sandbox,
 )
+from helpers.rerun_table import COMMAND, TABLE, expand_row, make_table
 from helpers.workflow_sandbox import ROOT, snakemake
 
 from pipeline.config.load import Config, merge_settings

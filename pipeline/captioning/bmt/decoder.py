@@ -33,7 +33,7 @@ class EventMemory:
 
 @dataclass(frozen=True)
 class DecoderState:
-    """What the decoder has read.
+    """The state of the decoder: the events, and the words before the next one.
 
     Attributes:
         memory: the events; the same for all hypotheses of an event.

@@ -1,4 +1,4 @@
-"""What all clip captioners share: the encoder, and the loss that is summed over the words of a caption."""
+"""The base of all clip captioners: the encoder, and the loss that is summed over the words of a caption."""
 
 from jaxtyping import Float, Int64
 from torch import Tensor

@@ -38,8 +38,8 @@ class MaskedCaptions:
     """A task of prediction.
 
     Attributes:
-        source: what the decoder reads.
-        targets: what it predicts.
+        source: ids that the decoder reads.
+        targets: ids that it predicts.
         scored: the positions that count.
     """
 

@@ -354,7 +354,7 @@ def build_teacher(sizes: CaptionerSizes, settings: NacfSettings) -> TransformerC
 
 
 def _network_shape(captioner: Captioner) -> tuple[Any, ...]:
-    """Return what decides the shapes of a captioner's weights."""
+    """Return the settings and sizes that decide the shapes of a captioner's weights."""
     sizes, settings = captioner.sizes, captioner.settings
     shape: tuple[Any, ...] = (settings.architecture, dict(sizes.streams), sizes.vocabulary, sizes.max_words)
     if isinstance(settings, ClipTransformerSettings):

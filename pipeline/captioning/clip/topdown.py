@@ -15,7 +15,7 @@ from pipeline.captioning.instances import Instances
 
 @dataclass(frozen=True)
 class TopDownMemory:
-    """What the decoder attends to.
+    """The encoded events, as the decoder attends to them.
 
     Attributes:
         values: the instances of each event.

@@ -7,7 +7,7 @@ import torch
 
 from pipeline.config.localizers import BmnLocalizerSettings
 from pipeline.features.cache import FeatureNorm
-from pipeline.localization.bmn.proposer import BmnModel, select_pairs, video_scores
+from pipeline.localization.bmn.model import BmnModel, select_pairs, video_scores
 from pipeline.localization.localizer import Detections, LabelledSegment, LocalizerInputs, ScoreArrays
 from pipeline.localization.proposer import ProposerLosses
 

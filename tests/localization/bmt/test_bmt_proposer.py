@@ -21,9 +21,9 @@ from pipeline.localization.bmt.anchors import fit_anchors
 from pipeline.localization.bmt.candidates import select_candidates, suppress_overlaps
 from pipeline.localization.bmt.proposer import BmtProposer
 from pipeline.localization.bmt.targets import RowTimes, assign_events, compute_stream_losses
-from pipeline.localization.bundle import load_proposer
 from pipeline.localization.proposals import read_proposals
 from pipeline.localization.proposer import open_inputs
+from pipeline.localization.proposer_bundle import load_proposer
 from pipeline.provenance.manifest import read_manifest
 
 STREAMS = {"visual": ["toy"], "audio": ["audio"]}

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.io.atomic import read_json
+from pipeline.localization.bmn.model import BmnTargets, bmn_losses, bmn_targets, stack_targets
 from pipeline.localization.bmn.network import BmnOutput
-from pipeline.localization.bmn.proposer import BmnTargets, bmn_losses, bmn_targets, stack_targets
 from pipeline.localization.rescaling import rescale_features
 from pipeline.localization.segment_maps import iou_regression_loss, weighted_bce
 

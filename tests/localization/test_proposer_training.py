@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.localization.proposals import Proposal
-from pipeline.localization.training import precision_recall
+from pipeline.localization.proposer_training import precision_recall
 
 
 def proposals(*times: tuple[float, float]) -> list[Proposal]:
