@@ -16,6 +16,9 @@ from pipeline.io.atomic import replace_atomically, write_text
 
 Overlay = UInt8[np.ndarray, "frames size size 3"]
 
+X264 = {"crf": "18", "x264-params": "mbtree=0"}
+"""Options of x264. Its macroblock tree depends on memory that x264 did not write, so two films of one process differ."""
+
 
 @dataclass(frozen=True)
 class TitledOverlay:
@@ -52,7 +55,7 @@ class ClipPage:
 def write_film(path: Path, frames: Overlay, fps: float) -> None:
     """Write frames of even height and width as H.264, the same bytes for the same frames."""
     with replace_atomically(path) as temporary, av.open(str(temporary), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options={"crf": "18"})
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options=X264)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1

@@ -100,7 +100,7 @@ QUICK_CASES = (
 )
 """Cases that take a second, one for each way in which stages write: whole files, tables, shards, checkpoints, JSON."""
 
-THREADED = ("pretrain_encoder", "extract_features", "finetune_scst")
+THREADED = ("pretrain_encoder", "train_recognizer", "extract_features", "finetune_scst")
 """Stages whose sums over several threads come in another order under snakemake."""
 
 
