@@ -89,12 +89,12 @@ def build_sides(hidden: int, vocabulary: int, beam: int, device: torch.device) -
     cached, plain = TransformerCaptioner(sizes, settings), PlainTransformerCaptioner(sizes, settings)
     plain.load_state_dict(cached.state_dict())
     with_teacher = NacfCaptioner(sizes, NacfSettings(hidden=hidden, teacher="arb"))
-    alone = NacfCaptioner(sizes, NacfSettings(hidden=hidden))
+    one_length = NacfCaptioner(sizes, NacfSettings(hidden=hidden))
     sides = [
         Side("transformer, cached", cached, BeamSearch(beam, 1.0)),
         Side("transformer, plain", plain, BeamSearch(beam, 1.0)),
         Side("nacf, teacher", with_teacher, BeamSearch(LENGTHS, 1.0)),
-        Side("nacf, one length", alone, BeamSearch(1, 1.0)),
+        Side("nacf, one length", one_length, BeamSearch(1, 1.0)),
     ]
     for side in sides:
         with torch.no_grad():

@@ -17,7 +17,10 @@ from pipeline.io.atomic import replace_atomically, write_text
 Overlay = UInt8[np.ndarray, "frames size size 3"]
 
 X264 = {"crf": "18", "x264-params": "mbtree=0"}
-"""Options of x264. Its macroblock tree depends on memory that x264 did not write, so two films of one process differ."""
+"""Options of x264.
+
+The macroblock tree is off, because x264 decides on it by memory that it did not write: films of equal frames differed.
+"""
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,8 @@ def test_the_work_of_pretraining_is_its_clips_and_their_decoding(config: Config)
     entry = config.pretrain_encoder["sa_tsp"].model_copy(update={"epochs": 3, "val_splits": ["val"], "workers": 4})
     clips = 3 * (100 + 10) * 2 * entry.clips_per_segment * 2  # as many background clips as clips of segments
     assert amounts(work(config, "pretrain_encoder", entry)) == {"clips": clips, "loading": clips / 4}
-    action_only = type(entry).model_validate(entry.model_dump() | {"losses": {"action": 1.0}})
-    assert amounts(work(config, "pretrain_encoder", alone))["clips"] == clips / 2
+    one_loss = type(entry).model_validate(entry.model_dump() | {"losses": {"action": 1.0}})
+    assert amounts(work(config, "pretrain_encoder", one_loss))["clips"] == clips / 2
     cached = entry.model_copy(update={"cache_gb": 9.0})
     assert amounts(work(config, "pretrain_encoder", cached)) == {"clips": clips}
     rehearsed = entry.model_copy(update={"steps_per_epoch": 2})
