@@ -135,7 +135,7 @@ def test_detections_do_not_depend_on_chance_or_on_the_other_videos(
     scores = localizer.score(inputs, ["v_41"])[0]
     torch.manual_seed(2)
     beside = localizer.score(inputs, ["v_40", "v_41"])[1]
-    assert all(np.array_equal(scores[name], beside[name]) for name in alone)
+    assert all(np.array_equal(scores[name], beside[name]) for name in scores)
 
 
 def test_two_sources_are_averaged_before_the_selection(
