@@ -8,8 +8,10 @@ RULES ?= study
 WORKERS ?= auto
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS)
 DOES ?= Do something.
+# Names in docs/figures.yaml.
+RECORDS ?= demo
 
-.PHONY: install demo check test test-all format generate new-stage
+.PHONY: install demo check test test-all format generate figures new-stage
 install: .venv/.installed
 
 .venv/.installed: $(LOCK) envs/cpu.lock pyproject.toml
@@ -54,6 +56,11 @@ format: install
 # Write every generated file: the configuration's defaults and schema, the table of reruns, parts of the documents.
 generate: install
 	$(BIN)/python -m workflow.scripts.generate
+
+# Renew figures of the documents: run their commands, then copy the results. make figures RECORDS="pretraining ablation"
+figures: install
+	$(BIN)/snakemake --cores 2 $$($(BIN)/python -m workflow.scripts.figures targets $(RECORDS))
+	$(BIN)/python -m workflow.scripts.figures copy $(RECORDS)
 
 # Write the skeleton of a new stage: make new-stage NAME=verb_noun DOES="One sentence." [RULES=study]
 new-stage: install

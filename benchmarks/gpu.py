@@ -11,6 +11,8 @@ fails; a speed that misses its aim does not count as a failure.
 Sections (`--only` selects some):
     agreement   outputs, losses and gradients of each network: CPU in float32 against the device in float32 and bfloat16
     resume      pretraining that is repeated, killed and continued, or run by torchrun: the weights must be equal
+    steps       training steps of every captioner, proposer, localizer and of the two-channel network, repeated and
+                continued from a saved state
     step        a training step of R(2+1)D-34: time, memory, share of the device's bfloat16 peak; with torch.compile
     input       the loader alone by its number of workers; the same step with clips that are decoded at the same time
     extractors  decoding; speed of each extractor's network, and of a pass over video files with decoding
@@ -36,10 +38,12 @@ from gpu_agreement import run_agreement
 from gpu_common import Row, Setting
 from gpu_repeatability import run_resume
 from gpu_speed import run_captions, run_extractors, run_input, run_step
+from gpu_training import run_steps
 
 SECTIONS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "agreement": run_agreement,
     "resume": run_resume,
+    "steps": run_steps,
     "step": run_step,
     "input": run_input,
     "extractors": run_extractors,

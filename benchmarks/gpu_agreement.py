@@ -4,10 +4,8 @@ import copy
 import math
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
-from pipeline.captioning.captions import cross_entropy
-from pipeline.captioning.streams import EventBatch
 from pipeline.config.encoders import ENCODERS
 from pipeline.config.extractors import EXTRACTORS, ExtractorSpec
 from pipeline.config.pretrain_encoder import EncoderEntry
@@ -16,22 +14,19 @@ from pipeline.encoders.model import PretrainingModel
 from pipeline.errors import PipelineError
 from pipeline.features.networks.flow import build_flow_method
 from pipeline.features.networks.weights import WeightSource
-from pipeline.localization.boundary import BoundaryNetwork, balanced_loss
 from pipeline.training.precision import autocast
 
 import torch
 from gpu_common import (
     Row,
     Setting,
-    bmn_objective,
-    build_bmn,
-    build_captioner,
     build_random_extractor,
     clip_samples,
     continue_after_crash,
     distinct_extractors,
     random_window,
 )
+from gpu_networks import NetworkCase, Objective, Precision, list_networks, same_draws, to_device
 from torch import Tensor, nn
 
 SECTION = "agreement"
@@ -42,10 +37,6 @@ GRADIENT_TOLERANCE = 2e-2
 changes the gradients of R(2+1)D-34 with random weights by 5e-4."""
 BFLOAT16_TOLERANCE = 1e-1
 NUM_ACTIONS, NUM_CONCEPTS = 20, 50
-
-Objective = Callable[[nn.Module, Any], tuple[list[Tensor], Tensor]]
-"""From a network and its inputs to its outputs and a loss."""
-Precision = Literal["float32", "bfloat16"]
 
 
 def run_agreement(setting: Setting) -> Iterator[Row]:
@@ -63,17 +54,17 @@ def _cases(setting: Setting) -> Iterator[tuple[str, Iterator[Row]]]:
     torch.manual_seed(0)
     for architecture in ("r2plus1d_narrow",) if setting.is_small else ENCODERS:
         yield architecture, _compare_encoder(setting, architecture)
-    captioner, batch, tokens = build_captioner(setting)
-    yield "event_lstm", _compare(setting, "event_lstm", captioner, (batch, tokens), _captioning_objective)
-    bmn, features = build_bmn(setting, 2, 64)
-    yield "bmn", _compare(setting, "bmn", bmn, features, bmn_objective)
-    mask = torch.arange(features.shape[1]) < torch.tensor([[features.shape[1]], [features.shape[1] // 2]])
-    boundary = BoundaryNetwork(64, 256, 0.3)
-    yield "boundary", _compare(setting, "boundary", boundary, (features, mask), _boundary_objective)
+    for name, build in list_networks(setting):
+        yield name, _compare_network(setting, build)
     for name, spec in distinct_extractors(setting).items():
         yield name, _compare_extractor(setting, name, spec)
     if not setting.is_small:
         yield "optical flow", _compare_flow(setting)
+
+
+def _compare_network(setting: Setting, build: Callable[[], NetworkCase]) -> Iterator[Row]:
+    case = build()
+    yield from _compare(setting, case.name, case.network, case.inputs, case.objective, case.precisions)
 
 
 def _compare(
@@ -105,8 +96,8 @@ def _evaluate(
 ) -> dict[str, Tensor]:
     """Return the outputs, the loss and the gradients of a copy of a network on a device."""
     network = copy.deepcopy(network).to(device).eval()
-    with autocast(device, precision):
-        outputs, loss = objective(network, _to(inputs, device))
+    with autocast(device, precision), same_draws(0):
+        outputs, loss = objective(network, to_device(inputs, device))
     loss.float().backward()
     gradients = [weight.grad.flatten() for weight in network.parameters() if weight.grad is not None]
     return {
@@ -114,10 +105,6 @@ def _evaluate(
         "loss": loss.detach().float(),
         "gradient": torch.cat(gradients),
     }
-
-
-def _to(inputs: Any, device: torch.device) -> Any:
-    return tuple(value.to(device) for value in inputs) if isinstance(inputs, tuple) else inputs.to(device)
 
 
 def relative_error(value: Tensor, reference: Tensor) -> float:
@@ -143,20 +130,6 @@ def _pretraining_objective(model: nn.Module, pixels: Tensor) -> tuple[list[Tenso
     logits = model(pixels)
     targets = {name: term.targets(samples, pixels.device) for name, term in model.loss_terms.items()}
     return list(logits.values()), pretraining_loss(logits, targets, model.loss_terms).total
-
-
-def _captioning_objective(captioner: nn.Module, inputs: tuple[EventBatch, Tensor]) -> tuple[list[Tensor], Tensor]:
-    batch, tokens = inputs
-    log_probs = captioner(batch, tokens)
-    return [log_probs[torch.isfinite(log_probs)]], cross_entropy(log_probs, tokens)
-
-
-def _boundary_objective(network: nn.Module, inputs: tuple[Tensor, Tensor]) -> tuple[list[Tensor], Tensor]:
-    features, mask = inputs
-    logits = network(features, mask)
-    targets = torch.zeros_like(logits)
-    targets[:, 3:6] = 1.0
-    return [logits[mask]], balanced_loss(logits, targets, mask)
 
 
 def _compare_extractor(setting: Setting, name: str, spec: ExtractorSpec) -> Iterator[Row]:

@@ -1,7 +1,7 @@
 r"""Score the captions of a dataset of clips as COCO's evaluation server does, and write its final result.
 
-In: the corpus and its re-encoded videos; captions of whole clips, and those of the control (features of another clip);
-the captioner's vocabulary.
+In: the corpus and its re-encoded videos; captions of whole clips, perhaps those of the control (features of another
+clip); the captioner's vocabulary.
 Out: METEOR, CIDEr, BLEU, ROUGE-L and Meta-Sum of the whole split, diversity, the same scores of the control, counts of
 clips and rejects, and how everything was made. Clips whose file is missing from the corpus are not scored; clips that
 were rejected by re-encoding score as empty captions.
@@ -34,13 +34,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
     arguments.add_argument("--videos", type=Path, required=True, help="folder of the re-encoded shards")
     arguments.add_argument("--captions", type=Path, required=True, help="captions of whole clips")
-    arguments.add_argument("--control", type=Path, required=True, help="captions made from features of another clip")
+    arguments.add_argument("--control", type=Path, help="captions made from features of another clip")
     arguments.add_argument("--vocabulary", type=Path, required=True, help="vocabulary.json of the captioner")
     arguments.add_argument("--split", default="test", help="split to score (default: test)")
     arguments.add_argument("--output", type=Path, required=True, help="result to write, JSON")
     args = arguments.parse_args(argv)
     settings = read_config(args.config, EvaluateClips, STAGE)
-    sets = {"gt": args.captions, "control": args.control}
+    sets = {"gt": args.captions, **({"control": args.control} if args.control else {})}
     inputs = [*result_inputs(args.corpus, args.videos, sets), args.vocabulary]
     computation = Computation(
         STAGE, settings, inputs, [args.output], split=args.split, provenance=provenance_digest(inputs)

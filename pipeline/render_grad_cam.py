@@ -114,7 +114,7 @@ def class_overlays(recognizer: Recognizer, pixels: torch.Tensor, config: RenderG
         return []
     with torch.no_grad():
         label = int(network.classifier(network.encoder(pixels[None]))[0].argmax())
-    cam = compute_map(score_class(network, pixels, label), config.method, "class")
+    cam = compute_map(score_class(network, pixels, label, config.method), config.method, "class")
     frames = overlay_map(pixels.detach(), scale_map(cam, pixels.shape[-1]))
     return [TitledOverlay(f"class: {recognizer.classes[label]}", frames)]
 
@@ -142,7 +142,7 @@ def word_overlays(
     ids = caption.tolist()
     words = [(step, token) for step, token in enumerate(ids[: ids.index(END)] if END in ids else ids)]
     lines.append(f"{'annotated' if config.decoding == 'forced' else 'generated'} caption: {tokens.caption(ids)}")
-    scored = score_words(network, pixels, caption, words, forced=config.decoding == "forced")
+    scored = score_words(network, pixels, caption, words, config.method, forced=config.decoding == "forced")
     overlays = []
     for (_, token), scored_word in zip(words, scored, strict=True):
         cam = compute_map(scored_word, config.method, "word")

@@ -1,8 +1,8 @@
 r"""Transfer features: classify clips by few labelled ones, for each frozen feature (Mahdisoltani et al., 2018).
 
 In:  the corpus; the labels of its clips; features of all shards.
-Out: JSON: for each feature and number of labelled clips per class the mean accuracy and its 95 % interval; the share of
-     the commonest class. Only clips that every feature has count, so that the numbers can be compared.
+Out: JSON: for each feature, classifier and number of labelled clips per class the mean accuracy and its 95 % interval;
+     the share of the commonest class. Only clips that every feature has count, so that the numbers can be compared.
 
     python -m pipeline.transfer_features --corpus results/demoacts/corpus/manifest.json \
         --labels results/demoacts/clip_labels/manifest.json --features results/demoacts/features \
@@ -10,23 +10,27 @@ Out: JSON: for each feature and number of labelled clips per class the mean accu
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from threadpoolctl import threadpool_limits
 
 from pipeline.config.command import add_config, build_parser, command, read_config
-from pipeline.config.transfer_features import TransferFeatures
+from pipeline.config.transfer_features import AnyTransferClassifier, RegressionSettings, TransferFeatures
 from pipeline.datasets.clip_labels import ClipLabels
 from pipeline.datasets.corpus import Corpus
-from pipeline.encoders.transfer import ClipRows, draw_shots, summarize_runs, transfer_accuracy
+from pipeline.encoders.transfer import LabelledFeatures, draw_shots, regression_accuracy, summarize_runs
+from pipeline.encoders.transfer_networks import network_accuracy
 from pipeline.errors import PipelineError
+from pipeline.features.cache import FeatureCache
 from pipeline.features.combined import CombinedFeatures
 from pipeline.io.atomic import write_json
 from pipeline.io.progress import Progress
 from pipeline.provenance.computation import Computation
+from pipeline.training.device import resolve_device
 
 STAGE = "transfer_features"
 
@@ -50,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     computation = Computation(STAGE, config, inputs, [args.output], names=",".join(args.names))
     if computation.restore():
         return 0
+    torch.set_num_threads(config.workers)
     with threadpool_limits(limits=config.workers, user_api="blas"):
         scores = compare_features(corpus, labels, features, config)
     write_json(args.output, scores)
@@ -87,11 +92,12 @@ def compare_features(
     commonest = np.bincount(classes[0], minlength=len(ids)).argmax()
     results, progress = {}, Progress("features", len(features))
     for name, store in features.items():
-        rows = [
-            ClipRows.collect([store.read(video) for video in videos], of_split.tolist(), config.rows)
+        cache = FeatureCache(store, config.cache_gb)
+        clips = [
+            LabelledFeatures(videos, of_split, cache.read)
             for videos, of_split in zip((train, test), classes, strict=True)
         ]
-        results[name] = score_feature(rows, len(ids), config)
+        results[name] = score_feature(name, clips[0], clips[1], len(ids), config)
         logging.info("%s: %s", name, results[name])
         progress.step()
     return {
@@ -104,22 +110,56 @@ def compare_features(
     }
 
 
-def score_feature(rows: Sequence[ClipRows], num_classes: int, config: TransferFeatures) -> dict[str, Any]:
-    """Compute the accuracies of one feature: by the number of labelled clips of each class, or `all`.
+def score_feature(
+    name: str, train: LabelledFeatures, test: LabelledFeatures, num_classes: int, config: TransferFeatures
+) -> dict[str, Any]:
+    """Compute the accuracies of the classifiers of one feature.
 
     Args:
-        rows: of the training clips and of the test clips.
+        name: name of the feature.
+        train: the training clips.
+        test: the test clips.
         num_classes: number of classes.
         config: section of the stage.
     """
-    train, test = rows
+    return {
+        classifier: score_classifier(train, test, num_classes, entry.root, config)
+        for classifier, entry in config.classifiers.items()
+        if entry.root.features is None or name in entry.root.features
+    }
+
+
+def score_classifier(
+    train: LabelledFeatures,
+    test: LabelledFeatures,
+    num_classes: int,
+    settings: AnyTransferClassifier,
+    config: TransferFeatures,
+) -> dict[str, Any]:
+    """Compute the accuracies of one classifier: by the number of labelled clips of each class, or `all`.
+
+    Args:
+        train: the training clips.
+        test: the test clips.
+        num_classes: number of classes.
+        settings: settings of the classifier.
+        config: section of the stage.
+    """
+    device = resolve_device(config.device)
     scores: dict[str, Any] = {}
-    for shots in config.shots:
+    for shots in settings.shots or config.shots:
         accuracies = []
-        for run in range(1 if shots is None else config.runs):
-            # All features see the same clips of a run.
-            clips = draw_shots(train.classes, shots, config.seed, shots or 0, run)
-            accuracies.append(transfer_accuracy(train.select(clips), test, num_classes, config.l2))
+        # A regression has no random weights, so all its runs on all clips would be equal.
+        is_certain = shots is None and isinstance(settings, RegressionSettings)
+        for run in range(1 if is_certain else settings.runs or config.runs):
+            # All features and classifiers see the same clips of a run.
+            clips = train.select(draw_shots(train.classes, shots, config.seed, shots or 0, run))
+            if isinstance(settings, RegressionSettings):
+                accuracy = regression_accuracy(clips, test, num_classes, settings)
+            else:
+                keys = (config.seed, shots or 0, run)
+                accuracy = network_accuracy(clips, test, num_classes, settings, device, *keys)
+            accuracies.append(accuracy)
         scores["all" if shots is None else str(shots)] = {**summarize_runs(accuracies), "runs": len(accuracies)}
     return scores
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from helpers.measurements import Measurements
 from helpers.parallel import FileScheduling, count_workers, is_worker, make_once, sort_by_duration
 from helpers.parts import is_in_part, list_parts
+from helpers.stage_cases import write_clip_captions
 from helpers.workflow_sandbox import link_clone, run_pipeline
 from hypothesis import HealthCheck, settings
 
@@ -30,6 +32,7 @@ settings.load_profile("steady")
 
 MEASUREMENTS = pytest.StashKey[Measurements]()
 LEFT_OUT = pytest.StashKey[int]()
+CHECKS_SHAPES = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,8 +63,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[LEFT_OUT] = len(campaigns)
         config.hook.pytest_deselected(items=campaigns)
         items[:] = [item for item in items if not item.get_closest_marker("campaign")]
+    functions = set()
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        item.stash[CHECKS_SHAPES] = config.getoption("campaigns") or function not in functions
+        functions.add(function)
     if is_worker(config):
         sort_by_duration(items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Check the shapes of tensors in the first case of each test, and in campaigns in all: it doubles the time."""
+    jaxtyping.config.update("jaxtyping_disable", not item.stash[CHECKS_SHAPES])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -115,7 +129,12 @@ def measurements(pytestconfig: pytest.Config) -> Measurements:
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the results of one small end-to-end run, shared by all tests, which must not change it."""
-    return make_once(tmp_path_factory, "finished", lambda folder: run_pipeline(link_clone(folder)))
+
+    def run(folder: Path) -> None:
+        run_pipeline(link_clone(folder))
+        write_clip_captions(folder)
+
+    return make_once(tmp_path_factory, "finished", run)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,10 @@ from helpers.evaluation_files import write_captions, write_references
 from helpers.model_folders import write_untrained_model
 from helpers.video_corpus import write_video_corpus
 
+from pipeline.config.captioners import CAPTIONERS
+from pipeline.config.localizers import LOCALIZERS
+from pipeline.config.proposers import PROPOSERS
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -122,10 +126,16 @@ def run_gpu(json_file: Path, *words: object) -> tuple[subprocess.CompletedProces
 
 @pytest.mark.campaign
 def test_gpu_measures_every_section_that_needs_no_demo(tmp_path: Path) -> None:
-    sections = ["agreement", "step", "input", "extractors", "captions"]
+    sections = ["agreement", "steps", "step", "input", "extractors", "captions"]
     process, rows = run_gpu(tmp_path / "gpu.json", "--demo", tmp_path, "--only", *sections)
     assert {row["section"] for row in rows} == set(sections)
-    assert all(row["value"] == 0 for row in rows if row["subject"] == "event_lstm, float32")
+    networks = [*CAPTIONERS, *(f"proposer {name}" for name in PROPOSERS), *(f"localizer {name}" for name in LOCALIZERS)]
+    for name in [*networks, "nacf with attributes", "two-channel network"]:
+        errors = [
+            row["value"] for row in rows if row["subject"] == f"{name}, float32" and row["section"] == "agreement"
+        ]
+        assert errors == [0.0, 0.0, 0.0], name
+        assert {row["figure"] for row in rows if row["subject"] == name} >= {"continued training differs"}, name
     assert "| `gpu.py --only step` |" in process.stdout
 
 

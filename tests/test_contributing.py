@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import yaml
+from helpers.action_corpus import write_action_corpus
 from helpers.caption_corpus import write_caption_corpus
 from helpers.evaluation_files import write_captions, write_references
 from helpers.video_corpus import SMALL, write_video_corpus
@@ -29,6 +30,7 @@ RECIPES = (
     "captioner",
     "dataset",
     "proposer",
+    "localizer",
     "stage",
 )
 PART_FILES = 2
@@ -42,12 +44,16 @@ GENERATED = {
     "docs/captioning.md",
     "docs/evaluation.md",
     "docs/features.md",
+    "docs/localization.md",
     "docs/proposals.md",
     "docs/weights.md",
     "tests/workflow/reruns.yaml",
 }
 """What `make generate` writes for all parts together."""
-NAMES = ("WordF1", "word_f1", "Distinct", "center", "brightness", "gru", "lines", "actionness", "count_labels")
+NAMES = (
+    *("WordF1", "word_f1", "Distinct", "center", "brightness", "gru", "lines", "actionness", "snippets"),
+    "count_labels",
+)
 """Names of the parts, in the parameters of tests."""
 
 
@@ -210,11 +216,13 @@ def test_the_generated_files_are_up_to_date(project: Project) -> None:
         "pipeline.evaluation.distinct": scoring,
         "pipeline.encoders.center_loss": ["pretrain_encoder"],
         "pipeline.localization.actionness": ["train_proposer", "propose_events"],
+        "pipeline.localization.snippets": ["train_localizer", "localize_actions"],
         "pipeline.count_labels": ["count_labels"],
     }
     assert {module: [*table["modules"][module]] for module in expected} == expected
     assert table["settings"]["count_labels.max_labels"] == ["count_labels"]
     assert table["settings"]["pretrain_encoder.sa_tsp.losses.center"] == ["pretrain_encoder"]
+    assert table["settings"]["train_localizer.snippets.thresholds"] == ["train_localizer"]
 
 
 def test_the_new_files_pass_the_checks(project: Project) -> None:
@@ -311,12 +319,33 @@ def test_a_proposer_is_trained_and_proposes_events(project: Project) -> None:
     assert all(proposals.values())
 
 
+def test_a_localizer_is_trained_and_localizes_actions(project: Project) -> None:
+    corpus = write_action_corpus(project.folder / "actions", {"train": 4, "test": 1})
+    sections = read_configuration("localizer")
+    settings = sections["train_localizer"]["snippets"] | {"features": ["toy"], "epochs": 10}
+    manifest = "localizer/manifest.json"
+    train = ["--config", json.dumps(settings), *corpus.arguments(), "--state", "state/localizer", "--output", manifest]
+    detections = json.dumps(sections["localize_actions"]["snippets"])
+    localize = ["--config", detections, *corpus.arguments(), "--localizers", manifest]
+    run_stages(
+        project.folder, ["train_localizer", *train], ["localize_actions", *localize, "--output", "detections.json"]
+    )
+    [of_video] = json.loads((project.folder / "detections.json").read_text())["results"].values()
+    assert {detection["label"] for detection in of_video} == {"jump"}, "the one class of the video"
+
+
 def test_a_dataset_and_a_stage_run_through_snakemake(project: Project) -> None:
     (project.folder / "data" / "mine").mkdir(parents=True)
     (project.folder / "data" / "mine" / "a.mp4").touch()
     (project.folder / "data" / "mine.lines").write_text("a 10 1 3.5 wash the dog\na 10 5 12 dry it\n")
     overlay = {key: value for recipe in RECIPES for key, value in read_configuration(recipe).items()}
-    assert overlay.keys() >= {"pretrain_encoder", "extract_features", "train_captioner", "train_proposer"}
+    assert overlay.keys() >= {
+        "pretrain_encoder",
+        "extract_features",
+        "train_captioner",
+        "train_proposer",
+        "train_localizer",
+    }
     overlay.pop("build_corpus")  # names files that are not there
     (project.folder / "page.yaml").write_text(yaml.safe_dump(overlay))
     *options, manifest = find_command("dataset", "snakemake")

@@ -54,6 +54,16 @@ def test_the_result_has_scores_the_control_and_counts(tmp_path: Path) -> None:
     assert result["provenance"]["code"].keys() >= {"evaluate_clips"}
 
 
+def test_captions_of_one_captioner_have_no_control(tmp_path: Path) -> None:
+    words = arguments(tmp_path, FIRST)
+    index = words.index("--control")
+    assert main([*words[:index], *words[index + 2 :]]) == 0
+    result = json.loads((tmp_path / "o.json").read_text())
+    assert result["METEOR"] == pytest.approx(1)
+    assert "control" not in result
+    assert result["per_video"].keys() == {"gt"}
+
+
 def test_a_split_without_clips_is_one_plain_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*arguments(tmp_path, FIRST), "--split", "val"]) == 2
     assert "no clip of split val" in capsys.readouterr().err

@@ -125,12 +125,20 @@ def test_transfer_compares_features_on_the_same_clips(files: RecognizerFiles, tm
     output = tmp_path / "transfer.json"
     words = ["--corpus", str(files.corpus.corpus), "--labels", str(files.labels), "--features", str(tmp_path)]
     words += ["--names", "fine", "joint", "--output", str(output)]
-    assert transfer_features.main([*words, "--config", '{"shots": [1, null], "runs": 3, "rows": "mean"}']) == 0
+    classifiers = {
+        "regression": {"kind": "regression", "rows": "mean"},
+        "lstm": {"kind": "lstm", "hidden_dim": 4, "steps": 5, "features": ["joint"], "shots": [None], "runs": 2},
+    }
+    config = json.dumps({"shots": [1, None], "runs": 3, "classifiers": classifiers, "device": "cpu"})
+    assert transfer_features.main([*words, "--config", config]) == 0
     result = read_json(output)
     assert result["clips"] == {"train": 6, "test": 4}
     assert result["commonest_class"] == 0.5
     assert result["features"].keys() == {"fine", "joint"}
-    fine = result["features"]["fine"]
+    assert result["features"]["fine"].keys() == {"regression"}
+    assert result["features"]["joint"]["lstm"].keys() == {"all"}
+    assert result["features"]["joint"]["lstm"]["all"]["runs"] == 2
+    fine = result["features"]["fine"]["regression"]
     assert fine["all"] == {"accuracy": 1.0, "interval": None, "runs": 1}
     assert fine["1"]["runs"] == 3
     low, high = fine["1"]["interval"]

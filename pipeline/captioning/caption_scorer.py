@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.datasets.vocabulary import NUM_SPECIAL, Vocabulary
 from pipeline.evaluation.meteor.formula import Pair
-from pipeline.evaluation.meteor.words import PLAIN_SENTENCE
+from pipeline.evaluation.meteor.words import is_cut_by_words
 
 Score = Callable[[Sequence[Pair]], list[float]]
 """From tokenized pairs (caption, reference) to a score for each."""
@@ -56,4 +56,4 @@ def warmup_texts(texts: Sequence[str]) -> list[str]:
     These are the words one by one, and the texts that the engine cannot cut into words by itself.
     """
     words = {word for text in texts for word in text.split(" ") if word}
-    return [*sorted(words), *(text for text in texts if not PLAIN_SENTENCE.fullmatch(text))]
+    return [*sorted(words), *(text for text in texts if not is_cut_by_words(text))]

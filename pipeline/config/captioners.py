@@ -175,7 +175,7 @@ class NacfSettings(ClipTransformerSettings):
     )
     template: bool = Field(True, description="predict the visual words first (coarse to fine)")
     iterations: int = Field(5, ge=1, description="passes that predict words, after the template")
-    lengths: int = Field(6, ge=1, description="caption lengths to try in greedy decoding; beam search tries `beam`")
+    lengths: int = Field(6, ge=1, description="caption lengths to try, whatever the width of the beam")
     length_power: float = Field(
         1.0, ge=0, description="exponent of the length in greedy decoding; 1.35 in the first publication for MSR-VTT"
     )

@@ -13,9 +13,16 @@ DATASET = "[a-z][a-z0-9_]*"
 COMPARISON = (
     r"(?!(?:meteor|captions|submission|detections|proposals|recognition|transfer|localization)\b)[a-z][a-z0-9]*"
 )
-"""Regular expression of the name of a comparison. It has no underscore: `<dataset>_<comparison>` is unambiguous. The
+"""Regular expression of the name of a comparison or study. It has no underscore: `<dataset>_<name>` is unambiguous. The
 names of other results end in `meteor`, `captions`, `submission`, `detections`, `proposals`, `recognition`,
 `transfer` and `localization`."""
+
+MEMBER = rf"-{DATASET}-[0-9]+(?:-xe)?"
+"""Regular expression of what names a captioner in a result, `results/<dataset>_test_captions-<captioner>-<seed>.json`;
+`-xe`: as it was before `finetune_scst`."""
+
+RECOGNIZER = rf"-{DATASET}"
+"""Regular expression of what names one recognizer in a result: `results/<dataset>_test_recognition-<name>.json`."""
 
 SMOKE = "_smoke"
 """Suffix of a rehearsal."""
@@ -23,8 +30,9 @@ SMOKE = "_smoke"
 _SEEDED = re.compile(rf"(?P<base>{DATASET})_s(?P<seed>[0-9]+)")
 _RESULT = re.compile(
     rf"results/(?P<dataset>{DATASET}?)"
-    rf"(?:/|_(?:val|test)_(?:meteor|captions|detections|proposals|recognition)\.json$|_(?:submission|transfer)\.json$"
-    rf"|_localization\.(?:json|md|png)$|_{COMPARISON}\.(?:json|png)$)"
+    rf"(?:/|_(?:val|test)_(?:meteor|captions(?:{MEMBER})?|detections|proposals)\.json$"
+    rf"|_(?:val|test)_recognition(?:{RECOGNIZER})?\.json$"
+    rf"|_(?:submission|transfer)\.json$|_localization\.(?:json|md|png)$|_{COMPARISON}\.(?:json|md|png)$)"
 )
 
 
@@ -53,8 +61,9 @@ def dataset_of_result(path: str) -> str | None:
 
     Args:
         path: relative to the project: `results/<dataset>/...`, `results/<dataset>_<split>_meteor.json` (or `_captions`,
-            `_detections`, `_proposals`, `_recognition`), `results/<dataset>_submission.json` (or `_transfer`) or
-            `results/<dataset>_<comparison>.json`.
+            also of one captioner, `_detections`, `_proposals`, `_recognition`, also of one recognizer),
+            `results/<dataset>_submission.json` (or `_transfer`) or `results/<dataset>_<name>.json` of a comparison or
+            study.
     """
     match = _RESULT.match(path)
     return match["dataset"] if match else None

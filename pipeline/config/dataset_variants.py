@@ -34,6 +34,7 @@ def reseeded_config(config: dict[str, Any], base: str, seed: int) -> dict[str, A
     seeded["make_demo"] = {**seeded.get("make_demo", {}), "seed": seed}
     for section in ("make_acts", "make_clips"):
         seeded[section] = {**seeded.get(section, {}), "seed": seed}
+    _study_alone(seeded)
     for section in ("pretrain_encoder", "train_recognizer"):
         seeded[section] = {name: {**entry, "seed": seed} for name, entry in seeded.get(section, {}).items()}
     return seeded
@@ -66,7 +67,14 @@ def rehearsal_config(config: dict[str, Any], base: str) -> dict[str, Any]:
     for encoder in rehearsal["pretrain_encoder"].values():
         # Few segments must fill batches of the full size, because these decide how much GPU memory a step needs.
         encoder |= {"clips_per_segment": encoder["batch_size"] * encoder["accumulate_steps"], "empty_classes": "allow"}
+    _study_alone(rehearsal)
     return rehearsal
+
+
+def _study_alone(config: dict[str, Any]) -> None:
+    """Make the tables of `compare_results` those of the variant itself, instead of those of several seeds."""
+    studies = config.get("compare_results") or {}
+    config["compare_results"] = {name: {**study, "seeds": []} for name, study in studies.items()}
 
 
 def _replace_folder(value: Any, old: str, new: str) -> Any:

@@ -192,16 +192,28 @@ TSP_CLIPS = WindowGrid(fps=15.0, frames=16, stride=16)
 FLOW_INPUT = "short side 256; flow of consecutive frames, centre crop 224, clipped at 20 pixels, 8 bits"
 R2PLUS1D_INPUT = "128 x 171, centre crop 112, mean and standard deviation of Kinetics (as in TSP)"
 IMAGENET_INPUT = "one frame; short side 256, centre crop 224, mean and standard deviation of ImageNet"
-CLIP_INPUT = "one frame; short side 224 (bicubic), centre crop 224, mean and standard deviation of CLIP"
+CLIP_INPUT = "one frame; short side {size} (bicubic), centre crop {size}, mean and standard deviation of CLIP"
 
 
 def _weights(file: str, folder: str, licence: str) -> WeightFile:
     return WeightFile(file, folder + file, licence)
 
 
-def _clip_weights(model: str) -> WeightFile:
-    # Every CLIP file is published under the same name, open_clip_model.safetensors.
-    return WeightFile(f"{model}.safetensors", f"{CLIP_URL}{model}/resolve/main/open_clip_model.safetensors", "MIT")
+def _clip(name: str, network: str, model: str, folder: str, dim: int, size: int = 224) -> ExtractorSpec:
+    # Every CLIP file is published under the same name; the folder tells which network it is.
+    weights = WeightFile(f"{folder}.safetensors", f"{CLIP_URL}{folder}/resolve/main/open_clip_model.safetensors", "MIT")
+    return ExtractorSpec(
+        name=name,
+        description=f"CLIP {network} (OpenAI)",
+        settings=PublishedFeatureSettings,
+        build="pipeline.features.networks.openai_clip:build",
+        modality="frames",
+        dim=dim,
+        grid=TWO_PER_SECOND,
+        input_description=CLIP_INPUT.format(size=size),
+        weights=weights,
+        arguments={"model": model},
+    )
 
 
 def _encoder_weights(name: str) -> WeightFile:
@@ -255,6 +267,17 @@ EXTRACTORS = Registry(
             input_description=IMAGENET_INPUT,
             weights=_weights("resnet101-63fe2227.pth", TORCHVISION_URL, "BSD-3-Clause"),
             arguments={"model": "resnet101"},
+        ),
+        ExtractorSpec(
+            name="vgg16",
+            description="VGG16 on ImageNet (torchvision: VGG16_Weights.IMAGENET1K_V1), first linear layer after ReLU",
+            settings=PublishedFeatureSettings,
+            build="pipeline.features.networks.vgg:build",
+            modality="frames",
+            dim=4096,
+            grid=TWO_PER_SECOND,
+            input_description=IMAGENET_INPUT,
+            weights=_weights("vgg16-397923af.pth", TORCHVISION_URL, "BSD-3-Clause"),
         ),
         ExtractorSpec(
             name="i3d_rgb",
@@ -327,54 +350,10 @@ EXTRACTORS = Registry(
             weights=_weights("vggish-10086976.pth", VGGISH_URL, "Apache-2.0"),
             extra_weights=(VGGISH_PCA,),
         ),
-        ExtractorSpec(
-            name="clip_vit_b32",
-            description="CLIP ViT-B/32 (OpenAI)",
-            settings=PublishedFeatureSettings,
-            build="pipeline.features.networks.openai_clip:build",
-            modality="frames",
-            dim=512,
-            grid=TWO_PER_SECOND,
-            input_description=CLIP_INPUT,
-            weights=_clip_weights("vit_base_patch32_clip_224.openai"),
-            arguments={"model": "ViT-B-32-quickgelu"},
-        ),
-        ExtractorSpec(
-            name="clip_rn101",
-            description="CLIP ResNet-101 (OpenAI)",
-            settings=PublishedFeatureSettings,
-            build="pipeline.features.networks.openai_clip:build",
-            modality="frames",
-            dim=512,
-            grid=TWO_PER_SECOND,
-            input_description=CLIP_INPUT,
-            weights=_clip_weights("resnet101_clip.openai"),
-            arguments={"model": "RN101-quickgelu"},
-        ),
-        ExtractorSpec(
-            name="clip_rn50",
-            description="CLIP ResNet-50 (OpenAI)",
-            settings=PublishedFeatureSettings,
-            build="pipeline.features.networks.openai_clip:build",
-            modality="frames",
-            dim=1024,
-            grid=TWO_PER_SECOND,
-            input_description=CLIP_INPUT,
-            weights=_clip_weights("resnet50_clip.openai"),
-            arguments={"model": "RN50-quickgelu"},
-        ),
-        ExtractorSpec(
-            name="clip_rn50x4",
-            description="CLIP ResNet-50 x 4 (OpenAI)",
-            settings=PublishedFeatureSettings,
-            build="pipeline.features.networks.openai_clip:build",
-            modality="frames",
-            dim=640,
-            grid=TWO_PER_SECOND,
-            input_description=CLIP_INPUT.replace("224", "288"),
-            weights=_clip_weights("resnet50x4_clip.openai"),
-            arguments={"model": "RN50x4-quickgelu"},
-        ),
+        _clip("clip_vit_b32", "ViT-B/32", "ViT-B-32-quickgelu", "vit_base_patch32_clip_224.openai", dim=512),
+        _clip("clip_rn101", "ResNet-101", "RN101-quickgelu", "resnet101_clip.openai", dim=512),
+        _clip("clip_rn50", "ResNet-50", "RN50-quickgelu", "resnet50_clip.openai", dim=1024),
+        _clip("clip_rn50x4", "ResNet-50 x 4", "RN50x4-quickgelu", "resnet50x4_clip.openai", dim=640, size=288),
         ExtractorSpec(
             name="resnext101_3d",
             description="3D ResNeXt-101 on Kinetics-400 (3D-ResNets-PyTorch)",

@@ -18,6 +18,7 @@ from pipeline.config.bundle_model import BundleModel
 from pipeline.config.captioners import CAPTIONERS
 from pipeline.config.classify_videos import ClassifierEntry, ClassifierSettings, LearnedClassifierSettings
 from pipeline.config.compare_localization import CompareLocalization
+from pipeline.config.compare_results import ResultsStudy
 from pipeline.config.compare_systems import DEFAULT_COMPARISONS, ComparisonEntry, collect_ensembles
 from pipeline.config.dataset_names import COMPARISON, DATASET, SMOKE, parse_seeded_name
 from pipeline.config.dataset_variants import rehearsal_config, reseeded_config
@@ -151,6 +152,9 @@ class Config(Section):
         CompareLocalization(),
         description="the study of encoders on the tasks of localization: results/<dataset>_localization.json",
     )
+    compare_results: dict[str, ResultsStudy] = Field(
+        {}, description="tables of numbers of result files, by name: results/<dataset>_<name>.json"
+    )
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -219,11 +223,7 @@ class Config(Section):
     def _check_comparisons(self) -> Self:
         for name, comparison in self.compare_systems.items():
             key = f"compare_systems.{name}"
-            if not re.fullmatch(COMPARISON, name):
-                raise ValueError(
-                    f"{key}: the name of a comparison has small letters and digits, and is not meteor, submission,"
-                    " detections or proposals"
-                )
+            _check_result_name(key, name)
             _check_entries(f"{key}.proposals", comparison.proposals, self.propose_events)
             for system in comparison.systems:
                 captioners = [member.captioner for member in system.members]
@@ -237,6 +237,11 @@ class Config(Section):
                         f"{system.feature}"
                     )
         collect_ensembles(self.compare_systems.values())
+        for name in self.compare_results:
+            key = f"compare_results.{name}"
+            _check_result_name(key, name)
+            if name in self.compare_systems:
+                raise ValueError(f"{key}: compare_systems has an entry of this name, whose result has the same file")
         return self
 
     def _check_global_feature(self, encoder: str) -> None:
@@ -320,6 +325,10 @@ class Config(Section):
         scored = self.evaluate_recognition.recognizers
         _check_entries("evaluate_recognition.recognizers", scored, self.train_recognizer)
         _check_once("transfer_features.features", self.transfer_features.features, self.extract_features)
+        compared = self.transfer_features.features or list(self.extract_features)
+        for name, classifier in self.transfer_features.classifiers.items():
+            key = f"transfer_features.classifiers.{name}.features"
+            _check_entries(key, classifier.root.features or [], compared)
 
     def feature_encoders(self) -> list[str]:
         """Return the encoders whose features the ensemble's captioners or the proposers read, sorted."""
@@ -348,6 +357,18 @@ def stages() -> dict[str, type[Settings]]:
         arguments = get_args(field.annotation)  # of a section with named entries: str and the model of an entry
         models[name] = arguments[1] if arguments else field.annotation
     return models
+
+
+def _check_result_name(key: str, name: str) -> None:
+    """Check the name of an entry whose result is `results/<dataset>_<name>.json`.
+
+    Raises:
+        ValueError: it may be the name of another result.
+    """
+    if not re.fullmatch(COMPARISON, name):
+        raise ValueError(
+            f"{key}: the name has small letters and digits, and is not that of another result (meteor, ...)"
+        )
 
 
 def _check_entries(key: str, names: Iterable[str], entries: Iterable[str]) -> None:

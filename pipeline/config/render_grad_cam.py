@@ -13,10 +13,11 @@ class RenderGradCam(Section):
     TARGET = "results/{dataset}/grad_cam/joint-test/manifest.json"
 
     clips: int = Field(6, ge=1, description="number of clips, the first by id")
-    method: Literal["plain", "notebook"] = Field(
+    method: Literal["plain", "notebook", "script"] = Field(
         "plain",
         description="plain: relu of the weighted activations; notebook: the formulas of the authors' notebooks, with "
-        "an offset of 1 and weights divided by the largest one",
+        "an offset of 1 and weights divided by the largest one; script: that of their script, of the fourth "
+        "convolution, with an offset of 1",
     )
     decoding: Literal["greedy", "forced"] = Field(
         "greedy", description="what the decoder reads: its own words (greedy), or the annotated caption (forced)"

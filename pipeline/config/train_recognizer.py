@@ -41,6 +41,11 @@ class RecognizerEntry(Section):
         "features",
         description="what is averaged over time: the features (the paper), or the scores of each frame (its code)",
     )
+    initialization: Literal["pytorch", "he"] = Field(
+        "pytorch",
+        description="initial weights of the linear layers before a ReLU: PyTorch's (the code), or those of He et al. "
+        "(2015), which are 2.4 times as large: captions learn what is in a clip much earlier",
+    )
     classes: Literal["classes", "groups"] | None = Field(
         "classes", description="what the classifier learns: classes, or groups of classes; null: no classifier"
     )

@@ -1,12 +1,14 @@
 """Durations of captioned videos: stated by an annotation, or measured from the video, because subtitles state none."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline.datasets.annotations import ActionVideo, CaptionedVideo
 from pipeline.errors import PipelineError
 from pipeline.io.progress import Progress
+from pipeline.threads import count_cores
 from pipeline.video.media_streams import choose_video, read_expected_end
 
 TIMEOUT_S = 120.0
@@ -46,12 +48,13 @@ def complete_durations(
     unstated = sorted({video for videos in sources for video in videos if video not in durations and video in files})
     failures: dict[str, str] = {}
     progress = Progress("durations", len(unstated))
-    for video in unstated:
-        try:
-            durations[video] = measure_duration(files[video])
-        except PipelineError as error:
-            failures[video] = str(error)
-        progress.step()
+    with ThreadPoolExecutor(count_cores()) as pool:  # threads suffice: ffmpeg measures in processes of its own
+        for video, measured in zip(unstated, pool.map(_try_to_measure, map(files.__getitem__, unstated)), strict=True):
+            if isinstance(measured, str):
+                failures[video] = measured
+            else:
+                durations[video] = measured
+            progress.step()
     completed = [
         {
             video: entry if entry.duration is not None else replace(entry, duration=durations.get(video))
@@ -60,3 +63,11 @@ def complete_durations(
         for videos in sources
     ]
     return completed, failures
+
+
+def _try_to_measure(path: Path) -> float | str:
+    """Return the duration of a video [s], or why it cannot be measured."""
+    try:
+        return measure_duration(path)
+    except PipelineError as error:
+        return str(error)

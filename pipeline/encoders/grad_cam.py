@@ -1,13 +1,14 @@
 """Grad-CAM in time: where the 3D channel looks for a class, or for one word of a caption (Selvaraju et al., 2016).
 
-The maps are of the last convolution of the 3D channel, after BatchNorm and ReLU: A[c, t] are its activations, and the
-weights w come from the gradient of a score. Mahdisoltani et al. (2018) show such maps in their Figures 9 to 12; the
-formulas of their published notebooks add 1 to each map and divide the weights by their largest one, which turns a map
-over if all weights are negative. So there are two methods:
+The maps are of a convolution of the 3D channel, after BatchNorm and ReLU: A[c, t] are its activations, and the weights
+w come from the gradient of a score. Mahdisoltani et al. (2018) show such maps in their Figures 9 to 12; the formulas of
+their published notebooks add 1 to each map and divide the weights by their largest one, which turns a map over if all
+weights are negative. Their script adds 1 too. So there are three methods, of the last convolution but for the script:
 
 - `plain`: relu(sum over c of w[c] A[c]), w the mean gradient over time and space.
 - `notebook`: of a class relu(1 + sum over c of w[c, t] / max(w) A[c]), w the mean gradient over space; of a word
   1 + sum over c of w[c] / max(w) A[c].
+- `script`: relu(1 + sum over c of w[c] A[c]) of the fourth convolution, w the mean gradient over time and space.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,8 +26,11 @@ from pipeline.datasets.caption_tokens import GO
 from pipeline.encoders.two_channel.network import TwoChannelNetwork
 from pipeline.errors import PipelineError
 
-Method = Literal["plain", "notebook"]
+Method = Literal["plain", "notebook", "script"]
 Target = Literal["class", "word"]
+
+LAYERS: dict[Method, str] = {"plain": "conv6", "notebook": "conv6", "script": "conv4"}
+"""The convolution of each method."""
 
 HEAT = 0.45
 """Share of the heat in an overlay."""
@@ -38,7 +42,7 @@ class ScoredActivations:
 
     Attributes:
         score: the score.
-        activations: of the last convolution of the 3D channel.
+        activations: of the convolution.
         gradients: of the score.
     """
 
@@ -48,7 +52,7 @@ class ScoredActivations:
 
 
 def score_class(
-    network: TwoChannelNetwork, clip: Float[Tensor, "3 frames height width"], label: int
+    network: TwoChannelNetwork, clip: Float[Tensor, "3 frames height width"], label: int, method: Method
 ) -> ScoredActivations:
     """Score a class of a clip.
 
@@ -58,6 +62,7 @@ def score_class(
         network: in evaluation mode.
         clip: pixels divided by 64.
         label: id of the class.
+        method: decides which convolution is recorded.
 
     Raises:
         PipelineError: the network has no classifier, or no 3D channel.
@@ -65,7 +70,7 @@ def score_class(
     classifier = network.classifier
     if classifier is None:
         raise PipelineError("Grad-CAM of a class: this recognizer has no classifier")
-    with _ActivationRecorder(network) as recorder:
+    with _ActivationRecorder(network, LAYERS[method]) as recorder:
         features = network.encoder(clip[None])
         if classifier.pooling == "features":
             score = classifier.linear(features.mean(1))[0, label]
@@ -79,6 +84,7 @@ def score_words(
     clip: Float[Tensor, "3 frames height width"],
     caption: Int64[Tensor, " steps"],
     words: Sequence[tuple[int, int]],
+    method: Method,
     *,
     forced: bool,
 ) -> Iterator[ScoredActivations]:
@@ -89,6 +95,7 @@ def score_words(
         clip: pixels divided by 64.
         caption: token ids of the caption, with its padding.
         words: step and token id of each word.
+        method: decides which convolution is recorded.
         forced: whether the decoder reads the caption (teacher forcing), or the most likely token of each step before.
 
     Raises:
@@ -98,7 +105,7 @@ def score_words(
     if decoder is None:
         raise PipelineError("Grad-CAM of a word: this recognizer has no decoder")
     for step, token in words:
-        with _ActivationRecorder(network) as recorder:
+        with _ActivationRecorder(network, LAYERS[method]) as recorder:
             features = network.encoder(clip[None])
             if forced:
                 inputs = torch.cat([caption.new_full((1,), GO), caption[:-1]])[None]
@@ -109,16 +116,16 @@ def score_words(
 
 
 class _ActivationRecorder:
-    """Context manager that records the activations of the last convolution of the 3D channel.
+    """Context manager that records the activations of a convolution of the 3D channel.
 
     cuDNN computes gradients of an LSTM in training mode only, so it is off in the context.
     """
 
-    def __init__(self, network: TwoChannelNetwork) -> None:
+    def __init__(self, network: TwoChannelNetwork, layer: str) -> None:
         channel = network.encoder.channel_3d
         if channel is None:
             raise PipelineError("Grad-CAM: this recognizer has no 3D channel")
-        self._layer: nn.Module = channel.get_submodule("conv6")
+        self._layer: nn.Module = channel.get_submodule(layer)
         self._activations = torch.zeros(0)
         self._cudnn = torch.backends.cudnn.flags(enabled=False)
 
@@ -145,13 +152,13 @@ def compute_map(scored: ScoredActivations, method: Method, target: Target) -> Fl
 
     Args:
         scored: the score.
-        method: `plain` or `notebook`; see the module.
+        method: see the module.
         target: what the score is of; the notebooks differ.
     """
     activations, gradients = scored.activations, scored.gradients
-    if method == "plain":
+    if method != "notebook":
         weights = gradients.mean((1, 2, 3))[:, None, None, None]
-        return functional.relu((weights * activations).sum(0))
+        return functional.relu((weights * activations).sum(0) + (1 if method == "script" else 0))
     if target == "class":
         weights = gradients.mean((2, 3))
         return functional.relu(1 + (weights[:, :, None, None] / weights.max() * activations).sum(0))

@@ -1,65 +1,59 @@
-"""Few-shot classification of frozen features (Mahdisoltani et al., 2018, section 6.2 and Figure 4).
+"""Classification of frozen features by few labelled clips (Mahdisoltani et al., 2018, section 6.2, Figure 4, Table 1).
 
-A softmax regression classifies each feature row of a clip, and the probabilities are averaged over time. It is fitted
-on k clips of each class, with several draws. The interval of the mean accuracy is Student's t; the paper does not state
-its own.
+A classifier is trained on k clips of each class, with several draws. The interval of the mean accuracy is Student's t;
+the paper does not state its own.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
+from torch import Tensor
 
+from pipeline.config.transfer_features import RegressionSettings
 from pipeline.encoders.probe import fit_classes
+from pipeline.evaluation.student_t import mean_interval
 from pipeline.training.seeds import numpy_generator
 
-T_QUANTILES = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045),
-)
-"""97.5 % quantiles of Student's t with 1, 2, ... degrees of freedom."""
+RowsRead = Literal["each", "mean", "middle"]
+"""Which rows of a clip a classifier reads."""
 
 
 @dataclass(frozen=True)
-class ClipRows:
-    """Feature rows of clips, with the class of each clip.
+class LabelledFeatures:
+    """Clips with their classes; their feature rows are read when they are needed.
 
     Attributes:
-        rows: of all clips, one clip after the other.
-        clip: index of the clip of each row.
+        videos: ids of the clips.
         classes: class of each clip.
+        read: returns the feature rows of a clip.
     """
 
-    rows: Float[np.ndarray, "rows dim"]
-    clip: Int64[np.ndarray, " rows"]
+    videos: Sequence[str]
     classes: Int64[np.ndarray, " clips"]
+    read: Callable[[str], Float[Tensor, "rows dim"]]
 
-    @classmethod
-    def collect(
-        cls, features: Sequence[Float[np.ndarray, "_ dim"]], classes: Sequence[int], kind: Literal["each", "mean"]
-    ) -> "ClipRows":
-        """Collect the rows of clips, or the mean row of each.
+    def select(self, indices: Int64[np.ndarray, " selected"]) -> "LabelledFeatures":
+        """Return some of the clips."""
+        return replace(self, videos=[self.videos[index] for index in indices], classes=self.classes[indices])
+
+    def rows(self, index: int, kind: RowsRead) -> Float[Tensor, "rows dim"]:
+        """Read the rows of a clip that a classifier reads.
 
         Args:
-            features: rows of each clip.
-            classes: class of each clip.
-            kind: `each` row or the `mean` row.
+            index: number of the clip.
+            kind: `each` row, or one row: the `mean` or the `middle` one.
         """
+        rows = self.read(self.videos[index])
         if kind == "mean":
-            features = [of_clip.mean(axis=0, keepdims=True) for of_clip in features]
-        clip = np.repeat(np.arange(len(features)), [len(of_clip) for of_clip in features])
-        return cls(np.concatenate(list(features)), clip, np.array(classes, np.int64))
-
-    def select(self, clips: Int64[np.ndarray, " selected"]) -> "ClipRows":
-        """Return some of the clips."""
-        position = np.full(len(self.classes), -1)
-        position[clips] = np.arange(len(clips))
-        mask = position[self.clip] >= 0
-        return ClipRows(self.rows[mask], position[self.clip[mask]], self.classes[clips])
+            return rows.mean(0, keepdim=True)
+        if kind == "middle":
+            middle = len(rows) // 2
+            return rows[middle : middle + 1]
+        return rows
 
 
 def draw_shots(
@@ -79,29 +73,37 @@ def draw_shots(
     return np.sort(np.concatenate(drawn))
 
 
-def transfer_accuracy(train: ClipRows, test: ClipRows, num_classes: int, l2: float) -> float:
-    """Fit on some clips, and compute the share of other clips that are classified correctly.
+def regression_accuracy(
+    train: LabelledFeatures, test: LabelledFeatures, num_classes: int, settings: RegressionSettings
+) -> float:
+    """Fit a softmax regression on some clips, and compute the share of other clips that it classifies correctly.
 
     Args:
         train: clips to fit on.
         test: clips to classify.
         num_classes: number of classes.
-        l2: L2 penalty.
+        settings: settings of the regression.
     """
-    probe = fit_classes(train.rows, train.classes[train.clip], num_classes, l2)
-    logits = probe.logits(test.rows)
+    rows, clip = _stack_rows(train, settings)
+    probe = fit_classes(rows, train.classes[clip], num_classes, settings.l2)
+    test_rows, test_clip = _stack_rows(test, settings)
+    logits = probe.logits(test_rows)
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     sums = np.zeros((len(test.classes), num_classes))
-    np.add.at(sums, test.clip, probabilities)
-    counts = np.bincount(test.clip, minlength=len(test.classes))
+    np.add.at(sums, test_clip, probabilities)
+    counts = np.bincount(test_clip, minlength=len(test.classes))
     return float(((sums / counts[:, None]).argmax(axis=1) == test.classes).mean())
+
+
+def _stack_rows(
+    clips: LabelledFeatures, settings: RegressionSettings
+) -> tuple[Float[np.ndarray, "rows dim"], Int64[np.ndarray, " rows"]]:
+    """Return the rows of all clips, one clip after the other, and the number of the clip of each row."""
+    rows = [clips.rows(index, settings.rows) for index in range(len(clips.videos))]
+    return torch.cat(rows).numpy(), np.repeat(np.arange(len(rows)), [len(of_clip) for of_clip in rows])
 
 
 def summarize_runs(accuracies: Sequence[float]) -> Mapping[str, float | list[float] | None]:
     """Return the mean accuracy of runs and its 95 % interval; one run has none."""
-    count, mean = len(accuracies), float(np.mean(accuracies))
-    if count == 1:
-        return {"accuracy": mean, "interval": None}
-    margin = T_QUANTILES[count - 2] * float(np.std(accuracies, ddof=1)) / math.sqrt(count)
-    return {"accuracy": mean, "interval": [mean - margin, mean + margin]}
+    return {"accuracy": float(np.mean(accuracies)), "interval": mean_interval(accuracies)}

@@ -12,11 +12,9 @@ from pipeline.evaluation.matching import PairDocument
 from pipeline.evaluation.metric import DocumentScores, PairMetric
 from pipeline.evaluation.ngrams import (
     MAX_ORDER,
+    Documents,
     IndexedDocuments,
-    Sample,
-    count_ngrams,
     index_documents,
-    merge_reference_sets,
     shared_ngrams,
 )
 
@@ -32,7 +30,7 @@ class BleuMetric(PairMetric):
         return {f"Bleu_{order}": values for order, values in enumerate(bleu(documents).T, 1)}
 
 
-def bleu(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, "documents 4"]:
+def bleu(documents: Documents) -> Float[np.ndarray, "documents 4"]:
     """Compute BLEU-1 to BLEU-4 of each document, taken as one corpus, in [0, 1]; 0 for an empty one.
 
     An n-gram of a caption counts at most as often as in the reference that has it most often. The brevity penalty
@@ -42,11 +40,11 @@ def bleu(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, "documents 
         PipelineError: a caption without references.
     """
     indexed = index_documents(documents)
-    lengths, ngrams_by_order = count_ngrams(indexed.sentences)
+    lengths = indexed.counts.lengths
     caption_lengths = lengths[indexed.captions]
     matches, totals = [], []
-    for order, ngrams in enumerate(ngrams_by_order, 1):
-        sets = merge_reference_sets(ngrams, indexed.set_offsets, indexed.set_members)
+    by_order = zip(indexed.counts.of_sentences, indexed.counts.of_sets, strict=True)
+    for order, (ngrams, sets) in enumerate(by_order, 1):
         samples, entries, counts = shared_ngrams(ngrams, indexed.captions, sets, indexed.sets)
         clipped = ngrams.weights[entries] * np.minimum(ngrams.counts[entries], counts)
         matches.append(np.bincount(samples, clipped, len(caption_lengths)))

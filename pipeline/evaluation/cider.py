@@ -13,16 +13,14 @@ from pipeline.evaluation.cider_d import SIGMA
 from pipeline.evaluation.matching import PairDocument
 from pipeline.evaluation.metric import DocumentScores, PairMetric
 from pipeline.evaluation.ngrams import (
+    MAX_ORDER,
+    Documents,
     IndexedDocuments,
     NgramCounts,
-    Sample,
-    count_ngrams,
-    gather_rows,
     index_documents,
-    merge_reference_sets,
     shared_ngrams,
 )
-from pipeline.evaluation.ragged import offsets_of
+from pipeline.evaluation.ragged import gather_rows, offsets_of
 
 SINGLE_PAIR = (
     "CIDEr weights an n-gram by how few of the pairs have it; in a single pair every weight is log(1 / 1) = 0, so this "
@@ -49,7 +47,7 @@ class CiderMetric(PairMetric):
         )
 
 
-def cider(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, " documents"]:
+def cider(documents: Documents) -> Float[np.ndarray, " documents"]:
     """Compute the mean CIDEr over the captions of each document, in [0, 10]; 0 for an empty one.
 
     The weight of an n-gram depends on its document only: log(captions / captions with a reference that has it). So a
@@ -62,7 +60,7 @@ def cider(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, " document
     return indexed.mean(_score_samples(indexed))
 
 
-def cider_per_caption(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, " samples"]:
+def cider_per_caption(documents: Documents) -> Float[np.ndarray, " samples"]:
     """Compute the CIDEr of each caption, with the n-gram weights of its document; document after document.
 
     Raises:
@@ -72,13 +70,13 @@ def cider_per_caption(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray
 
 
 def _score_samples(indexed: IndexedDocuments) -> Float[np.ndarray, " samples"]:
-    lengths, ngrams_by_order = count_ngrams(indexed.sentences)
+    lengths = indexed.counts.lengths
     distinct, references = indexed.pairs()
     captions = indexed.captions[distinct]
     pair_offsets = offsets_of(np.bincount(distinct, minlength=len(indexed.captions)))
     samples, pairs = gather_rows(pair_offsets, indexed.samples)
     sides = np.stack([captions, references])
-    cosines = _cosines(indexed, ngrams_by_order, sides, indexed.documents[samples], pairs)
+    cosines = _cosines(indexed, sides, indexed.documents[samples], pairs)
     # pycocoevalcap takes the number of bigrams for the length: the same difference, unless one side is empty.
     discounts = np.exp(-((lengths[captions] - lengths[references]) ** 2) / (2 * SIGMA**2))
     sums = np.bincount(samples, cosines * discounts[pairs], len(indexed.samples))
@@ -87,7 +85,6 @@ def _score_samples(indexed: IndexedDocuments) -> Float[np.ndarray, " samples"]:
 
 def _cosines(
     indexed: IndexedDocuments,
-    ngrams_by_order: Sequence[NgramCounts],
     sides: Int[np.ndarray, "2 pairs"],
     documents: Int[np.ndarray, " comparisons"],
     pairs: Int[np.ndarray, " comparisons"],
@@ -96,7 +93,6 @@ def _cosines(
 
     Args:
         indexed: the documents.
-        ngrams_by_order: n-grams of their sentences.
         sides: caption and reference of each distinct pair.
         documents: document of each comparison, ascending.
         pairs: distinct pair of each comparison.
@@ -109,13 +105,13 @@ def _cosines(
     by_document = np.argsort(documents, kind="stable")
     documents, rows = documents[by_document], rows[by_document]
     total = np.zeros(len(pairs))
-    for ngrams in ngrams_by_order:
+    for ngrams, sets in zip(indexed.counts.of_sentences, indexed.counts.of_sets, strict=True):
         sums = np.empty(len(rows))
-        sums[by_document] = _sum_terms(indexed, ngrams, documents, rows, *_index_terms(ngrams, sides))
+        sums[by_document] = _sum_terms(indexed, sets, documents, rows, *_index_terms(ngrams, sides))
         products, (norms, other_norms) = sums[len(vectors) :], np.sqrt(sums[ends])
         denominator = norms * other_norms
         total += np.divide(products, denominator, out=np.zeros_like(products), where=denominator > 0)
-    return total / len(ngrams_by_order)
+    return total / MAX_ORDER
 
 
 def _index_terms(
@@ -137,7 +133,7 @@ def _index_terms(
 
 def _sum_terms(
     indexed: IndexedDocuments,
-    ngrams: NgramCounts,
+    sets: NgramCounts,
     documents: Int[np.ndarray, " sums"],
     rows: Int[np.ndarray, " sums"],
     row_offsets: Int[np.ndarray, " offsets"],
@@ -148,7 +144,7 @@ def _sum_terms(
 
     Args:
         indexed: the documents.
-        ngrams: n-grams of their sentences.
+        sets: n-grams of their sets of references.
         documents: document whose weights each sum uses, ascending.
         rows: row of terms of each sum.
         row_offsets: see `_index_terms`.
@@ -158,11 +154,10 @@ def _sum_terms(
     # An n-gram that no reference has gets the weight of one that a single reference has.
     logs = np.log(np.maximum(np.arange(indexed.sizes.max(initial=0) + 1), 1))
     log_sizes = logs[indexed.sizes]
-    sets = merge_reference_sets(ngrams, indexed.set_offsets, indexed.set_members)
     set_documents, set_ids, set_counts = indexed.set_occurrences()
     set_counts = set_counts.astype(np.int32)  # the table's type: adding another one is five times slower
-    width = max(1, ngrams_module.MAX_CELLS // max(1, ngrams.size))
-    table = np.zeros(ngrams.size * width, np.int32)
+    width = max(1, ngrams_module.MAX_CELLS // max(1, sets.size))
+    table = np.zeros(sets.size * width, np.int32)
     sums = np.empty(len(rows))
     for first in range(0, len(indexed.sizes), width):
         chunk = slice(*np.searchsorted(set_documents, [first, first + width]))

@@ -37,13 +37,14 @@ def score_clip_dataset(
         settings: section `evaluate_clips`.
         corpus_manifest: manifest of the dataset's corpus.
         videos: folder of the re-encoded shards.
-        sets: caption files `gt` (whole clips) and `control` (features of another clip).
+        sets: caption files: `gt` (whole clips), perhaps `control` (features of another clip).
         vocabulary: the captioner's vocabulary, for the share of novel captions.
         split: split to score.
         inputs: all files that the result is made from, for its provenance.
 
     Returns:
-        The scores, diversity, `control`, `counts`, `evaluator`, `provenance` and `per_video` (docs/clips.md).
+        The scores, diversity, `control` (if there are such captions), `counts`, `evaluator`, `provenance` and
+        `per_video` (docs/clips.md).
 
     Raises:
         PipelineError: there is nothing to score, captions are incomplete where `require_complete` is set, or an input
@@ -69,10 +70,10 @@ def score_clip_dataset(
             captions, references, settings, training_captions if name == "gt" else None
         )
     print(format_clip_scores(scores["gt"]))
-    control = {name: value for name, value in scores["control"].items() if isinstance(value, float)}
+    control = {name: value for name, value in scores.get("control", {}).items() if isinstance(value, float)}
     return {
         **{name: value for name, value in scores["gt"].items() if name != "per_video"},
-        "control": control,
+        **({"control": control} if control else {}),
         "counts": {
             "clips": {
                 "listed": len(listed),

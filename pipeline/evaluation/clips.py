@@ -10,6 +10,7 @@ Besides: Meta-Sum, the sum of BLEU-4, METEOR, ROUGE-L and CIDEr, and the diversi
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from pipeline.evaluation.matching import abbreviate_names
 from pipeline.evaluation.meteor import MeteorScorer, aggregate, best_references, meteor_scores
 from pipeline.evaluation.meteor.metric import open_meteor
 from pipeline.evaluation.metric import MetricContext
-from pipeline.evaluation.ngrams import Sample
+from pipeline.evaluation.ngrams import Sample, index_documents
 from pipeline.evaluation.rouge import rouge_l
 from pipeline.evaluation.tokenizer import tokenize_documents
 from pipeline.provenance.code_hash import code_hash
@@ -67,16 +68,19 @@ def score_clips(
         raise PipelineError(f"references: clip {without[0]} has no caption; remove it or add one")
     captions = {clip: predictions.get(clip, "") for clip in references}
     samples = _tokenize(captions, references, timeout_s)
-    statistics = meteor.statistics([(caption, text) for caption, texts in samples for text in texts])
+    pairs = [(caption, text) for caption, texts in samples for text in texts]
+    with ThreadPoolExecutor(1) as pool:  # METEOR takes as long as the others together
+        future = pool.submit(meteor.statistics, pairs)
+        corpus = index_documents([samples])
+        per_caption = corpus.split()
+        ciders, rouges, bleus = cider_per_caption(corpus), rouge_l(per_caption), bleu(per_caption)
+        statistics = future.result()
     values = meteor_scores(statistics)
     best = best_references(values, [len(texts) for _, texts in samples])
-    per_sample = [[sample] for sample in samples]
-    ciders, rouges = cider_per_caption([samples]), rouge_l(per_sample)
-    bleus = bleu([samples, *per_sample])
     scores = {
         "METEOR": aggregate(statistics[best]),
         "CIDEr": float(ciders.mean()),
-        **{f"Bleu_{order}": float(value) for order, value in enumerate(bleus[0], 1)},
+        **{f"Bleu_{order}": float(value) for order, value in enumerate(bleu(corpus)[0], 1)},
         "ROUGE_L": float(rouges.mean()),
     }
     if len(references) == 1:
@@ -95,7 +99,7 @@ def score_clips(
             "video": list(references),
             "METEOR": values[best].tolist(),
             "CIDEr": ciders.tolist(),
-            **{f"Bleu_{order}": column.tolist() for order, column in enumerate(bleus[1:].T, 1)},
+            **{f"Bleu_{order}": column.tolist() for order, column in enumerate(bleus.T, 1)},
             "ROUGE_L": rouges.tolist(),
         },
     }

@@ -6,14 +6,15 @@ documents that repeat it.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt
 
 from pipeline.errors import PipelineError
-from pipeline.evaluation.ragged import concat_ranges, offsets_of
+from pipeline.evaluation.ragged import gather_rows, offsets_of
 
 Sample = tuple[str, str | tuple[str, ...]]
 """A caption and its reference, or its several references: tokenized, joined by single spaces, possibly empty."""
@@ -37,6 +38,7 @@ class IndexedDocuments:
         samples: each sample of the documents, index into the distinct samples; document after document.
         documents: document of each of these samples.
         sizes: number of samples of each document.
+        counts: n-grams of the sentences and of the sets, counted when first asked for.
     """
 
     sentences: list[str]
@@ -47,6 +49,12 @@ class IndexedDocuments:
     samples: Int[np.ndarray, " samples"]
     documents: Int[np.ndarray, " samples"]
     sizes: Int[np.ndarray, " documents"]
+    counts: "SharedCounts"
+
+    def split(self) -> "IndexedDocuments":
+        """Make a document of each sample; n-grams are not counted again."""
+        num_samples = len(self.samples)
+        return replace(self, documents=np.arange(num_samples), sizes=np.ones(num_samples, np.int64))
 
     def pairs(self) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
         """Return each distinct sample with each of its references: sample, and index of the reference's sentence."""
@@ -87,12 +95,55 @@ class NgramCounts:
     size: int
 
 
-def index_documents(documents: Sequence[Sequence[Sample]]) -> IndexedDocuments:
-    """Replace the sentences, samples and reference sets of documents by indices.
+class SharedCounts:
+    """N-grams of sentences and of sets of sentences, counted once for all metrics.
+
+    Args:
+        sentences: the sentences.
+        set_offsets: start of each set in `set_members`, and the end of the last.
+        set_members: sentences of the sets, indices.
+    """
+
+    def __init__(
+        self,
+        sentences: Sequence[str],
+        set_offsets: Int[np.ndarray, " offsets"],
+        set_members: Int[np.ndarray, " members"],
+    ) -> None:
+        self._sentences, self._set_offsets, self._set_members = sentences, set_offsets, set_members
+
+    @cached_property
+    def _counts(self) -> tuple[Int[np.ndarray, " sentences"], list[NgramCounts]]:
+        return count_ngrams(self._sentences)
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " sentences"]:
+        """Number of words of each sentence."""
+        return self._counts[0]
+
+    @property
+    def of_sentences(self) -> list[NgramCounts]:
+        """N-grams of the sentences, by order."""
+        return self._counts[1]
+
+    @cached_property
+    def of_sets(self) -> list[NgramCounts]:
+        """N-grams of the sets, by order."""
+        return [merge_reference_sets(ngrams, self._set_offsets, self._set_members) for ngrams in self.of_sentences]
+
+
+Documents = Sequence[Sequence[Sample]] | IndexedDocuments
+"""Documents, each a list of samples; indexed or not."""
+
+
+def index_documents(documents: Documents) -> IndexedDocuments:
+    """Replace the sentences, samples and reference sets of documents by indices, unless that is done already.
 
     Raises:
         PipelineError: a caption without references; names the document and the caption.
     """
+    if isinstance(documents, IndexedDocuments):
+        return documents
     sentence_ids, set_ids = _id_dictionary(), _id_dictionary()
     captions = np.array([sentence_ids[caption] for document in documents for caption, _ in document], np.int64)
     sets = np.array([set_ids[references] for document in documents for _, references in document], np.int64)
@@ -102,15 +153,18 @@ def index_documents(documents: Sequence[Sequence[Sample]]) -> IndexedDocuments:
     members = np.array([sentence_ids[sentence] for references in reference_sets for sentence in references], np.int64)
     distinct, samples = np.unique(captions * len(reference_sets) + sets, return_inverse=True)
     sizes = np.array([len(document) for document in documents], np.int64)
+    sentences = list(sentence_ids)
+    set_offsets = offsets_of(np.array([len(references) for references in reference_sets], np.int64))
     return IndexedDocuments(
-        sentences=list(sentence_ids),
+        sentences=sentences,
         captions=distinct // len(reference_sets),
         sets=distinct % len(reference_sets),
-        set_offsets=offsets_of(np.array([len(references) for references in reference_sets], np.int64)),
+        set_offsets=set_offsets,
         set_members=members,
         samples=samples,
         documents=np.repeat(np.arange(len(sizes)), sizes),
         sizes=sizes,
+        counts=SharedCounts(sentences, set_offsets, members),
     )
 
 
@@ -128,14 +182,6 @@ def _describe_empty_set(documents: Sequence[Sequence[Sample]]) -> str:
         for index, (caption, references) in enumerate(document)
         if references == ()
     )
-
-
-def gather_rows(
-    offsets: Int[np.ndarray, " offsets"], rows: Int[np.ndarray, " rows"]
-) -> tuple[Int[np.ndarray, " entries"], Int[np.ndarray, " entries"]]:
-    """Concatenate the entries of rows: for each entry, the position of its row in `rows`, and its own index."""
-    sizes = offsets[rows + 1] - offsets[rows]
-    return np.repeat(np.arange(len(rows)), sizes), concat_ranges(offsets[rows], sizes)
 
 
 def count_ngrams(sentences: Sequence[str]) -> tuple[Int[np.ndarray, " sentences"], list[NgramCounts]]:
@@ -249,19 +295,26 @@ def shared_ngrams(
         second_rows: second side of each pair, a row of `second`.
 
     Returns:
-        For each n-gram that a pair shares: the pair (ascending), the entry of `first`, and the count in `second`.
+        For each n-gram that a pair shares: the pair (ascending), the entry of `first` (ascending within a pair), and
+        the count in `second`.
     """
+    # A row of the first side is written to the table once, for all its pairs.
+    rows, row = np.unique(first_rows, return_inverse=True)
+    by_row = np.argsort(row, kind="stable")
+    bounds = offsets_of(np.bincount(row, minlength=len(rows)))
     width = max(1, MAX_CELLS // max(first.size, 1))
     table = np.zeros(first.size * width, np.int32)
     hits = [np.empty((3, 0), np.int64)]
-    for start in range(0, len(first_rows), width):
-        owners, entries = gather_rows(second.offsets, second_rows[start : start + width])
-        cells = second.ids[entries] * width + owners
-        table[cells] = second.counts[entries]
-        owners, entries = gather_rows(first.offsets, first_rows[start : start + width])
-        counts = table[first.ids[entries] * width + owners]
-        hit = np.flatnonzero(counts)
-        hits.append(np.array([owners[hit] + start, entries[hit], counts[hit]]))
+    for start in range(0, len(rows), width):
+        owners, entries = gather_rows(first.offsets, rows[start : start + width])
+        cells = first.ids[entries] * width + owners
+        table[cells] = entries + 1
+        pairs = by_row[bounds[start] : bounds[min(start + width, len(rows))]]
+        owners, others = gather_rows(second.offsets, second_rows[pairs])
+        entries = table[second.ids[others] * width + (row[pairs] - start)[owners]]
+        hit = np.flatnonzero(entries)
+        hits.append(np.array([pairs[owners[hit]], entries[hit] - 1, second.counts[others[hit]]]))
         table[cells] = 0
     pairs, entries, counts = np.concatenate(hits, axis=1)
-    return pairs, entries, counts
+    order = np.argsort(pairs * len(first.ids) + entries, kind="stable")
+    return pairs[order], entries[order], counts[order]

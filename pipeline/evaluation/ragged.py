@@ -13,6 +13,14 @@ def concat_ranges(starts: Int[np.ndarray, " parts"] | int, sizes: Int[np.ndarray
     return np.arange(sizes.sum()) + np.repeat(starts - ends + sizes, sizes)
 
 
+def gather_rows(
+    offsets: Int[np.ndarray, " offsets"], rows: Int[np.ndarray, " rows"]
+) -> tuple[Int[np.ndarray, " entries"], Int[np.ndarray, " entries"]]:
+    """Concatenate the entries of rows: for each entry, the position of its row in `rows`, and its own index."""
+    sizes = offsets[rows + 1] - offsets[rows]
+    return np.repeat(np.arange(len(rows)), sizes), concat_ranges(offsets[rows], sizes)
+
+
 def enumerate_cells(
     heights: Int[np.ndarray, " tables"], widths: Int[np.ndarray, " tables"]
 ) -> tuple[Indices, Indices, Indices]:

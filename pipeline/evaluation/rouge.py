@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from pipeline.evaluation.matching import PairDocument
 from pipeline.evaluation.metric import DocumentScores, PairMetric
-from pipeline.evaluation.ngrams import Sample, index_documents
+from pipeline.evaluation.ngrams import Documents, index_documents
 
 BETA = 1.2
 """Weight of recall relative to precision."""
@@ -24,7 +24,7 @@ class RougeMetric(PairMetric):
         return {"ROUGE_L": rouge_l(documents)}
 
 
-def rouge_l(documents: Sequence[Sequence[Sample]]) -> Float[np.ndarray, " documents"]:
+def rouge_l(documents: Documents) -> Float[np.ndarray, " documents"]:
     """Compute the mean ROUGE-L over the captions of each document, in [0, 1]; 0 for an empty one.
 
     Of several references, the best precision and the best recall count, independently of one another. Words are

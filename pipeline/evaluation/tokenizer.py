@@ -1,7 +1,7 @@
 """The PTB tokenizer of the official evaluators: it turns sentences into lower-case tokens without punctuation."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Container, Sequence
 from itertools import pairwise
 
 from pipeline.evaluation.java import run_lines
@@ -15,6 +15,14 @@ PUNCTUATION = frozenset(
 NOT_ASCII = re.compile(r"[^ -~]")
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, ends of lines and lone surrogates."""
+LETTERS = r"[^\W\d_]+(?:['-][^\W\d_]+)*"
+KINDS = re.compile(
+    rf"(?P<word>\(?{LETTERS}\)?[,;:!?]?|[-,;!?]|)|(?P<number>[0-9]+[a-z]*)|(?P<with_period>\(?{LETTERS}\)?\.)"
+)
+"""What the lexer reads without regard to its neighbours: words; a number, if no other one is near (`1 1/4` is one
+token); a word with a period, if it is no abbreviation."""
+NEIGHBOURS = ("the", "The", "5")
+"""Any abbreviation keeps its period before one of these words. Other words never do."""
 SentencePair = tuple[str, str]
 """A sentence and the next one."""
 SEPARATOR = ";"
@@ -65,28 +73,62 @@ def tokenize_documents(
     distinct = {sentence for document in documents for sentence in document}
     unprintable = NOT_ASCII if ascii_only else CONTROLS
     printable_of = {sentence: unprintable.sub(" ", sentence) for sentence in distinct}
+    tokens_of = _tokenize_by_word(set(printable_of.values()), timeout_s)
     printable = [[printable_of[sentence] for sentence in document] for document in documents]
     pairs = [list(pairwise([*document, SEPARATOR])) for document in printable]
-    lines, line_of = _arrange_lines(pairs)
-    if not lines:
-        return [[] for _ in documents]
-    output = _drop_punctuation(_run_tokenizer(lines, timeout_s))
+    lines, line_of = _arrange_lines(pairs, tokens_of)
+    output = _run_tokenizer(lines, timeout_s)
     tokens = {pair: output[line] for pair, line in line_of.items()}
-    return [[tokens[pair] for pair in document] for document in pairs]
+    return [[tokens_of[pair[0]] if pair[0] in tokens_of else tokens[pair] for pair in document] for document in pairs]
 
 
-def _arrange_lines(documents: Sequence[Sequence[SentencePair]]) -> tuple[list[str], dict[SentencePair, int]]:
-    """Arrange sentences in lines so that every pair of a sentence and its next one occurs at least once.
+def _tokenize_by_word(sentences: Collection[str], timeout_s: float) -> dict[str, str]:
+    """Tokenize the sentences all of whose words the lexer reads without regard to their neighbours.
+
+    Java reads each distinct word once. Most captions are such sentences.
 
     Returns:
-        The lines; for each pair, the line of its sentence.
+        The tokens of these sentences; the other ones are left out.
+    """
+    words_of = {sentence: sentence.split(" ") for sentence in sentences}
+    words = set().union(*words_of.values())
+    kinds = {word: match.lastgroup for word in words if (match := KINDS.fullmatch(word))}
+    lines = [f"{word} {other}" for word, kind in kinds.items() for other in NEIGHBOURS if kind == "with_period"]
+    lines += [word for word, kind in kinds.items() if kind != "with_period"]
+    tokens_of_line = dict(zip(lines, _run_tokenizer(lines, timeout_s), strict=True))
+    tokens, num_numbers = dict[str, str](), dict.fromkeys(words, 2)  # any more than one number is too many
+    for word, kind in kinds.items():
+        if kind == "with_period":
+            options = {tokens_of_line[f"{word} {other}"].removesuffix(other.lower()) for other in NEIGHBOURS}
+            is_abbreviation = len(options) > 1 or any("." in option for option in options)
+            tokens[word], num_numbers[word] = options.pop().rstrip(" "), 2 if is_abbreviation else 0
+        else:
+            tokens[word], num_numbers[word] = tokens_of_line[word], int(kind == "number")
+    return {
+        sentence: " ".join([token for word in of_sentence if (token := tokens[word])])
+        for sentence, of_sentence in words_of.items()
+        if sum([num_numbers[word] for word in of_sentence]) <= 1
+    }
+
+
+def _arrange_lines(
+    documents: Sequence[Sequence[SentencePair]], done: Container[str]
+) -> tuple[list[str], dict[SentencePair, int]]:
+    """Arrange sentences in lines so that every pair of a sentence and its next one occurs at least once.
+
+    Args:
+        documents: the pairs of each document.
+        done: sentences whose tokens are known.
+
+    Returns:
+        The lines; for each pair whose sentence is not done, the line of its sentence.
     """
     lines: list[str] = []
     line_of: dict[SentencePair, int] = {}
     for document in documents:
         is_open = False
         for pair in document:
-            if pair not in line_of:
+            if pair not in line_of and pair[0] not in done:
                 line_of[pair] = len(lines)
                 lines.append(pair[0])
                 is_open = True
@@ -99,10 +141,10 @@ def _arrange_lines(documents: Sequence[Sequence[SentencePair]]) -> tuple[list[st
 
 
 def _run_tokenizer(lines: list[str], timeout_s: float) -> list[str]:
+    """Return the tokens of lines, joined by single spaces, without punctuation."""
     program = ("edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
-    return run_lines(JAR, program, lines, timeout_s)
-
-
-def _drop_punctuation(lines: Sequence[str]) -> list[str]:
-    """Drop the punctuation tokens of lines; split at spaces only, since `1 1/4` contains a no-break space."""
-    return [" ".join([word for word in line.split(" ") if word and word not in PUNCTUATION]) for line in lines]
+    # Split at spaces only, since the token `1 1/4` contains a no-break space.
+    return [
+        " ".join([token for token in line.split(" ") if token and token not in PUNCTUATION])
+        for line in (run_lines(JAR, program, lines, timeout_s) if lines else [])
+    ]

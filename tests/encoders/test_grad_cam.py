@@ -25,7 +25,7 @@ def near(values: Tensor, recorded: dict, share: float = 1e-4) -> None:
 
 def test_maps_of_a_class_are_the_published_ones(shared: Path) -> None:
     golden = read_golden(shared, "grad_cam")["classification_M(32,32)"]
-    scored = score_class(golden_network("strong", "scores"), golden_clips()[0], LABEL)
+    scored = score_class(golden_network("strong", "scores"), golden_clips()[0], LABEL, "plain")
     assert scored.score == pytest.approx(golden["score_value"], abs=1e-5)
     near(scored.activations, golden["activation"])
     near(scored.gradients, golden["gradient"])
@@ -40,7 +40,7 @@ def test_maps_of_a_class_are_the_published_ones(shared: Path) -> None:
 def test_the_map_of_the_papers_score_is_the_published_one(shared: Path) -> None:
     golden = read_golden(shared, "grad_cam")["classification_M(32,32)"]
     expected = golden["paper_variant (score = logit of class 17 on the time mean)"]
-    scored = score_class(golden_network("strong", "features"), golden_clips()[0], LABEL)
+    scored = score_class(golden_network("strong", "features"), golden_clips()[0], LABEL, "plain")
     assert scored.score == pytest.approx(expected["score_value"], abs=1e-5)
     near(scored.gradients.mean((1, 2, 3)), expected["weights_per_channel"])
     near(compute_map(scored, "plain", "class"), expected["cam_plain = relu(sum w[c]*A)"], 1e-3)
@@ -49,7 +49,7 @@ def test_the_map_of_the_papers_score_is_the_published_one(shared: Path) -> None:
 def test_the_notebook_of_a_network_without_2d_channel(shared: Path) -> None:
     golden = read_golden(shared, "grad_cam")["classification_notebook"]
     widths = TwoChannelWidths(base_3d=4, base_2d=0, encoder=24, embedding=10, decoder=20)
-    scored = score_class(golden_network("strong", "scores", widths), golden_clips()[0], LABEL)
+    scored = score_class(golden_network("strong", "scores", widths), golden_clips()[0], LABEL, "plain")
     assert scored.score == pytest.approx(golden["score_value"], abs=1e-5)
     key = "weights[c,t] = mean over H,W of the gradient (before division)"
     near(scored.gradients.mean((2, 3)), golden[key])
@@ -57,11 +57,20 @@ def test_the_notebook_of_a_network_without_2d_channel(shared: Path) -> None:
     near(cam, golden["cam = relu(1 + sum_c w[c,t]/max(w) * A[c,t]), [8,6,6]"], 1e-3)
 
 
+def test_the_map_of_the_script_is_of_the_fourth_convolution(shared: Path) -> None:
+    golden = read_golden(shared, "grad_cam")["script_variant_conv4"]
+    scored = score_class(golden_network("strong", "scores"), golden_clips()[0], LABEL, "script")
+    near(scored.gradients.mean((1, 2, 3)), golden["weights[c]"])
+    cam = compute_map(scored, "script", "class")
+    near(cam, golden["cam = relu(1 + sum w[c]*A), [8,10,10]"], 1e-3)
+    near(scale_map(cam, 96), golden["resized 96x96, min-max over the whole clip"], 1e-3)
+
+
 @pytest.mark.parametrize("forced", [False, True])
 def test_maps_of_a_word_are_the_published_ones(forced: bool, shared: Path) -> None:
     golden = read_golden(shared, "grad_cam")["captioning_M(32,32)"]
     network = golden_network("strong", "scores")
-    [scored] = score_words(network, golden_clips()[0], CAPTION, [(STEP, TOKEN)], forced=forced)
+    [scored] = score_words(network, golden_clips()[0], CAPTION, [(STEP, TOKEN)], "plain", forced=forced)
     key = "teacher_forced (decoder input 0,5,9,3,12,7,1,1,1; token 12 at step 3)"
     expected = golden[key] if forced else golden
     assert scored.score == pytest.approx(expected["score_value"], abs=1e-5)
@@ -98,9 +107,9 @@ def test_a_recognizer_without_the_part_is_one_error() -> None:
     only_2d = TwoChannelNetwork(widths, 2, 0, "features").eval()
     clip = torch.rand(3, 2, 56, 56)
     with pytest.raises(PipelineError, match="3D"):
-        score_class(only_2d, clip, 0)
+        score_class(only_2d, clip, 0, "plain")
     with pytest.raises(PipelineError, match="decoder"):
-        next(score_words(only_2d, clip, CAPTION, [(0, 1)], forced=True))
+        next(score_words(only_2d, clip, CAPTION, [(0, 1)], "plain", forced=True))
     captions = TwoChannelNetwork(TwoChannelWidths(1, 0, 4, 2, 3), 0, 5, "features").eval()
     with pytest.raises(PipelineError, match="classifier"):
-        score_class(captions, clip, 0)
+        score_class(captions, clip, 0, "plain")

@@ -71,7 +71,7 @@ def test_paraphrase_table_replaces_a_damaged_cache_file(source: Path, tmp_path: 
     whole = file.read_bytes()
     place = {"data": whole.index(phrase("before").tobytes()), "footer": len(whole) - 40}.get(damage, 0)
     if damage in ("other columns", "no rows"):
-        columns = {"a": [1]} if damage == "other columns" else {"phrase": [], "other": []}
+        columns = {"a": [1]} if damage == "other columns" else {"phrase": [], "other": [], "used": []}
         table = pa.table(columns)
         with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)

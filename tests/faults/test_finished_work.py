@@ -68,7 +68,7 @@ WORK = {
     "evaluate_recognition": Work(
         "pipeline.evaluate_recognition.score_recognizer", "recognizers", one, {"max_length": 5}
     ),
-    "transfer_features": Work("pipeline.transfer_features.score_feature", "features", one, {"l2": 2.0}),
+    "transfer_features": Work("pipeline.transfer_features.score_feature", "features", one, {"runs": 3}),
     "render_grad_cam": Work(
         "pipeline.render_grad_cam.render", "clips", lambda recognizer, rows, *_: len(rows), {"columns": 3}
     ),
@@ -124,6 +124,8 @@ WORK = {
     "analyze_localization": Work(
         "pipeline.analyze_localization.analyze_detections", "sets of detections", one, {"tious": [0.5]}
     ),
+    "evaluate_clips": Work("pipeline.evaluate_clips.score_clip_dataset", "splits", one, {"subset": "testing"}),
+    "analyze_clips": Work("pipeline.analyze_clips.analyze", "captioners", one, {"neighbours": 1}),
     "compare_localization": Work(
         "pipeline.compare_localization.compute_study",
         "datasets",
@@ -135,6 +137,12 @@ WORK = {
         "datasets",
         lambda results, config: len(config.datasets(results.name)),
         {"scores": {"bootstrap": 20}},
+    ),
+    "compare_results": Work(
+        "pipeline.compare_results.compute_result_tables",
+        "result files",
+        lambda results, study: len(study.result_files(results.name)),
+        {"title": "Other scores"},
     ),
 }
 

@@ -10,6 +10,7 @@ import yaml
 
 from helpers.workflow_sandbox import ROOT
 from pipeline.config.load import Config, merge_settings, stages
+from pipeline.config.localizers import LOCALIZERS
 from pipeline.errors import PipelineError
 
 BASE = yaml.safe_load("""
@@ -41,10 +42,6 @@ propose_events:
   given: {kind: file, path: given.json}
 classify_videos:
   given: {kind: file, path: given.json}
-train_localizer:
-  pgcn: {kind: pgcn, features: [sa_tsp]}
-localize_actions:
-  pgcn: {localizers: [{localizer: pgcn}], classifier: null}
 finetune_scst: {samples: 2}
 select_captions:
   members: [{captioner: sa_tsp, seed: 0}]
@@ -60,8 +57,21 @@ compare_systems:
     pairs: [{system: sa_tsp, compared_to: initial}]
     control: sa_tsp
     seeds: [1]
+compare_results:
+  scores:
+    title: Scores
+    tables:
+      - title: Captions
+        file: "results/{dataset}_test_meteor.json"
+        columns: [{title: METEOR, path: METEOR/gt/mean}]
+        rows: [{name: ensemble}]
 """)
 """The unchanged dataset: an entry of every kind, and otherwise as few jobs as possible."""
+BASE["train_localizer"] = {kind: {"kind": kind, "features": ["sa_tsp"]} for kind in LOCALIZERS}
+BASE["localize_actions"] = {
+    kind: {"localizers": [{"localizer": kind}], "classifier": None if spec.settings.has_classes else "learned"}
+    for kind, spec in LOCALIZERS.items()
+}
 
 DEFAULT_TARGETS = ("NAME_test_meteor.json", "NAME/report/index.html")
 
@@ -72,6 +82,7 @@ EXTRA_TARGETS = {
         if model.TARGET
     },
     "compare_systems.pretraining": ("NAME_pretraining.json",),
+    "compare_results": ("NAME_scores.json",),
     "extract_features.network": ("NAME/features/network/0000/manifest.json",),
     "extract_features.recognized": ("NAME/features/recognized/0000/manifest.json",),
     "extract_features.given": ("NAME/features/given/0000/manifest.json",),
@@ -86,7 +97,7 @@ EXTRA_TARGETS = {
     "propose_events.bmn": ("NAME/proposals/bmn.json",),
     "propose_events.given": ("NAME/proposals/given.json",),
     "classify_videos.given": ("NAME/video_classes/given.json",),
-    "train_localizer.pgcn": ("NAME/detections/pgcn.json",),
+    **{f"train_localizer.{kind}": (f"NAME/detections/{kind}.json",) for kind in LOCALIZERS},
     "localize_actions.pgcn": ("NAME/detections/pgcn.json",),
 }
 """Section or entry -> further targets, where the default targets do not depend on its settings."""
@@ -98,7 +109,8 @@ SIMILAR_ENTRIES = (
     "pretrain_encoder.initial",
     "train_recognizer.coarse",
     "extract_features.initial",
-    "train_localizer.gtad.proposals",
+    *(f"train_localizer.{kind}.proposals" for kind, spec in LOCALIZERS.items() if not spec.settings.reads_proposals),
+    *(f"localize_actions.{kind}" for kind in LOCALIZERS if kind not in ("gtad", "pgcn")),
     "localize_actions.pgcn.classifier",
     "train_captioner.on_initial",
     "train_captioner.on_sa_tsp",
@@ -123,6 +135,11 @@ CHANGED_VALUES: dict[str, Any] = {
     "extract_features.recognized.dataset": "demo",
     "evaluate_recognition.recognizers": ["joint", "coarse"],
     "transfer_features.features": ["sa_tsp"],
+    **{
+        f"transfer_features.classifiers.{name}.{key}": value
+        for name in ("regression", "perceptron", "bilstm")
+        for key, value in {"features": ["initial"], "shots": [1]}.items()
+    },
     "train_proposer.learned.steps_per_epoch": 2,
     "train_proposer.bmn.steps_per_epoch": 2,
     "train_captioner.sa_tsp.steps_per_epoch": 2,
@@ -133,9 +150,9 @@ CHANGED_VALUES: dict[str, Any] = {
     "probe_encoder.attributes": {"colour": ["red"]},
     "pool_features.pools": ["mean", "max"],
     "classify_videos.learned.features": ["initial"],
-    "train_localizer.gtad.features": ["initial"],
+    **{f"train_localizer.{kind}.features": ["initial"] for kind in LOCALIZERS},
     "train_localizer.gtad.kernel": 3,
-    "train_localizer.pgcn.features": ["initial"],
+    "train_localizer.gtad_windows.kernel": 1,
     "train_localizer.pgcn.proposals": "gt",
     "localize_actions.gtad.localizers": [{"localizer": "gtad", "weight": 2.0}],
     "localize_actions.gtad.classifier": "given",
@@ -147,6 +164,15 @@ CHANGED_VALUES: dict[str, Any] = {
     "compare_localization.systems": [{"name": "sa_tsp", "detections": {"gtad": "gtad"}}],
     "compare_localization.pairs": [{"system": "sa_tsp", "compared_to": "sa_tsp"}],
     "compare_localization.seeds": [1],
+    "compare_results.scores.seeds": [1],
+    "compare_results.scores.tables": [
+        {
+            "title": "Detections",
+            "file": "results/{dataset}_test_detections.json",
+            "columns": [{"title": "mAP", "path": "mAP/mean"}],
+            "rows": [{"name": "detections"}],
+        }
+    ],
     "train_proposer.learned.features": ["initial"],
     "train_proposer.bmn.features": ["initial"],
     "propose_events.learned.proposer": "bmn",

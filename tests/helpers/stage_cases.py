@@ -4,6 +4,7 @@ The cases are found in the provenance records of the run, so a new stage that th
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from helpers.kill_runner import Case, Result
@@ -22,6 +23,9 @@ EXAMPLES = {
     "select_captions": f"{DEMO}/captions/ensemble-test-gt.json",
 }
 """The output of a stage that its case makes, where it is not the first by name."""
+
+CLIP_CAPTIONS = "results/clip_captions.json"
+"""One caption for each video of the run, see `write_clip_captions`."""
 
 OWN_FOLDER = ("manifest.json", "index.html")
 """Names of outputs whose folder holds only files of the stage."""
@@ -64,6 +68,13 @@ def make_case(run: Path, stage: str, output: str) -> Case:
     return Case(f"pipeline.{stage}", words, declared, leaves, 0, 1)
 
 
+def write_clip_captions(run: Path) -> None:
+    """Write the first caption of each video of a finished run, because `evaluate_clips` scores one of each."""
+    captions = json.loads((run / DEMO / "captions" / "ensemble-test-gt.json").read_text())
+    captions["results"] = {video: of_video[:1] for video, of_video in captions["results"].items()}
+    (run / CLIP_CAPTIONS).write_text(json.dumps(captions))
+
+
 def small_demo() -> Case:
     """Return a case of `make_demo` with fewer videos than the run has."""
     settings = {"train_videos": 2, "val_videos": 3, "test_videos": 0, "broken_videos": 1}
@@ -86,9 +97,43 @@ def small_study() -> Case:
     return Case("pipeline.compare_localization", [*words, "--output", output], [output], ["results/studied"], 0, 1)
 
 
-OF_CLIPS = ("evaluate_clips", "analyze_clips")
-"""Stages that need a dataset of clips, which the run is not; they take seconds at full size."""
-CASES = (*(stage for stage in stages() if stage not in OF_CLIPS), "propose_events-gt")
+def small_clip_scores() -> Case:
+    """Return a case of `evaluate_clips` on the run's videos, with the captions of `write_clip_captions`."""
+    words = ["--corpus", f"{DEMO}/corpus/manifest.json", "--videos", f"{DEMO}/video"]
+    words += ["--captions", CLIP_CAPTIONS, "--vocabulary", f"{DEMO}/vocabulary.json"]
+    words = ["--config", "{}", *words, "--output", "results/scored_clips/scores.json"]
+    return Case("pipeline.evaluate_clips", words, [words[-1]], ["results/scored_clips"], 0, 1)
+
+
+def small_clip_analysis() -> Case:
+    """Return a case of `analyze_clips` on the run's videos, each of which counts as one clip."""
+    words = ["--corpus", f"{DEMO}/corpus/manifest.json", "--features", f"{DEMO}/features"]
+    words += ["--captioner", f"{DEMO}/captioners/sa_tsp/0/xe/manifest.json"]
+    outputs = [f"results/analyzed_clips/analysis.{suffix}" for suffix in ("json", "png")]
+    words = ["--config", "{}", *words, "--output", outputs[0]]
+    return Case("pipeline.analyze_clips", words, outputs, ["results/analyzed_clips"], 0, 1)
+
+
+def small_tables() -> Case:
+    """Return a case of `compare_results`, whose results are not part of the run."""
+    columns = [{"title": "METEOR", "path": "METEOR/gt/mean", "scale": 100}]
+    table = {"title": "Captions", "file": "results/{dataset}_test_meteor.json", "columns": columns}
+    study = {"title": "Scores", "tables": [{**table, "rows": [{"name": "ensemble"}]}]}
+    words = ["--config", json.dumps(study), "--dataset", DEMO, "--output", "results/tabulated/scores.json"]
+    return Case("pipeline.compare_results", words, [words[-1]], ["results/tabulated"], 0, 1)
+
+
+SMALL_CASES: dict[str, Callable[[], Case]] = {
+    "make_demo": small_demo,
+    "compare_systems": small_comparison,
+    "compare_localization": small_study,
+    "compare_results": small_tables,
+    "evaluate_clips": small_clip_scores,
+    "analyze_clips": small_clip_analysis,
+}
+"""Cases whose outputs are not part of the run."""
+
+CASES = (*stages(), "propose_events-gt")
 """Names of the cases: the stages, and a second one of `propose_events`, which copies the annotations."""
 
 
@@ -111,12 +156,8 @@ def case_of(run: Path, name: str) -> Case:
         run: folder of the run.
         name: one of `CASES`.
     """
-    if name == "make_demo":
-        return small_demo()
-    if name == "compare_systems":
-        return small_comparison()
-    if name == "compare_localization":
-        return small_study()
+    if name in SMALL_CASES:
+        return SMALL_CASES[name]()
     if name == "propose_events-gt":
         return make_case(run, "propose_events", f"{DEMO}/proposals/gt.json")
     return make_case(run, name, EXAMPLES.get(name, min(outputs_by_stage(run)[name])))
@@ -129,5 +170,5 @@ def check_stage_alone(name: str, result: Result) -> None:
         name: one of `CASES`.
         result: the result of its kills.
     """
-    if name not in (*THREADED, "make_demo", "compare_systems", "compare_localization"):  # the run has no such results
+    if name not in (*THREADED, *SMALL_CASES):
         assert result["before"] == result["ends"][0][1]

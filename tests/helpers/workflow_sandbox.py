@@ -11,7 +11,7 @@ from pipeline.config.load import stages
 
 ROOT = Path(__file__).resolve().parents[2]
 
-OWN_TEST = {"compare_systems", "compare_localization", "evaluate_clips", "analyze_clips"}
+OWN_TEST = {"compare_systems", "compare_localization", "compare_results", "evaluate_clips", "analyze_clips"}
 """Optional stages whose results need many jobs, or a dataset of clips; tests of their own run them."""
 
 TARGETS = [

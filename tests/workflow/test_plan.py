@@ -64,6 +64,7 @@ TARGETS = [
     "results/thumos14/localization_analysis/test.json",
     *(f"results/{name}_test_captions.json" for name in CLIPS),
     "results/democlips/clip_analyses/dap-0-test.json",
+    *(f"results/{name}_attributes.json" for name in (*CLIPS, "democlips_s61")),
 ]
 
 
@@ -188,7 +189,8 @@ def test_a_comparison_on_seeds_of_a_dataset_that_is_not_drawn_is_refused(clone: 
 
 def test_a_comparison_that_is_not_configured_is_refused(clone: Path) -> None:
     process = forked_snakemake(clone, "-n", "results/demo_pretrainin.json")
-    assert "error: compare_systems has no comparison 'pretrainin'; did you mean 'pretraining'?" in process.stdout
+    assert "error: neither compare_systems nor compare_results has an entry 'pretrainin'" in process.stdout
+    assert "did you mean 'pretraining'?" in process.stdout
 
 
 def test_the_ablation_trains_every_captioner_once_on_each_seed(planned: list[Job]) -> None:
@@ -448,3 +450,26 @@ def test_clips_take_the_stages_of_long_videos_without_proposers(
 def test_an_analysis_of_clips_needs_the_captioner_and_its_features(planned: list[Job]) -> None:
     jobs = count_rules(planned, "results/democlips/clip_analyses/dap-0-test.json")
     assert (jobs["analyze_clips"], jobs["train_captioner"], jobs["evaluate_clips"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("name", [*CLIPS, "democlips_s61"])
+def test_a_study_of_results_trains_and_scores_the_captioner_of_each_row_once(planned: list[Job], name: str) -> None:
+    study = load_config(name, {}, ROOT / CONFIG).compare_results["attributes"]
+    seeds = len(study.datasets(name))
+    assert seeds == (3 if name == "democlips" else 1)
+    files = study.result_files(name)
+    jobs = count_rules(planned, f"results/{name}_attributes.json")
+    assert jobs["compare_results"] == 1
+    assert jobs["evaluate_clips"] == jobs["generate_captions"] == len(files), "no control"
+    assert jobs["train_captioner"] == len(files), "the teacher of NACF is a row too"
+    assert jobs["build_corpus"] == jobs["mine_concepts"] == seeds
+    assert not {"compare_systems", "select_captions", "finetune_scst"} & jobs.keys()
+
+
+def test_a_name_that_is_a_comparison_of_one_dataset_and_a_study_of_another_is_refused(clone: Path) -> None:
+    (clone / "config").unlink()
+    shutil.copytree(ROOT / "config", clone / "config")
+    comparison = {"compare_systems": {"attributes": {"systems": [{"name": "ensemble"}]}}}
+    (clone / "config" / "datasets" / "mine.yaml").write_text(json.dumps(comparison))
+    process = forked_snakemake(clone, "-n", "results/mine_attributes.json", "results/democlips_attributes.json")
+    assert "error: attributes is an entry of compare_systems of one dataset" in process.stdout

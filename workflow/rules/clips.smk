@@ -1,9 +1,9 @@
 """Clips: the synthetic ones, and the scores of captions of whole clips.
 
-REQUIRED INPUTS: the corpus, the shards' rejects, the vocabulary, captions of whole clips and of the control. The dataset
-`democlips` makes its own videos.
+REQUIRED INPUTS: the corpus, the shards' rejects, the vocabulary, captions of whole clips, and for the ensemble those of
+the control. The dataset `democlips` makes its own videos.
 OUTPUTS: results/{dataset}/clips/manifest.json, next to it the clips and their captions;
-results/{dataset}_{split}_captions.json; results/{dataset}/clip_analyses/{captioner}-{seed}-{split}.json, next to it a picture.
+results/{dataset}_{split}_captions.json; results/{dataset}_{split}_captions-{captioner}-{seed}.json; results/{dataset}/clip_analyses/{captioner}-{seed}-{split}.json, next to it a picture.
 """
 
 
@@ -32,30 +32,33 @@ rule make_clips:
 
 
 rule evaluate_clips:
-    """Score the ensemble's captions of clips, and the control, as COCO's evaluation does."""
+    """Score the ensemble's captions of clips, and the control, as COCO's evaluation does; or those of one captioner."""
     input:
         code=code_hash_of("evaluate_clips"),
         corpus="results/{dataset}/corpus/manifest.json",
         videos=shards("results/{dataset}/video/{shard}/manifest.json"),
-        captions="results/{dataset}/captions/ensemble-{split}-gt.json",
-        control="results/{dataset}/captions/ensemble-{split}-control.json",
+        captions=clip_captions,
+        control=control_captions,
         vocabulary="results/{dataset}/vocabulary.json",
     output:
-        scores="results/{dataset}_{split,val|test}_captions.json",
+        scores="results/{dataset}_{split,val|test}_captions{member}.json",
     log:
-        "results/{dataset}/logs/evaluate_clips/{split}.log",
+        "results/{dataset}/logs/evaluate_clips/{split}{member}.log",
     benchmark:
-        "results/{dataset}/benchmarks/evaluate_clips/{split}.jsonl"
+        "results/{dataset}/benchmarks/evaluate_clips/{split}{member}.jsonl"
     resources:
         mem_mb=scale_with_attempt(16000),
         runtime=scale_with_attempt(240),
     params:
         config=config_params("evaluate_clips"),
         tracked=tracked_params("evaluate_clips"),
+        control=lambda wildcards, input: (
+            ["--control", *input.control] if input.control else []
+        ),
     shell:
         "python -m workflow.scripts.run_job --log {log:q} --"
         " python -m pipeline.evaluate_clips --config {params.config:q} --corpus {input.corpus:q}"
-        " --videos results/{wildcards.dataset}/video --captions {input.captions:q} --control {input.control:q}"
+        " --videos results/{wildcards.dataset}/video --captions {input.captions:q} {params.control:q}"
         " --vocabulary {input.vocabulary:q} --split {wildcards.split} --output {output.scores:q}"
 
 

@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import ResourceValidationError
+from snakemake.output_index import OutputIndex
 
-from pipeline.config.dataset_names import COMPARISON, DATASET, dataset_of_result
+from pipeline.config.dataset_names import DATASET, MEMBER, RECOGNIZER, dataset_of_result
 from pipeline.errors import PipelineError
 
 try:
@@ -27,6 +28,8 @@ except PipelineError as error:  # an invalid entry of a registry
 
 # A plan of 256 shards has millions of objects that live until its end. The collector would visit them again and again.
 gc.set_threshold(100_000, 20, 20)
+# Its jobs read 2,500 files, each many times. Snakemake would look for the rules that make a file every time.
+OutputIndex.match_producers = cache(OutputIndex.match_producers)
 
 # Jobs use the python of this environment, even if the environment is not activated.
 os.environ.update(
@@ -36,7 +39,6 @@ os.environ.update(
 
 wildcard_constraints:
     dataset=DATASET,
-    comparison=COMPARISON,
     shard="[0-9]{4}",
     split="train|enlarged|val|test|submission",
     seed="[0-9]+",
@@ -45,6 +47,8 @@ wildcard_constraints:
     recognizer=DATASET,
     proposer=DATASET,
     captioner=DATASET,
+    member=f"(?:{MEMBER})?",
+    recognized=f"(?:{RECOGNIZER})?",
     ensemble=DATASET,
     before="(-xe)?",
     proposals=DATASET,

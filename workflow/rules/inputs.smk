@@ -223,6 +223,21 @@ def member_captions(wildcards):
     ]
 
 
+def clip_captions(wildcards) -> str:
+    """Return the captions of whole clips that are scored: those of one captioner, or those of the ensemble."""
+    name = wildcards.member.removeprefix("-") or ENSEMBLE
+    return f"results/{wildcards.dataset}/captions/{name}-{wildcards.split}-gt.json"
+
+
+def control_captions(wildcards) -> list[str]:
+    """Return the captions of the control, which belong to the ensemble; a captioner alone has none."""
+    if wildcards.member:
+        return []
+    return [
+        f"results/{wildcards.dataset}/captions/{ENSEMBLE}-{wildcards.split}-control.json"
+    ]
+
+
 def training_manifests(wildcards):
     """Return the manifests of the trained encoders, proposers and captioners, for their training curves."""
     configuration = settings(wildcards.dataset)

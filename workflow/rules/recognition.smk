@@ -3,7 +3,7 @@
 REQUIRED INPUTS: the corpus; files of Something-Something, if label_clips names some; all re-encoded videos.
 OUTPUTS: results/{dataset}/clip_labels/manifest.json; results/{dataset}/recognizers/{recognizer}/manifest.json, next to it
 the weights; results/{dataset}/recognition/{recognizer}/{split}/manifest.json, next to it the predictions;
-results/{dataset}_{split}_recognition.json.
+results/{dataset}_{split}_recognition.json, and results/{dataset}_{split}_recognition-{recognizer}.json of one of them.
 """
 
 
@@ -92,18 +92,18 @@ rule recognize_clips:
 
 
 rule evaluate_recognition:
-    """Score recognizers: classes, groups of classes, captions, and the captions of a baseline."""
+    """Score recognizers, or one of them: classes, groups of classes, captions, and the captions of a baseline."""
     input:
         code=code_hash_of("evaluate_recognition"),
         corpus="results/{dataset}/corpus/manifest.json",
         labels="results/{dataset}/clip_labels/manifest.json",
         predictions=recognizer_predictions,
     output:
-        scores="results/{dataset}_{split}_recognition.json",
+        scores="results/{dataset}_{split}_recognition{recognized}.json",
     log:
-        "results/{dataset}/logs/evaluate_recognition/{split}.log",
+        "results/{dataset}/logs/evaluate_recognition/{split}{recognized}.log",
     benchmark:
-        "results/{dataset}/benchmarks/evaluate_recognition/{split}.jsonl"
+        "results/{dataset}/benchmarks/evaluate_recognition/{split}{recognized}.jsonl"
     threads: evaluation_threads
     resources:
         mem_mb=scale_with_attempt(8000),

@@ -19,11 +19,13 @@ def evaluation_threads(wildcards) -> int:
 
 
 def recognizer_predictions(wildcards) -> list[str]:
-    """Return the predictions of the recognizers that are scored; all of them if the configuration names none."""
+    """Return the predictions of the recognizers that are scored: one, those of the configuration, or all."""
     configuration = settings(wildcards.dataset)
     names = configuration.evaluate_recognition.recognizers or list(
         configuration.train_recognizer
     )
+    if wildcards.recognized:
+        names = [wildcards.recognized.removeprefix("-")]
     if not names:
         sys.exit(
             f"error: train_recognizer has no entry for {wildcards.dataset}: add one to its configuration"

@@ -6,7 +6,7 @@ OUTPUTS: results/{dataset}_transfer.json; results/{dataset}/grad_cam/{recognizer
 
 
 rule transfer_features:
-    """Classify clips by few labelled ones, for each frozen feature."""
+    """Classify clips by few labelled ones, for each frozen feature and classifier."""
     input:
         code=code_hash_of("transfer_features"),
         corpus="results/{dataset}/corpus/manifest.json",
@@ -22,14 +22,16 @@ rule transfer_features:
         "results/{dataset}/benchmarks/transfer_features.jsonl"
     threads: lambda wildcards: section_of(wildcards, "transfer_features", None).workers
     resources:
+        gpu=gpus("transfer_features"),
         mem_mb=scale_with_attempt(32000),
-        runtime=scale_with_attempt(240),
+        runtime=scale_with_attempt(1440),
     params:
         config=config_params("transfer_features"),
         tracked=tracked_params("transfer_features"),
         names=lambda wildcards: transferred_features(wildcards),
     shell:
         "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m workflow.scripts.gpu_lease --gpus {resources.gpu} --"
         " python -m pipeline.transfer_features --config {params.config:q} --corpus {input.corpus:q}"
         " --labels {input.labels:q} --features results/{wildcards.dataset}/features"
         " --names {params.names:q} --output {output.scores:q}"

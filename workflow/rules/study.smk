@@ -1,9 +1,10 @@
 """Study: compare encoders, captioners and ensembles on the same videos.
 
 REQUIRED INPUTS: for the probes, the corpus, the concepts and the features of all shards; for a comparison, the corpus,
-captions of every system and probes of the systems with a feature, for each dataset of the comparison.
+captions of every system and probes of the systems with a feature, for each dataset of the comparison; for a study, the
+result files that its rows name.
 OUTPUTS: results/{dataset}/probes/{feature}.json, results/{dataset}_{comparison}.json,
-results/{dataset}_localization.json.
+results/{dataset}_localization.json, results/{dataset}_{study}.json.
 """
 
 
@@ -82,4 +83,29 @@ rule compare_localization:
     shell:
         "python -m workflow.scripts.run_job --log {log:q} --"
         " python -m pipeline.compare_localization --config {params.config:q} --dataset results/{wildcards.dataset}"
+        " --output {output.study:q}"
+
+
+rule compare_results:
+    """Compare results: tables of numbers of result files beside published ones, differences, a picture."""
+    input:
+        code=code_hash_of("compare_results"),
+        files=tabulated_files,
+    output:
+        study="results/{dataset}_{study}.json",
+        document="results/{dataset}_{study}.md",
+        picture="results/{dataset}_{study}.png",
+    log:
+        "results/{dataset}/logs/compare_results/{study}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/compare_results/{study}.jsonl"
+    resources:
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(60),
+    params:
+        config=config_params("compare_results", "study"),
+        tracked=tracked_params("compare_results", "study"),
+    shell:
+        "python -m workflow.scripts.run_job --log {log:q} --"
+        " python -m pipeline.compare_results --config {params.config:q} --dataset results/{wildcards.dataset}"
         " --output {output.study:q}"

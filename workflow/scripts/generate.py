@@ -27,6 +27,7 @@ from pipeline.errors import PipelineError, nearest
 from pipeline.features.networks.table import extractors_table, weights_table
 from pipeline.io.atomic import write_text
 from pipeline.provenance.jobs import summarize_failure
+from workflow.scripts.claims_table import claims_tables, demo_table
 from workflow.scripts.cost_table import real_run_table
 from workflow.scripts.rule_files import ROOT, entry_wildcards, read_rules
 
@@ -141,6 +142,7 @@ def blocks() -> dict[str, Callable[[], str]]:
         name: partial(registry_table, registry) for name, registry in find_registries().items()
     }
     tables |= {"extractors": extractors_table, "extractor weights": weights_table, "reader examples": reader_examples}
+    tables |= {"claims": claims_tables, "demo scores": demo_table}
     return {"dag": rule_graph, "outputs": outputs_table, "sections": sections_table, REAL_RUN: real_run_table, **tables}
 
 

@@ -178,19 +178,17 @@ class NacfCaptioner(ClipCaptioner):
     ) -> Captions:
         """Caption the events of a batch.
 
-        `BeamSearch` tries as many lengths as its width, with its exponent of the length; `Greedy` as many as the
-        settings say. `Sampling` draws a length and the words of a single pass.
+        `Greedy` and `BeamSearch` try as many lengths as the settings say; `BeamSearch` sets the exponent of the length.
+        `Sampling` draws a length and the words of a single pass.
         """
         if isinstance(strategy, Sampling):
             memory = self.encode(batch)
             tokens = self._sample(memory, strategy.uniform_draws(self, batch), strategy.temperature, constraints)
             return self._with_log_probs(memory, tokens, constraints, strategy.temperature)
-        count, power = self.settings.lengths, self.settings.length_power
-        if isinstance(strategy, BeamSearch):
-            count, power = strategy.width, strategy.length_power
+        power = strategy.length_power if isinstance(strategy, BeamSearch) else self.settings.length_power
         with evaluation_mode(self):
             memory = self.encode(batch)
-            best = self._search(batch, memory, count, power)
+            best = self._search(batch, memory, power)
             tokens = self._keep_constraints(memory, best, constraints)
             return self._with_log_probs(memory, tokens, constraints, 1.0)
 
@@ -230,15 +228,13 @@ class NacfCaptioner(ClipCaptioner):
         of_tokens = self._single_pass(memory, tokens, temperature).gather(2, tokens[..., None]).squeeze(2)
         return Captions(tokens, of_tokens.masked_fill(~mask, 0.0), mask)
 
-    def _search(
-        self, batch: EventBatch, memory: Instances, count: int, length_power: float
-    ) -> Int64[Tensor, "events words"]:
+    def _search(self, batch: EventBatch, memory: Instances, length_power: float) -> Int64[Tensor, "events words"]:
         """Return the best caption of several lengths for each event, EOS after its end.
 
         The teacher selects the length, as published. Without one, the predicted probability of the length counts too.
         """
         log_probs = nn.functional.pad(self.length_log_probs(memory), (1, 0), value=-torch.inf)
-        count = min(count, self.sizes.max_words)
+        count = min(self.settings.lengths, self.sizes.max_words)
         chosen = choose_lengths(log_probs, count, self.settings.min_words, self.sizes.max_words)
         num_events, num_lengths = chosen.shape
         rows = torch.arange(num_events, device=chosen.device).repeat_interleave(num_lengths)

@@ -1,5 +1,6 @@
 """A trained two-channel network: its files, and what it says of clips."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,19 @@ class Recognizer:
     weights_sha256: str
 
 
+HE_FACTOR = math.sqrt(6)
+"""PyTorch draws the weights of a linear layer up to 1 / sqrt(inputs); before a ReLU, He et al. (2015) have sqrt(6)."""
+
+
+@torch.no_grad()
 def build_network(config: RecognizerEntry, classes: list[str], tokens: CaptionTokens | None) -> TwoChannelNetwork:
     """Build the network with the random weights of torch's generator."""
-    return TwoChannelNetwork(config.widths, len(classes), tokens.size if tokens else 0, config.pooling)
+    network = TwoChannelNetwork(config.widths, len(classes), tokens.size if tokens else 0, config.pooling)
+    if config.initialization == "he":
+        network.encoder.fc.weight *= HE_FACTOR
+        if network.decoder is not None:
+            network.decoder.mapping.weight *= HE_FACTOR
+    return network
 
 
 def write_recognizer(

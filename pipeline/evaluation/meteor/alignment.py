@@ -6,6 +6,7 @@ exact weighs half its words, rounded down; and the distance that the skipped alt
 the path that continues without them.
 """
 
+import math
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -16,8 +17,8 @@ from pipeline.evaluation.ragged import Indices, concat_ranges, offsets_of
 
 BEAM_SIZE = 40
 
-Masks = UInt64[np.ndarray, "_ _"]
-"""Bit masks of the matched words of sentences, in blocks of 64 words."""
+Masks = tuple[UInt64[np.ndarray, "_"], ...]
+"""Bit masks of the matched words of pairs, in blocks of 64 words: those of the reference, then those of the caption."""
 
 
 @dataclass(frozen=True)
@@ -50,26 +51,24 @@ class _Paths(NamedTuple):
 
     Attributes:
         pair: pair of the path.
-        reference_mask: matched words of the reference.
-        caption_mask: matched words of the caption.
         position: word of the reference at which the next match may start.
         last: word of the caption after the last match; -1 if the previous word is not matched.
-        weight: total weight of the matches.
-        chunks: number of complete chunks.
+        merit: the number of complete chunks, minus the total weight of the matches times `_SearchSpace.chunk_base`;
+            smaller is better.
         distance: total distance between the positions of matched words.
+        masks: matched words.
     """
 
     pair: Int[np.ndarray, " n"]
-    reference_mask: Masks
-    caption_mask: Masks
     position: Int[np.ndarray, " n"]
     last: Int[np.ndarray, " n"]
-    weight: Int[np.ndarray, " n"]
-    chunks: Int[np.ndarray, " n"]
+    merit: Int[np.ndarray, " n"]
     distance: Int[np.ndarray, " n"]
+    masks: Masks
 
     def take(self, index: Indices) -> "_Paths":
-        return _Paths(*(column[index] for column in self))
+        *columns, masks = self
+        return _Paths(*(column[index] for column in columns), tuple(mask[index] for mask in masks))
 
 
 @dataclass(frozen=True)
@@ -77,20 +76,30 @@ class _SearchSpace:
     """The matches of a batch, indexed by the place where they start: a word of a reference, or its end.
 
     Attributes:
-        matches: all possible matches.
-        reference_masks: words of the reference that each match covers.
-        caption_masks: words of the caption that each match covers.
+        caption_start: first word of the caption that each match covers.
+        caption_end: word of the caption after each match.
+        reference_end: word of the reference after each match.
+        distance: distance between the two positions of each match, words.
+        merit: what each match adds to the merit of a path.
+        masks: words that each match covers.
         offsets: first place of each reference; it has one place more than words.
         first: index of the first match of each place.
         definite: the match that is certain to be chosen at each place, or -1.
+        initial_masks: words of each pair that its definite matches cover.
+        chunk_base: more than the chunks of any path.
     """
 
-    matches: Matches
-    reference_masks: Masks
-    caption_masks: Masks
+    caption_start: Indices
+    caption_end: Indices
+    reference_end: Indices
+    distance: Indices
+    merit: Indices
+    masks: Masks
     offsets: Int[np.ndarray, " offsets"]
     first: Indices
     definite: Indices
+    initial_masks: Masks
+    chunk_base: int
 
     @classmethod
     def build(
@@ -105,15 +114,32 @@ class _SearchSpace:
         is_definite = _find_definite(matches, first, place, reference_lengths, caption_lengths)
         definite = np.full(offsets[-1], -1)
         definite[place[is_definite]] = np.flatnonzero(is_definite)
-        reference_masks = _word_masks(
-            matches.reference_start, matches.reference_length, int(reference_lengths.max(initial=1))
+        num_words, width = int((reference_lengths + caption_lengths).max(initial=1)), reference_lengths[matches.pair]
+        masks = tuple(
+            _word_masks(matches.reference_start - 64 * block, matches.reference_length)
+            | _word_masks(width + matches.caption_start - 64 * block, matches.caption_length)
+            for block in range((num_words + 63) // 64)
         )
-        caption_masks = _word_masks(matches.caption_start, matches.caption_length, int(caption_lengths.max(initial=1)))
-        return cls(matches, reference_masks, caption_masks, offsets, first, definite)
-
-    def distances(self, match: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-        """Return the distance between the two positions of each match, words."""
-        return np.abs(self.matches.reference_start[match] - self.matches.caption_start[match])
+        initial_masks = tuple(np.zeros(len(reference_lengths), np.uint64) for _ in masks)
+        for mask, of_matches in zip(initial_masks, masks, strict=True):
+            np.bitwise_or.at(mask, matches.pair[is_definite], of_matches[is_definite])
+        length, other_length = matches.reference_length, matches.caption_length
+        is_exact = matches.module == 0
+        weight = np.where(is_exact, length + other_length, length // 2 + other_length // 2)
+        chunk_base = num_words + 1
+        return cls(
+            caption_start=matches.caption_start,
+            caption_end=matches.caption_start + other_length,
+            reference_end=matches.reference_start + length,
+            distance=np.abs(matches.reference_start - matches.caption_start),
+            merit=-weight * chunk_base,
+            masks=masks,
+            offsets=offsets,
+            first=first,
+            definite=definite,
+            initial_masks=initial_masks,
+            chunk_base=chunk_base,
+        )
 
 
 def select_matches(
@@ -130,7 +156,8 @@ def select_matches(
         Indices into `matches`, ascending.
     """
     space = _SearchSpace.build(matches, reference_lengths, caption_lengths)
-    paths = _initial_paths(space, len(reference_lengths))
+    zero = np.zeros(len(reference_lengths), np.int64)
+    paths = _Paths(np.arange(len(zero)), zero, zero - 1, zero, zero, space.initial_masks)
     history: list[tuple[Indices, Indices]] = []
     best: list[Indices] = []
     for word in range(int(reference_lengths.max(initial=0)) + 1):
@@ -140,8 +167,8 @@ def select_matches(
         beam = beam[~is_complete]
         if len(beam) == 0:
             break
-        paths, parent, match = _step(paths, beam, word, space)
-        history.append((parent, match))
+        paths, parent, match = _step(paths.take(beam), word, space)
+        history.append((beam[parent], match))
     return _backtrack(history, best)
 
 
@@ -165,129 +192,96 @@ def _find_definite(
     return definite
 
 
-def _word_masks(start: Indices, length: Indices, num_words: int) -> Masks:
-    """Return the bit masks of `length` words from `start` on."""
+def _word_masks(start: Indices, length: Indices) -> UInt64[np.ndarray, "_"]:
+    """Return the bit masks of `length` words from `start` on; words outside of 0 to 63 do not count."""
     low_bits = np.array([(1 << count) - 1 for count in range(65)], np.uint64)
-    blocks = 64 * np.arange((num_words + 63) // 64)
-    end = np.clip(start[:, None] + length[:, None] - blocks, 0, 64)
-    return low_bits[end] & ~low_bits[np.clip(start[:, None] - blocks, 0, 64)]
+    return low_bits[np.clip(start + length, 0, 64)] & ~low_bits[np.clip(start, 0, 64)]
 
 
-def _initial_paths(space: _SearchSpace, num_pairs: int) -> _Paths:
-    """Return one path per pair, on which the words of the definite matches are covered from the start."""
-    definite = space.definite[space.definite >= 0]
-    word_masks = (space.reference_masks, space.caption_masks)
-    covered = [np.zeros((num_pairs, masks.shape[1]), np.uint64) for masks in word_masks]
-    for mask, masks in zip(covered, word_masks, strict=True):
-        np.bitwise_or.at(mask, space.matches.pair[definite], masks[definite])
-    zero = np.zeros(num_pairs, np.int64)
-    return _Paths(np.arange(num_pairs), covered[0], covered[1], zero, zero - 1, zero, zero, zero)
-
-
-def _rank_paths(pair: Indices, weight: Indices, chunks: Indices, distance: Indices) -> Indices:
+def _rank_paths(pair: Indices, merit: Indices, distance: Indices) -> Indices:
     """Order the paths of each pair from the best to the worst; equal paths keep their order."""
-    max_weight, max_chunks, max_distance = (int(column.max(initial=0)) + 1 for column in (weight, chunks, distance))
-    rank = (pair * max_weight + (max_weight - 1 - weight)) * max_chunks + chunks
-    if (int(pair.max(initial=0)) + 1) * max_weight * max_chunks * max_distance < 1 << 62:
-        return np.argsort(rank * max_distance + distance, kind="stable")
-    return np.lexsort((distance, rank))
+    lowest = int(merit.min(initial=0))
+    sizes = [int(column.max(initial=0)) + 1 for column in (pair, merit - lowest, distance)]
+    if math.prod(sizes) >= 1 << 63:
+        return np.lexsort((distance, merit, pair))
+    return np.argsort((pair * sizes[1] + (merit - lowest)) * sizes[2] + distance, kind="stable")
 
 
 def _prune_beam(paths: _Paths) -> Indices:
     """Return the best paths of each pair, as many as the beam holds."""
-    if len(paths.pair) == 0 or (np.diff(paths.pair) > 0).all():
+    if (np.diff(paths.pair) > 0).all():
         return np.arange(len(paths.pair))
-    order = _rank_paths(paths.pair, paths.weight, paths.chunks, paths.distance)
+    order = _rank_paths(paths.pair, paths.merit, paths.distance)
     pair = paths.pair[order]
-    first = np.flatnonzero(np.diff(pair, prepend=-1))
-    rank = np.arange(len(pair)) - np.repeat(first, np.diff(first, append=len(pair)))
-    return order[rank < BEAM_SIZE]
+    # A path is too many if the one that is `BEAM_SIZE` places before it is of the same pair.
+    is_kept = np.ones(len(pair), bool)
+    is_kept[BEAM_SIZE:] = pair[BEAM_SIZE:] != pair[:-BEAM_SIZE]
+    return order[is_kept]
 
 
 def _best_complete(paths: _Paths, complete: Indices) -> Indices:
     """Return the best path of each pair among complete paths, with their last chunk counted."""
     ended = paths.take(complete)
-    order = _rank_paths(ended.pair, ended.weight, ended.chunks + (ended.last != -1), ended.distance)
+    order = _rank_paths(ended.pair, ended.merit + (ended.last != -1), ended.distance)
     return complete[order[np.flatnonzero(np.diff(ended.pair[order], prepend=-1))]]
 
 
-def _step(paths: _Paths, beam: Indices, word: int, space: _SearchSpace) -> tuple[_Paths, Indices, Indices]:
-    """Extend every path of the beam by every match that may start at a word of its reference, and by none.
+def _step(paths: _Paths, word: int, space: _SearchSpace) -> tuple[_Paths, Indices, Indices]:
+    """Extend every path by every match that may start at a word of its reference, and by none of them.
 
     Returns:
         The new paths; the index of each one's parent; its match, or -1.
     """
     block, bit = divmod(word, 64)
-    pair = paths.pair[beam]
-    place = space.offsets[pair] + word
-    is_covered = (paths.reference_mask[beam, block] >> np.uint64(bit)) & np.uint64(1) != 0
-    is_inside = is_covered & (paths.position[beam] > word)
-    num_options = np.where(is_covered, 0, space.first[place + 1] - space.first[place])
+    place = space.offsets[paths.pair] + word
+    is_covered = (paths.masks[block] >> np.uint64(bit)) & np.uint64(1) != 0
+    first = space.first[place]
+    num_options = np.where(is_covered, 0, space.first[place + 1] - first)
+    row = np.repeat(np.arange(len(place)), num_options)
+    match = concat_ranges(first, num_options)
+    is_free = np.ones(len(row), bool)
+    for mask, of_matches in zip(paths.masks, space.masks, strict=True):
+        is_free &= mask[row] & of_matches[match] == 0
+    row, match = row[is_free], match[is_free]
 
-    count = num_options + 1
-    origin = np.repeat(np.arange(len(beam)), count)
-    begin = np.cumsum(count) - count
-    option = concat_ranges(0, count)
-    is_option = option < num_options[origin]  # else the last one: a definite match, or none
-    match = np.where(
-        is_option,
-        space.first[place[origin]] + option,
-        np.where(is_covered & ~is_inside, space.definite[place], -1)[origin],
-    )
-    parent = beam[origin]
+    num_options = np.bincount(row, minlength=len(place))
+    last_child = np.cumsum(num_options + 1) - 1
+    parent = np.repeat(np.arange(len(place)), num_options + 1)
+    children = paths.take(parent)
+    is_option = np.ones(len(parent), bool)
+    is_option[last_child] = False
+    option = np.flatnonzero(is_option)
+    # The distances of the options before it remain with a path.
+    total = offsets_of(space.distance[match])
+    begin = total[offsets_of(num_options)]
+    children.distance[option] += total[:-1] - begin[row]
+    children.distance[last_child] += np.diff(begin)
+    for mask, of_matches in zip(children.masks, space.masks, strict=True):
+        mask[option] |= of_matches[match]
+    _take_matches(children, option, match, space)
 
-    is_valid = np.ones(len(origin), bool)
-    options = np.flatnonzero(is_option)
-    clash = (paths.reference_mask[parent[options]] & space.reference_masks[match[options]]).any(axis=1)
-    clash |= (paths.caption_mask[parent[options]] & space.caption_masks[match[options]]).any(axis=1)
-    is_valid[options[clash]] = False
-    valid_options = options[~clash]
-    length = np.zeros(len(origin), np.int64)
-    length[valid_options] = space.distances(match[valid_options])
-    total = np.cumsum(length) - length
-    distance = paths.distance[parent] + total - total[begin[origin]]
+    is_inside = is_covered & (paths.position > word)
+    definite = np.where(is_covered & ~is_inside, space.definite[place], -1)
+    with_definite = np.flatnonzero(definite >= 0)
+    chosen = definite[with_definite]
+    children.distance[last_child[with_definite]] += space.distance[chosen]
+    _take_matches(children, last_child[with_definite], chosen, space)
+    unmatched = last_child[(definite < 0) & ~is_inside]
+    children.merit[unmatched] += children.last[unmatched] != -1
+    children.last[unmatched] = -1
+    children.position[unmatched] = word + 1
 
-    valid = np.flatnonzero(is_valid)
-    new = paths.take(parent[valid])._replace(distance=distance[valid])
-    match, is_option, is_inside = match[valid], is_option[valid], is_inside[origin[valid]]
-    return _extend(new, word, match, is_option, is_inside, space), parent[valid], match
+    matches = np.full(len(parent), -1)
+    matches[option], matches[last_child] = match, definite
+    return children, parent, matches
 
 
-def _extend(
-    paths: _Paths,
-    word: int,
-    match: Indices,
-    is_option: Bool[np.ndarray, " n"],
-    is_inside: Bool[np.ndarray, " n"],
-    space: _SearchSpace,
-) -> _Paths:
-    """Update the state of paths: each takes its match, leaves the word unmatched, or is inside an earlier match."""
-    with_match = np.flatnonzero(match >= 0)
-    chosen = space.matches.take(match[with_match])
-    last, chunks, position = paths.last.copy(), paths.chunks.copy(), paths.position.copy()
-    weight, distance = paths.weight.copy(), paths.distance.copy()
-
-    chunks[with_match] += (last[with_match] != -1) & (chosen.caption_start != last[with_match])
-    last[with_match] = chosen.caption_start + chosen.caption_length
-    position[with_match] = chosen.reference_start + chosen.reference_length
-    is_exact = chosen.module == 0
-    weight[with_match] += np.where(
-        is_exact,
-        chosen.caption_length + chosen.reference_length,
-        chosen.caption_length // 2 + chosen.reference_length // 2,
-    )
-    definite = np.flatnonzero((match >= 0) & ~is_option)
-    distance[definite] += space.distances(match[definite])
-
-    unmatched = (match < 0) & ~is_inside
-    chunks[unmatched] += last[unmatched] != -1
-    last[unmatched] = -1
-    position[unmatched] = word + 1
-
-    options = np.flatnonzero(is_option)
-    paths.reference_mask[options] |= space.reference_masks[match[options]]
-    paths.caption_mask[options] |= space.caption_masks[match[options]]
-    return paths._replace(position=position, last=last, weight=weight, chunks=chunks, distance=distance)
+def _take_matches(paths: _Paths, index: Indices, match: Indices, space: _SearchSpace) -> None:
+    """Add a match to each of some paths: a chunk ends, unless the match continues it."""
+    last = paths.last[index]
+    paths.merit[index] += space.merit[match] + ((last != -1) & (space.caption_start[match] != last))
+    paths.last[index] = space.caption_end[match]
+    paths.position[index] = space.reference_end[match]
 
 
 def _backtrack(history: list[tuple[Indices, Indices]], best: list[Indices]) -> Int[np.ndarray, " selected"]:

@@ -55,10 +55,10 @@ class Meteor(MeteorScorer):
         if not pairs:
             return np.empty((0, NUM_STATISTICS), np.float64)
         sentence_ids = {sentence: index for index, sentence in enumerate(dict.fromkeys(chain.from_iterable(pairs)))}
-        pair_ids = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
-        rows = np.array([pair_ids[pair] for pair in pairs])
-        caption_ids, reference_ids = (np.array([sentence_ids[pair[side]] for pair in pair_ids]) for side in (0, 1))
-        sentences = Sentences.look_up(sanitize(sentence_ids), *self._word_knowledge())
+        captions, references = (np.array([sentence_ids[pair[side]] for pair in pairs]) for side in (0, 1))
+        distinct, rows = np.unique(captions * len(sentence_ids) + references, return_inverse=True)
+        caption_ids, reference_ids = np.divmod(distinct, len(sentence_ids))
+        sentences = Sentences.look_up(sanitize(sentence_ids), np.unique(caption_ids), *self._word_knowledge())
         lengths = sentences.text.lengths
         caption_lengths, reference_lengths = lengths[caption_ids], lengths[reference_ids]
         blocks = (np.maximum(caption_lengths, reference_lengths) + 63) // 64
@@ -71,10 +71,10 @@ class Meteor(MeteorScorer):
             return _align_batch(sentences, caption_ids[batch], reference_ids[batch])
 
         if min(self.workers, len(batches)) == 1:  # threads cost more than a few pairs
-            statistics = _concatenate(map(work, batches), len(pair_ids))
+            statistics = _concatenate(map(work, batches), len(distinct))
         else:
             with ThreadPoolExecutor(self.workers) as pool:
-                statistics = _concatenate(pool.map(work, batches), len(pair_ids))
+                statistics = _concatenate(pool.map(work, batches), len(distinct))
         in_order = np.empty_like(statistics)
         in_order[order] = statistics
         return in_order[rows]
@@ -95,10 +95,8 @@ def _align_batch(
     """Align a batch of pairs and count its statistics."""
     matches, lengths = find_matches(sentences, caption, reference), sentences.text.lengths
     selected = matches.take(select_matches(matches, lengths[reference], lengths[caption]))
-    is_function_word = sentences.knowledge.is_function_word[sentences.text.words]
-    return _count_statistics(
-        sentences.text, offsets_of(is_function_word.astype(np.int64)), caption, reference, selected
-    )
+    num_function_words = offsets_of(sentences.is_function_word.astype(np.int64))
+    return _count_statistics(sentences.text, num_function_words, caption, reference, selected)
 
 
 def _count_statistics(

@@ -1,8 +1,9 @@
 """METEOR's table of paraphrases: 5.3 million pairs of phrases, with fast look-up.
 
 METEOR has the table as 60 MB of compressed text, which its jar reads for six seconds at every start. Here it is read
-once: a file in the user's cache folder (`sa-tsp/` in $XDG_CACHE_HOME, else in ~/.cache; 85 MB) holds two 64-bit hashes
-for each pair of phrases, and is memory-mapped from then on. The file may be deleted.
+once: a file in the user's cache folder (`sa-tsp/` in $XDG_CACHE_HOME, else in ~/.cache; 90 MB) holds two 64-bit hashes
+for each pair of phrases, and bits that tell which hashes may be there. It is memory-mapped from then on. The file may
+be deleted.
 """
 
 import gzip
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Int, UInt64
+from jaxtyping import Bool, Int, UInt8, UInt64
 
 from pipeline.errors import PipelineError
 from pipeline.evaluation.java import find_jar
@@ -24,12 +25,13 @@ from pipeline.io.atomic import replace_atomically, sha256
 TABLE = "meteor/data/paraphrase-en.gz"
 MAX_PHRASE_LENGTH = 7
 """Number of words of the longest phrase in METEOR's table."""
-FORMAT = "1"
+FORMAT = "2"
 
 Hashes = UInt64[np.ndarray, "_"]
+Columns = tuple[Hashes, Hashes, UInt8[np.ndarray, "_"]]
+"""Phrase and paraphrase of each entry, and eight bits for each entry: whether a hash with that slot is used."""
 
 _BASE, _MIX, _CHAIN = (np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
-_SHIFT = np.uint64(38)
 _INVERSE_BASE = np.uint64(pow(int(_BASE), -1, 1 << 64))
 
 
@@ -50,13 +52,11 @@ class ParaphraseTable:
     Args:
         phrase: hash of each entry's phrase, ascending; entries of one phrase in the order of METEOR's file.
         paraphrase: hash of each entry's paraphrase.
+        used: bits of the slots of all hashes.
     """
 
-    def __init__(self, phrase: Hashes, paraphrase: Hashes) -> None:
-        self._phrase, self._paraphrase = phrase, paraphrase
-        self._is_used = np.zeros(1 << (64 - int(_SHIFT)), bool)
-        self._is_used[phrase >> _SHIFT] = True
-        self._is_used[paraphrase >> _SHIFT] = True
+    def __init__(self, phrase: Hashes, paraphrase: Hashes, used: UInt8[np.ndarray, "_"]) -> None:
+        self._phrase, self._paraphrase, self._used = phrase, paraphrase, used
 
     @classmethod
     def open(cls) -> "ParaphraseTable":
@@ -82,7 +82,8 @@ class ParaphraseTable:
 
     def may_contain(self, phrases: UInt64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
         """Mark the phrases that may be in the table, on either side; a few marked ones are not (hash collisions)."""
-        return self._is_used[phrases >> _SHIFT]
+        slots = _slots(phrases, 8 * len(self._used))
+        return (self._used[slots >> 3] >> (slots & 7).astype(np.uint8)) & 1 != 0
 
     def find_within(self, phrases: Hashes) -> tuple[Int[np.ndarray, " found"], Int[np.ndarray, " found"]]:
         """Find the entries whose phrase and paraphrase are both in a set of phrases.
@@ -114,12 +115,19 @@ def _hash_words(text: bytes) -> tuple[Hashes, Int[np.ndarray, " lines"]]:
     return hashes, np.diff(np.searchsorted(begin, breaks), prepend=0)
 
 
-def _read_source(source: Path) -> tuple[Hashes, Hashes]:
+def _slots(hashes: UInt64[np.ndarray, " n"], count: int) -> Int[np.ndarray, " n"]:
+    """Return the slot of each hash, from 0 to `count` - 1."""
+    return (((hashes >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32)).astype(np.int64)
+
+
+def _read_source(source: Path) -> Columns:
     """Read METEOR's file: each entry has three lines, a probability (which METEOR ignores), phrase and paraphrase."""
     lines = np.concatenate([_hash_lines(text) for text in _iter_blocks(source)])
     phrase, paraphrase = lines[1::3], lines[2::3]
     order = np.argsort(phrase, kind="stable")
-    return phrase[order], paraphrase[order]
+    is_used = np.zeros(8 * len(phrase), bool)
+    is_used[_slots(lines, len(is_used))] = True
+    return phrase[order], paraphrase[order], np.packbits(is_used, bitorder="little")
 
 
 def _iter_blocks(source: Path) -> Iterator[bytes]:
@@ -140,9 +148,9 @@ def _hash_lines(text: bytes) -> Hashes:
     return phrases
 
 
-def _write_cache(file: Path, phrase: Hashes, paraphrase: Hashes) -> None:
-    checks = {"crc32": str(_crc32(phrase, paraphrase))}
-    table = pa.table({"phrase": phrase, "other": paraphrase}).replace_schema_metadata(checks)
+def _write_cache(file: Path, phrase: Hashes, paraphrase: Hashes, used: UInt8[np.ndarray, "_"]) -> None:
+    checks = {"crc32": str(_crc32(phrase, paraphrase, used))}
+    table = pa.table({"phrase": phrase, "other": paraphrase, "used": used}).replace_schema_metadata(checks)
     with (
         replace_atomically(file) as temporary,
         pa.OSFile(str(temporary), "wb") as sink,
@@ -151,15 +159,20 @@ def _write_cache(file: Path, phrase: Hashes, paraphrase: Hashes) -> None:
         writer.write_table(table)
 
 
-def _read_cache(file: Path) -> tuple[Hashes, Hashes] | None:
+def _read_cache(file: Path) -> Columns | None:
     """Read the columns of the cache file; None if there is no such file, or it is damaged."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
-        columns = table["phrase"].chunk(0).to_numpy(), table["other"].chunk(0).to_numpy()
-    except (OSError, pa.ArrowException, KeyError, IndexError):
+        # Not `to_numpy`, which imports pandas, in half a second.
+        phrase, paraphrase, used = (
+            np.frombuffer(table[name].chunk(0).buffers()[1], dtype, len(table))
+            for name, dtype in (("phrase", np.uint64), ("other", np.uint64), ("used", np.uint8))
+        )
+    except (OSError, pa.ArrowException, KeyError, IndexError, ValueError):
         return None
-    return columns if table.schema.metadata == {b"crc32": str(_crc32(*columns)).encode()} else None
+    is_whole = table.schema.metadata == {b"crc32": str(_crc32(phrase, paraphrase, used)).encode()}
+    return (phrase, paraphrase, used) if is_whole else None
 
 
-def _crc32(phrase: Hashes, paraphrase: Hashes) -> int:
-    return zlib.crc32(paraphrase.data, zlib.crc32(phrase.data))
+def _crc32(phrase: Hashes, paraphrase: Hashes, used: UInt8[np.ndarray, "_"]) -> int:
+    return zlib.crc32(used.data, zlib.crc32(paraphrase.data, zlib.crc32(phrase.data)))

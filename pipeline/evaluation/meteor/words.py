@@ -7,6 +7,7 @@ stemmer and its normalizer are run once for every new word or sentence.
 import re
 import zipfile
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt64
@@ -16,8 +17,12 @@ from pipeline.evaluation.java import find_jar, run_lines
 from pipeline.evaluation.meteor.paraphrases import word_hashes
 
 JAR = "meteor/meteor-1.5.jar"
-PLAIN_SENTENCE = re.compile(r"(?:[a-z0-9 ]|(?<![^ ])'(?=[a-z])|(?<=n)'(?=t(?: |$)))*")
-"""Sentences in which normalization only splits off `'s` and `n't`: Java is not needed for them."""
+ALPHANUMERIC = r"[a-z0-9\u00e0-\u00f6\u00f8-\u00ff]"
+PLAIN_WORD = re.compile(rf"{ALPHANUMERIC}*|[a-z0-9]*n't|'[a-z][a-z0-9]*|-?{ALPHANUMERIC}+(?:-{ALPHANUMERIC}+)*-?")
+"""Words of which normalization only splits off `'s` and `n't`, and splits at hyphens: Java is not needed for them."""
+HYPHEN = re.compile(rf"({ALPHANUMERIC})-({ALPHANUMERIC})")
+CONTEXT_FREE_WORD = re.compile(rf"{PLAIN_WORD.pattern}|[^.,`'\u2018\u2019\u201c\u201d\"]*")
+"""Words whose normal form does not depend on their neighbours."""
 
 SUFFIX_RULES = tuple(
     rule.split(">")
@@ -53,7 +58,7 @@ class WordKnowledge:
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self._ids: dict[str, int] = {}
-        self._normal: dict[str, str] = {}
+        self._ids_of_text: dict[str, list[int]] = {}
         with zipfile.ZipFile(find_jar(JAR)) as archive:
             self._function_words = set(_read_lines(archive, "function/english.words"))
             synsets = _read_lines(archive, "synonym/english.synsets")
@@ -69,25 +74,30 @@ class WordKnowledge:
         self.synsets = []
 
     def to_ids(self, sentences: Sequence[str]) -> list[list[int]]:
-        """Return the ids of the words of each sentence, after METEOR's normalization."""
-        self._normalize(sentences)
-        split = [
-            (self._normal.get(sentence) or (_split_clitics(sentence) if "'" in sentence else sentence)).split()
-            for sentence in sentences
-        ]
-        self._add_words(dict.fromkeys(word for words in split for word in words if word not in self._ids))
-        ids = self._ids
-        return [[ids[word] for word in words] for words in split]
+        """Return the ids of the words of each sentence, after METEOR's normalization.
 
-    def _normalize(self, sentences: Iterable[str]) -> None:
-        new = [
-            sentence
-            for sentence in dict.fromkeys(sentences)
-            if not PLAIN_SENTENCE.fullmatch(sentence) and sentence not in self._normal
+        Each distinct word is normalized once; sentences with a word that depends on its neighbours as a whole.
+        """
+        split = [sentence.split() for sentence in sentences]
+        dependent = {word for word in set().union(*split) if not CONTEXT_FREE_WORD.fullmatch(word)}
+        texts = [
+            words if dependent.isdisjoint(words) else [sentence]
+            for sentence, words in zip(sentences, split, strict=True)
         ]
-        if new:
-            lines = run_lines(JAR, ("edu.cmu.meteor.util.Normalizer", "en", "true"), new, self.timeout_s)
-            self._normal.update(zip(new, (line.lower() for line in lines), strict=True))
+        self._normalize([text for text in dict.fromkeys(chain.from_iterable(texts)) if text not in self._ids_of_text])
+        ids_of = self._ids_of_text
+        return [[word for text in of_sentence for word in ids_of[text]] for of_sentence in texts]
+
+    def _normalize(self, texts: Sequence[str]) -> None:
+        """Find the ids of the normal form of new texts."""
+        special = [text for text in texts if not PLAIN_WORD.fullmatch(text)]
+        normal = {text: _split_word(text) for text in texts}
+        if special:
+            lines = run_lines(JAR, ("edu.cmu.meteor.util.Normalizer", "en", "true"), special, self.timeout_s)
+            normal |= zip(special, (line.lower() for line in lines), strict=True)
+        split = {text: line.split() for text, line in normal.items()}
+        self._add_words(dict.fromkeys(word for words in split.values() for word in words if word not in self._ids))
+        self._ids_of_text |= {text: [self._ids[word] for word in words] for text, words in split.items()}
 
     def _add_words(self, words: Iterable[str]) -> None:
         new = list(words)
@@ -120,9 +130,16 @@ class WordKnowledge:
         return ""
 
 
-def _split_clitics(sentence: str) -> str:
-    """Normalize a plain sentence: split off `'s` and `n't`."""
-    return re.sub(r"(?<![^ ])'", "' ", sentence).replace("n't", "n 't")
+def is_cut_by_words(text: str) -> bool:
+    """Return whether the normal form of a text follows from those of its words."""
+    return all(CONTEXT_FREE_WORD.fullmatch(word) for word in text.split())
+
+
+def _split_word(word: str) -> str:
+    """Normalize a plain word. As in METEOR, a single letter between hyphens keeps the second one."""
+    if word.startswith("'"):
+        return f"' {word[1:]}"
+    return HYPHEN.sub(r"\1 \2", word) if "-" in word else word.replace("n't", "n 't")
 
 
 def _read_lines(archive: zipfile.ZipFile, name: str) -> list[str]:

@@ -108,14 +108,15 @@ def sample_tree(pools: Sequence[Sequence[int]], centre: int, draws: RandomDraws)
     Returns:
         Indices of `NUM_NODES` proposals.
     """
+    children = draw_children(pools[centre], draws)
+    return [centre, *children, *(node for child in children for node in draw_children(pools[child], draws))]
 
-    def draw(node: int) -> list[int]:
-        pool = list(pools[node])
-        draws.shuffle(pool)
-        return pool[:NUM_CHILDREN]
 
-    children = draw(centre)
-    return [centre, *children, *(node for child in children for node in draw(child))]
+def draw_children(pool: Sequence[int], draws: RandomDraws) -> list[int]:
+    """Draw `NUM_CHILDREN` neighbours from their candidates."""
+    shuffled = list(pool)
+    draws.shuffle(shuffled)
+    return shuffled[:NUM_CHILDREN]
 
 
 def sample_all_trees(candidates: Candidates, draws: RandomDraws) -> Int64[np.ndarray, "proposals nodes"]:

@@ -9,6 +9,7 @@ from helpers.video_corpus import write_video_corpus
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from pipeline.config.train_recognizer import RecognizerEntry
+from pipeline.datasets.caption_tokens import CaptionTokens
 from pipeline.datasets.clip_labels import ClipLabels, LabelledClip, label_corpus
 from pipeline.datasets.corpus import Corpus
 from pipeline.encoders.clip_reader import pad_clip
@@ -130,6 +131,19 @@ def test_targets_are_classes_groups_and_captions(corpus: tuple[Corpus, dict[str,
     assert network.classifier is not None
     assert network.decoder is not None
     assert network.decoder.linear.out_features == fine.tokens.size
+
+
+def test_the_initial_weights_before_a_relu_are_pytorchs_or_those_of_he() -> None:
+    words = CaptionTokens(("A", "B"), 4)
+    networks = {}
+    for name in ("pytorch", "he"):
+        torch.manual_seed(0)
+        networks[name] = build_network(parse(initialization=name), ["x", "y"], words)
+    weights, larger = (networks[name].state_dict() for name in ("pytorch", "he"))
+    factors = {name: float((larger[name] / weights[name]).nanmedian()) for name in weights if "weight" in name}
+    assert {name for name, factor in factors.items() if factor != 1} == {"encoder.fc.weight", "decoder.mapping.weight"}
+    bound = (6 / parse().encoder_dim) ** 0.5
+    assert 0.9 * bound < float(larger["encoder.fc.weight"].abs().max()) <= bound
 
 
 def test_clips_without_class_or_caption_are_listed(corpus: tuple[Corpus, dict[str, ReencodedVideo]]) -> None:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PAPERS = {
     "resnet101": ("frames", 2048),
     "resnet152": ("frames", 2048),
+    "vgg16": ("frames", 4096),
     "resnext101_3d": ("frames", 2048),
     "i3d_rgb": ("frames", 1024),
     "i3d_flow": ("frames", 1024),

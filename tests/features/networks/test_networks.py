@@ -36,6 +36,7 @@ def num_parameters(network: nn.Module) -> int:
         (lambda: VGGish(relu=True), 0, 72_141_184),
         (lambda: import_torchvision("torchvision.models").resnet152(weights=None), 0, 60_192_808),
         (lambda: import_torchvision("torchvision.models").resnet101(weights=None), 0, 44_549_160),
+        (lambda: import_torchvision("torchvision.models").vgg16(weights=None), 0, 138_357_544),
         (lambda: ResNeXt3D(), 2048 * 400 + 400, 48_340_816),
     ],
 )
@@ -140,6 +141,7 @@ def small_windows(name: str) -> list[torch.Tensor]:
         "tsn_flow": (10, 224, 224),
         "resnet152": (3, 64, 64),
         "resnet101": (3, 64, 64),
+        "vgg16": (3, 64, 64),
         "resnext101_3d": (3, 16, 64, 64),
         "vggish": (15_600,),
         "tac": (4, 32, 32, 3),
@@ -150,7 +152,11 @@ def small_windows(name: str) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "name", ["i3d_rgb", "slowfast_r50", "tsn_rgb", "resnet101", "resnet152", "resnext101_3d", "vggish", "tac"]
+    "name",
+    [
+        *("i3d_rgb", "slowfast_r50", "tsn_rgb", "resnet101", "resnet152", "resnext101_3d", "vggish", "tac"),
+        pytest.param("vgg16", marks=pytest.mark.campaign),  # 134 million weights
+    ],
 )
 def test_features_do_not_depend_on_the_batch(name: str) -> None:
     extractor = build(name)
