@@ -23,7 +23,7 @@ from pipeline.captioning.captions import Captions
 from pipeline.captioning.clip.autoregressive import TransformerCaptioner
 from pipeline.captioning.clip.captioner import ClipCaptioner
 from pipeline.captioning.clip.nacf import NacfCaptioner
-from pipeline.captioning.decoding import BeamSearch
+from pipeline.captioning.decoding import BeamSearch, Greedy
 from pipeline.captioning.streams import BatchStream, EventBatch
 from pipeline.config.captioners import NacfSettings, TransformerSettings
 from pipeline.training.device import resolve_device
@@ -88,13 +88,13 @@ def build_sides(hidden: int, vocabulary: int, beam: int, device: torch.device) -
     settings = TransformerSettings(hidden=hidden)
     cached, plain = TransformerCaptioner(sizes, settings), PlainTransformerCaptioner(sizes, settings)
     plain.load_state_dict(cached.state_dict())
-    with_teacher = NacfCaptioner(sizes, NacfSettings(hidden=hidden, teacher="arb"))
-    one_length = NacfCaptioner(sizes, NacfSettings(hidden=hidden))
+    with_teacher = NacfCaptioner(sizes, NacfSettings(hidden=hidden, teacher="arb", lengths=LENGTHS))
+    one_length = NacfCaptioner(sizes, NacfSettings(hidden=hidden, lengths=1))
     sides = [
         Side("transformer, cached", cached, BeamSearch(beam, 1.0)),
         Side("transformer, plain", plain, BeamSearch(beam, 1.0)),
-        Side("nacf, teacher", with_teacher, BeamSearch(LENGTHS, 1.0)),
-        Side("nacf, one length", one_length, BeamSearch(1, 1.0)),
+        Side("nacf, teacher", with_teacher, Greedy()),
+        Side("nacf, one length", one_length, Greedy()),
     ]
     for side in sides:
         with torch.no_grad():

@@ -1,6 +1,7 @@
 """analyze_clips: similarity of categories, attributes, nearest clips, fewer frames, map of attributes."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.corpus_tables import write_corpus_tables
+from helpers.extraction import run_stage, write_encoder
+from helpers.video_corpus import write_video_shard
 
 from pipeline import train_captioner
 from pipeline.analyze_clips import main
@@ -112,3 +115,68 @@ def test_clips_without_categories_have_no_similarity_of_categories(tmp_path: Pat
 def test_a_split_without_clips_is_one_plain_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*arguments, "--split", "val"]) == 2
     assert "split val: 0 clips" in capsys.readouterr().err
+
+
+ENTRY = {"encoder": "own", "snippets": 6}
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Make the clips of `write_clips` with files, and a captioner of features that an encoder made of them."""
+    folder = tmp_path_factory.mktemp("filmed")
+    write_clips(folder)
+    draw = np.random.default_rng(0)
+    films = {}
+    for number in range(24):
+        frames = draw.integers(0, 60, (45, 24, 32, 3), dtype=np.uint8)
+        frames[:, 8:16, 4 + number % 2 * 16 : 12 + number % 2 * 16, 2 * (number % 2)] = 255
+        films[f"video{number}"] = list(frames)
+    videos = write_video_shard(folder / "video" / "0000", films)
+    encoder = write_encoder(folder / "encoders" / "own")
+    shutil.rmtree(folder / "features")
+    feature = folder / "features" / "own" / "0000" / "manifest.json"
+    assert run_stage(encoder, videos, feature, **ENTRY) == 0
+    inputs = ["--corpus", str(folder / "corpus" / "manifest.json"), "--features", str(folder / "features")]
+    captioner = folder / "filmed" / "manifest.json"
+    files = ["--vocabulary", str(folder / "vocabulary.json"), "--state", str(folder / "states")]
+    training = json.dumps({**TRAINING, "features": ["own"], "epochs": 4, "max_rows": 3})
+    assert train_captioner.main(["--config", training, *inputs, *files, "--output", str(captioner)]) == 0
+    words = ["--videos", str(videos.parents[1]), "--encoder", str(encoder), "--feature", json.dumps(ENTRY)]
+    return [*inputs, "--captioner", str(captioner), *words, "--output", str(folder / "analysis.json")]
+
+
+def test_words_are_mapped_to_the_frames_of_some_clips(filmed: list[str]) -> None:
+    result = analyze(filmed, word_maps="own", word_map_clips=2)["word_maps"]
+    assert list(result) == ["video16", "video17"]
+    for entry in result.values():
+        picture = Path(filmed[-1]).with_name(entry["picture"])
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert entry["caption"]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "feature", "message"),
+    [
+        ("--videos", "own", "--videos"),
+        ("--feature", "own", "--feature"),
+        ("--encoder", "own", "manifest of the encoder 'own'"),
+        ("", "other", "other is no stream of its own of this captioner, which reads own"),
+    ],
+)
+def test_what_word_maps_lack_is_one_plain_error(
+    filmed: list[str], left_out: str, feature: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = filmed.index(left_out) if left_out else len(filmed)
+    arguments = filmed[:place] + filmed[place + 2 :]
+    assert main([*arguments, "--config", json.dumps({"word_maps": feature})]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_another_network_than_that_of_the_feature_is_refused(
+    filmed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_encoder(tmp_path, crop=20)
+    place = filmed.index("--encoder") + 1
+    arguments = [*filmed[:place], str(other), *filmed[place + 1 :]]
+    assert main([*arguments, "--config", '{"word_maps": "own"}']) == 2
+    assert "clip video16" in capsys.readouterr().err

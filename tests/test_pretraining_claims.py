@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.config.load import CONFIG, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
-TRAINED = ("tac", "tsp", "sa_tsp_b01", "sa_tsp", "sa_tsp_b3")
+TRAINED = ("tac", "tsp", "sa_tsp")
 LEAST_GAIN = 0.02
 """METEOR of SA-TSP above TSP."""
 

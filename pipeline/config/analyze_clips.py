@@ -24,7 +24,16 @@ class AnalyzeClips(Section):
         description="numbers of feature rows of each clip with which captions are scored, for captioners with "
         "`max_rows` ([]: none; the paper has 1 to 28)",
     )
-    decoding: GenerateCaptions = Field(GenerateCaptions(), description="decoding of captions for `frames`")
+    word_maps: str | None = Field(
+        None,
+        description="entry of `extract_features`: pictures show where its network sees each word of a clip's caption "
+        "(Grad-CAM); the captioner must read the feature as a stream of its own (null: none)",
+    )
+    word_map_clips: int = Field(4, ge=1, description="number of clips of `word_maps`, the first of the split")
+    word_map_frames: int = Field(8, ge=1, description="frames in a picture of `word_maps`, evenly spaced")
+    decoding: GenerateCaptions = Field(
+        GenerateCaptions(), description="decoding of captions for `frames` and `word_maps`"
+    )
     scores: EvaluateClips = Field(EvaluateClips(), description="scores of captions for `frames`")
 
     @field_validator("frames")

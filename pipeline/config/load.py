@@ -322,6 +322,8 @@ class Config(Section):
             if isinstance(feature.root, RecognizerFeatureSettings) and feature.root.dataset is None:
                 key = f"extract_features.{name}.recognizer"
                 _check_entries(key, [feature.root.recognizer], self.train_recognizer)
+        mapped = self.analyze_clips.word_maps
+        _check_entries("analyze_clips.word_maps", [mapped] if mapped else [], self.extract_features)
         scored = self.evaluate_recognition.recognizers
         _check_entries("evaluate_recognition.recognizers", scored, self.train_recognizer)
         _check_once("transfer_features.features", self.transfer_features.features, self.extract_features)

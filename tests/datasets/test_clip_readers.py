@@ -33,6 +33,9 @@ def test_msrvtt_agrees_with_the_reference_on_tokens_splits_and_categories(
 ) -> None:
     clips = read_clips(save(tmp_path / "videodatainfo.json", golden["videodatainfo"]), CLEANED)
     assert {clip: [text.split() for text in entry.captions] for clip, entry in clips.items()} == golden["tokens"]
+    assert {clip: list(entry.captions) for clip, entry in clips.items()} == {
+        clip: [row["caption"] for row in rows] for clip, rows in golden["references"].items()
+    }
     splits = {"train": "training", "validate": "validation", "test": "testing"}
     for split, numbers in golden["split"].items():
         assert {clip for clip, entry in clips.items() if entry.subset == splits[split]} == {

@@ -192,6 +192,7 @@ CHANGED_VALUES: dict[str, Any] = {
     "finetune_scst.proposals": "learned",
     "generate_captions.block_ngrams": 3,
     "analyze_clips.frames": [2, 4],
+    "analyze_clips.word_maps": "initial",
     "analyze_clips.scores.reader": "msrvtt",
     "evaluate_clips.reader": "msrvtt",
     "bundle_model.licence": "cc-by-4.0",

@@ -3,7 +3,8 @@
 REQUIRED INPUTS: the corpus, the shards' rejects, the vocabulary, captions of whole clips, and for the ensemble those of
 the control. The dataset `democlips` makes its own videos.
 OUTPUTS: results/{dataset}/clips/manifest.json, next to it the clips and their captions;
-results/{dataset}_{split}_captions.json; results/{dataset}_{split}_captions-{captioner}-{seed}.json; results/{dataset}/clip_analyses/{captioner}-{seed}-{split}.json, next to it a picture.
+results/{dataset}_{split}_captions.json; results/{dataset}_{split}_captions-{captioner}-{seed}.json; results/{dataset}/clip_analyses/{captioner}-{seed}-{split}.json, next to it a picture, and with
+`analyze_clips.word_maps` more of them.
 """
 
 
@@ -71,6 +72,8 @@ rule analyze_clips:
         captioner=lambda wildcards: finished_captioner(
             wildcards.dataset, wildcards.captioner, wildcards.seed
         ),
+        encoder=word_map_encoder,
+        videos=word_map_videos,
     output:
         analysis="results/{dataset}/clip_analyses/{captioner}-{seed}-{split}.json",
         picture="results/{dataset}/clip_analyses/{captioner}-{seed}-{split}.png",
@@ -85,8 +88,9 @@ rule analyze_clips:
     params:
         config=config_params("analyze_clips"),
         tracked=tracked_params("analyze_clips"),
+        word_maps=word_map_arguments,
     shell:
         "python -m workflow.scripts.run_job --log {log:q} --"
         " python -m pipeline.analyze_clips --config {params.config:q} --corpus {input.corpus:q}"
         " --features results/{wildcards.dataset}/features --captioner {input.captioner:q}"
-        " --split {wildcards.split} --output {output.analysis:q}"
+        " {params.word_maps:q} --split {wildcards.split} --output {output.analysis:q}"

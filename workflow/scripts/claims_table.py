@@ -27,7 +27,7 @@ class Claim(Section):
         published: the paper's numbers.
         record: name in docs/figures.yaml; None: not measured.
         value: path of our difference in the record, a number or a mapping with `mean` and maybe `interval`. Names are
-            separated by `/`; `[key=value,...]` selects a row of a list.
+            separated by `/`; a number or `[key=value,...]` selects a row of a list.
         scale: factor that turns it into the paper's units.
     """
 
@@ -56,6 +56,8 @@ def find_value(data: Any, path: str) -> Any:
             conditions = dict(condition.split("=") for condition in part.strip("[]").split(","))
             rows = [row for row in data if all(str(row.get(key)) == value for key, value in conditions.items())]
             value = rows[0] if rows else None
+        elif isinstance(data, list):
+            value = data[int(part)] if part.isdigit() and int(part) < len(data) else None
         else:
             value = data.get(part) if isinstance(data, dict) else None
         if value is None:

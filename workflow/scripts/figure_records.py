@@ -215,12 +215,15 @@ def hash_modules(names: list[str]) -> str:
 
 
 def find_stale() -> dict[str, list[str]]:
-    """Return the stale records: name -> what has changed, and the command that renews it in the last line."""
+    """Return the stale records: name -> what has changed, and the command that renews it in the last line.
+
+    A result without a file was never measured; no figure can name it.
+    """
     records = read_records()
     stale: dict[str, list[str]] = {}
     for name, result in records.results.items():
         file = ROOT / result.file
-        changes = find_result_changes(result, read_json(file, "record")) if file.is_file() else ["not measured yet"]
+        changes = find_result_changes(result, read_json(file, "record")) if file.is_file() else []
         if changes:
             stale[name] = [*changes, f"renew {result.file} ({result.duration}): make figures RECORDS={name}"]
     for name, speed in records.speeds.items():

@@ -43,7 +43,8 @@ class VideoEncoderExtractor:
         snippets: int | None = None,
     ) -> None:
         self._clip = pretrained.clip
-        self._encoder = pretrained.encoder.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.collate = stack_clips
+        self.network = pretrained.encoder.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.name = name
         self.modality: Modality = "frames"
         self.dim = pretrained.encoder.dim
@@ -63,7 +64,7 @@ class VideoEncoderExtractor:
     @torch.no_grad()
     def __call__(self, windows: Sequence[Float[Tensor, "frames crop crop 3"]]) -> Float[Tensor, "batch dim"]:
         """Compute the features of prepared clips."""
-        features: Tensor = self._encoder(stack_clips(windows))
+        features: Tensor = self.network(self.collate(windows))
         return features.float()
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.captioning.attributes.attribute_list import AttributeList, find_attributes
+from pipeline.captioning.event_sequences import encode_sentences
 from pipeline.captioning.streams import EventSequence
 from pipeline.captioning.targets import TargetEncoder
-from pipeline.datasets.vocabulary import Vocabulary
+from pipeline.datasets.vocabulary import EOS, NUM_SPECIAL, UNK, Vocabulary
 from pipeline.errors import PipelineError
 from tests.helpers.clip_golden import read_golden
 
@@ -74,6 +75,28 @@ def test_all_captions_of_an_event_decide_its_labels_and_lengths() -> None:
     assert targets.attributes.tolist() == [[1, 1, 1], [1, 1, 1], [0, 0, 0], [0, 0, 0]]
     assert targets.lengths.tolist() == [[0, 0, 0, 0.5, 0.5]] * 2 + [[0, 1, 0, 0, 0]] * 2
     assert targets.words[1] == ["a", "ball", "rolls", "and"]
+
+
+def test_ids_of_the_captions_are_the_published_ones_without_their_special_words(shared: Path) -> None:
+    golden = read_golden(shared, "clip_corpus")
+    published = golden["thr=1 sorted attribute_first"]
+    shift = 6 - NUM_SPECIAL
+    vocabulary = Vocabulary([word for number, word in published["itow"].items() if int(number) >= 6], "spaces")
+    ours_of = {1: UNK, 3: EOS} | {index: index - shift for index in range(6, 20)}
+    for video, captions in golden["tokens"].items():
+        ids = encode_sentences([" ".join(words) for words in captions], vocabulary, 30).tolist()
+        for row, expected in zip(ids, published["caption_ids"][video], strict=True):
+            end = len(expected) - 1  # BOS stands first in the published ids
+            assert row[:end] == [ours_of[index] for index in expected[1:]]
+    for row in golden["padding max_len=8"]:
+        *words, _ = row["ids"][1:]
+        names = [vocabulary.words[index - 6] for index in words]
+        (ids,) = encode_sentences([" ".join(names)], vocabulary, 6).tolist()
+        assert ids == [ours_of[index] for index in row["result"]["dec_target"] if index]
+    for row in golden["to_sentence"]:
+        end = next((place for place, index in enumerate(row["ids"]) if index in (0, 3)), len(row["ids"]))
+        if all(index >= 6 for index in row["ids"][:end]):  # we generate no special words
+            assert vocabulary.decode([index - shift for index in row["ids"][:end]] + [EOS, 2]) == row["text"]
 
 
 def test_lengths_follow_the_published_histogram(shared: Path) -> None:

@@ -40,6 +40,23 @@ def test_noisy_or_is_the_published_one(shared: Path) -> None:
         torch.testing.assert_close(predicted.mean, torch.tensor(golden[f"avg_{name}"]), atol=1e-5, rtol=1e-5)
 
 
+LABELS = torch.tensor([[1.0, 0, 0, 1, 0, 0, 0], [0] * 7, [1] * 7])
+"""Of the golden losses. The file does not state them; the recorded gradient has them alone."""
+
+
+def test_losses_and_gradients_of_attributes_are_the_published_ones(shared: Path) -> None:
+    golden = read_json(shared / "golden" / "clip_dap.json")
+    scores, mask = golden_scores()
+    scores.requires_grad_()
+    loss = attribute_loss(noisy_or(scores, torch.ones_like(mask)), LABELS, 1.0)
+    loss.backward()
+    assert loss.item() == pytest.approx(golden["loss_nomask_batchmean"], abs=1e-5)
+    assert scores.grad.abs().sum().item() == pytest.approx(golden["grad_nomask_abs_sum"], abs=1e-5)
+    assert scores.grad[0, 0].tolist() == pytest.approx(golden["grad_nomask_row0_frame0"], abs=1e-5)
+    masked = attribute_loss(noisy_or(scores, mask), LABELS, 1.0)
+    assert masked.item() == pytest.approx(golden["loss_mask_batchmean"], abs=1e-5)
+
+
 def test_a_saturated_attribute_is_moved_by_the_regularizer_alone(shared: Path) -> None:
     expected = read_json(shared / "golden" / "clip_dap.json")["saturated"]
     logits = torch.full((1, 30, 1), 4.0, requires_grad=True)
@@ -47,6 +64,12 @@ def test_a_saturated_attribute_is_moved_by_the_regularizer_alone(shared: Path) -
     assert predicted.probabilities.item() == pytest.approx(expected["p"])
     attribute_loss(predicted, torch.ones(1, 1), 0.0).backward()
     assert logits.grad.abs().sum() == 0
+    logits = torch.full((1, 30, 4), 4.0, requires_grad=True)
+    predicted = noisy_or(logits, torch.ones(1, 30, dtype=torch.bool))
+    loss = attribute_loss(predicted, torch.tensor([[1.0, 0.0, 0.0, 0.0]]), 1.0)
+    loss.backward()
+    assert loss.item() == pytest.approx(expected["loss"], rel=1e-5)
+    assert logits.grad.abs().sum().item() == pytest.approx(expected["grad_abs_sum"], abs=1e-5)
 
 
 def test_an_attribute_that_is_certain_in_one_instance_is_certain() -> None:

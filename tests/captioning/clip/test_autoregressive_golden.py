@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.captioning.base import CaptionerSizes
 from pipeline.captioning.clip.captioner import ClipCaptioner, summed_cross_entropy
@@ -100,6 +100,53 @@ def test_outputs_losses_and_gradients_are_the_published_ones(
         assert_gradients(captioner, expected["grad_abs_sum"])
 
 
+def record_outputs(module: nn.Module) -> list[Tensor]:
+    """Collect the outputs of a module, of an LSTM its hidden states, in the order of its calls."""
+    outputs: list[Tensor] = []
+    module.register_forward_hook(lambda *call: outputs.append(call[-1][0] if isinstance(call[-1], tuple) else call[-1]))
+    return outputs
+
+
+@pytest.mark.parametrize("recipe", ["plain", "strong"])
+def test_attention_of_the_transformer_is_the_published_one(recipe: str, shared: Path) -> None:
+    golden, expected = expected_of(shared, "transformer", recipe, False)
+    captioner = small_captioner("transformer", recipe)
+    inputs, _ = pad_captions(golden["captions_with_BOS_EOS"], POSITIONS)
+    (layer,) = captioner.decoder.layers
+    recorded = {
+        name: [record_outputs(getattr(attention, part)) for part in ("query", "key")]
+        for name, attention in (("self", layer.self_attention), ("cross", layer.cross_attention))
+    }
+    read_captions(captioner, captioner.encode(clip_batch()), inputs)
+    visible = torch.ones(inputs.shape[1], inputs.shape[1], dtype=torch.bool).tril() & (inputs != PAD)[:, None]
+    for name, mask in (("self", visible[:, None]), ("cross", torch.ones(1, 1, 1, 1, dtype=torch.bool))):
+        queries, keys = (
+            torch.cat(outputs).unflatten(2, (layer.self_attention.heads, -1)).transpose(1, 2)
+            for outputs in recorded[name]
+        )
+        scores = queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5
+        weights = scores.masked_fill(~mask, -torch.inf).softmax(3)
+        if name == "self":
+            assert_recorded(weights, expected["self_attention_probs_layer0"])
+        else:
+            assert_recorded(weights.mean(1), expected["cross_attention_mean_over_heads"])
+
+
+@pytest.mark.parametrize("recipe", ["plain", "strong", "sharp"])
+def test_attention_of_topdown_is_the_published_one(recipe: str, shared: Path) -> None:
+    golden, expected = expected_of(shared, "topdown", recipe, False)
+    captioner = small_captioner("topdown", recipe)
+    inputs, _ = pad_captions(golden["captions_with_BOS_EOS"], POSITIONS)
+    energies, attention = (record_outputs(getattr(captioner.decoder, name)) for name in ("energy", "attention_lstm"))
+    memory = captioner.encode(clip_batch())
+    words, _, _ = read_captions(captioner, memory, inputs)
+    weights = torch.stack(energies, 1).squeeze(3).softmax(2)
+    assert_recorded(weights[:, None], expected["attention_probs"])
+    assert_recorded(weights @ memory.values, expected["context"])
+    assert_recorded(torch.stack(attention, 1), expected["input_embs_bottom"])
+    assert_recorded(words, expected["sentence_embs"])
+
+
 def compare_search(search: Search, expected: dict[str, Any]) -> None:
     best = search.best()
     assert search.finished[best][0] == pytest.approx(expected["best_score"], abs=1e-4)
@@ -176,15 +223,20 @@ def test_beam_search_of_arb_is_the_published_one(recipe: str, attributes: bool, 
             compare_search(run_search("arb", recipe, attributes, event, first), of_event)
 
 
-@pytest.mark.parametrize("recipe", ["strong", "sharp"])
-def test_beam_search_of_topdown_is_the_published_one_with_and_without_its_fault(recipe: str, shared: Path) -> None:
-    _, expected = expected_of(shared, "topdown", recipe, False)
+@pytest.mark.parametrize(
+    ("recipe", "attributes"),
+    [("plain", False), ("strong", False), ("sharp", False), ("plain", True), ("strong", True)],
+)
+def test_beam_search_of_topdown_is_the_published_one_with_and_without_its_fault(
+    recipe: str, attributes: bool, shared: Path
+) -> None:
+    _, expected = expected_of(shared, "topdown", recipe, attributes)
     for first, name in ((PAD, "PAD"), (BOS, "BOS")):
         for follow, states in ((False, "states_not_reordered"), (True, "states_reordered")):
             for event, of_event in enumerate(expected["beam"][f"first_{name} {states}"]):
-                compare_search(run_search("topdown", recipe, False, event, first, states_follow=follow), of_event)
+                compare_search(run_search("topdown", recipe, attributes, event, first, states_follow=follow), of_event)
     for event, of_event in enumerate(expected["beam"]["beam_size_1 first_PAD"]):
-        compare_search(run_search("topdown", recipe, False, event, PAD, 1, states_follow=True), of_event)
+        compare_search(run_search("topdown", recipe, attributes, event, PAD, 1, states_follow=True), of_event)
 
 
 def test_beam_search_needs_states_that_follow_their_captions(shared: Path) -> None:

@@ -1,18 +1,26 @@
 """NACF against the published numbers (Yang et al., 2021 and 2022): `../shared/golden`."""
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from pipeline.captioning.base import CaptionerSizes
 from pipeline.captioning.clip.captioner import summed_cross_entropy
-from pipeline.captioning.clip.encoder import HighwayEncoder
+from pipeline.captioning.clip.encoder import ClipEncoder, HighwayEncoder
 from pipeline.captioning.clip.mask_predict import Candidates, MaskPredict, choose_lengths, score_captions
-from pipeline.captioning.clip.masked_words import SpecialIds, ask_for_visual_words, length_loss, mask_positions
+from pipeline.captioning.clip.masked_words import (
+    LengthPredictor,
+    SpecialIds,
+    ask_for_visual_words,
+    length_loss,
+    mask_positions,
+)
 from pipeline.captioning.clip.nacf import NUM_INPUT_IDS, NacfCaptioner
 from pipeline.captioning.instances import Instances
 from pipeline.config.captioners import CAPTIONERS, NacfSettings
@@ -29,6 +37,7 @@ from tests.helpers.clip_golden import (
     assert_recorded,
     attribute_labels,
     clip_batch,
+    draw_weight,
     fill_weights,
     published_name,
     read_golden,
@@ -225,3 +234,36 @@ def test_weights_have_the_names_shapes_and_number_of_the_published_ones(shared: 
             with torch.device("meta"):
                 captioner = spec.load()(sizes, spec.settings.model_validate(block))
             assert sum(weight.numel() for weight in captioner.parameters()) == expected, name
+
+
+@recipes
+def test_encoder_and_lengths_of_the_first_publication_are_the_published_ones(recipe: str, shared: Path) -> None:
+    """Its decoder is another one (no layer normalisation, categories), which this project does not have."""
+    golden = read_golden(shared, "nacf_predecessor_small")
+    draw = np.random.RandomState(0)
+    clips = {name: torch.from_numpy(draw.standard_normal((3, 5, STREAMS[name])).astype(np.float32)) for name in "mi"}
+    encoder = ClipEncoder({name: STREAMS[name] for name in "mi"}, 16, 0.0, "highway").eval()
+    lengths = LengthPredictor(16, POSITIONS, 0.0).eval()
+    renamed = (
+        (r"^streams\.(\w)\.linear", r"encoder.Encoder_\1.0"),
+        (r"^streams\.(\w)\.transform", r"encoder.Encoder_\1.1.w1"),
+        (r"^streams\.(\w)\.gate", r"encoder.Encoder_\1.1.w2"),
+        (r"^streams\.m\.norm", "joint_representation_learner.bn0"),
+        (r"^streams\.i\.norm", "joint_representation_learner.bn1"),
+        (r"^hidden", "auxiliary_task_predictor.layers.0.net.0"),
+        (r"^output", "auxiliary_task_predictor.layers.0.net.3"),
+    )
+    for module in (encoder, lengths):
+        state = module.state_dict()
+        for name, value in state.items():
+            published = name
+            for pattern, replacement in renamed:
+                published = re.sub(pattern, replacement, published)
+            published = re.sub(r"Encoder_(\w)", lambda match: f"Encoder_{match[1].upper()}", published)
+            state[name] = draw_weight(published, value.shape, recipe)
+            if "bn" in published and published.endswith(".weight") and recipe == "strong":
+                state[name] = 1 + draw_weight(published, value.shape, "plain")
+        module.load_state_dict(state)
+    instances = encoder({name: Instances(rows, torch.ones(3, 5, dtype=torch.bool)) for name, rows in clips.items()})
+    assert_recorded(instances.values, golden[f"ARB_{recipe}"]["enc_output"])
+    assert_recorded(lengths(instances.mean()).log_softmax(1), golden[f"NACF_{recipe}"]["preds_length"])
