@@ -23,6 +23,7 @@ include: "workflow/rules/inputs.smk"
 include: "workflow/rules/localization_inputs.smk"
 include: "workflow/rules/study_inputs.smk"
 include: "workflow/rules/recognition_inputs.smk"
+include: "workflow/rules/clips_inputs.smk"
 
 
 # Show the progress of the jobs: on a terminal live, elsewhere as a line a minute.

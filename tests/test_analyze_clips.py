@@ -1,7 +1,6 @@
 """analyze_clips: similarity of categories, attributes, nearest clips, fewer frames, map of attributes."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.corpus_tables import write_corpus_tables
-from helpers.extraction import run_stage, write_encoder
+from helpers.extraction import write_encoder
 from helpers.video_corpus import write_video_shard
 
-from pipeline import train_captioner
+from pipeline import extract_features, train_captioner
 from pipeline.analyze_clips import main
 from pipeline.datasets.corpus import ActionSegment, CaptionedEvent, CorpusVideo
 from pipeline.features.shard import write_shard
@@ -121,25 +120,24 @@ ENTRY = {"encoder": "own", "snippets": 6}
 
 
 @pytest.fixture(scope="module")
-def filmed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Make the clips of `write_clips` with files, and a captioner of features that an encoder made of them."""
-    folder = tmp_path_factory.mktemp("filmed")
-    write_clips(folder)
+def filmed(arguments: list[str]) -> list[str]:
+    """Make films of the clips, and a captioner of features that an encoder made of them."""
+    folder = Path(arguments[-1]).parent
     draw = np.random.default_rng(0)
     films = {}
-    for number in range(24):
-        frames = draw.integers(0, 60, (45, 24, 32, 3), dtype=np.uint8)
+    for number in (0, 1, 2, 3, 16, 17, 18, 19):
+        frames = draw.integers(0, 60, (15, 24, 32, 3), dtype=np.uint8)
         frames[:, 8:16, 4 + number % 2 * 16 : 12 + number % 2 * 16, 2 * (number % 2)] = 255
         films[f"video{number}"] = list(frames)
     videos = write_video_shard(folder / "video" / "0000", films)
     encoder = write_encoder(folder / "encoders" / "own")
-    shutil.rmtree(folder / "features")
-    feature = folder / "features" / "own" / "0000" / "manifest.json"
-    assert run_stage(encoder, videos, feature, **ENTRY) == 0
-    inputs = ["--corpus", str(folder / "corpus" / "manifest.json"), "--features", str(folder / "features")]
+    feature = folder / "film_features" / "own" / "0000" / "manifest.json"
+    extraction = ["--config", json.dumps(ENTRY), "--encoder", str(encoder), "--videos", str(videos)]
+    assert extract_features.main([*extraction, "--output", str(feature)]) == 0
+    inputs = ["--corpus", str(folder / "corpus" / "manifest.json"), "--features", str(feature.parents[2])]
     captioner = folder / "filmed" / "manifest.json"
     files = ["--vocabulary", str(folder / "vocabulary.json"), "--state", str(folder / "states")]
-    training = json.dumps({**TRAINING, "features": ["own"], "epochs": 4, "max_rows": 3})
+    training = json.dumps({**TRAINING, "features": ["own"], "epochs": 1, "max_rows": 3})
     assert train_captioner.main(["--config", training, *inputs, *files, "--output", str(captioner)]) == 0
     words = ["--videos", str(videos.parents[1]), "--encoder", str(encoder), "--feature", json.dumps(ENTRY)]
     return [*inputs, "--captioner", str(captioner), *words, "--output", str(folder / "analysis.json")]

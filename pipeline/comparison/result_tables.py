@@ -120,8 +120,8 @@ def _read_number(table: ResultsTable, row: TableRow, column: TableColumn, file: 
         elif isinstance(value, dict) and key in value:
             value = value[key]
         else:
-            keys = f"has {', '.join(map(str, value))}" if isinstance(value, dict) else f"is {_describe(value)}"
-            raise PipelineError(f"{where}: the file has no {path!r}: there is no {key!r}; what it would be in {keys}")
+            keys = f"only {', '.join(value)}" if isinstance(value, dict) else f"in {_describe(value)}"
+            raise PipelineError(f"{where}: {path!r} is missing in the file: no key {key!r}, {keys}")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise PipelineError(f"{where}: {path!r} is {_describe(value)}, not a finite number")
     return column.scale * value

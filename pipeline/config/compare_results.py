@@ -123,7 +123,6 @@ class ResultsStudy(Section):
     title: str = Field(min_length=1, description="title of the document")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         [],
-        max_length=30,
         description="seeds of the synthetic datasets `<dataset>_s<seed>` to average over; empty: the dataset itself",
     )
     tables: list[ResultsTable] = Field(min_length=1, description="tables, in the order of the document")

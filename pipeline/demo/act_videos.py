@@ -22,14 +22,7 @@ FPS = 12
 WIDTH, HEIGHT = 128, 96
 RADII = {"small": 0.13, "big": 0.18}
 """Radius of an object; a small one is named by its size, a big one is not."""
-NOUNS = {
-    "red": "tomato",
-    "green": "leaf",
-    "blue": "jar",
-    "yellow": "lemon",
-    "white": "egg",
-    "black": "stone",
-}
+NOUNS = {"red": "tomato", "green": "leaf", "blue": "jar", "yellow": "lemon"}
 """What an object of each colour is called: the last word of its placeholder, which a simplified caption keeps."""
 ADJECTIVES = {"ring": "round", "square": "square", "triangle": "triangular", "cross": "crossed"}
 """Word for each shape."""
@@ -41,7 +34,7 @@ class ActObject:
     """An object of an act.
 
     Attributes:
-        colour: key of `COLOURS`.
+        colour: key of `NOUNS`.
         shape: one of `SHAPES`.
         size: key of `RADII`.
         placeholder: how the actor calls it.
@@ -63,7 +56,6 @@ class ActPlan(VideoPlan):
         space: place of the act.
         start: when the act begins, as a fraction of the video.
         end: when it ends.
-        idle: an object beside the act that nobody names; None without one.
     """
 
     act: str
@@ -71,7 +63,6 @@ class ActPlan(VideoPlan):
     space: ActSpace
     start: float
     end: float
-    idle: ActObject | None
 
     @property
     def name(self) -> str:
@@ -101,7 +92,7 @@ class _ObjectPlanner:
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._colours = BalancedSampler(list(COLOURS), rng)
+        self._colours = BalancedSampler(list(NOUNS), rng)
         self._shapes = BalancedSampler(SHAPES, rng)
         self._sizes = BalancedSampler(list(RADII), rng)
 
@@ -123,7 +114,6 @@ def _plan(rng: random.Random, number: str, subset: str, name: str, planner: _Obj
     objects: list[ActObject] = []
     for _ in range(ACTS[name].num_objects):
         objects.append(planner.plan({one.colour for one in objects}))
-    idle = planner.plan({one.colour for one in objects}) if rng.random() < 0.4 else None
     level = rng.randint(100, 150)
     width = WIDTH / HEIGHT
     space = ActSpace(
@@ -154,7 +144,6 @@ def _plan(rng: random.Random, number: str, subset: str, name: str, planner: _Obj
         space=space,
         start=rng.uniform(0.05, 0.2),
         end=rng.uniform(0.8, 0.95),
-        idle=idle,
     )
 
 
@@ -164,8 +153,6 @@ def draw_act(video: ActPlan) -> Iterator[UInt8[np.ndarray, "times height width 3
     act = ACTS[video.act]
     order = sorted(range(len(video.objects)), key=lambda index: index == act.front)
     drawn = distractor_objects(video, width, 1.0)
-    if video.idle:
-        drawn.append(_drawn_object(video.idle, 0.7, partial(_idle_pose, video, width)))
     drawn += [
         _drawn_object(video.objects[index], act.scales[index], partial(_act_pose, video, index)) for index in order
     ]
@@ -174,13 +161,6 @@ def draw_act(video: ActPlan) -> Iterator[UInt8[np.ndarray, "times height width 3
 
 def _drawn_object(planned: ActObject, scale: float, pose: Any) -> DrawnObject:
     return DrawnObject(planned.shape, RADII[planned.size] * scale, COLOURS[planned.colour], -math.inf, math.inf, pose)
-
-
-def _idle_pose(video: ActPlan, width: float, times: Times) -> Pose:
-    """Return an object that lies still in the lower corner on one side."""
-    ones = np.ones_like(times)
-    x = 0.12 if video.space.direction > 0 else width - 0.12
-    return Pose(x * ones, 0.9 * ones, 0.3 * ones, ones)
 
 
 def _act_pose(video: ActPlan, index: int, times: Times) -> Pose:
