@@ -82,8 +82,8 @@ def test_seeds_are_averaged_and_differences_are_paired(tmp_path: Path) -> None:
     accuracies = [75 + 100 * gain for gain in gains.values()]
     assert value["by_seed"] == pytest.approx(accuracies)
     assert value["mean"] == pytest.approx(np.mean(accuracies))
-    margin = 4.303 * np.std(accuracies, ddof=1) / 3**0.5
-    assert value["interval"] == pytest.approx([value["mean"] - margin, value["mean"] + margin])
+    margin = 4.30265 * np.std(accuracies, ddof=1) / 3**0.5
+    assert value["interval"] == pytest.approx([value["mean"] - margin, value["mean"] + margin], rel=1e-5)
     assert rows_of(tmp_path)["small"]["values"]["accuracy"]["interval"] == [50.0, 50.0]
     [difference] = read(tmp_path)["tables"][0]["differences"]
     assert difference["values"]["accuracy"]["by_seed"] == pytest.approx([value - 50 for value in accuracies])

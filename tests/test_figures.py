@@ -54,6 +54,23 @@ def test_no_record_is_stale() -> None:
     assert not stale, "\n" + "\n".join("\n    ".join([f"{name}:", *lines]) for name, lines in stale.items())
 
 
+def test_documents_say_which_figures_are_of_older_code() -> None:
+    records = read_records()
+    older = {name for name, record in records.results.items() if record.older}
+    unmarked = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in DOCUMENTS
+        for name in older & {source for figure in read_figures(path) for source in figure.sources}
+        if path.name == "README.md" or "**Stale:**" not in path.read_text(encoding="utf-8")
+    ]
+    table = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    for line in table.splitlines():
+        script = re.match(r"\| `(\w+\.py)", line)
+        if script and bool(records.speeds[script[1]].older) != line.endswith("; older code |"):
+            unmarked.append(line)
+    assert unmarked == []
+
+
 def numbers(data: Any) -> Iterator[float]:
     """Yield all numbers of plain data."""
     if isinstance(data, dict | list):

@@ -55,13 +55,13 @@ def find_stream(bundle: CaptionerBundle, feature: str) -> str:
         PipelineError: there is none.
     """
     streams = name_streams(bundle.features)
-    found = next((name for name, features in streams.items() if list(features) == [feature]), None)
-    if found is None:
+    stream = next((name for name, features in streams.items() if list(features) == [feature]), None)
+    if stream is None:
         names = " | ".join("+".join(features) for features in streams.values())
         raise PipelineError(
             f"config: analyze_clips.word_maps: {feature} is no stream of its own of this captioner, which reads {names}"
         )
-    return found
+    return stream
 
 
 def map_words(

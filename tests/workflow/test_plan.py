@@ -65,6 +65,7 @@ TARGETS = [
     *(f"results/{name}_test_captions.json" for name in CLIPS),
     "results/democlips/clip_analyses/dap-0-test.json",
     *(f"results/{name}_attributes.json" for name in (*CLIPS, "democlips_s61")),
+    "results/demoacts_s71_granularity.json",
 ]
 
 
@@ -464,6 +465,15 @@ def test_a_study_of_results_trains_and_scores_the_captioner_of_each_row_once(pla
     assert jobs["train_captioner"] == len(files), "the teacher of NACF is a row too"
     assert jobs["build_corpus"] == jobs["mine_concepts"] == seeds
     assert not {"compare_systems", "select_captions", "finetune_scst"} & jobs.keys()
+
+
+def test_the_study_of_recognizers_trains_and_scores_each_of_them_once(planned: list[Job]) -> None:
+    config = load_config("demoacts", {}, ROOT / CONFIG)
+    jobs = count_rules(planned, "results/demoacts_s71_granularity.json")
+    recognizers = len(config.train_recognizer)
+    assert jobs["train_recognizer"] == jobs["recognize_clips"] == jobs["evaluate_recognition"] == recognizers
+    assert jobs["transfer_features"] == jobs["make_acts"] == 1
+    assert jobs["extract_features"] == config.build_corpus.shards * len(config.transfer_features.features)
 
 
 def test_a_name_that_is_a_comparison_of_one_dataset_and_a_study_of_another_is_refused(clone: Path) -> None:

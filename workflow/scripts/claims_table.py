@@ -15,6 +15,7 @@ CLAIMS = Path("docs", "claims.yaml")
 DEMO = "demo"
 """Name of the record of the demo's scores."""
 NOT_MEASURED = "not measured"
+OLDER = "older code"
 HEAD = ("claim", "where", "the paper", "the demo", "shows", "record")
 
 
@@ -71,12 +72,13 @@ def claim_row(claim: Claim, records: FigureRecords) -> list[str]:
     cells = [claim.claim, claim.where, claim.published]
     if claim.record is None or claim.value is None:
         return [*cells, NOT_MEASURED, "", ""]
-    file = Path(records.result_record(claim.record).file)
+    record = records.result_record(claim.record)
+    file = Path(record.file)
     if not (ROOT / file).is_file():
         return [*cells, NOT_MEASURED, "", ""]
     value = find_value(json.loads((ROOT / file).read_text(encoding="utf-8")), claim.value)
     mean, interval = (value["mean"], value.get("interval")) if isinstance(value, dict) else (value, None)
-    link = f"[{claim.record}]({file.name})"
+    link = f"[{claim.record}]({file.name})" + (f", {OLDER}" if record.older else "")
     return [*cells, format_difference(mean, interval, claim.scale), judge(mean, interval), link]
 
 

@@ -1,7 +1,8 @@
 """The records of figures that documents quote (docs/figures.yaml), and what has changed since each was measured.
 
 A record is stale if the code hash or a setting of any stage that decided it differs from today's. A difference does not
-count if the record's `equal` declares, with a reason, that it changes no number.
+count if the record's `equal` declares, with a reason, that it changes no number. A stale record that cannot be renewed
+now is declared `older`, with a reason; then every document that quotes it says so.
 """
 
 import hashlib
@@ -53,6 +54,7 @@ class ResultRecord(Section):
         duration: how long the command takes from nothing on two cores; an estimate for people.
         pictures: pictures of the result -> their copies.
         equal: stage -> its differences that change no number.
+        older: why it is quoted although it is stale; None: it may not be stale.
     """
 
     file: str
@@ -60,6 +62,7 @@ class ResultRecord(Section):
     duration: str
     pictures: dict[str, str] = Field(default_factory=dict)
     equal: dict[str, Equal] = Field(default_factory=dict)
+    older: str | None = None
 
 
 class SpeedRecord(Section):
@@ -70,12 +73,14 @@ class SpeedRecord(Section):
         modules: modules and packages that the script times.
         code: hash of these modules when they were measured; `unknown` if that was before hashes were recorded.
         equal: hash of today -> why the speed is the same.
+        older: why it is quoted although it is stale; None: it may not be stale.
     """
 
     measured: date
     modules: list[str] = Field(min_length=1)
     code: str
     equal: Reasons = Field(default_factory=dict)
+    older: str | None = None
 
 
 class FigureRecords(Section):
@@ -214,19 +219,37 @@ def hash_modules(names: list[str]) -> str:
     return hashlib.sha256("".join(f"{name} {digests[name]}\n" for name in sorted(digests)).encode()).hexdigest()[:16]
 
 
-def find_stale() -> dict[str, list[str]]:
-    """Return the stale records: name -> what has changed, and the command that renews it in the last line.
+def find_changes() -> dict[str, list[str]]:
+    """Return what has changed since each record was measured: name -> one line for each difference.
 
     A result without a file was never measured; no figure can name it.
     """
     records = read_records()
-    stale: dict[str, list[str]] = {}
+    changes = {name: find_speed_changes(speed) for name, speed in records.speeds.items()}
     for name, result in records.results.items():
         file = ROOT / result.file
-        changes = find_result_changes(result, read_json(file, "record")) if file.is_file() else []
-        if changes:
-            stale[name] = [*changes, f"renew {result.file} ({result.duration}): make figures RECORDS={name}"]
-    for name, speed in records.speeds.items():
-        if changes := find_speed_changes(speed):
-            stale[name] = [*changes, f"run benchmarks/{name}, then python -m workflow.scripts.figures measured {name}"]
+        changes[name] = find_result_changes(result, read_json(file, "record")) if file.is_file() else []
+    return changes
+
+
+def find_stale() -> dict[str, list[str]]:
+    """Return the stale records without `older`: name -> what has changed, and in the last line what renews it.
+
+    A record with `older` that is not stale is in the list too: its `older` is wrong.
+    """
+    records = read_records()
+    stale: dict[str, list[str]] = {}
+    for name, changes in find_changes().items():
+        record = records.results.get(name) or records.speeds[name]
+        if changes and record.older is None:
+            stale[name] = [*changes, _renewal(name, record)]
+        elif record.older is not None and not changes:
+            stale[name] = [f"{RECORDS} says that it is older than today's code: remove `older`"]
     return stale
+
+
+def _renewal(name: str, record: ResultRecord | SpeedRecord) -> str:
+    """Return the command that renews a record."""
+    if isinstance(record, ResultRecord):
+        return f"renew {record.file} ({record.duration}): make figures RECORDS={name}"
+    return f"run benchmarks/{name}, then python -m workflow.scripts.figures measured {name}"

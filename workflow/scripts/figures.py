@@ -124,16 +124,17 @@ def main(argv: list[str] | None = None) -> int:
         raise PipelineError("equal: give --reason")
     for name in args.names:
         if args.action == "copy":
-            copy_result(records.result_record(name))
+            record = records.result_record(name)
+            copy_result(record)
+            records.results[name] = record.model_copy(update={"older": None})
         elif args.action == "equal":
             declare_equal(records, name, args.reason)
         elif (speed := records.speeds.get(name)) is None:
             raise PipelineError(f"{RECORDS}: no speed {name!r}{nearest(name, records.speeds)}")
         else:
             update = {"measured": datetime.datetime.now(datetime.UTC).date(), "code": hash_modules(speed.modules)}
-            records.speeds[name] = speed.model_copy(update={**update, "equal": {}})
-    if args.action != "copy":
-        write_records(records)
+            records.speeds[name] = speed.model_copy(update={**update, "equal": {}, "older": None})
+    write_records(records)
     return 0
 
 

@@ -67,8 +67,14 @@ class _Paths(NamedTuple):
     masks: Masks
 
     def take(self, index: Indices) -> "_Paths":
-        *columns, masks = self
-        return _Paths(*(column[index] for column in columns), tuple(mask[index] for mask in masks))
+        return _Paths(
+            self.pair[index],
+            self.position[index],
+            self.last[index],
+            self.merit[index],
+            self.distance[index],
+            tuple(mask[index] for mask in self.masks),
+        )
 
 
 @dataclass(frozen=True)

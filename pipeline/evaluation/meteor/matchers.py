@@ -292,8 +292,14 @@ class ParaphraseMatcher:
         def match_direction(direction: "_Direction") -> tuple[Matches, Indices, Indices]:
             items, entries = direction.index.find(caption[pair], phrases.phrase[occurrence])
             in_reference, in_caption = occurrence[items], direction.occurrence[entries]
-            sides = [column[side] for side in (in_reference, in_caption) for column in (phrases.start, phrases.length)]
-            matches = Matches(pair[items], *sides, np.full(len(items), PARAPHRASE))
+            matches = Matches(
+                pair[items],
+                phrases.start[in_reference],
+                phrases.length[in_reference],
+                phrases.start[in_caption],
+                phrases.length[in_caption],
+                np.full(len(items), PARAPHRASE),
+            )
             return matches, in_caption, direction.rank[entries]
 
         forward, _, _ = match_direction(self.directions[0])
@@ -317,16 +323,18 @@ class _Direction:
     rank: Indices
 
     @classmethod
-    def build(cls, phrases: PhraseOccurrences, captions: Indices, own: Indices, other: Indices) -> "_Direction":
-        """Build the index of the captions that have a phrase of `own`; the phrase of `other` matches it."""
-        by_own = np.argsort(own, kind="stable")
-        num_phrases = 1 + max(own.max(initial=0), phrases.phrase.max(initial=0))
-        relations = np.searchsorted(own[by_own], np.arange(num_phrases + 1))
+    def build(
+        cls, phrases: PhraseOccurrences, captions: Indices, in_captions: Indices, in_references: Indices
+    ) -> "_Direction":
+        """Build the index of the captions that have a phrase of `in_captions`; that of `in_references` matches it."""
+        by_phrase = np.argsort(in_captions, kind="stable")
+        num_phrases = 1 + max(in_captions.max(initial=0), phrases.phrase.max(initial=0))
+        relations = np.searchsorted(in_captions[by_phrase], np.arange(num_phrases + 1))
         caption, place = gather_rows(phrases.offsets, captions)
         owner, relation = gather_rows(relations, phrases.phrase[place])
-        rank, occurrence = by_own[relation], place[owner]
-        size = max(len(phrases.offsets), int(other.max(initial=0)) + 1)
-        index = CaptionIndex.build(captions[caption][owner], other[rank], size, (rank, occurrence))
+        rank, occurrence = by_phrase[relation], place[owner]
+        size = max(len(phrases.offsets), int(in_references.max(initial=0)) + 1)
+        index = CaptionIndex.build(captions[caption][owner], in_references[rank], size, (rank, occurrence))
         return cls(index, occurrence, rank)
 
 

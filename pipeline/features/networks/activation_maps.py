@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.errors import PipelineError
-from pipeline.features.networks.base import Collate, Extractor
+from pipeline.features.networks.base import Extractor
 
 
 class DifferentiableExtractor(Extractor, Protocol):
@@ -24,13 +24,15 @@ class DifferentiableExtractor(Extractor, Protocol):
 
     Attributes:
         network: from a batch of prepared windows to feature rows.
-        collate: turns prepared windows into a batch.
         files: files that the network was read from.
     """
 
     network: nn.Module
-    collate: Collate
     files: Sequence[Path]
+
+    def collate(self, windows: Sequence[Tensor], /) -> Tensor:
+        """Turn prepared windows into a batch."""
+        ...
 
 
 def find_last_layer(network: nn.Module) -> nn.Module:

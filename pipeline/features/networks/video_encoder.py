@@ -43,7 +43,6 @@ class VideoEncoderExtractor:
         snippets: int | None = None,
     ) -> None:
         self._clip = pretrained.clip
-        self.collate = stack_clips
         self.network = pretrained.encoder.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.name = name
         self.modality: Modality = "frames"
@@ -60,6 +59,10 @@ class VideoEncoderExtractor:
     def prepare(self, window: UInt8[Tensor, "frames height width 3"]) -> Float[Tensor, "frames crop crop 3"]:
         """Resize, centre-crop and normalise a clip, as in validation."""
         return transform_window(window, self._clip)
+
+    def collate(self, windows: Sequence[Float[Tensor, "frames crop crop 3"]]) -> Float[Tensor, "batch 3 frames _ _"]:
+        """Turn prepared clips into a batch."""
+        return stack_clips(windows)
 
     @torch.no_grad()
     def __call__(self, windows: Sequence[Float[Tensor, "frames crop crop 3"]]) -> Float[Tensor, "batch dim"]:
