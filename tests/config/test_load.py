@@ -67,7 +67,8 @@ def test_config_yaml_holds_the_defaults() -> None:
 def test_config_yaml_has_a_comment_above_every_key() -> None:
     lines = config_yaml().splitlines()
     for above, line in itertools.pairwise(lines):
-        named_entry = re.match(r"  (initial|sa_tsp|gt|learned|gtad|pretraining|ablation):$", line)
+        entries = "initial|sa_tsp|gt|learned|gtad|pretraining|ablation|regression|perceptron|bilstm"
+        named_entry = re.match(rf"(  |    )({entries}):$", line)
         if re.match(r" *[a-z_]+:", line) and not named_entry:
             assert above.strip().startswith("#"), line
 
