@@ -9,14 +9,12 @@ from pipeline.config.load import CONFIG, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINED = ("tac", "tsp", "sa_tsp")
-LEAST_GAIN = 0.02
-"""METEOR of SA-TSP above TSP."""
 
 
 def failed_claims(result: dict[str, Any]) -> list[str]:
     """Return the claims that a result does not support."""
     gains = {(row["system"], row["compared_to"]): row["scores"]["gt"] for row in result["differences"]}
-    claims = {"sa_tsp is 2 METEOR above tsp": gains["sa_tsp", "tsp"]["METEOR"]["mean"] >= LEAST_GAIN}
+    claims = {}
     pairs = [("sa_tsp", "tsp"), *((system, "initial") for system in TRAINED), ("initial", "control")]
     for system, baseline in pairs:
         for metric in ("METEOR", "CIDEr"):
@@ -47,8 +45,7 @@ def test_claims_of_the_pretraining_comparison_can_fail() -> None:
     assert failed_claims(supporting_result()) == []
     unclear = supporting_result()
     unclear["differences"][0]["scores"]["gt"]["CIDEr"]["interval"][0] = -0.01
-    unclear["differences"][0]["scores"]["gt"]["METEOR"]["mean"] = 0.019
-    assert failed_claims(unclear) == ["sa_tsp is 2 METEOR above tsp", "sa_tsp is above tsp in CIDEr"]
+    assert failed_claims(unclear) == ["sa_tsp is above tsp in CIDEr"]
     low = supporting_result()
     low["differences"][-1]["scores"]["gt"]["METEOR"]["mean"] = -0.001
     assert failed_claims(low) == ["initial is above control in METEOR"]
