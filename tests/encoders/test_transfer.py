@@ -111,7 +111,7 @@ def test_selected_clips_keep_their_rows_and_classes() -> None:
 def test_the_interval_is_students_t() -> None:
     values = [0.5, 0.6, 0.7, 0.4, 0.5, 0.6, 0.7, 0.4, 0.55, 0.55]
     summary = summarize_runs(values)
-    margin = 2.262 * np.std(values, ddof=1) / np.sqrt(10)
+    margin = 2.2621572 * np.std(values, ddof=1) / np.sqrt(10)
     assert summary["accuracy"] == pytest.approx(0.55)
     assert summary["interval"] == pytest.approx([0.55 - margin, 0.55 + margin])
     assert summarize_runs([0.5]) == {"accuracy": 0.5, "interval": None}
