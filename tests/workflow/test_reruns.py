@@ -123,14 +123,15 @@ def finish_datasets(folder: Path, names: dict[str, str], files: list[str]) -> Fi
 
 SAMPLE_NAMES = {f"s{index}": key for index, key in enumerate([*SAMPLE, "reordered", "touched"])}
 """Dataset -> the change that is made to it."""
+MINE = targets("mine", "mine_concepts")
+"""Targets of the dataset `mine`, among them pooled features of a trained encoder."""
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedDatasets:
     """The datasets of the sample, and the dataset `mine` for changes of the code."""
-    names = SAMPLE_NAMES | {"mine": ""}
-    files = [file for name in names for file in targets(name, "")]
-    return finish_datasets(tmp_path_factory.mktemp("finished"), names, files)
+    files = [*(file for name in SAMPLE_NAMES for file in targets(name, "")), *MINE]
+    return finish_datasets(tmp_path_factory.mktemp("finished"), SAMPLE_NAMES | {"mine": ""}, files)
 
 
 def assert_plans(datasets: FinishedDatasets, names: dict[str, str]) -> None:
@@ -170,7 +171,7 @@ def test_snakemake_plans_every_row_of_the_table_once_per_section(
     settings = {(key.partition(".")[0], *row): key for key, row in table["settings"].items()}
     names = {f"s{index}": key for index, key in enumerate(settings.values())}
     # Comparisons share datasets of other seeds, so all of them are finished where one is changed.
-    keys = {name: None if key.startswith("compare_systems") else key for name, key in names.items()}
+    keys = {name: None if key.startswith("compare_") else key for name, key in names.items()}
     files = [file for name, key in keys.items() for file in targets(name, key)]
     assert_plans(finish_datasets(tmp_path, names, files), names)
 
@@ -181,7 +182,7 @@ def rules_after_edit(modules: list[Path], edit: Callable[[str], str]) -> set[str
     try:
         for path, text in texts.items():
             path.write_text(edit(text), encoding="utf-8")
-        return rules_planned(targets("mine", "")).get("mine", set())
+        return rules_planned(MINE).get("mine", set())
     finally:
         for path, text in texts.items():
             path.write_text(text, encoding="utf-8")
@@ -197,7 +198,7 @@ def test_edits_of_comments_and_docstrings_rerun_nothing(
         return '"""Another docstring."""' + text.split('"""', 2)[2] + "\n# a comment\n"
 
     assert rules_after_edit(modules, edit) == set()
-    assert rules_planned(targets("mine", "")) == {}, "all modules are touched, because the edit was undone"
+    assert rules_planned(MINE) == {}, "all modules are touched, because the edit was undone"
 
 
 @pytest.mark.parametrize("module", EDITED_MODULES)
@@ -207,4 +208,4 @@ def test_an_edit_of_code_reruns_the_rules_that_use_it(
     monkeypatch.chdir(finished.folder)
     path = finished.folder.joinpath(*module.split(".")).with_suffix(".py")
     assert rules_after_edit([path], lambda text: f"{text}\nADDED = 1\n") == finished.rules_after("mine", module)
-    assert rules_planned(targets("mine", "")) == {}, "the edit was undone"
+    assert rules_planned(MINE) == {}, "the edit was undone"
