@@ -13,7 +13,7 @@ from pipeline.errors import PipelineError
 from pipeline.io.atomic import write_json
 from pipeline.provenance.code_hash import code_hash
 from pipeline.provenance.record import record_path, write_record
-from workflow.scripts import figures
+from workflow.scripts import figure_records, figures
 from workflow.scripts.claims_table import find_value, format_difference, judge
 from workflow.scripts.figure_records import (
     Equal,
@@ -264,6 +264,22 @@ def test_a_speed_is_stale_if_the_modules_that_it_times_have_changed() -> None:
     assert hash_modules(["pipeline.threads", "pipeline.io"]) != today
     with pytest.raises(PipelineError, match=r"pipeline\.no_such_module"):
         hash_modules(["pipeline.no_such_module"])
+
+
+def test_a_stale_record_passes_only_if_it_is_declared_older_and_a_current_one_may_not_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records = read_records()
+    name, speed = next(iter(records.speeds.items()))
+    today = hash_modules(speed.modules)
+    monkeypatch.setattr(figure_records, "read_records", lambda: records)
+
+    def is_listed(code: str, older: str | None) -> bool:
+        records.speeds[name] = speed.model_copy(update={"code": code, "equal": {}, "older": older})
+        return name in find_stale()
+
+    assert [is_listed("a", None), is_listed("a", "a reason")] == [True, False]
+    assert [is_listed(today, None), is_listed(today, "a reason")] == [False, True]
 
 
 def test_declare_equal_makes_a_record_current() -> None:
