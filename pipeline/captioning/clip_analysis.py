@@ -80,11 +80,17 @@ def describe_attributes(
 
 def score_predicted_attributes(
     bundle: CaptionerBundle, probabilities: Float[np.ndarray, "clips attributes"], captions: Sequence[Sequence[str]]
-) -> dict[str, float | int]:
-    """Score attributes against the words of all captions of each clip."""
+) -> dict[str, Any]:
+    """Score attributes against the words of all captions of each clip.
+
+    Returns:
+        the scores; `by_frequency` has those of the most frequent attributes of the training, the same for all clips.
+    """
     assert bundle.attributes is not None
     words = [[bundle.vocabulary.split(caption) for caption in of_clip] for of_clip in captions]
-    return score_attributes(probabilities, label_attributes(words, bundle.attributes.words))
+    labels = label_attributes(words, bundle.attributes.words)
+    equal = np.zeros_like(probabilities)  # of equal ones, the more frequent attribute ranks first
+    return {**score_attributes(probabilities, labels), "by_frequency": score_attributes(equal, labels)}
 
 
 def caption_from_frames(
