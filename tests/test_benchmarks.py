@@ -152,7 +152,8 @@ def test_gpu_repeatability_reports_a_missing_demo(tmp_path: Path) -> None:
     assert str(tmp_path / "concepts.json") in json.loads((tmp_path / "gpu.json").read_text())["crashes"]["resume"]
 
 
-@pytest.mark.parametrize("count", [30, pytest.param(2990, marks=pytest.mark.campaign)])
+@pytest.mark.campaign
+@pytest.mark.parametrize("count", [30, 2990])
 def test_evaluate_agrees_with_pycocoevalcap_on_made_clips(count: int) -> None:
     process = run("evaluate.py", "--clips", count)
     assert process.returncode == 0, process.stderr

@@ -46,6 +46,11 @@ class RecognizerEntry(Section):
         description="initial weights of the linear layers before a ReLU: PyTorch's (the code), or those of He et al. "
         "(2015), which are 2.4 times as large: captions learn what is in a clip much earlier",
     )
+    batchnorm: bool = Field(
+        False,
+        description="BatchNorm before the last ReLU of the encoder, which neither paper nor code has: the mean vectors "
+        "of clips then differ more, and a few hundred clips teach the decoder what they show",
+    )
     classes: Literal["classes", "groups"] | None = Field(
         "classes", description="what the classifier learns: classes, or groups of classes; null: no classifier"
     )

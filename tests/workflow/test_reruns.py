@@ -18,7 +18,7 @@ from helpers.rerun_datasets import (
     targets,
     write_sandbox,
 )
-from helpers.rerun_table import COMMAND, TABLE, expand_row, make_table
+from helpers.rerun_table import COMMAND, TABLE, expand_row, modules_table, settings_table
 from helpers.workflow_sandbox import ROOT, snakemake
 
 from pipeline.config.load import Config, merge_settings
@@ -47,15 +47,30 @@ EDITED_MODULES = (
 table: dict[str, dict[str, list[str]]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
 
 
-def test_every_setting_and_every_module_has_a_correct_row() -> None:
-    present = make_table()
+def assert_rows(part: str, present: dict[str, list[str]]) -> None:
+    """Assert that a part of the table has the rows of the present code, and no others."""
     wrong = [
         f"{part}: {name}: [{', '.join(rules)}]" if rules is not None else f"{part}: {name} no longer exists"
-        for part in present
-        for name in sorted(present[part].keys() | table[part].keys())
-        if (rules := present[part].get(name)) != table[part].get(name)
+        for name in sorted(present.keys() | table[part].keys())
+        if (rules := present.get(name)) != table[part].get(name)
     ]
     assert not wrong, f"rows of {TABLE.name} to add or change (if intended: {COMMAND}):\n" + "\n".join(wrong)
+
+
+def test_every_module_has_a_correct_row() -> None:
+    assert_rows("modules", modules_table())
+
+
+def test_every_setting_has_a_row() -> None:
+    present = Config.parse(merge_settings(DEFAULTS, base_config("unchanged")), "").model_dump(mode="json")
+    assert {key for key, _ in leaf_settings(present)} == table["settings"].keys(), COMMAND
+
+
+@pytest.mark.campaign
+def test_every_setting_has_a_correct_row() -> None:
+    follows, settings = settings_table()
+    assert_rows("follows", follows)
+    assert_rows("settings", settings)
 
 
 def test_settings_of_the_machine_rerun_nothing() -> None:

@@ -185,17 +185,23 @@ def generated_files(*, with_real_run: bool) -> Iterator[tuple[Path, str]]:
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
     arguments = build_parser(__doc__, prog="python -m workflow.scripts.generate")
-    arguments.add_argument("--check", action="store_true", help="compare the files instead of writing them")
+    modes = arguments.add_mutually_exclusive_group()
+    modes.add_argument("--check", action="store_true", help="compare the files instead of writing them")
+    modes.add_argument(
+        "--quick", action="store_true", help="keep the table of reruns and that of the real run, which take a minute"
+    )
     args: argparse.Namespace = arguments.parse_args(argv)
     if args.check:
         check_files()
         return 0
-    changed = write_files()
-    before = RERUN_TABLE.read_bytes() if RERUN_TABLE.is_file() else None
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-    status = subprocess.run([sys.executable, "-m", "helpers.rerun_table"], env=environment, check=False).returncode
-    if status == 0 and RERUN_TABLE.read_bytes() != before:
-        changed.append(RERUN_TABLE)
+    changed = write_files(with_real_run=not args.quick)
+    status = 0
+    if not args.quick:
+        before = RERUN_TABLE.read_bytes() if RERUN_TABLE.is_file() else None
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+        status = subprocess.run([sys.executable, "-m", "helpers.rerun_table"], env=environment, check=False).returncode
+        if status == 0 and RERUN_TABLE.read_bytes() != before:
+            changed.append(RERUN_TABLE)
     for path in changed:
         print(f"changed: {path.relative_to(ROOT)}")
     if status == 0 and not changed:
@@ -216,10 +222,14 @@ def check_files() -> None:
             )
 
 
-def write_files() -> list[Path]:
-    """Write the generated files except the table of reruns. Return those that changed."""
+def write_files(*, with_real_run: bool) -> list[Path]:
+    """Write the generated files except the table of reruns. Return those that changed.
+
+    Args:
+        with_real_run: with the table of the real run; false: keep it as it is.
+    """
     changed = []
-    for path, text in generated_files(with_real_run=True):
+    for path, text in generated_files(with_real_run=with_real_run):
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
             changed.append(path)

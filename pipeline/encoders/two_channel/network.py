@@ -78,12 +78,13 @@ class TwoChannelEncoder(nn.Module):
 
     Args:
         widths: sizes of the layers. A channel of width 0 is absent.
+        batchnorm: whether a BatchNorm stands between the linear layer and its ReLU; the paper has none.
 
     Attributes:
         dim: size of the vectors.
     """
 
-    def __init__(self, widths: TwoChannelWidths) -> None:
+    def __init__(self, widths: TwoChannelWidths, *, batchnorm: bool = False) -> None:
         super().__init__()
         self.dim = widths.encoder
         self.channel_3d = Channel(widths.base_3d, depth=3) if widths.base_3d else None
@@ -91,14 +92,18 @@ class TwoChannelEncoder(nn.Module):
         features = GROWTH[-1] * (widths.base_3d + widths.base_2d)
         self.lstm = nn.LSTM(features, widths.encoder // 2, batch_first=True, bidirectional=True)
         self.fc = nn.Linear(widths.encoder, widths.encoder)
+        self.batchnorm = nn.BatchNorm1d(widths.encoder) if batchnorm else None
         self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, clips: Float[Tensor, "batch 3 frames height width"]) -> Float[Tensor, "batch frames dim"]:
         """Compute the vectors of all frames of a clip."""
         channels = [channel(clips) for channel in (self.channel_2d, self.channel_3d) if channel is not None]
         hidden, _ = self.lstm(torch.cat(channels, dim=2))
-        encoding: Tensor = self.dropout(functional.relu(self.fc(hidden)))
-        return encoding
+        encoding = self.fc(hidden)
+        if self.batchnorm is not None:
+            encoding = self.batchnorm(encoding.transpose(1, 2)).transpose(1, 2)
+        features: Tensor = self.dropout(functional.relu(encoding))
+        return features
 
 
 class ActionClassifier(nn.Module):
@@ -225,11 +230,14 @@ class TwoChannelNetwork(nn.Module):
         num_classes: number of classes; 0 leaves the classifier out.
         vocabulary: number of token ids; 0 leaves the decoder out.
         pooling: how both heads average over time.
+        batchnorm: whether the encoder has a BatchNorm before its last ReLU.
     """
 
-    def __init__(self, widths: TwoChannelWidths, num_classes: int, vocabulary: int, pooling: Pooling) -> None:
+    def __init__(
+        self, widths: TwoChannelWidths, num_classes: int, vocabulary: int, pooling: Pooling, *, batchnorm: bool = False
+    ) -> None:
         super().__init__()
-        self.encoder = TwoChannelEncoder(widths)
+        self.encoder = TwoChannelEncoder(widths, batchnorm=batchnorm)
         self.classifier = ActionClassifier(widths.encoder, num_classes, pooling) if num_classes else None
         self.decoder = CaptionDecoder(widths.encoder, widths, vocabulary, pooling) if vocabulary else None
 

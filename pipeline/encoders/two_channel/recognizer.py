@@ -45,7 +45,8 @@ HE_FACTOR = math.sqrt(6)
 @torch.no_grad()
 def build_network(config: RecognizerEntry, classes: list[str], tokens: CaptionTokens | None) -> TwoChannelNetwork:
     """Build the network with the random weights of torch's generator."""
-    network = TwoChannelNetwork(config.widths, len(classes), tokens.size if tokens else 0, config.pooling)
+    vocabulary = tokens.size if tokens else 0
+    network = TwoChannelNetwork(config.widths, len(classes), vocabulary, config.pooling, batchnorm=config.batchnorm)
     if config.initialization == "he":
         network.encoder.fc.weight *= HE_FACTOR
         if network.decoder is not None:

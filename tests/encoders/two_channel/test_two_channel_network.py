@@ -155,6 +155,18 @@ def test_each_head_can_be_absent() -> None:
         )
 
 
+def test_batchnorm_makes_the_features_of_similar_clips_differ() -> None:
+    widths = TwoChannelWidths(1, 1, encoder=8, embedding=3, decoder=5)
+    clips = 2 + 0.01 * torch.rand(4, 3, 5, 56, 56)
+    spread = {}
+    for batchnorm in (False, True):
+        torch.manual_seed(0)
+        network = TwoChannelNetwork(widths, 3, 7, "features", batchnorm=batchnorm)
+        network.encoder.dropout.p = 0.0
+        spread[batchnorm] = network(clips).features.mean(1).std(0).mean()
+    assert spread[True] > 3 * spread[False]
+
+
 @pytest.mark.parametrize("size", ["M(0-0)", "M(12-0)", "256-256", "M(-8-8)"])
 def test_another_size_is_an_error_that_names_it(size: str) -> None:
     with pytest.raises(PipelineError) as error:
