@@ -63,6 +63,7 @@ from pipeline.evaluation.evaluator import (
     write_per_video_csv,
     write_result,
 )
+from pipeline.evaluation.garbage import pause_garbage_collection
 from pipeline.evaluation.matching import check_coverage, warn_missing_videos
 from pipeline.evaluation.meteor.metric import open_meteor
 from pipeline.evaluation.metric import MetricContext
@@ -375,7 +376,9 @@ def main(argv: list[str] | None = None) -> int:
     sub_command = SUB_COMMANDS[args.sub_command]
     files = {name: getattr(args, name) for name in sub_command.files}
     _check_outputs(files)
-    sub_command.run(read_config(args.config, sub_command.section, STAGE), **files)
+    settings = read_config(args.config, sub_command.section, STAGE)
+    with pause_garbage_collection():
+        sub_command.run(settings, **files)
     return 0
 
 

@@ -22,6 +22,7 @@ from pipeline.config.evaluate_clips import EvaluateClips
 from pipeline.evaluation.clip_result import STAGE, score_clip_dataset
 from pipeline.evaluation.dataset_result import result_inputs
 from pipeline.evaluation.evaluator import write_result
+from pipeline.evaluation.garbage import pause_garbage_collection
 from pipeline.provenance.computation import Computation
 from pipeline.provenance.trace import provenance_digest
 
@@ -47,7 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     if computation.restore():
         return 0
-    result = score_clip_dataset(settings, args.corpus, args.videos, sets, args.vocabulary, args.split, inputs)
+    with pause_garbage_collection():
+        result = score_clip_dataset(settings, args.corpus, args.videos, sets, args.vocabulary, args.split, inputs)
     write_result(args.output, result)
     computation.keep_outputs()
     return 0

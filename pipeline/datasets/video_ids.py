@@ -1,5 +1,6 @@
 """Which names can be video ids, and the id of a video that an annotation names by its file."""
 
+import re
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -7,6 +8,8 @@ from pipeline.errors import PipelineError
 
 MAX_BYTES = 200
 """Longest id in UTF-8; file systems allow 255 bytes with suffixes."""
+FORBIDDEN = re.compile(r"[/\\\x00-\x1f\ud800-\udfff]")
+"""Separators of paths, control characters, and lone surrogates: Python's stand-in for bytes that are not UTF-8."""
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -25,10 +28,9 @@ def check_id(video: Any, path: Path) -> str:
     """
     is_plain = (
         isinstance(video, str)
-        and not _has_surrogates(video)
+        and not FORBIDDEN.search(video)
         and 0 < len(video.encode()) <= MAX_BYTES
         and video not in {".", ".."}
-        and not any(character in "/\\" or ord(character) < 32 for character in video)
     )
     if not is_plain:
         raise PipelineError(f"{path}: {video!r} cannot be a video id: it must be a plain file name")
@@ -40,8 +42,3 @@ def strip_video_suffix(name: str) -> str:
     name = name.replace("\\", "/").rpartition("/")[2]
     path = PurePath(name)
     return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else name
-
-
-def _has_surrogates(name: str) -> bool:
-    """Return whether a name has lone surrogates: Python's stand-in for bytes of file names that are not UTF-8."""
-    return any("\ud800" <= character <= "\udfff" for character in name)

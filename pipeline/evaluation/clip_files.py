@@ -58,7 +58,7 @@ def read_clip_references(paths: Sequence[Path], settings: EvaluateClips) -> dict
                 continue
             if clip in references:
                 raise PipelineError(f"{path}: clip {clip} is in another file of references too; keep one of the two")
-            references[clip] = tuple(caption for caption in entry.captions if caption.split())
+            references[clip] = tuple([caption for caption in entry.captions if caption.strip()])
     names = ", ".join(map(str, paths))
     if not references:
         raise PipelineError(f"{names}: no clip of the subset {settings.subset}; the file may not state subsets")

@@ -14,7 +14,7 @@ from pipeline.config.metrics import METRICS
 from pipeline.datasets.annotations import read_captions
 from pipeline.evaluation import tokenizer
 from pipeline.evaluation.captions import CaptionEvaluation, score_captions
-from pipeline.evaluation.java import find_jar, java_version
+from pipeline.evaluation.java import find_jar, hash_jar, java_version
 from pipeline.evaluation.matching import EventsByVideo, VideoEvents, check_coverage
 from pipeline.evaluation.metric import MetricContext, build_metrics, metric_identities
 from pipeline.evaluation.predictions import read_predictions
@@ -79,7 +79,7 @@ def describe_evaluator(settings: Evaluate, references: Sequence[Path]) -> dict[s
         "tious": settings.tious,
         "max_proposals": settings.max_proposals,
         **metric_identities(settings),
-        "tokenizer_jar_sha256": sha256(find_jar(tokenizer.JAR)),
+        "tokenizer_jar_sha256": hash_jar(find_jar(tokenizer.JAR)),
         "java": java_version(),
         "pycocoevalcap": importlib.metadata.version("pycocoevalcap"),
         "numpy": np.__version__,

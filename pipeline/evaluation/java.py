@@ -6,9 +6,11 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.io.atomic import sha256
 
 OPTIONS = ("-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8", "-XX:+UseSerialGC")
 """A fixed locale and encoding: METEOR would read and write numbers in the machine's. The serial collector needs 0.6 GB
@@ -69,6 +71,12 @@ def find_jar(name: str) -> Path:
         if (Path(folder) / name).is_file():
             return Path(folder) / name
     raise PipelineError(f"pycocoevalcap/{name} is not installed; run `pip install pycocoevalcap==1.2`")
+
+
+@cache
+def hash_jar(file: Path) -> str:
+    """Return the sha256 of an installed file (hexadecimal), computed once per process."""
+    return sha256(file)
 
 
 def run_lines(name: str, program: Sequence[str], lines: Sequence[str], timeout_s: float) -> list[str]:

@@ -4,17 +4,16 @@ Every distinct sentence, and every distinct caption with its references, is proc
 documents that repeat it.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt
 
 from pipeline.errors import PipelineError
 from pipeline.evaluation.ragged import gather_rows, offsets_of
+from pipeline.evaluation.tokenized_text import TokenizedText, id_dictionary
 
 Sample = tuple[str, str | tuple[str, ...]]
 """A caption and its reference, or its several references: tokenized, joined by single spaces, possibly empty."""
@@ -144,7 +143,7 @@ def index_documents(documents: Documents) -> IndexedDocuments:
     """
     if isinstance(documents, IndexedDocuments):
         return documents
-    sentence_ids, set_ids = _id_dictionary(), _id_dictionary()
+    sentence_ids, set_ids = id_dictionary(), id_dictionary()
     captions = np.array([sentence_ids[caption] for document in documents for caption, _ in document], np.int64)
     sets = np.array([set_ids[references] for document in documents for _, references in document], np.int64)
     reference_sets = [(references,) if isinstance(references, str) else references for references in set_ids]
@@ -168,13 +167,6 @@ def index_documents(documents: Documents) -> IndexedDocuments:
     )
 
 
-def _id_dictionary() -> defaultdict[Any, int]:
-    """Return a dictionary that gives each new key the next integer."""
-    ids: defaultdict[Any, int] = defaultdict()
-    ids.default_factory = ids.__len__
-    return ids
-
-
 def _describe_empty_set(documents: Sequence[Sequence[Sample]]) -> str:
     return next(
         f"document {number}, caption {index} ({caption[:200]!r}) has no reference; add one or remove the caption"
@@ -189,22 +181,16 @@ def count_ngrams(sentences: Sequence[str]) -> tuple[Int[np.ndarray, " sentences"
 
     Words are separated by any white space, including the no-break space of `1 1/2`, as in pycocoevalcap.
     """
-    word_ids = _id_dictionary()
-    words: list[int] = []
-    sizes: list[int] = []
-    for sentence in sentences:
-        split = sentence.split()
-        words.extend(map(word_ids.__getitem__, split))
-        sizes.append(len(split))
-    lengths = np.array(sizes, np.int64)
+    text = TokenizedText.number_words([sentence.split() for sentence in sentences])
+    lengths = text.lengths
     owners = np.repeat(np.arange(len(lengths)), lengths)
-    positions = np.arange(len(words))
-    first = second = np.array(words, np.int64)
+    positions = np.arange(len(text.words))
+    first = second = text.words
     orders = []
     for order in range(1, MAX_ORDER + 1):
         ngrams, ids = _count(first, second, owners[positions], np.maximum(lengths - order + 1, 0))
         orders.append(ngrams)
-        id_at = np.full(len(words), -1)
+        id_at = np.full(len(text.words), -1)
         id_at[positions] = ids
         # A longer n-gram can occur again only where both of its shorter n-grams do.
         positions = np.flatnonzero((id_at[:-1] >= 0) & (id_at[1:] >= 0) & (owners[:-1] == owners[1:]))
@@ -269,15 +255,20 @@ def merge_reference_sets(
 ) -> NgramCounts:
     """Merge the n-grams of the sentences of each set; the count of an n-gram is its maximum over the sentences."""
     owners, positions = gather_rows(ngrams.offsets, members)
-    ids, counts, weights = ngrams.ids[positions], ngrams.counts[positions], ngrams.weights[positions]
+    sets = np.repeat(np.arange(len(set_offsets) - 1), np.diff(set_offsets))[owners]
+    ids, counts = ngrams.ids[positions], ngrams.counts[positions]
     if len(members) >= len(set_offsets):  # else no set has two members
-        sets = np.repeat(np.arange(len(set_offsets) - 1), np.diff(set_offsets))[owners]
-        keys = sets * ngrams.size + ids
-        order = np.lexsort((-counts, keys))
-        order = order[_changes(keys[order])]
-        owners, ids, counts, weights = sets[order], ids[order], counts[order], weights[order]
-    sizes = np.bincount(owners, minlength=len(set_offsets) - 1)
-    return NgramCounts(offsets_of(sizes), ids, counts, weights, ngrams.size)
+        # One number for set, n-gram and count, the highest count first: numbers sort many times faster than rows.
+        num_bits = int(counts.max(initial=0)).bit_length()
+        highest = (1 << num_bits) - 1
+        codes = np.sort(((sets * ngrams.size + ids) << num_bits) | (highest - counts))
+        codes = codes[_changes(codes >> num_bits)]
+        counts = highest - (codes & highest)
+        sets, ids = np.divmod(codes >> num_bits, max(ngrams.size, 1))
+    weights = np.zeros(ngrams.size, np.int64)
+    weights[ngrams.ids] = ngrams.weights  # entries of the same n-gram have the same weight
+    sizes = np.bincount(sets, minlength=len(set_offsets) - 1)
+    return NgramCounts(offsets_of(sizes), ids, counts, weights[ids], ngrams.size)
 
 
 def shared_ngrams(

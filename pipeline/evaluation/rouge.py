@@ -6,14 +6,20 @@ Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", ACL workshop 2004
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt64
 
 from pipeline.evaluation.matching import PairDocument
 from pipeline.evaluation.metric import DocumentScores, PairMetric
 from pipeline.evaluation.ngrams import Documents, index_documents
+from pipeline.evaluation.ragged import gather_rows
+from pipeline.evaluation.tokenized_text import TokenizedText
 
 BETA = 1.2
 """Weight of recall relative to precision."""
+WORD_BITS = 64
+"""Bits of the integers that hold the rows of many pairs; longer captions are compared one by one."""
+MAX_CELLS = 1 << 20
+"""Cells of a table of positions of words in captions: 8 MB, which fits in the processor's cache."""
 
 
 class RougeMetric(PairMetric):
@@ -35,11 +41,11 @@ def rouge_l(documents: Documents) -> Float[np.ndarray, " documents"]:
         PipelineError: a caption without references.
     """
     indexed = index_documents(documents)
-    words = [sentence.split(" ") for sentence in indexed.sentences]
-    lengths = np.array([len(sentence) for sentence in words], np.int64)
+    text = TokenizedText.number_words([sentence.split(" ") for sentence in indexed.sentences])
+    lengths = text.lengths
     samples, references = indexed.pairs()
     captions = indexed.captions[samples]
-    common = _lcs_lengths(words, captions, references)
+    common = _lcs_lengths(text, captions, references)
     precision, recall = np.zeros((2, len(indexed.captions)))
     np.maximum.at(precision, samples, common / lengths[captions])
     np.maximum.at(recall, samples, common / lengths[references])
@@ -50,22 +56,69 @@ def rouge_l(documents: Documents) -> Float[np.ndarray, " documents"]:
 
 
 def _lcs_lengths(
-    words: Sequence[Sequence[str]], captions: Int[np.ndarray, " pairs"], references: Int[np.ndarray, " pairs"]
+    text: TokenizedText, captions: Int[np.ndarray, " pairs"], references: Int[np.ndarray, " pairs"]
 ) -> Int[np.ndarray, " pairs"]:
-    """Compute the length of the longest common subsequence of each pair; equal captions are adjacent.
+    """Compute the length of the longest common subsequence of each pair; the captions ascend.
 
     A row of the usual table grows by 0 or 1 from cell to cell, so it fits in the bits of one integer (0 where it
     grows), and the next row follows by one addition: Hyyro, "Bit-parallel LCS-length computation revisited", 2004.
     """
-    lengths, current, positions = [], -1, dict[str, int]()
-    for caption, reference in zip(captions.tolist(), references.tolist(), strict=True):
-        if caption != current:
-            current, positions = caption, dict.fromkeys(words[caption], 0)
-            for position, word in enumerate(words[caption]):
-                positions[word] |= 1 << position  # bit i is set if the word is at position i
-        row = full = (1 << len(words[caption])) - 1
-        for mask in filter(None, map(positions.get, words[reference])):
-            hits = row & mask
-            row = (row + hits) | (row - hits)
-        lengths.append(len(words[caption]) - (row & full).bit_count())
-    return np.array(lengths, np.int64)
+    common = np.empty(len(captions), np.int64)
+    is_long = text.lengths[captions] > WORD_BITS
+    for pair in np.flatnonzero(is_long).tolist():
+        common[pair] = _lcs_length(text.sentence(int(captions[pair])), text.sentence(int(references[pair])))
+    short = np.flatnonzero(~is_long)
+    distinct, columns = np.unique(captions[short], return_inverse=True)
+    num_words = int(text.words.max(initial=0)) + 1
+    width = max(1, MAX_CELLS // num_words)
+    masks = np.zeros((num_words, width), np.uint64)
+    for first in range(0, len(distinct), width):
+        owners, places = gather_rows(text.offsets, distinct[first : first + width])
+        positions = places - text.offsets[distinct[first + owners]]
+        cells = text.words[places], owners
+        np.bitwise_or.at(masks, cells, np.uint64(1) << positions.astype(np.uint64))
+        chunk = slice(*np.searchsorted(columns, [first, first + width]))
+        pairs = short[chunk]
+        common[pairs] = np.bitwise_count(~_last_rows(text, masks, columns[chunk] - first, references[pairs]))
+        masks[cells] = 0
+    return common
+
+
+def _last_rows(
+    text: TokenizedText,
+    masks: UInt64[np.ndarray, "words width"],
+    columns: Int[np.ndarray, " pairs"],
+    references: Int[np.ndarray, " pairs"],
+) -> UInt64[np.ndarray, " pairs"]:
+    """Compute the last row of the table of each pair, for captions of at most `WORD_BITS` words.
+
+    Args:
+        text: the sentences.
+        masks: bit i is set if the word of the row is at position i of the caption of the column.
+        columns: column of each pair's caption.
+        references: sentence of each pair's reference.
+    """
+    lengths = text.lengths[references]
+    order = np.argsort(-lengths)  # the pairs that have a word at a position are the first ones
+    columns, starts = columns[order], text.offsets[references[order]]
+    num_longer = len(order) - np.cumsum(np.bincount(lengths))
+    rows = np.full(len(order), ~np.uint64(0))
+    for position, count in enumerate(num_longer[:-1].tolist()):
+        row = rows[:count]
+        hits = row & masks[text.words[starts[:count] + position], columns[:count]]
+        rows[:count] = (row + hits) | (row - hits)
+    in_order = np.empty_like(rows)
+    in_order[order] = rows
+    return in_order
+
+
+def _lcs_length(caption: Sequence[int], reference: Sequence[int]) -> int:
+    """Compute the length of the longest common subsequence of one pair of any length."""
+    positions = dict.fromkeys(caption, 0)
+    for position, word in enumerate(caption):
+        positions[word] |= 1 << position
+    row = full = (1 << len(caption)) - 1
+    for mask in filter(None, map(positions.get, reference)):
+        hits = row & mask
+        row = (row + hits) | (row - hits)
+    return len(caption) - (row & full).bit_count()

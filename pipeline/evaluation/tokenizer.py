@@ -70,9 +70,15 @@ def tokenize_documents(
     Raises:
         PipelineError: there is no Java, or it failed or returned another number of lines.
     """
-    distinct = {sentence for document in documents for sentence in document}
+    distinct = set().union(*documents)
     unprintable = NOT_ASCII if ascii_only else CONTROLS
-    printable_of = {sentence: unprintable.sub(" ", sentence) for sentence in distinct}
+    # Most sentences are printable: the expression, which is slower, reads the others only.
+    printable_of = {
+        sentence: sentence
+        if sentence.isprintable() and (sentence.isascii() or not ascii_only)
+        else unprintable.sub(" ", sentence)
+        for sentence in distinct
+    }
     tokens_of = _tokenize_by_word(set(printable_of.values()), timeout_s)
     printable = [[printable_of[sentence] for sentence in document] for document in documents]
     pairs = [list(pairwise([*document, SEPARATOR])) for document in printable]
@@ -104,10 +110,11 @@ def _tokenize_by_word(sentences: Collection[str], timeout_s: float) -> dict[str,
             tokens[word], num_numbers[word] = options.pop().rstrip(" "), 2 if is_abbreviation else 0
         else:
             tokens[word], num_numbers[word] = tokens_of_line[word], int(kind == "number")
+    numeric = {word for word, number in num_numbers.items() if number}
     return {
-        sentence: " ".join([token for word in of_sentence if (token := tokens[word])])
+        sentence: " ".join(filter(None, map(tokens.__getitem__, of_sentence)))
         for sentence, of_sentence in words_of.items()
-        if sum([num_numbers[word] for word in of_sentence]) <= 1
+        if numeric.isdisjoint(of_sentence) or sum([num_numbers[word] for word in of_sentence]) <= 1
     }
 
 

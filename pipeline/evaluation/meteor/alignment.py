@@ -162,20 +162,29 @@ def select_matches(
         Indices into `matches`, ascending.
     """
     space = _SearchSpace.build(matches, reference_lengths, caption_lengths)
-    zero = np.zeros(len(reference_lengths), np.int64)
-    paths = _Paths(np.arange(len(zero)), zero, zero - 1, zero, zero, space.initial_masks)
+    # Where every match is definite, all are selected. Only the other pairs need a search.
+    is_definite = np.zeros(len(matches.pair), bool)
+    is_definite[space.definite[space.definite >= 0]] = True
+    needs_search = np.bincount(matches.pair[~is_definite], minlength=len(reference_lengths)) > 0
+    pairs = np.flatnonzero(needs_search)
+    zero = np.zeros(len(pairs), np.int64)
+    paths = _Paths(pairs, zero, zero - 1, zero, zero, tuple(mask[pairs] for mask in space.initial_masks))
     history: list[tuple[Indices, Indices]] = []
     best: list[Indices] = []
-    for word in range(int(reference_lengths.max(initial=0)) + 1):
+    # A path is complete after the last match of its reference: only its last chunk ends later.
+    ends = np.zeros(len(reference_lengths), np.int64)
+    np.maximum.at(ends, matches.pair, space.reference_end)
+    for word in range(int(ends[pairs].max(initial=0)) + 1):
         beam = _prune_beam(paths)
-        is_complete = reference_lengths[paths.pair[beam]] == word
+        is_complete = ends[paths.pair[beam]] == word
         best.append(_best_complete(paths, beam[is_complete]))
         beam = beam[~is_complete]
         if len(beam) == 0:
             break
         paths, parent, match = _step(paths.take(beam), word, space)
         history.append((beam[parent], match))
-    return _backtrack(history, best)
+    certain = np.flatnonzero(~needs_search[matches.pair])
+    return np.sort(np.concatenate([certain, _backtrack(history, best)]))
 
 
 def _find_definite(
@@ -290,7 +299,7 @@ def _take_matches(paths: _Paths, index: Indices, match: Indices, space: _SearchS
     paths.position[index] = space.reference_end[match]
 
 
-def _backtrack(history: list[tuple[Indices, Indices]], best: list[Indices]) -> Int[np.ndarray, " selected"]:
+def _backtrack(history: list[tuple[Indices, Indices]], best: list[Indices]) -> Indices:
     """Collect the matches along the best paths, from their end to their start."""
     collected: list[Indices] = [np.empty(0, np.int64)]
     path = np.empty(0, np.int64)
@@ -300,4 +309,4 @@ def _backtrack(history: list[tuple[Indices, Indices]], best: list[Indices]) -> I
         collected.append(match[path])
         path = parent[path]
     matches = np.concatenate(collected)
-    return np.sort(matches[matches >= 0])
+    return matches[matches >= 0]

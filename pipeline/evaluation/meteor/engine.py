@@ -10,10 +10,11 @@ from jaxtyping import Int
 
 from pipeline.evaluation.meteor.alignment import Matches, select_matches
 from pipeline.evaluation.meteor.formula import NUM_STATISTICS, MeteorScorer, Pair, Stats, sanitize
-from pipeline.evaluation.meteor.matchers import Sentences, TokenizedText, find_matches
+from pipeline.evaluation.meteor.matchers import Sentences, find_matches
 from pipeline.evaluation.meteor.paraphrases import ParaphraseTable
 from pipeline.evaluation.meteor.words import WordKnowledge
 from pipeline.evaluation.ragged import chunk_by_weight, offsets_of
+from pipeline.evaluation.tokenized_text import TokenizedText
 from pipeline.io.progress import Progress
 
 MAX_CELLS = 300_000

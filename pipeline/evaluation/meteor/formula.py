@@ -89,7 +89,12 @@ def sanitize(texts: Iterable[str]) -> list[str]:
     Each result is one line without field separators and lone surrogates; any white space or control character is a
     plain space.
     """
-    return [_SPACES.sub(" ", text.replace("|||", "")).encode("utf-8", "replace").decode() for text in texts]
+    return [
+        text
+        if text.isprintable() and "|||" not in text  # of white space, only the plain space is printable
+        else _SPACES.sub(" ", text.replace("|||", "")).encode("utf-8", "replace").decode()
+        for text in texts
+    ]
 
 
 def _without_complete_chunks(statistics: Stats) -> Stats:

@@ -13,35 +13,11 @@ from jaxtyping import Bool, Int
 from pipeline.evaluation.meteor.alignment import Matches
 from pipeline.evaluation.meteor.paraphrases import MAX_PHRASE_LENGTH, Hashes, ParaphraseTable, extend_hashes
 from pipeline.evaluation.meteor.words import WordKnowledge
-from pipeline.evaluation.ragged import Indices, concat_ranges, gather_rows, offsets_of
+from pipeline.evaluation.ragged import Indices, concat_ranges, gather_rows
+from pipeline.evaluation.tokenized_text import TokenizedText
 
 EQUAL, STEM, SYNONYM, PARAPHRASE = range(4)
 """Modules: kinds of matches."""
-
-
-@dataclass(frozen=True)
-class TokenizedText:
-    """Sentences as word ids, concatenated.
-
-    Attributes:
-        words: word ids of all sentences.
-        offsets: start of each sentence, and the end of the last one.
-    """
-
-    words: Int[np.ndarray, " words"]
-    offsets: Int[np.ndarray, " offsets"]
-
-    @classmethod
-    def concatenate(cls, sentences: Sequence[Sequence[int]]) -> "TokenizedText":
-        """Concatenate sentences, each a list of word ids."""
-        lengths = np.array([len(sentence) for sentence in sentences], np.int64)
-        words = np.array([word for sentence in sentences for word in sentence], np.int64)
-        return cls(words, offsets_of(lengths))
-
-    @property
-    def lengths(self) -> Int[np.ndarray, " sentences"]:
-        """Number of words of each sentence."""
-        return np.diff(self.offsets)
 
 
 class PairSet:
@@ -370,7 +346,7 @@ class Sentences:
             knowledge: the vocabulary.
             table: METEOR's paraphrases.
         """
-        text = TokenizedText.concatenate(knowledge.to_ids(sentences))
+        text = knowledge.to_ids(sentences)
         phrases = PhraseOccurrences.find(text, knowledge.hashes[text.words], table)
         return cls(
             text,

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.config.evaluate import Evaluate
-from pipeline.evaluation.java import find_jar
+from pipeline.evaluation.java import find_jar, hash_jar
 from pipeline.evaluation.matching import PairDocument
 from pipeline.evaluation.meteor import paraphrases, words
 from pipeline.evaluation.meteor.engine import Meteor
 from pipeline.evaluation.meteor.formula import MeteorScorer
 from pipeline.evaluation.meteor.jar import JarMeteor
 from pipeline.evaluation.metric import DocumentScores, MetricContext, PairMetric
-from pipeline.io.atomic import sha256
 
 
 def open_meteor(context: MetricContext) -> MeteorScorer:
@@ -40,8 +39,8 @@ class MeteorMetric(PairMetric):
         """Return the backend, and the checksums of METEOR's program and paraphrases."""
         return {
             "meteor": settings.settings_of("METEOR").backend,
-            "meteor_jar_sha256": sha256(find_jar(words.JAR)),
-            "paraphrases_sha256": sha256(find_jar(paraphrases.TABLE)),
+            "meteor_jar_sha256": hash_jar(find_jar(words.JAR)),
+            "paraphrases_sha256": hash_jar(find_jar(paraphrases.TABLE)),
         }
 
     def score(self, documents: Sequence[PairDocument]) -> DocumentScores:

@@ -18,9 +18,9 @@ import pyarrow as pa
 from jaxtyping import Bool, Int, UInt8, UInt64
 
 from pipeline.errors import PipelineError
-from pipeline.evaluation.java import find_jar
+from pipeline.evaluation.java import find_jar, hash_jar
 from pipeline.evaluation.ragged import concat_ranges
-from pipeline.io.atomic import replace_atomically, sha256
+from pipeline.io.atomic import replace_atomically
 
 TABLE = "meteor/data/paraphrase-en.gz"
 MAX_PHRASE_LENGTH = 7
@@ -69,7 +69,7 @@ class ParaphraseTable:
         """
         source = find_jar(TABLE)
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sa-tsp"
-        file = folder / f"paraphrases-{FORMAT}-{sha256(source)[:16]}.arrow"
+        file = folder / f"paraphrases-{FORMAT}-{hash_jar(source)[:16]}.arrow"
         columns = _read_cache(file)
         if columns is None:
             logging.warning("reading METEOR's table of paraphrases, once, into %s (some ten seconds)", file)
@@ -94,7 +94,10 @@ class ParaphraseTable:
         Returns:
             Indices of phrase and paraphrase; ordered by phrase, then as in METEOR's file.
         """
-        begin, end = (np.searchsorted(self._phrase, phrases, side) for side in ("left", "right"))
+        begin = np.searchsorted(self._phrase, phrases)
+        is_entry = self._phrase[np.minimum(begin, len(self._phrase) - 1)] == phrases
+        end = begin.copy()
+        end[is_entry] = np.searchsorted(self._phrase, phrases[is_entry], "right")
         index = np.repeat(np.arange(len(phrases)), end - begin)
         paraphrase = self._paraphrase[concat_ranges(begin, end - begin)]
         position = np.minimum(np.searchsorted(phrases, paraphrase), len(phrases) - 1)

@@ -15,11 +15,16 @@ from jaxtyping import Bool, Int, UInt64
 from pipeline.errors import PipelineError
 from pipeline.evaluation.java import find_jar, run_lines
 from pipeline.evaluation.meteor.paraphrases import word_hashes
+from pipeline.evaluation.ragged import gather_rows, offsets_of
+from pipeline.evaluation.tokenized_text import TokenizedText, count_items, id_dictionary
 
 JAR = "meteor/meteor-1.5.jar"
+LETTER = r"[a-z\u00e0-\u00f6\u00f8-\u00ff]"
 ALPHANUMERIC = r"[a-z0-9\u00e0-\u00f6\u00f8-\u00ff]"
-PLAIN_WORD = re.compile(rf"{ALPHANUMERIC}*|[a-z0-9]*n't|'[a-z][a-z0-9]*|-?{ALPHANUMERIC}+(?:-{ALPHANUMERIC}+)*-?")
-"""Words of which normalization only splits off `'s` and `n't`, and splits at hyphens: Java is not needed for them."""
+PLAIN_WORD = re.compile(
+    rf"{ALPHANUMERIC}*|[a-z0-9]*n't|{LETTER}+'{LETTER}+|'[a-z][a-z0-9]*|-?{ALPHANUMERIC}+(?:-{ALPHANUMERIC}+)*-?"
+)
+"""Words that normalization only splits, before an apostrophe or at hyphens: Java is not needed for them."""
 HYPHEN = re.compile(rf"({ALPHANUMERIC})-({ALPHANUMERIC})")
 CONTEXT_FREE_WORD = re.compile(rf"{PLAIN_WORD.pattern}|[^.,`'\u2018\u2019\u201c\u201d\"]*")
 """Words whose normal form does not depend on their neighbours."""
@@ -33,6 +38,7 @@ SUFFIX_RULES = tuple(
     )
 )
 """WordNet's suffix rules for the base form of nouns, verbs and adjectives; the first that gives a word counts."""
+SUFFIXES = tuple({suffix for suffix, _ in SUFFIX_RULES})
 
 
 class WordKnowledge:
@@ -73,8 +79,8 @@ class WordKnowledge:
         self.hashes = np.empty(0, np.uint64)
         self.synsets = []
 
-    def to_ids(self, sentences: Sequence[str]) -> list[list[int]]:
-        """Return the ids of the words of each sentence, after METEOR's normalization.
+    def to_ids(self, sentences: Sequence[str]) -> TokenizedText:
+        """Return the sentences after METEOR's normalization, with the ids of their words in this vocabulary.
 
         Each distinct word is normalized once; sentences with a word that depends on its neighbours as a whole.
         """
@@ -84,9 +90,14 @@ class WordKnowledge:
             words if dependent.isdisjoint(words) else [sentence]
             for sentence, words in zip(sentences, split, strict=True)
         ]
-        self._normalize([text for text in dict.fromkeys(chain.from_iterable(texts)) if text not in self._ids_of_text])
-        ids_of = self._ids_of_text
-        return [[word for text in of_sentence for word in ids_of[text]] for of_sentence in texts]
+        distinct = id_dictionary()
+        numbers = np.fromiter(map(distinct.__getitem__, chain.from_iterable(texts)), np.int64)
+        self._normalize([text for text in distinct if text not in self._ids_of_text])
+        ids = [self._ids_of_text[text] for text in distinct]
+        owners, entries = gather_rows(offsets_of(count_items(ids)), numbers)
+        sentence = np.repeat(np.arange(len(texts)), count_items(texts))[owners]
+        words = np.fromiter(chain.from_iterable(ids), np.int64)[entries]
+        return TokenizedText(words, offsets_of(np.bincount(sentence, minlength=len(texts))))
 
     def _normalize(self, texts: Sequence[str]) -> None:
         """Find the ids of the normal form of new texts."""
@@ -122,7 +133,7 @@ class WordKnowledge:
         """
         if word.endswith("ss") or len(word) <= 2:
             return word
-        for suffix, replacement in SUFFIX_RULES:
+        for suffix, replacement in SUFFIX_RULES if word.endswith(SUFFIXES) else ():
             if word.endswith(suffix):
                 base = word.removesuffix(suffix) + replacement
                 if base in self._synsets:
@@ -139,7 +150,7 @@ def _split_word(word: str) -> str:
     """Normalize a plain word. As in METEOR, a single letter between hyphens keeps the second one."""
     if word.startswith("'"):
         return f"' {word[1:]}"
-    return HYPHEN.sub(r"\1 \2", word) if "-" in word else word.replace("n't", "n 't")
+    return HYPHEN.sub(r"\1 \2", word) if "-" in word else word.replace("'", " '")
 
 
 def _read_lines(archive: zipfile.ZipFile, name: str) -> list[str]:
