@@ -10,6 +10,7 @@ from snakemake.utils import min_version
 
 from pipeline.monitor.handler import monitor_run
 from pipeline.monitor.logs import move_unwritable_logs
+from pipeline.monitor.scheduler import limit_reevaluations
 
 min_version("9.20")
 
@@ -32,6 +33,7 @@ monitor = monitor_run(workflow)
 
 # Check the machine (Java, ffmpeg, a writable folder) before the first job instead of on day three.
 onstart:
+    limit_reevaluations(workflow.scheduler)
     shell("python -m pipeline.commands doctor")
 
 
