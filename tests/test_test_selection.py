@@ -70,7 +70,7 @@ def test_measurements_of_all_workers_are_printed_in_one_table() -> None:
 
 
 def test_the_last_line_counts_the_campaigns_that_are_left_out() -> None:
-    words = ["-q", "-n", "1", "-p", "no:cacheprovider", "tests/test_kills.py"]
+    words = ["-q", "-n", "0", "-p", "no:cacheprovider", "tests/test_kills.py"]
     process = subprocess.run(
         [sys.executable, "-m", "pytest", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )

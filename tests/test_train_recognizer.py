@@ -109,6 +109,7 @@ def test_the_caption_loss_is_a_sum_or_a_mean_over_the_tokens(corpus: VideoCorpus
     assert rows["sum"]["train_loss"] == pytest.approx(tokens * rows["mean"]["train_loss"])
 
 
+@pytest.mark.campaign
 def test_two_processes_equal_one(corpus: VideoCorpus, tmp_path: Path) -> None:
     settings = {"epochs": 1, "batch_size": 2, "accumulate_steps": 4}
     assert run(corpus, tmp_path / "one", **settings) == 0

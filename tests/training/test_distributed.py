@@ -121,6 +121,7 @@ def test_killed_process_of_two_resumes_and_equals_an_uninterrupted_run(undisturb
     assert resumed.read_bytes() == manifest
 
 
+@pytest.mark.campaign
 def test_world_size_must_divide_accumulate_steps(corpus: VideoCorpus) -> None:
     arguments, output = build_arguments(corpus, "three", accumulate_steps=3)
     status, log = run(arguments)
