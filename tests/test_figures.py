@@ -200,6 +200,8 @@ def test_a_stage_or_an_output_that_is_gone_makes_a_record_stale() -> None:
         ("generate_captions", "results/demo_s5/captions/enlarged-0-xe-test-gt.json", "beam"),
         ("select_captions", "results/demo_s5/captions/ensemble_of_five-test-gt.json", "members"),
         ("evaluate", "results/demo_test_meteor.json", "bootstrap"),
+        ("evaluate_clips", "results/democlips_s5_test_captions-arb-0.json", "meteor"),
+        ("evaluate_recognition", "results/demoacts_s5_test_recognition-fine_2d.json", "cutoff"),
     ],
 )
 def test_settings_of_output_are_those_that_the_rule_passes(stage: str, output: str, key: str) -> None:

@@ -186,7 +186,8 @@ def _output_patterns(dataset: str) -> dict[str, list[re.Pattern[str]]]:
 
 
 def _output_pattern(path: str, dataset: str) -> re.Pattern[str]:
-    values = {"dataset": re.escape(dataset), "before": "(?:-xe)?"}
+    optional = {"before": "(?:-xe)?", "member": "(?:-[a-z0-9_]+-[0-9]+)?", "recognized": "(?:-[a-z0-9_]+)?"}
+    values = {"dataset": re.escape(dataset), **optional}
     parts = re.split(r"\{(\w+)\}", path)
     groups = [values.get(name, f"(?P<{name}>[a-z0-9_]*?)") for name in parts[1::2]]
     texts = map(re.escape, parts[::2])
