@@ -40,9 +40,7 @@ CAMPAIGN = [
 """More captions of the same kinds, and the captions of both lists evaluated by the other variant."""
 
 
-@pytest.mark.parametrize(
-    "name", [*GOLDEN, *(pytest.param(name, marks=pytest.mark.campaign) for name in CAMPAIGN)]
-)
+@pytest.mark.parametrize("name", [*GOLDEN, *(pytest.param(name, marks=pytest.mark.campaign) for name in CAMPAIGN)])
 def test_score_captions_gives_the_official_numbers(
     name: str,
     shared: Path,
