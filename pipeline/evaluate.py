@@ -63,7 +63,7 @@ from pipeline.evaluation.evaluator import (
     write_per_video_csv,
     write_result,
 )
-from pipeline.evaluation.garbage import pause_garbage_collection
+from pipeline.evaluation.garbage_collection import pause_garbage_collection
 from pipeline.evaluation.matching import check_coverage, warn_missing_videos
 from pipeline.evaluation.meteor.metric import open_meteor
 from pipeline.evaluation.metric import MetricContext

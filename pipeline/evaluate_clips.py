@@ -22,7 +22,7 @@ from pipeline.config.evaluate_clips import EvaluateClips
 from pipeline.evaluation.clip_result import STAGE, score_clip_dataset
 from pipeline.evaluation.dataset_result import result_inputs
 from pipeline.evaluation.evaluator import write_result
-from pipeline.evaluation.garbage import pause_garbage_collection
+from pipeline.evaluation.garbage_collection import pause_garbage_collection
 from pipeline.provenance.computation import Computation
 from pipeline.provenance.trace import provenance_digest
 

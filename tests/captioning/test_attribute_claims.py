@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from helpers.study_claims import read_intervals
+
 RECORD = Path(__file__).resolve().parents[2] / "docs" / "attributes.json"
 METRICS = ("CIDEr", "BLEU-4", "METEOR", "ROUGE-L")
 CLEAR = (
@@ -20,19 +22,12 @@ UNCLEAR = (("dap", "base", "CIDEr"), ("topdown_dap", "topdown", "CIDEr"), ("arb_
 
 def failed_claims(study: dict[str, Any]) -> list[str]:
     """Return the claims that a study does not support."""
-    differences = {
-        (difference["row"], difference["compared_to"]): difference["values"]
-        for table in study["tables"]
-        for difference in table["differences"]
-    }
-    claims = {
-        f"{row} above {other}, {column}": differences[row, other][column]["interval"][0] > 0
-        for row, other, column in CLEAR
-    }
+    intervals = read_intervals(study)
+    claims = {f"{row} above {other}, {column}": intervals[row, other, column][0] > 0 for row, other, column in CLEAR}
     for row, other, column in UNCLEAR:
-        low, high = differences[row, other][column]["interval"]
+        low, high = intervals[row, other, column]
         claims[f"{row} like {other}, {column}"] = low <= 0 <= high
-    claims["nacf_dap below nacf, CIDEr"] = differences["nacf_dap", "nacf"]["CIDEr"]["interval"][1] < 0
+    claims["nacf_dap below nacf, CIDEr"] = intervals["nacf_dap", "nacf", "CIDEr"][1] < 0
     claims["three seeds"] = len(set(study["seeds"]) - {0}) >= 3
     return [claim for claim, holds in claims.items() if not holds]
 

@@ -29,7 +29,7 @@ HEADER = f"""\
 # settings: rules that a change of the setting reruns directly. modules: rules whose stage runs the module's code.
 # `follows` lists the rules that run after a rule, or after an entry of its section. After `only` no other rule runs.
 # [] is a setting of the machine, or a module that no rule uses.
-# A missing or wrong row fails tests/workflow/test_reruns.py.
+# A missing row fails tests/workflow/test_reruns.py; so does a wrong one, of a setting in its campaigns (make test-all).
 
 """
 
