@@ -1,5 +1,6 @@
 """Fixtures that many tests share, and the choice and the distribution of tests."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import jaxtyping
 import pytest
 import torch
+from helpers.fork_server import start_server, use_server
 from helpers.measurements import Measurements
 from helpers.parallel import FileScheduling, count_workers, is_worker, make_once, sort_by_duration
 from helpers.parts import is_in_part, list_parts
@@ -32,6 +34,8 @@ settings.load_profile("steady")
 
 MEASUREMENTS = pytest.StashKey[Measurements]()
 LEFT_OUT = pytest.StashKey[int]()
+SERVER = "fork_server"
+"""Key of the path of the server's socket in what a worker is told."""
 CHECKS_SHAPES = pytest.StashKey[bool]()
 
 
@@ -46,6 +50,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[MEASUREMENTS] = Measurements()
     config.stash[LEFT_OUT] = 0
     config.option.loadscopereorder = False
+    if is_worker(config):
+        use_server(config.workerinput[SERVER])  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Let all workers use one server of forks."""
+    node.workerinput[SERVER] = start_server()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -70,6 +82,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         functions.add(function)
     if is_worker(config):
         sort_by_duration(items)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector visit the imported modules no more: they are millions of objects that stay."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -53,12 +53,14 @@ def test_evaluate_agrees_with_the_official_algorithm(tmp_path: Path) -> None:
     assert "in 7 scores" in process.stdout
 
 
+@pytest.mark.campaign
 def test_pretrain_reads_all_clips_with_every_side() -> None:
     process = run("pretraining_input.py", "--clips", 2, "--rounds", 1, "--seconds", 3)
     assert_measured(process)
     assert all(f"{side} " in process.stdout for side in ("TSP's access pattern, GOP 250", "loader, GOP 30"))
 
 
+@pytest.mark.campaign
 def test_sgalign_computes_what_a_loop_over_segments_computes() -> None:
     process = run(
         "localizers.py", "--positions", 8, "--dim", 8, "--narrow", 8, "--batch", 2, "--videos", 3, "--rounds", 1
@@ -69,6 +71,7 @@ def test_sgalign_computes_what_a_loop_over_segments_computes() -> None:
     assert "extrapolated to 4,700 videos" in process.stdout
 
 
+@pytest.mark.campaign
 def test_extract_computes_the_features_of_tsps_access_pattern() -> None:
     process = run("extract.py", "--videos", 1, "--seconds", 2, "--rounds", 1)
     assert_measured(process)
@@ -160,6 +163,7 @@ def test_evaluate_agrees_with_pycocoevalcap_on_made_clips(count: int) -> None:
     assert f"in {7 * (count + 1)} scores" in process.stdout
 
 
+@pytest.mark.campaign
 def test_clip_captioners_write_the_same_captions_with_and_without_a_cache() -> None:
     process = run("clip_captioners.py", "--clips", 3, "--hidden", 32, "--vocabulary", 50, "--rounds", 1)
     assert_measured(process)

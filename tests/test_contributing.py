@@ -275,6 +275,7 @@ def test_a_metric_scores_a_file(project: Project) -> None:
     assert "metric_settings" not in scores["evaluator"]
 
 
+@pytest.mark.campaign
 def test_a_loss_term_trains_an_encoder(project: Project) -> None:
     corpus = write_video_corpus(project.folder / "encoder", {"train": 2, "val": 1})
     losses = {"action": 1.0, **read_configuration("loss term")["pretrain_encoder"]["sa_tsp"]["losses"]}
@@ -287,6 +288,7 @@ def test_a_loss_term_trains_an_encoder(project: Project) -> None:
     assert names <= json.loads(metrics).keys()
 
 
+@pytest.mark.campaign
 def test_an_extractor_extracts_features(project: Project) -> None:
     write_video(project.folder / "my_videos" / "a.mp4", seconds=2.0, fps="30")
     run(project.folder, "pipeline.commands", *find_command("extractor", "sa-tsp"))
@@ -295,6 +297,7 @@ def test_an_extractor_extracts_features(project: Project) -> None:
     assert np.all((rows > 0) & (rows < 1))
 
 
+@pytest.mark.campaign
 def test_a_captioner_is_trained_and_captions_events(project: Project) -> None:
     corpus = write_caption_corpus(project.folder / "captions", {"train": 4})
     settings = read_configuration("captioner")["train_captioner"]["gru"]
@@ -315,6 +318,7 @@ def test_a_captioner_is_trained_and_captions_events(project: Project) -> None:
     assert len(json.loads(captions.read_text())["results"]) == 4
 
 
+@pytest.mark.campaign
 def test_a_proposer_is_trained_and_proposes_events(project: Project) -> None:
     corpus = write_caption_corpus(project.folder / "events", {"train": 4, "val": 1})
     sections = {name: entries["runs"] for name, entries in read_configuration("proposer").items()}
@@ -328,6 +332,7 @@ def test_a_proposer_is_trained_and_proposes_events(project: Project) -> None:
     assert all(proposals.values())
 
 
+@pytest.mark.campaign
 def test_a_localizer_is_trained_and_localizes_actions(project: Project) -> None:
     corpus = write_action_corpus(project.folder / "actions", {"train": 4, "test": 1})
     sections = read_configuration("localizer")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from helpers.campaigns import quick_cases
 from helpers.caption_corpus import CaptionCorpus, fake_tokenize, interrupt_in_call, write_caption_corpus
 from helpers.captioners import event_lstm
 from helpers.exact_meteor import ExactMeteor
@@ -110,11 +111,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[CaptionCorpus, Pa
 @pytest.mark.usefixtures("no_java")
 @pytest.mark.parametrize(
     "scheme",
-    [
-        {"temperature": 0.5},  # sharp samples, close to the greedy captions
-        {"baseline": "samples", "samples": 4},
-        {"baseline": "samples", "samples": 4, "reward_strings": "indices", "reward": {"meteor": 0.5, "cider_d": 0.1}},
-    ],
+    quick_cases(
+        [
+            {"temperature": 0.5},  # sharp samples, close to the greedy captions
+            {"baseline": "samples", "samples": 4},
+            {
+                "baseline": "samples",
+                "samples": 4,
+                "reward_strings": "indices",
+                "reward": {"meteor": 0.5, "cider_d": 0.1},
+            },
+        ],
+        1,
+    ),
     ids=["as published", "samples", "indices, weighted"],
 )
 def test_finetune_scst_raises_the_reward_and_captions_end_well(

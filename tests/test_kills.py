@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.kill_runner import Case, Result, check_result, kill_in_subprocess
 from helpers.measurements import Measurements
-from helpers.stage_cases import CASES, COMMIT_KILLS, QUICK_CASES, RANDOM_KILLS, case_of, check_stage_alone
+from helpers.stage_cases import CASES, COMMIT_KILLS, RANDOM_KILLS, case_of, check_stage_alone
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.campaign]
 
@@ -22,7 +22,7 @@ def kill(finished_run: Path, folder: Path, case: Case) -> Result:
     return result
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in QUICK_CASES])
+@pytest.mark.parametrize("name", CASES)
 def test_a_kill_before_or_after_a_commit_changes_nothing(finished_run: Path, tmp_path: Path, name: str) -> None:
     case = replace(case_of(finished_run, name), kills=COMMIT_KILLS, moments="commits")
     result = kill(finished_run, tmp_path, case)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from helpers.action_corpus import ActionCorpus, small_localizer, training_words, write_action_corpus
+from helpers.campaigns import quick_cases
 
 from pipeline import evaluate_localization, localize_actions, train_localizer
 from pipeline.config.localizers import LOCALIZERS
@@ -52,7 +53,7 @@ def detections(corpus: ActionCorpus) -> dict[str, list[dict[str, Any]]]:
     return results
 
 
-@pytest.mark.parametrize("kind", LOCALIZERS)
+@pytest.mark.parametrize("kind", quick_cases(LOCALIZERS, 1))
 def test_a_localizer_learns_the_actions(tmp_path: Path, kind: str) -> None:
     corpus = write_action_corpus(tmp_path, {"train": 16, "val": 2, "test": 4})
     manifest = train(corpus, kind, **TRAININGS.get(kind, TRAINING))

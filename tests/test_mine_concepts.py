@@ -182,6 +182,7 @@ def lexicon_agreement(concepts: list[dict[str, Any]]) -> float:
     return sum(agree) / len(agree)
 
 
+@pytest.mark.campaign
 def test_find_concepts_of_the_real_sentences(shared: Path, tmp_path: Path) -> None:
     train = shared / "data" / "activitynet_captions" / "train.json"
     concepts, _, _ = mine(tmp_path, train, '{"tagger": "lexicon"}')

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.campaigns import quick_cases
 from helpers.captioners import (
     NUM_IDS,
     ONE_STREAM,
@@ -261,7 +262,7 @@ def test_copies_of_a_batch_are_independent(case: Case) -> None:
 
 
 @cases
-@pytest.mark.parametrize("sampling_prob", [0.0, 0.5])
+@pytest.mark.parametrize("sampling_prob", quick_cases([0.5, 0.0], 1))
 def test_cross_entropy_learns_one_video_by_heart(case: Case, sampling_prob: float) -> None:
     captioner, batch = case.build(hidden=32), case.batch([9], [[(0, 3), (3, 5), (5, 9)]])
     tokens = torch.tensor([[2, 3, 4, EOS, EOS], [5, 3, 2, 6, EOS], [7, EOS, EOS, EOS, EOS]])
@@ -281,7 +282,7 @@ SCHEMES = [{"baseline": "greedy"}, {"baseline": "samples", "num_samples": 4}]
 
 
 @cases
-@pytest.mark.parametrize("scheme", SCHEMES, ids=["greedy", "samples"])
+@pytest.mark.parametrize("scheme", quick_cases(SCHEMES, 1), ids=["greedy", "samples"])
 def test_self_critical_training_raises_the_reward(case: Case, scheme: dict[str, Any]) -> None:
     captioner, batch = case.build(num_ids=5), case.batch([4] * 8, [[(0, 2), (2, 4)]] * 8)
     optimizer = torch.optim.Adam(captioner.parameters(), lr=0.01)

@@ -157,6 +157,7 @@ def interrupt(clone: Path, words: list[str]) -> tuple[int, str]:
     return run.returncode, output
 
 
+@pytest.mark.campaign
 def test_the_documented_command_clears_a_stale_lock_and_after_an_error_the_command_to_resume_is_printed(
     clone: Path,
 ) -> None:

@@ -1,5 +1,6 @@
 """`sa-tsp plan` in a folder like a fresh clone, and after some stages were run there."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,10 +19,12 @@ build_corpus: {fractions: {enlarged: 0.2, val: 0.3, test: 0.5}}
 
 
 def plan(folder: Path, *words: str) -> tuple[int, str]:
-    """Return status and output."""
+    """Return status and output; the command runs in a fork, unless the folder has its own code."""
+    environment = {} if (folder / "pipeline").exists() else fork_environment()
     process = subprocess.run(
         [sys.executable, "-m", "pipeline.commands", "plan", *words],
         cwd=folder,
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

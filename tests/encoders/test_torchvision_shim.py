@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 IMPORT = """
 import torch
 from pipeline.encoders import torchvision_shim
@@ -35,6 +37,7 @@ def test_import_torchvision_declares_operators_only_if_the_extension_cannot_load
         assert "operator torchvision::nms does not exist" in plain.stderr
 
 
+@pytest.mark.campaign
 def test_import_torchvision_may_be_called_twice() -> None:
     code = "from pipeline.encoders.torchvision_shim import import_torchvision as t; t(); print(t().__name__)"
     assert run(code).stdout.strip() == "torchvision"

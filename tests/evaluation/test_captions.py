@@ -26,10 +26,10 @@ GOLDEN = [
     "small__vs_both__2018",
     "small__vs_both__2021",
     "small_first_3_proposals_2018",
-    "bmt_val_1__vs_both__2018",
     "val_2_as_prediction__vs_val_1__2021",
 ]
 CAMPAIGN = [
+    "bmt_val_1__vs_both__2018",
     "bmt_val_1__vs_val_1_no_missings__2021",
     "bmt_val_2__vs_val_2_no_missings__2021",
     "bmt_perturbed10__vs_both__2018",

@@ -1,7 +1,7 @@
 """A stage that is killed just before or just after it commits a file, and run again, ends like an undisturbed run.
 
 The stages run on the files of a finished run, with the command lines that made those files. `tests/test_kills.py` has
-the stages that take longer.
+all stages, and more kills.
 """
 
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers.kill_runner import Result, check_result, kill_in_subprocess
-from helpers.stage_cases import COMMIT_KILLS, QUICK_CASES, case_of, check_stage_alone
+from helpers.stage_cases import QUICK_CASES, QUICK_KILLS, case_of, check_stage_alone
 
 pytestmark = pytest.mark.end_to_end
 
@@ -26,15 +26,15 @@ def folder(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="module")
 def results(finished_run: Path, folder: Path) -> dict[str, Result]:
     """Case -> what its kills led to. One process runs all, because it takes seconds to start."""
-    cases = [replace(case_of(finished_run, name), kills=COMMIT_KILLS, moments="commits") for name in QUICK_CASES]
+    cases = [replace(case_of(finished_run, name), kills=QUICK_KILLS, moments="commits") for name in QUICK_CASES]
     results, _ = kill_in_subprocess(cases, folder)
     return dict(zip(QUICK_CASES, results, strict=True))
 
 
 @pytest.mark.parametrize("name", QUICK_CASES)
 def test_a_kill_before_or_after_a_commit_changes_nothing(results: dict[str, Result], name: str) -> None:
-    assert results[name]["moments"] >= COMMIT_KILLS
-    check_result(results[name], COMMIT_KILLS)
+    assert results[name]["moments"] >= QUICK_KILLS
+    check_result(results[name], QUICK_KILLS)
     check_stage_alone(name, results[name])
 
 

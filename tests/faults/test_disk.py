@@ -15,10 +15,8 @@ from pipeline.training.checkpoints import CheckpointManager
 
 WRITING = [
     "build_corpus",
-    "reencode",
     "train_captioner",
-    pytest.param("extract_features", marks=pytest.mark.campaign),
-    pytest.param("evaluate", marks=pytest.mark.campaign),
+    *(pytest.param(stage, marks=pytest.mark.campaign) for stage in ("reencode", "extract_features", "evaluate")),
 ]
 """Stages that write much, or late."""
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from helpers.campaigns import quick_cases
 from helpers.caption_corpus import write_caption_corpus
 from helpers.kill_runner import Case, contents
 from helpers.measurements import Measurements
@@ -38,9 +39,9 @@ rule train_proposer:
 CASE = Case("pipeline.train_proposer", WORDS, ["proposer/manifest.json"], ["proposer", "state"], 0, 0)
 
 ENDS = {
+    "SIGKILL of snakemake, the job goes on": ([signal.SIGKILL], False),
     "SIGINT to snakemake": ([signal.SIGINT], False),
     "SIGTERM to snakemake": ([signal.SIGTERM], False),
-    "SIGKILL of snakemake, the job goes on": ([signal.SIGKILL], False),
     "SIGINT to the process group": ([signal.SIGINT], True),
     "SIGTERM to the process group": ([signal.SIGTERM], True),
     "SIGTERM, then SIGKILL: a time limit": ([signal.SIGTERM, signal.SIGKILL], True),
@@ -109,13 +110,7 @@ def logged_epochs() -> list[int]:
     return [int(epoch) for epoch in re.findall(r" epoch (\d+) loss", log.read_text())] if log.is_file() else []
 
 
-QUICK_ENDS = ("SIGINT to snakemake", "SIGKILL of snakemake, the job goes on")
-"""Ends outside of the campaign: snakemake marks the output of the finished job as incomplete, and deletes it then."""
-
-
-@pytest.mark.parametrize(
-    "end", [pytest.param(end, marks=() if end in QUICK_ENDS else pytest.mark.campaign) for end in ENDS]
-)
+@pytest.mark.parametrize("end", quick_cases(ENDS, 1))
 def test_no_finished_epoch_is_computed_again(undisturbed: dict[str, str], measurements: Measurements, end: str) -> None:
     signals, group = ENDS[end]
     end_while_training(start_snakemake(), signals, group=group)

@@ -4,7 +4,10 @@ A new process needs 2 s to import PyTorch or snakemake, and a small test needs n
 command line, environment and output. It then runs what `python -m MODULE` runs. Two ways lead to the server:
 
     forked_snakemake    runs snakemake itself
-    fork_environment    lets the jobs of any snakemake run in forks: fork_site/sitecustomize.py hands them over
+    fork_environment    lets processes that are started with its variables run snakemake, commands and stages in forks:
+                        fork_site/sitecustomize.py hands them over
+
+All workers of a test run use the server of the process that started them.
 
 Forks cannot be killed through the process that asked for them, and do not use the time of that process. Tests of kills
 and of benchmarks start processes of their own.
@@ -27,9 +30,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from helpers.fork_site.fork_client import SERVER, run_in_fork
+from pipeline.provenance.jobs import LOGGER_FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(__file__).parent / "fork_site"
+
+STARTERS = ("snakemake", "pipeline.commands")
+"""Modules that need the imports of snakemake. What they start runs in forks too, as far as the variables are set."""
 
 
 def forked_snakemake(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -55,20 +62,30 @@ def forked_snakemake(folder: Path, *words: str, **environment: str) -> subproces
 
 
 def fork_environment() -> dict[str, str]:
-    """Return the variables that let stages, started as `python -m pipeline.STAGE`, run in forks."""
+    """Return the variables that let `python -m snakemake` and `python -m pipeline.NAME` run in forks."""
     path = os.pathsep.join(filter(None, [str(SITE), os.environ.get("PYTHONPATH")]))
     return {SERVER: start_server(), "PYTHONPATH": path}
 
 
+_shared: list[str] = []
+
+
+def use_server(path: str) -> None:
+    """Let this process use a server that another process has started."""
+    _shared.append(path)
+
+
 @cache
 def start_server() -> str:
-    """Start a server that ends with this process, and return the path of its socket."""
+    """Start a server that ends with this process, unless `use_server` named one; return the path of its socket."""
+    if _shared:
+        return _shared[0]
     folder = tempfile.TemporaryDirectory(prefix="forks")
     path = f"{folder.name}/socket"
     server = subprocess.Popen(
         [sys.executable, "-m", "helpers.fork_server", path],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [ROOT, ROOT / "tests"]))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [ROOT, ROOT / "tests", LOGGER_FOLDER]))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -136,7 +153,7 @@ def serve(path: str) -> None:
             connection, _ = listener.accept()
             with connection:
                 request = receive(connection)
-                preload("snakemake" if request.module == "snakemake" else "stages")
+                preload("snakemake" if request.module in STARTERS else "stages")
                 if os.fork() == 0:
                     listener.close()
                     return answer(connection, request)
@@ -180,8 +197,9 @@ def run(request: Request) -> None:
     # The first folder is that in which the server was started; `python -m` has the working folder there.
     sys.path[:1] = [request.folder, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv[1:] = request.words
-    if request.module != "snakemake":
+    if request.module not in STARTERS:
         del os.environ[SERVER]  # what the stage starts are processes
+    if request.module != "snakemake":
         sys.modules.pop(request.module, None)  # the stage itself runs as `__main__`
     end = {"status": 1}
     atexit.register(lambda: leave(end["status"]))

@@ -31,7 +31,9 @@ OWN_FOLDER = ("manifest.json", "index.html")
 """Names of outputs whose folder holds only files of the stage."""
 
 COMMIT_KILLS = 4
-"""How often a stage is killed around its commits."""
+"""How often a stage is killed around its commits in the campaign."""
+QUICK_KILLS = 2
+"""How often it is killed outside of the campaign: at the first commit and at the last."""
 RANDOM_KILLS = 17
 """How often a stage is killed at random moments in the campaign."""
 

@@ -19,6 +19,7 @@ def project_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
+@pytest.mark.campaign
 def test_the_table_of_the_real_run_is_that_of_the_shipped_rates() -> None:
     document = (ROOT / "docs" / "activitynet.md").read_text(encoding="utf-8")
     [text] = [match[0] for match in MARKED.finditer(document) if match[2] == REAL_RUN]

@@ -203,6 +203,7 @@ def rules_after_edit(modules: list[Path], edit: Callable[[str], str]) -> set[str
             path.write_text(text, encoding="utf-8")
 
 
+@pytest.mark.campaign
 def test_edits_of_comments_and_docstrings_rerun_nothing(
     finished: FinishedDatasets, monkeypatch: pytest.MonkeyPatch
 ) -> None:

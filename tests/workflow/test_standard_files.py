@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from helpers.fork_server import forked_snakemake
 from helpers.workflow_sandbox import ROOT
@@ -71,6 +72,7 @@ def test_snakemake_lint_has_no_complaint(clone: Path) -> None:
     assert "Congratulations" in process.stdout, "snakemake prints its lints in another form"
 
 
+@pytest.mark.campaign
 def test_jobs_run_in_the_container_with_apptainer(clone: Path) -> None:
     (clone / "bin").mkdir()
     (clone / "bin" / "apptainer").write_text(APPTAINER)

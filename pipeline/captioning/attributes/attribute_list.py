@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.datasets.tagger import is_stop
 from pipeline.datasets.vocabulary import Vocabulary
 from pipeline.errors import PipelineError
 from pipeline.io.atomic import read_json, write_json
@@ -73,6 +72,8 @@ def find_attributes(sentences: Sequence[str], vocabulary: Vocabulary, count: int
     Raises:
         PipelineError: every word of the captions is a stop word or outside the vocabulary.
     """
+    from pipeline.datasets.tagger import is_stop  # spaCy takes a second to import; most captioners have no attributes
+
     content_words = {word for word in vocabulary.words if not is_stop(word)}
     counts = Counter(word for sentence in sentences for word in vocabulary.split(sentence) if word in content_words)
     if not counts:

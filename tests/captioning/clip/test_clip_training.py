@@ -110,8 +110,11 @@ LEARNED = {"nacf": {"epochs": 30, "dropout": 0.1, "batch_videos": 2}}
 ATTRIBUTES_OF_FIVE = {"count": 5}
 COMBINATIONS = [
     ("transformer", None),
-    *((name, ATTRIBUTES_OF_FIVE) for name in ("transformer", "topdown", "arb")),
-    pytest.param("nacf", ATTRIBUTES_OF_FIVE, marks=pytest.mark.campaign),
+    ("arb", ATTRIBUTES_OF_FIVE),
+    *(
+        pytest.param(name, ATTRIBUTES_OF_FIVE, marks=pytest.mark.campaign)
+        for name in ("transformer", "topdown", "nacf")
+    ),
     *(pytest.param(name, None, marks=pytest.mark.campaign) for name in ("topdown", "arb", "nacf")),
 ]
 
