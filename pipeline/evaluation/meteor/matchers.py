@@ -26,7 +26,7 @@ class PairSet:
     Args:
         left: first number of each pair.
         right: second number of each pair.
-        size: upper bound of all numbers.
+        size: more than each of these numbers.
     """
 
     def __init__(self, left: Int[np.ndarray, " n"], right: Int[np.ndarray, " n"], size: int) -> None:
@@ -42,13 +42,14 @@ class PairSet:
     def find(
         self, left: Int[np.ndarray, " n"], right: Int[np.ndarray, " n"]
     ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-        """Find the pairs that are in the set.
+        """Find the pairs that are in the set; their second number may be larger than all of the set.
 
         Returns:
             Their indices, ascending; for each, its index in the lists that the set was built from.
         """
         codes = left * self.size + right
         candidates = np.flatnonzero(self._may_contain[self._hash(codes)])
+        candidates = candidates[right[candidates] < self.size]  # a larger one has the code of another pair
         position = np.searchsorted(self._codes, codes[candidates])
         position = np.minimum(position, len(self._codes) - 1)
         hit = self._codes[position] == codes[candidates] if len(self._codes) else np.zeros(len(candidates), bool)
