@@ -29,8 +29,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples everywhere, without a deadline: a busy machine must not fail a property that holds.
-settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("steady")
+for profile, max_examples in (("quick", 30), ("campaigns", 100)):
+    settings.register_profile(
+        profile,
+        max_examples=max_examples,
+        derandomize=True,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 
 MEASUREMENTS = pytest.StashKey[Measurements]()
 LEFT_OUT = pytest.StashKey[int]()
@@ -50,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[MEASUREMENTS] = Measurements()
     config.stash[LEFT_OUT] = 0
     config.option.loadscopereorder = False
+    settings.load_profile("campaigns" if config.getoption("campaigns") else "quick")
     if is_worker(config):
         use_server(config.workerinput[SERVER])  # type: ignore[attr-defined]
 

@@ -157,7 +157,6 @@ def interrupt(clone: Path, words: list[str]) -> tuple[int, str]:
     return run.returncode, output
 
 
-@pytest.mark.campaign
 def test_the_documented_command_clears_a_stale_lock_and_after_an_error_the_command_to_resume_is_printed(
     clone: Path,
 ) -> None:
@@ -185,6 +184,7 @@ def test_the_documented_command_clears_a_stale_lock_and_after_an_error_the_comma
     assert f"To resume: {sys.executable} -m snakemake {' '.join(words)}\n" in again.stdout
 
 
+@pytest.mark.campaign
 def test_after_an_interruption_the_command_to_resume_is_printed(clone: Path) -> None:
     few = "make_demo: {train_videos: 2, val_videos: 3, test_videos: 0, broken_videos: 0}\n"
     (clone / "few.yaml").write_text(few)  # snakemake waits for a job that an early Ctrl-C did not reach

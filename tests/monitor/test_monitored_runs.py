@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.campaigns import quick_cases
 from helpers.disks import mount_small_disk
 from helpers.terminal import Screen, TerminalProgram
 
@@ -121,7 +122,7 @@ def shows(count: int, fact: str) -> Callable[[Screen], bool]:
     return lambda screen: sum(fact in line for line in live_lines(screen)) == count
 
 
-@pytest.mark.parametrize(("columns", "num_lines"), [(40, 5), (100, 3)])
+@pytest.mark.parametrize(("columns", "num_lines"), [(40, 5), pytest.param(100, 3, marks=pytest.mark.campaign)])
 def test_a_terminal_shows_the_running_jobs_and_then_only_what_stays(folder: Path, columns: int, num_lines: int) -> None:
     with on_terminal(folder, columns=columns) as program:
         screen = program.wait_for(shows(2, "1 of 4 epochs"))
@@ -190,7 +191,7 @@ def test_ctrl_c_removes_the_live_lines(folder: Path) -> None:
     assert any("To resume" in line for line in screen.lines)
 
 
-@pytest.mark.parametrize("words", [["--dry-run"], ["--quiet"]])
+@pytest.mark.parametrize("words", quick_cases([["--dry-run"], ["--quiet"]], 1))
 def test_dry_and_quiet_runs_show_nothing_more(folder: Path, words: list[str]) -> None:
     (folder / "end").touch()
     with on_terminal(folder, *words) as program:
@@ -200,7 +201,7 @@ def test_dry_and_quiet_runs_show_nothing_more(folder: Path, words: list[str]) ->
     assert not any(line.startswith("train ") and " s" in line for line in screen.lines)
 
 
-@pytest.mark.parametrize("variables", [{}, {"TERM": "dumb"}], ids=["no terminal", "a dumb terminal"])
+@pytest.mark.parametrize("variables", quick_cases([{}, {"TERM": "dumb"}], 1), ids=["no terminal", "a dumb terminal"])
 def test_elsewhere_a_line_at_each_interval_and_no_control_characters(folder: Path, variables: dict[str, str]) -> None:
     if variables:
         with on_terminal(folder, **variables) as program:
