@@ -4,10 +4,12 @@ LOCK ?= envs/cpu.lock
 BIN := .venv/bin
 DEMO := results/demo_test_meteor.json
 RULES ?= study
-# Worker processes of the tests; auto: one for each core.
+# Worker processes of the tests; auto: one for each core, and one more without campaigns.
 WORKERS ?= auto
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS)
 DOES ?= Do something.
+# Tests start hundreds of processes. Without compiled files each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 # Names in docs/figures.yaml.
 RECORDS ?= demo
 

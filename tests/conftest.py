@@ -99,14 +99,14 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Check the shapes of tensors in the first case of each test, and in campaigns in all: it doubles the time."""
+    """Check the shapes of tensors in the first case of each test, and in campaigns in all: it takes time."""
     jaxtyping.config.update("jaxtyping_disable", not item.stash[CHECKS_SHAPES])
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return the number of workers of `-n auto`."""
-    return count_workers()
+    return count_workers(campaigns=config.getoption("campaigns"))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -37,12 +37,12 @@ numbers = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12)
 
 
 @given(numbers, st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20)), max_size=30))
-def test_only_pairs_of_the_set_are_in_it(members: list[tuple[int, int]], wanted: list[tuple[int, int]]) -> None:
+def test_only_pairs_of_the_set_are_in_it(members: list[tuple[int, int]], searched: list[tuple[int, int]]) -> None:
     """Also if the second number is larger than all of the set."""
     members = list(dict.fromkeys(members))
-    (left, right), (first, second) = (np.array(pairs, np.int64).reshape(-1, 2).T for pairs in (members, wanted))
+    (left, right), (first, second) = (np.array(pairs, np.int64).reshape(-1, 2).T for pairs in (members, searched))
     size = 1 + max([number for pair in members for number in pair], default=0)
-    in_set = [(index, members.index(pair)) for index, pair in enumerate(wanted) if pair in members]
+    in_set = [(index, members.index(pair)) for index, pair in enumerate(searched) if pair in members]
     assert list(zip(*PairSet(left, right, size).find(first, second), strict=True)) == in_set
 
 
