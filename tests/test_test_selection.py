@@ -33,10 +33,15 @@ def test_every_stage_belongs_to_a_part() -> None:
     assert set().union(*map(stages_of_part, list_parts())) == set(stages())
 
 
-def test_one_worker_per_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    for cores, workers in ((1, 1), (2, 2), (100, MAX_WORKERS)):
-        monkeypatch.setattr(parallel, "count_cores", lambda cores=cores: cores)
-        assert count_workers() == workers
+@pytest.mark.parametrize(
+    ("cores", "campaigns", "workers"),
+    [(1, False, 2), (2, False, 3), (1, True, 1), (2, True, 2), (100, False, MAX_WORKERS), (100, True, MAX_WORKERS)],
+)
+def test_campaigns_have_a_worker_per_core_and_other_tests_one_more(
+    cores: int, campaigns: bool, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "count_cores", lambda: cores)
+    assert count_workers(campaigns=campaigns) == workers
 
 
 def test_a_shared_folder_is_filled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
