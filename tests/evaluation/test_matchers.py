@@ -1,7 +1,6 @@
 """METEOR's matchers: a pair of a caption and a phrase is looked up as one number."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +30,7 @@ while a tone beeps
 a trio of large black squares are shaking quickly from side to side with a beeping tone | two black crosses shake \
 from side to side
 """
-"""Captions and references of self-critical training."""
+"""Captions of self-critical training and their references, in which the phrases of two captions were once confused."""
 
 numbers = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12)
 
@@ -46,8 +45,7 @@ def test_only_pairs_of_the_set_are_in_it(members: list[tuple[int, int]], searche
     assert list(zip(*PairSet(left, right, size).find(first, second), strict=True)) == in_set
 
 
-@pytest.mark.parametrize("count", [2, 7, 12])
-def test_the_phrases_of_other_pairs_change_nothing(meteor: Meteor, count: int) -> None:
+def test_the_phrases_of_other_pairs_change_nothing(meteor: Meteor) -> None:
     pairs = [(caption, reference) for caption, reference in (line.split(" | ") for line in BATCH.strip().split("\n"))]
-    alone = np.concatenate([meteor.statistics([pair]) for pair in pairs[-count:]])
-    np.testing.assert_array_equal(meteor.statistics(pairs[-count:]), alone)
+    statistics_one_by_one = np.concatenate([meteor.statistics([pair]) for pair in pairs])
+    np.testing.assert_array_equal(meteor.statistics(pairs), statistics_one_by_one)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.campaigns import quick_cases
 from helpers.disks import enlarge_disk, mount_small_disk
 from helpers.kill_runner import Case, contents
 from helpers.stage_cases import case_of
@@ -13,11 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.provenance.computation import KEPT_FOLDER
 from pipeline.training.checkpoints import CheckpointManager
 
-WRITING = [
-    "build_corpus",
-    "train_captioner",
-    *(pytest.param(stage, marks=pytest.mark.campaign) for stage in ("reencode", "extract_features", "evaluate")),
-]
+WRITING = quick_cases(["build_corpus", "train_captioner", "reencode", "extract_features", "evaluate"], 2)
 """Stages that write much, or late."""
 
 

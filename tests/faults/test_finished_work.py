@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from helpers.campaigns import quick_cases
 from helpers.kill_runner import Case
 from helpers.measurements import Measurements
 from helpers.stage_cases import CASES, case_of
@@ -149,12 +150,12 @@ WORK = {
 
 JOURNALS = ("reencode", "extract_features")
 TRAININGS = (
+    "train_captioner",
+    "finetune_scst",
     "pretrain_encoder",
     "train_recognizer",
     "train_proposer",
     "train_localizer",
-    "train_captioner",
-    "finetune_scst",
 )
 
 
@@ -246,17 +247,7 @@ def test_arguments_that_decide_a_result_belong_to_the_computation(finished_run: 
         assert options - {"video_features"} <= deciding, f"{file}; video_features may be an empty list of files"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("train_captioner", "reencode"),
-        *(
-            pytest.param(name, marks=pytest.mark.campaign)
-            for name in (*TRAININGS, *JOURNALS)
-            if name not in {"train_captioner", "reencode"}
-        ),
-    ],
-)
+@pytest.mark.parametrize("name", [*quick_cases(TRAININGS, 1), *quick_cases(JOURNALS, 1)])
 def test_a_disk_that_is_full_when_the_manifest_is_written_costs_no_work(
     run_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

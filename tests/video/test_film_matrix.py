@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.campaigns import quick_cases
 from helpers.film_matrix import (
     CONTAINERS,
     FilmCase,
@@ -84,10 +85,7 @@ def test_films_of_all_codecs_of_each_container_are_what_ffmpeg_shows(
     check_films(list_all_formats(container), f"all of {container}", tmp_path, measurements)
 
 
-@pytest.mark.parametrize(
-    "list_cases",
-    [list_turns, *(pytest.param(cases, marks=pytest.mark.campaign) for cases in (list_odd_streams, list_odd_times))],
-)
+@pytest.mark.parametrize("list_cases", quick_cases([list_turns, list_odd_streams, list_odd_times], 1))
 def test_odd_films_are_what_ffmpeg_shows(list_cases: object, tmp_path: Path, measurements: Measurements) -> None:
     assert callable(list_cases)
     group = list_cases.__name__.removeprefix("list_").replace("_", " ")
