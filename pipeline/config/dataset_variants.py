@@ -1,6 +1,7 @@
 """Variants of a dataset, configured from the dataset's own configuration.
 
-`<name>_s<seed>` is a synthetic dataset made again from another seed; its encoders start from that seed too.
+`<name>_s<seed>` is a synthetic dataset made again from another seed; its encoders start from that seed too. If there is
+a file `config/seeds/<name>.yaml`, it overrides settings of the dataset in these variants.
 `<name>_smoke` is a rehearsal of any dataset: every job, network and setting of it on a few videos, with two steps per
 training.
 """

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, Self, get_args
 
@@ -407,7 +407,7 @@ def load_config(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) 
 
     Args:
         dataset: name of a file in `config/datasets/`, or a variant `<name>_s<seed>` or `<name>_smoke` (see
-            `pipeline.config.dataset_variants`).
+            `pipeline.config.dataset_variants`). For `<name>_s<seed>`, `config/seeds/<name>.yaml` may change settings.
         overrides: the user's settings, from --configfile and --config; they override everything else.
         folder: the configuration folder.
 
@@ -422,16 +422,22 @@ def load_config(dataset: str, overrides: dict[str, Any], folder: Path = CONFIG) 
         complete = Config.parse(_merge_files(base, overrides, folder), "").model_dump(mode="json")
         return Config.parse(rehearsal_config(complete, base), "")
     if seeded := parse_seeded_name(dataset):
-        return Config.parse(reseeded_config(_merge_files(seeded.base, overrides, folder), seeded.base, seeded.seed), "")
+        config = _merge_files(seeded.base, overrides, folder, with_seed=True)
+        return Config.parse(reseeded_config(config, seeded.base, seeded.seed), "")
     return Config.parse(_merge_files(dataset, overrides, folder), "")
 
 
-def _merge_files(dataset: str, overrides: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _merge_files(dataset: str, overrides: dict[str, Any], folder: Path, with_seed: bool = False) -> dict[str, Any]:
+    """Merge the defaults, the dataset's file, what its variants of other seeds change, and the user's settings."""
     path = folder / "datasets" / f"{dataset}.yaml"
     if not path.is_file():
         datasets = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
         raise PipelineError(f"no dataset {dataset!r}: {path} is missing; there are {datasets}")
-    return merge_settings(merge_settings(_read_once(folder / "config.yaml"), _read_once(path)), overrides)
+    files = [folder / "config.yaml", path]
+    of_seeds = folder / "seeds" / path.name
+    if with_seed and of_seeds.is_file():
+        files.append(of_seeds)
+    return reduce(merge_settings, [*map(_read_once, files), overrides])
 
 
 def merge_settings(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
