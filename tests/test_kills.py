@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.kill_runner import Case, Result, check_result, kill_in_subprocess
+from helpers.kill_runner import Case, Result, check_result, kill_in_fork
 from helpers.measurements import Measurements
 from helpers.stage_cases import CASES, COMMIT_KILLS, RANDOM_KILLS, case_of, check_stage_alone
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.campaign]
 def kill(finished_run: Path, folder: Path, case: Case) -> Result:
     """Kill a stage on a copy of the results of the finished run."""
     shutil.copytree(finished_run / "results", folder / "results")
-    [result], _ = kill_in_subprocess([case], folder)
+    [result], _ = kill_in_fork([case], folder)
     return result
 
 

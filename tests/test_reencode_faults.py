@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 from helpers.evaluation_files import write_corpus
-from helpers.kill_runner import Case, check_result, kill_in_subprocess
+from helpers.kill_runner import Case, check_result, kill_in_fork
 from helpers.video_files import truncate, write_video
 
 from pipeline.datasets.corpus import RejectedVideo
@@ -92,7 +92,7 @@ def test_a_killed_reencode_gives_the_same_files(
     (tmp_path / "v_5.mp4").write_bytes(b"")
     write_corpus(tmp_path / "corpus", [(f"v_{number}", "train", True) for number in range(12)])
     case = Case("pipeline.reencode", arguments(), ["video/manifest.json"], ["video"], kills, 3, moments)
-    [result], log = kill_in_subprocess([case], tmp_path)
+    [result], log = kill_in_fork([case], tmp_path)
     check_result(result, kills)
     assert "were finished by an earlier run" in log, "at least one kill came between two videos"
     assert not list((tmp_path / "video").glob(".*")), "no temporary files"

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +14,12 @@ from pathlib import Path
 import pytest
 from helpers import fast_polling_snakemake
 from helpers import small_slurm as slurm_module
-from helpers.small_slurm import HERE, NoSlurmError, Slurm, refusal, slurm_processes, small_slurm
+from helpers.small_slurm import HERE, JobEvent, NoSlurmError, Slurm, refusal, slurm_processes, small_slurm
 from helpers.workflow_sandbox import ROOT, link_clone
+
+from pipeline.monitor.schedule import Capacity, simulate
+from pipeline.planning.cost import plan_jobs
+from pipeline.provenance.jobs import dry_run
 
 pytestmark = [
     pytest.mark.cluster,
@@ -26,13 +31,17 @@ LEASING = [
     "localize_actions", "train_localizer", "train_proposer",
 ]  # fmt: skip
 PLUGIN = "snakemake_executor_plugin_slurm"
+OVERLAY = "tiny.yaml"
+TARGET = "results/demo_test_meteor.json"
+NODE = Capacity(cores=16, gpus=2)
+"""What the node declares."""
 
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
     """A Slurm of one node with two fake GPUs."""
     try:
-        with small_slurm(gpus=2) as running:
+        with small_slurm(gpus=NODE.gpus or 0, cpus=NODE.cores) as running:
             yield running
     except NoSlurmError as error:
         pytest.skip(str(error))
@@ -84,40 +93,55 @@ def test_two_jobs_at_once_lease_two_different_gpus(slurm: Slurm, tmp_path: Path)
         assert (tmp_path / f"{name}.err").read_text().endswith(f" of Slurm job {number}\n")
 
 
+@dataclass(frozen=True)
+class ClusterRun:
+    """An end-to-end run on Slurm.
+
+    Attributes:
+        folder: where it ran.
+        output: output of snakemake.
+        events: starts and ends of its jobs, see `Slurm.job_events`.
+    """
+
+    folder: Path
+    output: str
+    events: list[JobEvent]
+
+
 @pytest.fixture(scope="module")
-def cluster_run(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of an end-to-end run on Slurm, and the output of snakemake."""
+def cluster_run(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> ClusterRun:
     if not find_spec(PLUGIN):
         pytest.skip("snakemake's executor for Slurm is not installed: pip install 'sa-tsp[slurm]'")
     folder = link_clone(tmp_path_factory.mktemp("cluster"))
-    (folder / "tiny.yaml").write_text((ROOT / "tests" / "workflow" / "tiny.yaml").read_text())
+    (folder / OVERLAY).write_text((ROOT / "tests" / "workflow" / OVERLAY).read_text())
+    earlier = len(slurm.job_events())
     process = subprocess.run(
         [
             sys.executable, fast_polling_snakemake.__file__, "--profile", "workflow/profiles/slurm",
             "--default-resources", "slurm_partition=main", "--slurm-no-account", "--slurm-status-command", "squeue",
-            "--configfile", "tiny.yaml", "--", "results/demo_test_meteor.json",
+            "--configfile", OVERLAY, "--", TARGET,
         ],
         cwd=folder, env=slurm.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         timeout=1500,
     )  # fmt: skip
     assert process.returncode == 0, process.stdout[-10000:]
-    return folder, process.stdout
+    return ClusterRun(folder, process.stdout, slurm.job_events()[earlier:])
 
 
-def test_an_end_to_end_run_on_slurm_ends_in_scores(cluster_run: tuple[Path, str]) -> None:
-    scores = json.loads((cluster_run[0] / "results" / "demo_test_meteor.json").read_text())
+def test_an_end_to_end_run_on_slurm_ends_in_scores(cluster_run: ClusterRun) -> None:
+    scores = json.loads((cluster_run.folder / TARGET).read_text())
     assert 0 <= scores["METEOR"]["gt"]["mean"] <= 1
 
 
-def test_shards_are_array_jobs(cluster_run: tuple[Path, str]) -> None:
-    assert len(re.findall(r"Submitted array job with Snakemake IDs \d+,\d+ ", cluster_run[1])) >= 2
+def test_shards_are_array_jobs(cluster_run: ClusterRun) -> None:
+    assert len(re.findall(r"Submitted array job with Snakemake IDs \d+,\d+ ", cluster_run.output)) >= 2
 
 
-def test_no_gpu_is_shared_by_two_jobs(cluster_run: tuple[Path, str], slurm: Slurm) -> None:
+def test_no_gpu_is_shared_by_two_jobs(cluster_run: ClusterRun) -> None:
     leases: dict[str, list[tuple[float, float]]] = {}  # GPU -> start, end
     running_jobs: dict[int, tuple[float, list[str]]] = {}
     assigned: dict[int, list[str]] = {}
-    for at, what, job, gpus in slurm.job_events():
+    for at, what, job, gpus in cluster_run.events:
         if what == "prolog_slurmd":
             running_jobs[job], assigned[job] = (at, gpus), gpus
         else:
@@ -130,7 +154,7 @@ def test_no_gpu_is_shared_by_two_jobs(cluster_run: tuple[Path, str], slurm: Slur
     # The GPUs in the logs of the stages are those that Slurm assigned to their jobs.
     computed = 0
     for rule in LEASING:
-        for log in (cluster_run[0] / "results" / "demo" / "logs" / rule).glob("*.log"):
+        for log in (cluster_run.folder / "results" / "demo" / "logs" / rule).glob("*.log"):
             if log.name == "gt.log":
                 continue  # annotated events need no GPU
             [(gpus, job)] = re.findall(r"^GPUs (\S+) of Slurm job (\d+)$", log.read_text(), flags=re.MULTILINE)
@@ -138,3 +162,25 @@ def test_no_gpu_is_shared_by_two_jobs(cluster_run: tuple[Path, str], slurm: Slur
             computed += 1
     assert computed >= 15
     print(f"{computed} jobs on {len(leases)} GPUs, none shared")
+
+
+def test_the_simulation_agrees_with_the_run_on_slurm_within_a_quarter(cluster_run: ClusterRun, tmp_path: Path) -> None:
+    """The simulation knows what each job took by itself, and what Slurm and snakemake add to a job on average."""
+    jobs = dry_run([TARGET], [cluster_run.folder / OVERLAY], folder=link_clone(tmp_path), cores=NODE.cores)
+    seconds = {
+        index: read_seconds(cluster_run.folder / job.benchmark) for index, job in enumerate(jobs) if job.benchmark
+    }
+    times = [time for time, *_ in cluster_run.events]
+    clock = max(times) - min(times)
+    occupied = sum(time if what == "epilog_slurmd" else -time for time, what, *_ in cluster_run.events)
+    added = (occupied - sum(seconds.values())) / len(seconds)
+    assert added > 0
+    all_seconds = {index: seconds[index] + added if index in seconds else 0.0 for index in range(len(jobs))}
+    estimated = simulate(plan_jobs(jobs), all_seconds, [], NODE)
+    print(f"{len(seconds)} jobs, {added:.1f} s added to each: {estimated:.0f} s, in fact {clock:.0f} s")
+    assert estimated == pytest.approx(clock, rel=0.25)
+
+
+def read_seconds(benchmark: Path) -> float:
+    """Return the time of a job by its file of snakemake [s]."""
+    return float(json.loads(benchmark.read_text().splitlines()[-1])["s"])

@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.config.load import CONFIG, load_config, stages
+from pipeline.config.load import CONFIG, load_config, read_yaml, stages
 from pipeline.errors import PipelineError
 
 TRAINED = ("recognizer", "proposer", "localizer", "captioner")
@@ -15,8 +16,18 @@ TRAINED_FROM_PIXELS = ("pretrain_encoder", "train_recognizer")
 FOLDER = Path(__file__).resolve().parents[2] / CONFIG
 
 
-def test_reseed_changes_seeds_and_result_folders_only() -> None:
-    base, seeded = (load_config(name, {}, FOLDER).model_dump(mode="json") for name in ("demo", "demo_s7"))
+@pytest.fixture
+def settings_of_seeds() -> dict[str, Any]:
+    """What `config/seeds/demo.yaml` changes in the variants of the demo."""
+    settings: dict[str, Any] = read_yaml(FOLDER / "seeds" / "demo.yaml")
+    return settings
+
+
+def test_reseed_changes_seeds_and_result_folders_and_what_the_file_of_seeds_names(
+    settings_of_seeds: dict[str, Any],
+) -> None:
+    base = load_config("demo", settings_of_seeds, FOLDER).model_dump(mode="json")
+    seeded = load_config("demo_s7", {}, FOLDER).model_dump(mode="json")
     for config in (base, seeded):
         seeds = {config[section].pop("seed") for section in SYNTHETIC}
         seeds |= {entry.pop("seed") for section in TRAINED_FROM_PIXELS for entry in config[section].values()}
@@ -25,8 +36,29 @@ def test_reseed_changes_seeds_and_result_folders_only() -> None:
     assert "results/demo_s7/source/videos" in json.dumps(seeded)
 
 
-def test_overrides_of_the_user_apply_to_variants() -> None:
+def test_overrides_of_the_user_apply_to_variants(settings_of_seeds: dict[str, Any]) -> None:
     assert load_config("demo_s7", {"reencode": {"crf": 30}}, FOLDER).reencode.crf == 30
+    changed = load_config("demo_s7", {"make_demo": {"val_videos": 5}}, FOLDER).make_demo
+    assert (changed.val_videos, changed.seed) == (5, 7)
+    assert settings_of_seeds["make_demo"]["val_videos"] == load_config("demo_s7", {}, FOLDER).make_demo.val_videos
+
+
+@pytest.mark.parametrize("path", sorted((FOLDER / "seeds").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_file_of_seeds_belongs_to_a_dataset_and_changes_it(path: Path) -> None:
+    base = load_config(path.stem, {}, FOLDER)
+    assert load_config(f"{path.stem}_s7", {}, FOLDER).build_corpus.fractions != base.build_corpus.fractions
+
+
+def test_a_wrong_key_in_a_file_of_seeds_is_an_error_of_the_variant(tmp_path: Path) -> None:
+    for name, text in {
+        "config.yaml": "{}",
+        "datasets/mine.yaml": "build_corpus: {videos: results/mine/source/videos}",
+        "seeds/mine.yaml": "make_demo: {val_vidoes: 5}",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(PipelineError, match=r"make_demo\.val_vidoes"):
+        load_config("mine_s7", {}, tmp_path)
 
 
 @pytest.mark.parametrize(

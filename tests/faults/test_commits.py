@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.kill_runner import Result, check_result, kill_in_subprocess
+from helpers.kill_runner import Result, check_result, kill_in_fork
 from helpers.stage_cases import QUICK_CASES, QUICK_KILLS, case_of, check_stage_alone
 
 pytestmark = pytest.mark.end_to_end
@@ -27,7 +27,7 @@ def folder(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def results(finished_run: Path, folder: Path) -> dict[str, Result]:
     """Case -> what its kills led to. One process runs all, because it takes seconds to start."""
     cases = [replace(case_of(finished_run, name), kills=QUICK_KILLS, moments="commits") for name in QUICK_CASES]
-    results, _ = kill_in_subprocess(cases, folder)
+    results, _ = kill_in_fork(cases, folder)
     return dict(zip(QUICK_CASES, results, strict=True))
 
 

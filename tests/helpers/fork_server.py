@@ -198,7 +198,7 @@ def run(request: Request) -> None:
     sys.path[:1] = [request.folder, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv[1:] = request.words
     if request.module not in STARTERS:
-        del os.environ[SERVER]  # what the stage starts are processes
+        os.environ.pop(SERVER, None)  # what the stage starts are processes
     if request.module != "snakemake":
         sys.modules.pop(request.module, None)  # the stage itself runs as `__main__`
     end = {"status": 1}

@@ -16,8 +16,8 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -319,8 +319,8 @@ def contents(case: Case) -> dict[str, str]:
     return digests
 
 
-def kill_in_subprocess(cases: list[Case], folder: Path) -> tuple[list[Result], str]:
-    """Run cases in a process of its own.
+def kill_in_fork(cases: list[Case], folder: Path) -> tuple[list[Result], str]:
+    """Run cases in a process of its own, a fork that need not import the stages.
 
     Args:
         cases: the cases.
@@ -329,19 +329,32 @@ def kill_in_subprocess(cases: list[Case], folder: Path) -> tuple[list[Result], s
     Returns:
         the result of each case, and the standard error of all runs.
     """
+    # Not at the top: a kill runner needs no server.
+    from helpers.fork_server import start_server
+    from helpers.fork_site.fork_client import run_in_fork
+
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
-    process = subprocess.run(
-        [sys.executable, __file__],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(scratch)},
-        input=json.dumps([dataclasses.asdict(case) for case in cases]),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return [json.loads(line) for line in process.stdout.splitlines()], process.stderr
+    with (
+        tempfile.TemporaryFile("w+") as source,
+        tempfile.TemporaryFile("w+") as output,
+        tempfile.TemporaryFile("w+") as log,
+    ):
+        json.dump([dataclasses.asdict(case) for case in cases], source)
+        source.seek(0)
+        status = run_in_fork(
+            start_server(),
+            "helpers.kill_runner",
+            [],
+            folder=str(folder),
+            environment={**os.environ, "TMPDIR": str(scratch)},
+            streams=[source.fileno(), output.fileno(), log.fileno()],
+        )
+        output.seek(0)
+        log.seek(0)
+        errors = log.read()
+        assert status == 0, errors
+        return [json.loads(line) for line in output], errors
 
 
 def check_result(result: Result, kills: int) -> None:
@@ -369,6 +382,7 @@ def run(cases: list[Case]) -> None:
     import torch  # not at the top: processes that a stage starts read this file again
 
     torch.set_num_threads(1)
+    tempfile.tempdir = None  # the process that was forked may know another folder than TMPDIR
     ctypes.CDLL(None).prctl(SUBREAPER, 1)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     for case in cases:

@@ -27,6 +27,9 @@ SYSTEM_CONF = Path("/etc/slurm/slurm.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 TIMEOUT_S = 60
 
+JobEvent = tuple[float, str, int, list[str]]
+"""Start or end of a job: time [s], "prolog_slurmd" or "epilog_slurmd", the job, its GPUs."""
+
 CONF = """
 ClusterName=tests
 SlurmctldHost={host}(127.0.0.1)
@@ -90,8 +93,8 @@ class Slurm:
     folder: Path
     environment: dict[str, str]
 
-    def job_events(self) -> list[tuple[float, str, int, list[str]]]:
-        """Return starts and ends of jobs: time [s], "prolog_slurmd" or "epilog_slurmd", the job, its GPUs."""
+    def job_events(self) -> list[JobEvent]:
+        """Return the starts and ends of all jobs in their order."""
         path = self.folder / "jobs.txt"
         lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
         return [(float(at), what, int(job), [] if gpus == "-" else gpus.split(",")) for at, what, job, gpus in lines]

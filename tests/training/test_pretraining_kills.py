@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from helpers.kill_runner import Case, check_result, kill_in_subprocess
+from helpers.kill_runner import Case, check_result, kill_in_fork
 from helpers.video_corpus import SMALL, write_video_corpus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ def test_kills_do_not_change_the_result(tmp_path: Path, moments: Literal["random
     arguments += ["--output", str(output / "manifest.json")]
     manifest, state = str(output / "manifest.json"), str(tmp_path / "state")
     case = Case("pipeline.pretrain_encoder", arguments, [manifest], [str(output), state], kills, 7, moments)
-    [result], log = kill_in_subprocess([case], tmp_path)
+    [result], log = kill_in_fork([case], tmp_path)
     check_result(result, kills)
     assert "resuming in epoch" in log, "some kills were inside an epoch"
     assert not (tmp_path / "state").exists()

@@ -27,17 +27,11 @@ from pipeline.provenance.jobs import Job, dry_run
 SAMPLE = (
     "make_demo.workers",
     "build_corpus.shards",
-    "reencode.crf",
-    "pretrain_encoder.sa_tsp.world_size",
     "pretrain_encoder.sa_tsp.global_feature.feature",
-    "train_proposer.learned.cache_gb",
-    "train_captioner.sa_tsp.features",
     "finetune_scst.lr",
-    "select_captions.members",
-    "evaluate.workers",
     "write_report.title",
 )
-"""Settings of every kind: of results, of the machine, and settings that add jobs or inputs."""
+"""Settings of every kind: of results, of the machine, and settings that add jobs or inputs. Campaigns try all."""
 
 EDITED_MODULES = (
     "pipeline.captioning.scst",
