@@ -22,7 +22,7 @@ install: .venv/.installed
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-# The full pipeline on a synthetic dataset: about seven minutes on two cores.
+# The full pipeline on a synthetic dataset: about six minutes on two cores.
 demo: install
 	$(BIN)/snakemake --cores 2 $(DEMO) results/demo_submission.json results/demo/report/index.html
 	@$(BIN)/python -m workflow.scripts.print_scores $(DEMO)
