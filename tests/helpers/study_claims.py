@@ -1,4 +1,4 @@
-"""The differences that a study of `compare_results` reports, for tests of the claims in documents."""
+"""The differences and intervals that studies report, for tests of the claims in documents."""
 
 from typing import Any
 
@@ -14,3 +14,17 @@ def read_intervals(study: dict[str, Any]) -> dict[Difference, tuple[float, float
         for difference in table["differences"]
         for column, value in difference["values"].items()
     }
+
+
+MAX_REACH = 0.005
+"""How far an interval of METEOR may reach to either side, on average of both sides."""
+
+
+def list_wide_intervals(scores: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the names of the scores whose interval of METEOR reaches further than 0.5 points of 100 to either side.
+
+    Args:
+        scores: name -> the scores of a system or of a difference, by metric.
+    """
+    intervals = {name: values["METEOR"]["interval"] for name, values in scores.items()}
+    return [name for name, (low, high) in intervals.items() if (high - low) / 2 > MAX_REACH]

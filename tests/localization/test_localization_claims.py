@@ -19,9 +19,8 @@ def failed_claims(study: dict[str, Any]) -> list[str]:
     """Return the claims that a study does not support."""
     [gains] = [row["scores"] for row in study["differences"] if (row["system"], row["compared_to"]) == ("tsp", "tac")]
     claims = {f"{column} {metric}": gains[task][column][metric]["interval"][0] > 0 for task, column, metric in CLEAR}
-    for column in ("gtad", "bmn"):
-        gain = gains["detections"][column]
-        claims[f"{column} at high tIoU"] = gain["mAP@0.9"]["mean"] > gain["mAP@0.5"]["mean"]
+    gain = gains["detections"]["gtad"]
+    claims["gtad at high tIoU"] = gain["mAP@0.9"]["mean"] > gain["mAP@0.5"]["mean"]
     claims["three seeds"] = len(set(study["seeds"]) - {0}) >= 3
     return [claim for claim, holds in claims.items() if not holds]
 
@@ -35,6 +34,6 @@ def test_claims_of_the_localization_study_can_fail() -> None:
     study = json.loads((DOCS / "localization.json").read_text(encoding="utf-8"))
     other = copy.deepcopy(study)
     [gains] = [row["scores"] for row in other["differences"] if row["compared_to"] == "tac"]
-    gains["detections"]["gtad"]["mAP"]["interval"][0] = -0.001
-    gains["detections"]["bmn"]["mAP@0.9"]["mean"] = -0.5
-    assert failed_claims(other) == ["gtad mAP", "bmn at high tIoU"]
+    gains["detections"]["bmn"]["mAP"]["interval"][0] = -0.001
+    gains["detections"]["gtad"]["mAP@0.9"]["mean"] = -0.5
+    assert failed_claims(other) == ["bmn mAP", "gtad at high tIoU"]
