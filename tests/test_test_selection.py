@@ -10,7 +10,7 @@ from helpers import parallel
 from helpers.measurements import Measurements
 from helpers.parallel import MAX_WORKERS, count_workers, make_once
 from helpers.parts import TESTS, is_in_part, list_parts, stages_of_part
-from helpers.stage_cases import CASES
+from helpers.stage_cases import CASES, RANDOM_KILLS
 
 from pipeline.config.load import stages
 
@@ -72,6 +72,10 @@ def test_measurements_of_all_workers_are_printed_in_one_table() -> None:
         "b         3      0.2",
         "all      15         ",
     ]
+
+
+def test_the_campaign_kills_at_least_three_hundred_times_at_random_moments() -> None:
+    assert len(CASES) * RANDOM_KILLS >= 300
 
 
 def test_the_last_line_counts_the_campaigns_that_are_left_out() -> None:

@@ -106,7 +106,7 @@ def test_a_job_that_needs_more_gpus_than_the_machine_has_is_one_error(clone: Pat
 def test_plan_of_finished_results_is_empty(partial_run: Path) -> None:
     status, output = plan(partial_run, TARGET, "--configfile", "mine.yaml")
     assert (status, output.splitlines()[-1]) == (0, "nothing to do: everything is up to date")
-    assert "mine.yaml changes for dataset demo:\n    build_corpus.fractions.enlarged: 0.4 -> 0.2\n" in output
+    assert "mine.yaml changes for dataset demo:\n    build_corpus.fractions.enlarged: 0.1 -> 0.2\n" in output
 
 
 def test_plan_names_the_changed_setting_and_module(partial_run: Path) -> None:
