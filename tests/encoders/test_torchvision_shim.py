@@ -25,6 +25,7 @@ def test_import_torchvision_gives_working_models_in_a_fresh_process() -> None:
     assert done.stdout.strip() == "400"
 
 
+@pytest.mark.campaign
 def test_import_torchvision_declares_operators_only_if_the_extension_cannot_load() -> None:
     """If this fails because a plain import works with any torch, remove the module."""
     loads = run("from pipeline.encoders.torchvision_shim import _extension_loads; print(_extension_loads())")

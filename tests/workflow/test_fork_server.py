@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from helpers.fork_server import fork_environment, forked_snakemake
 from helpers.workflow_sandbox import snakemake
 
@@ -22,6 +23,7 @@ def run_stage(folder: Path, environment: dict[str, str], *words: str) -> tuple[i
     return process.returncode, process.stdout, process.stderr
 
 
+@pytest.mark.campaign
 def test_a_forked_plan_equals_that_of_a_new_process(clone: Path) -> None:
     words = ("-n", "results/demo/vocabulary.json", "-q", "rules")
     forked, new = forked_snakemake(clone, *words), snakemake(clone, *words)
@@ -39,6 +41,7 @@ def test_errors_of_forks_equal_those_of_new_processes(clone: Path) -> None:
     assert "error: " in new[2]
 
 
+@pytest.mark.campaign
 def test_a_fork_has_its_own_folder_command_line_and_files(clone: Path) -> None:
     (clone / "mine.yaml").write_text("reencode: {crf: 20}\n")
     words = ("pipeline.commands", "plan", "results/demo/concepts.json", "--configfile", "mine.yaml")

@@ -15,6 +15,7 @@ def project(tmp_path: Path) -> Path:
     return copy_project(tmp_path / "project")
 
 
+@pytest.mark.campaign  # make check shows it too
 def test_generated_files_are_up_to_date() -> None:
     process = run_module(ROOT, "workflow.scripts.generate", "--check")
     assert process.returncode == 0, process.stdout

@@ -29,7 +29,6 @@ SAMPLE = (
     "build_corpus.shards",
     "pretrain_encoder.sa_tsp.global_feature.feature",
     "finetune_scst.lr",
-    "write_report.title",
 )
 """Settings of every kind: of results, of the machine, and settings that add jobs or inputs. Campaigns try all."""
 
