@@ -11,7 +11,7 @@ from helpers.video_corpus import SMALL, write_video_corpus
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("moments", "kills"), [("commits", 2), pytest.param("random", 10, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize(("moments", "kills"), [("commits", 3), pytest.param("random", 10, marks=pytest.mark.campaign)])
 def test_kills_do_not_change_the_result(tmp_path: Path, moments: Literal["random", "commits"], kills: int) -> None:
     corpus = write_video_corpus(tmp_path, {"train": 2, "val": 2})
     clips = 10 if moments == "random" else 4
