@@ -52,8 +52,8 @@ def test_claims_of_the_ablation_can_fail() -> None:
     unclear["differences"][3]["scores"]["gt"]["METEOR"] = {"mean": 0.001, "interval": [-0.003, 0.005]}
     assert failed_claims(unclear) == []
     below = supporting_result()
-    below["differences"][1]["scores"]["gt"]["METEOR"]["interval"] = [-0.001, 0.006]
-    below["differences"][3]["scores"]["gt"]["METEOR"]["mean"] = -0.001
+    below["differences"][1]["scores"]["gt"]["METEOR"] = {"mean": 0.002, "interval": [-0.001, 0.006]}
+    below["differences"][3]["scores"]["gt"]["METEOR"] = {"mean": -0.001, "interval": [-0.004, 0.003]}
     assert failed_claims(below) == ["enlarged is clearly above combination", "ensemble_of_five is above scst"]
     wide = supporting_result()
     wide["systems"][2]["scores"]["gt"]["METEOR"]["interval"] = [0.01, 0.05]

@@ -45,8 +45,9 @@ def test_overrides_of_the_user_apply_to_variants(settings_of_seeds: dict[str, An
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "seeds").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_file_of_seeds_belongs_to_a_dataset_and_changes_it(path: Path) -> None:
-    base = load_config(path.stem, {}, FOLDER)
-    assert load_config(f"{path.stem}_s7", {}, FOLDER).build_corpus.fractions != base.build_corpus.fractions
+    base, changed = (load_config(path.stem, overrides, FOLDER) for overrides in ({}, read_yaml(path)))
+    assert changed != base
+    assert load_config(f"{path.stem}_s7", {}, FOLDER) != changed, "it has another seed"
 
 
 def test_a_wrong_key_in_a_file_of_seeds_is_an_error_of_the_variant(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def folder(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def results(finished_run: Path, folder: Path) -> dict[str, Result]:
-    """Case -> what its kills led to. One process runs all, because it takes seconds to start."""
+    """Case -> what its kills led to; one fork runs all."""
     cases = [replace(case_of(finished_run, name), kills=QUICK_KILLS, moments="commits") for name in QUICK_CASES]
     results, _ = kill_in_fork(cases, folder)
     return dict(zip(QUICK_CASES, results, strict=True))

@@ -1,4 +1,4 @@
-"""Runs stages again and again and kills them, for tests of kills. It is a process of its own, which can fork safely.
+"""Runs stages again and again and kills them, for tests of kills; `kill_in_fork` starts it in a process of its own.
 
 Forked children need not import anything, so kills hit the work of a stage and not its start. Cases come as a JSON list
 on standard input (see `Case`). For each case a line of JSON is printed (see `Result`).

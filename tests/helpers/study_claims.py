@@ -17,7 +17,7 @@ def read_intervals(study: dict[str, Any]) -> dict[Difference, tuple[float, float
 
 
 MAX_REACH = 0.005
-"""How far an interval of METEOR may reach to either side, on average of both sides."""
+"""How far an interval of METEOR may reach from its mean to either side."""
 
 
 def list_wide_intervals(scores: dict[str, dict[str, Any]]) -> list[str]:
@@ -26,5 +26,8 @@ def list_wide_intervals(scores: dict[str, dict[str, Any]]) -> list[str]:
     Args:
         scores: name -> the scores of a system or of a difference, by metric.
     """
-    intervals = {name: values["METEOR"]["interval"] for name, values in scores.items()}
-    return [name for name, (low, high) in intervals.items() if (high - low) / 2 > MAX_REACH]
+    reaches = {}
+    for name, values in scores.items():
+        mean, (low, high) = values["METEOR"]["mean"], values["METEOR"]["interval"]
+        reaches[name] = max(mean - low, high - mean)
+    return [name for name, reach in reaches.items() if reach > MAX_REACH]
