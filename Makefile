@@ -4,7 +4,7 @@ LOCK ?= envs/cpu.lock
 BIN := .venv/bin
 DEMO := results/demo_test_meteor.json
 RULES ?= study
-# Worker processes of the tests; auto: one for each core, and one more without campaigns.
+# Worker processes of the tests; auto: one for each core, and one more.
 WORKERS ?= auto
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS)
 DOES ?= Do something.

@@ -104,9 +104,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+def pytest_xdist_auto_num_workers() -> int:
     """Return the number of workers of `-n auto`."""
-    return count_workers(campaigns=config.getoption("campaigns"))
+    return count_workers()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -33,15 +33,10 @@ def test_every_stage_belongs_to_a_part() -> None:
     assert set().union(*map(stages_of_part, list_parts())) == set(stages())
 
 
-@pytest.mark.parametrize(
-    ("cores", "campaigns", "workers"),
-    [(1, False, 2), (2, False, 3), (1, True, 1), (2, True, 2), (100, False, MAX_WORKERS), (100, True, MAX_WORKERS)],
-)
-def test_campaigns_have_a_worker_per_core_and_other_tests_one_more(
-    cores: int, campaigns: bool, workers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("cores", "workers"), [(1, 2), (2, 3), (100, MAX_WORKERS)])
+def test_a_worker_more_than_cores_runs_the_tests(cores: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "count_cores", lambda: cores)
-    assert count_workers(campaigns=campaigns) == workers
+    assert count_workers() == workers
 
 
 def test_a_shared_folder_is_filled_once(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from helpers import fast_polling_snakemake
+from helpers import fast_snakemake
 from helpers import small_slurm as slurm_module
 from helpers.small_slurm import HERE, JobEvent, NoSlurmError, Slurm, refusal, slurm_processes, small_slurm
 from helpers.workflow_sandbox import ROOT, link_clone
@@ -117,7 +117,7 @@ def cluster_run(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Clust
     earlier = len(slurm.job_events())
     process = subprocess.run(
         [
-            sys.executable, fast_polling_snakemake.__file__, "--profile", "workflow/profiles/slurm",
+            sys.executable, fast_snakemake.__file__, "--profile", "workflow/profiles/slurm",
             "--default-resources", "slurm_partition=main", "--slurm-no-account", "--slurm-status-command", "squeue",
             "--configfile", OVERLAY, "--", TARGET,
         ],

@@ -29,9 +29,9 @@ SPREAD = ("tests/test_kills.py",)
 """Files with long tests that share no fixture of their module; every worker takes some of these tests."""
 
 
-def count_workers(*, campaigns: bool) -> int:
-    """Return the number of workers: one more than cores, because some tests wait; in campaigns, which time, as many."""
-    return min(count_cores() + (0 if campaigns else 1), MAX_WORKERS)
+def count_workers() -> int:
+    """Return the number of workers: one more than cores, because some tests wait."""
+    return min(count_cores() + 1, MAX_WORKERS)
 
 
 def is_worker(config: pytest.Config) -> bool:

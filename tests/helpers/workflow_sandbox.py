@@ -53,19 +53,22 @@ def run_module(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def snakemake(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    folder: Path, *words: str, module: str = "snakemake", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run snakemake in a folder.
 
     Args:
         folder: the folder.
         words: the command line.
+        module: the module that is run.
         environment: environment variables to set.
 
     Returns:
         the process; `stdout` holds all output.
     """
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", *words],
+        [sys.executable, "-m", module, *words],
         cwd=folder,
         env=os.environ | environment,
         stdout=subprocess.PIPE,
