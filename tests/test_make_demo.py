@@ -11,7 +11,7 @@ from pipeline.provenance.computation import KEPT_FOLDER
 from pipeline.provenance.manifest import Manifest, read_manifest
 from pipeline.video.stream import iter_frames
 
-CONFIG = {"seed": 3, "train_videos": 8, "val_videos": 4, "test_videos": 1, "broken_videos": 2}
+CONFIG = {"seed": 3, "train_videos": 4, "val_videos": 3, "test_videos": 1, "broken_videos": 2}
 
 
 def make(folder: Path, **over: int) -> Manifest:
@@ -32,7 +32,7 @@ def annotations(demo: Manifest, name: str) -> dict:
 def test_make_demo_lists_every_file_in_the_manifest(demo: Manifest) -> None:
     folder = demo.path.parent
     videos = {f"videos/{path.name}" for path in (folder / "videos").iterdir()}
-    assert len(videos) == 13
+    assert len(videos) == 8
     files = {"activity_net.v1-3.json", "train.json", "val_1.json", "val_2.json"}
     assert set(demo.files) == files | videos
     for name in demo.files:
@@ -47,7 +47,7 @@ def test_make_demo_lists_every_file_in_the_manifest(demo: Manifest) -> None:
 
 
 def test_make_demo_counts_videos_and_damages_in_the_metadata(demo: Manifest) -> None:
-    assert demo.metadata["videos"] == {"training": 8, "validation": 4, "testing": 1}
+    assert demo.metadata["videos"] == {"training": 4, "validation": 3, "testing": 1}
     assert demo.metadata["classes"] == [motion.label for motion in MOTIONS.values()]
     assert list(demo.metadata["broken"].values()) == ["cut short", "flipped bytes"]
     database = annotations(demo, "activity_net.v1-3.json")["database"]

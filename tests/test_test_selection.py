@@ -5,13 +5,16 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import jaxtyping
 import pytest
+import torch
 from helpers import parallel
 from helpers.measurements import Measurements
 from helpers.parallel import MAX_WORKERS, count_workers, make_once
 from helpers.parts import TESTS, is_in_part, list_parts, stages_of_part
 from helpers.stage_cases import CASES, RANDOM_KILLS
 
+from pipeline.captioning.streams import gather_event_rows
 from pipeline.config.load import stages
 
 ROOT = TESTS.parent
@@ -37,6 +40,13 @@ def test_every_stage_belongs_to_a_part() -> None:
 def test_a_worker_more_than_cores_runs_the_tests(cores: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "count_cores", lambda: cores)
     assert count_workers() == workers
+
+
+def test_a_wrong_shape_is_an_error_at_every_call() -> None:
+    rows, vector = torch.zeros(1, 4, 2), torch.zeros(3)
+    for _ in range(2):
+        with pytest.raises(jaxtyping.TypeCheckError, match="event_rows"):
+            gather_event_rows(rows, torch.zeros(3, dtype=torch.int64), vector)
 
 
 def test_a_shared_folder_is_filled_once(tmp_path_factory: pytest.TempPathFactory) -> None:

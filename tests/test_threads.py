@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.campaigns import quick_cases
 from helpers.video_corpus import SMALL, write_video_corpus
 from helpers.workflow_sandbox import snakemake
 
@@ -83,7 +84,7 @@ def write_group(machine: Path, membership: str, files: dict[str, str]) -> None:
         (machine / name).write_text(f"{text}\n")
 
 
-@pytest.mark.parametrize("words", [["-m", "pipeline.pretrain_encoder", "--help"], ["-c", SHOW_THREADS]])
+@pytest.mark.parametrize("words", quick_cases([["-m", "pipeline.pretrain_encoder", "--help"], ["-c", SHOW_THREADS]], 1))
 def test_the_variables_are_set_before_pytorch_is_loaded(words: list[str]) -> None:
     assert used_variables(*words)["GOMP_SPINCOUNT"] == SPIN_COUNT
 

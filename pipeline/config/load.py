@@ -61,11 +61,6 @@ from pipeline.config.write_report import WriteReport
 from pipeline.config.write_submission import WriteSubmission
 from pipeline.errors import PipelineError, nearest
 
-try:
-    from yaml import CSafeLoader as SafeLoader  # ten times faster
-except ImportError:  # PyYAML was built without libyaml
-    from yaml import SafeLoader  # type: ignore[assignment]
-
 CONFIG = Path("config")
 """Folder of the configuration, relative to the folder that snakemake runs in."""
 
@@ -488,7 +483,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         PipelineError: the file cannot be read, is not YAML, or is not a mapping.
     """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), SafeLoader)
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PipelineError(f"{path}: cannot read configuration file ({error.strerror})") from None
     except yaml.YAMLError as error:

@@ -18,7 +18,7 @@ from pipeline.errors import PipelineError
 from pipeline.localization.proposals import Proposal, read_proposals
 from pipeline.provenance.manifest import read_manifest
 
-VIDEO = "v_0_ISa9HNHZN"
+VIDEO = "v_oEtH744aJyZ"
 
 
 @pytest.fixture(scope="module")

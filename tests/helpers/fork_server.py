@@ -21,6 +21,7 @@ import json
 import os
 import runpy
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -144,42 +145,55 @@ def receive(connection: socket.socket) -> Request:
 
 
 def serve(path: str) -> None:
-    """Answer requests until standard input ends; returns in a fork when its module has ended."""
+    """Answer requests until standard input ends; returns in a fork when its module has ended.
+
+    The end of a fork is a signal, which becomes a byte in a pipe.
+    """
+    awake, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    clients: dict[int, socket.socket] = {}
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
         print("listening", flush=True)
-        while listener in select.select([listener, sys.stdin], [], [])[0]:
-            connection, _ = listener.accept()
-            with connection:
-                request = receive(connection)
+        sources = {listener, sys.stdin, awake}
+        while clients or sys.stdin in sources:
+            ready = select.select(list(sources), [], [])[0]
+            if sys.stdin in ready:
+                sources -= {sys.stdin, listener}
+            if awake in ready:
+                os.read(awake, 1024)
+                answer_clients(clients)
+            if listener in ready:
+                client, _ = listener.accept()
+                request = receive(client)
                 preload("snakemake" if request.module in STARTERS else "stages")
-                if os.fork() == 0:
-                    listener.close()
-                    return answer(connection, request)
+                process = os.fork()
+                if process == 0:
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    for connection in (listener, client, *clients.values()):
+                        connection.close()
+                    return run(request)
+                clients[process] = client
                 for stream in request.streams:
                     os.close(stream)
-            reap(os.WNOHANG)
-    reap()
     return None
 
 
-def reap(options: int = 0) -> None:
-    """Wait for the forks that have ended, or for all; the processor time of forks is then counted as this process's."""
+def answer_clients(clients: dict[int, socket.socket]) -> None:
+    """Send the status of each fork that has ended to its client, and forget both.
+
+    Args:
+        clients: process id of a fork -> connection to the client that waits for its end.
+    """
     with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, options)[0]:
-            pass
-
-
-def answer(connection: socket.socket, request: Request) -> None:
-    """Run a module in a fork of this process, and send its status; returns in the fork when the module has ended."""
-    child = os.fork()
-    if child == 0:
-        connection.close()
-        return run(request)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    connection.sendall(str(status).encode())
-    os._exit(0)
+        while (end := os.waitpid(-1, os.WNOHANG))[0]:
+            process, status = end
+            with clients.pop(process) as client, contextlib.suppress(BrokenPipeError):  # the client was killed
+                client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
 
 
 def run(request: Request) -> None:

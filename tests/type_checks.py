@@ -1,0 +1,21 @@
+"""Checks of annotated types and shapes; jaxtyping's import hook uses this module while tests run."""
+
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any
+
+from beartype import beartype
+
+
+def check_types(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function whose arguments and results beartype checks.
+
+    The checks are made at the first call: those of all functions take seconds in each process, and most tests call few.
+    """
+    make_checked = cache(lambda: beartype(function))
+
+    @wraps(function)
+    def check(*arguments: Any, **keywords: Any) -> Any:
+        return make_checked()(*arguments, **keywords)
+
+    return check
