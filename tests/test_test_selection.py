@@ -1,4 +1,4 @@
-"""The tests themselves: which of them run, in how many processes, and what they print together."""
+"""The tests themselves: which run, in how many processes, what they check on the way, what they print together."""
 
 import subprocess
 import sys
@@ -43,10 +43,12 @@ def test_a_worker_more_than_cores_runs_the_tests(cores: int, workers: int, monke
 
 
 def test_a_wrong_shape_is_an_error_at_every_call() -> None:
-    rows, vector = torch.zeros(1, 4, 2), torch.zeros(3)
-    for _ in range(2):
-        with pytest.raises(jaxtyping.TypeCheckError, match="event_rows"):
-            gather_event_rows(rows, torch.zeros(3, dtype=torch.int64), vector)
+    features, sequence_index = torch.zeros(1, 4, 2), torch.zeros(3, dtype=torch.int64)
+    event_rows = torch.tensor([[0, 1], [1, 2], [0, 4]])
+    gather_event_rows(features, sequence_index, event_rows)
+    for wrong in (event_rows[:, :1], event_rows[:2]):
+        with pytest.raises(jaxtyping.TypeCheckError, match="parameter 'event_rows'"):
+            gather_event_rows(features, sequence_index, wrong)
 
 
 def test_a_shared_folder_is_filled_once(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -1,4 +1,7 @@
-"""Checks of annotated types and shapes; jaxtyping's import hook uses this module while tests run."""
+"""Checks of annotated types and shapes; jaxtyping's import hook uses this module while tests run.
+
+It is not in `helpers/`, because the hook cannot import a module of a package.
+"""
 
 from collections.abc import Callable
 from functools import cache, wraps
@@ -10,7 +13,8 @@ from beartype import beartype
 def check_types(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function whose arguments and results beartype checks.
 
-    The checks are made at the first call: those of all functions take seconds in each process, and most tests call few.
+    beartype prepares the checks at the first call: for all functions this takes seconds in each process, and most tests
+    call few functions.
     """
     make_checked = cache(lambda: beartype(function))
 

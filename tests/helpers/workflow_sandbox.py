@@ -61,7 +61,7 @@ def snakemake(
     Args:
         folder: the folder.
         words: the command line.
-        module: the module that is run.
+        module: the module that runs snakemake; `helpers.fast_snakemake` makes no pauses.
         environment: environment variables to set.
 
     Returns:
