@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.workflow_sandbox import SCORED_VIDEO
 
 from pipeline.bundle.model import Model
 from pipeline.bundle.parts import FeaturePart, ModelParts, find_parts
@@ -72,7 +73,7 @@ def test_captions_at_annotated_times_give_a_model_without_a_proposer(run: Path) 
     model = Model.open("model", device="cpu")
     assert model.proposer is None
     with pytest.raises(PipelineError, match="no proposer"):
-        model.caption_features(DEMO / "features", 2, "v_oEtH744aJyZ")
+        model.caption_features(DEMO / "features", 2, SCORED_VIDEO)
 
 
 def test_parts_of_an_earlier_model_do_not_stay(run: Path) -> None:

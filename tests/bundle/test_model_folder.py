@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from helpers.model_folders import copy_model, list_again, raw_videos
+from helpers.workflow_sandbox import SCORED_VIDEO
 
 from pipeline.bundle.description import read_description, read_model_manifest
 from pipeline.bundle.events import EventLimits
@@ -17,8 +18,6 @@ from pipeline.commands import model as model_command
 from pipeline.errors import PipelineError
 from pipeline.localization.proposals import Proposal, read_proposals
 from pipeline.provenance.manifest import read_manifest
-
-VIDEO = "v_oEtH744aJyZ"
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,7 @@ def test_the_model_captions_as_the_pipeline_does_from_the_same_features(
 def test_a_folder_that_was_moved_captions_a_video_from_any_folder(
     finished_run: Path, folder: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = raw_videos(finished_run)[VIDEO].resolve()
+    path = raw_videos(finished_run)[SCORED_VIDEO].resolve()
     events = model.caption(path)
     assert events
     assert events == sorted(events)
@@ -65,19 +64,19 @@ def test_a_folder_that_was_moved_captions_a_video_from_any_folder(
 
 def test_limits_choose_the_best_events(finished_run: Path, model: Model) -> None:
     features = finished_run / "results" / "demo" / "features"
-    rows = model.caption_features(features, 2, VIDEO)
+    rows = model.caption_features(features, 2, SCORED_VIDEO)
     scores = sorted((row["proposal_score"] for row in rows), reverse=True)
-    best = model.caption_features(features, 2, VIDEO, limits=EventLimits(top=1))
+    best = model.caption_features(features, 2, SCORED_VIDEO, limits=EventLimits(top=1))
     assert [row["proposal_score"] for row in best] == scores[:1]
-    more = model.caption_features(features, 2, VIDEO, limits=EventLimits(top=len(rows) + 3))
+    more = model.caption_features(features, 2, SCORED_VIDEO, limits=EventLimits(top=len(rows) + 3))
     assert len(more) > len(rows)  # more than the model's own maximum
-    above = model.caption_features(features, 2, VIDEO, limits=EventLimits(min_score=scores[1]))
+    above = model.caption_features(features, 2, SCORED_VIDEO, limits=EventLimits(min_score=scores[1]))
     assert len(above) == 2
-    assert model.caption_features(features, 2, VIDEO, limits=EventLimits(min_score=1.1)) == []
+    assert model.caption_features(features, 2, SCORED_VIDEO, limits=EventLimits(min_score=1.1)) == []
 
 
 def test_times_that_the_user_knows_replace_the_proposer(finished_run: Path, model: Model) -> None:
-    events = model.caption(raw_videos(finished_run)[VIDEO], [Proposal(1.0, 3.0, 1.0), Proposal(2.0, 6.5, 1.0)])
+    events = model.caption(raw_videos(finished_run)[SCORED_VIDEO], [Proposal(1.0, 3.0, 1.0), Proposal(2.0, 6.5, 1.0)])
     assert [(event.start, event.end) for event in events] == [(1.0, 3.0), (2.0, 6.5)]
 
 
@@ -182,7 +181,7 @@ def test_a_damaged_folder_is_one_plain_error(finished_run: Path, folder: Path, t
     copy = shutil.copytree(folder, tmp_path / "copy")
     change(copy)
     with pytest.raises(PipelineError, match=message) as error:
-        Model.open(copy, device="cpu").caption(raw_videos(finished_run)[VIDEO])
+        Model.open(copy, device="cpu").caption(raw_videos(finished_run)[SCORED_VIDEO])
     assert "\n" not in str(error.value)
 
 

@@ -21,6 +21,9 @@ TARGETS = [
 ]
 """Results of an end-to-end run: the demo's, and those of the optional stages."""
 
+SCORED_VIDEO = "v_oEtH744aJyZ"
+"""A video of the split `test` of an end-to-end run with the settings of `tiny.yaml`."""
+
 
 def link_clone(folder: Path) -> Path:
     """Fill a folder with links to everything but results, and return it."""
